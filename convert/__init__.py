@@ -1,0 +1,1 @@
+"""Keras model to int8 TFLite, through a parity gate."""

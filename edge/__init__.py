@@ -1,0 +1,1 @@
+"""Runs on the device: from a microscope camera frame to a logged blast count."""

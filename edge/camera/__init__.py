@@ -1,0 +1,1 @@
+"""Sources of frames: files, folders, videos, cameras and the rendered smear."""

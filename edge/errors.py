@@ -1,0 +1,58 @@
+"""Every error that a user can cause or meet, in one tree.
+
+The command line turns an :class:`EdgeError` into one line on stderr and the
+class's ``exit_code`` (see ``edge/cli.py``); nothing else is ever caught there.
+A message says what was wrong, what was expected, what was found and what to do.
+"""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Root of all errors with a message meant for a person."""
+
+    exit_code = 1
+
+
+class ImageError(EdgeError, ValueError):
+    """An image file or array cannot be used."""
+
+
+class SourceError(EdgeError, OSError):
+    """A folder, file or video that should give frames cannot."""
+
+
+class CameraError(EdgeError, OSError):
+    """A camera is missing, hung, unplugged or gave an unusable frame."""
+
+
+class ConfigError(EdgeError, ValueError):
+    """The configuration is missing, malformed or out of range."""
+
+    exit_code = 3
+
+
+class ModelError(EdgeError, ValueError):
+    """A model bundle is missing, incomplete or contradicts itself."""
+
+    exit_code = 3
+
+
+class RuntimeMissingError(EdgeError, ImportError):
+    """A needed interpreter or optional package is not installed."""
+
+    exit_code = 3
+
+
+class GateError(EdgeError, AssertionError):
+    """A gate said no: golden crops, parity or self-test disagree."""
+
+    exit_code = 4
+
+
+class LogError(EdgeError, OSError):
+    """The blood log cannot be opened, written or understood."""
+
+
+class DataSetError(EdgeError, ValueError):
+    """A data set does not have the expected layout or content."""

@@ -1,0 +1,282 @@
+"""The frozen records that travel along the line from frame to log.
+
+Shapes, dtypes and ranges are checked once, where a record enters the package
+(:meth:`Frame.__post_init__`, :meth:`InputSpec.__post_init__`); behind that border
+they are trusted. Colour order is RGB everywhere inside the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ConfigError, ImageError
+
+UInt8Image = NDArray[np.uint8]
+CellKind = Literal["wbc", "smudge"]
+CellClass = Literal["blast", "normal", "uncertain"]
+ScaleSource = Literal["configured", "red_cells", "assumed"]
+FieldStatus = Literal["counted", "rejected"]
+
+#: Smallest side of a usable image. A white cell of 12 µm at the coarsest supported
+#: scale (0.4 µm/px) is 30 px wide; an image smaller than that holds no whole cell.
+MIN_SIDE_PX = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image as a source gave it.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 RGB array, both sides at least ``MIN_SIDE_PX``
+    source : file path, device name or ``rendered:SEED``, as a person would name it
+    captured_at : aware UTC time of capture, or None where the source has none
+    um_per_px : configured scale in µm per pixel, or None to find it in the field
+    """
+
+    image: UInt8Image
+    source: str
+    captured_at: datetime | None = None
+    um_per_px: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse anything that is not a usable 8-bit RGB image."""
+        image = self.image
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(
+                f"{self.source}: expected an (H, W, 3) uint8 RGB image, "
+                f"got shape {image.shape}, dtype {image.dtype}"
+            )
+        if min(image.shape[:2]) < MIN_SIDE_PX:
+            raise ImageError(
+                f"{self.source}: {image.shape[1]}x{image.shape[0]} px is smaller than the "
+                f"{MIN_SIDE_PX} px that a white cell needs; give the whole field"
+            )
+        if self.captured_at is not None and self.captured_at.tzinfo is None:
+            raise ImageError(f"{self.source}: captured_at must be an aware UTC time")
+
+    @property
+    def width(self) -> int:
+        """Width in px."""
+        return int(self.image.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in px."""
+        return int(self.image.shape[0])
+
+    def sha256(self) -> str:
+        """Hash of the pixels and their shape, so that a re-encoded copy of a frame is recognised."""
+        digest = hashlib.sha256(f"{self.width}x{self.height}:".encode())
+        digest.update(np.ascontiguousarray(self.image).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Physical size of a pixel and where that knowledge comes from.
+
+    Attributes
+    ----------
+    um_per_px : working scale in µm per px of the input image, always a number
+    source : ``configured`` (calibration), ``red_cells`` (measured in this field) or
+        ``assumed`` (neither; good enough to search with, never reported)
+    confidence : 0 to 1
+    """
+
+    um_per_px: float
+    source: ScaleSource
+    confidence: float
+
+    @property
+    def reported_um_per_px(self) -> float | None:
+        """The scale that may be shown to a reader: None where it was only assumed."""
+        return None if self.source == "assumed" else self.um_per_px
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Colour of the blank slide over the field, as a coarse grid.
+
+    Attributes
+    ----------
+    grid : (rows, columns, 3) float32 RGB; node (r, c) is the blank colour at the centre of
+        that tile when the image is cut into rows x columns equal tiles
+    width, height : size in px of the image that the grid covers
+    """
+
+    grid: NDArray[np.float32]
+    width: int
+    height: int
+
+    def at(self, x: float, y: float) -> NDArray[np.float32]:
+        """Blank colour at pixel (x, y): bilinear between the grid's nodes, flat beyond them.
+
+        Returns
+        -------
+        (3,) float32 RGB, in the units of the image (0 to 255)
+        """
+        rows, columns = self.grid.shape[:2]
+        gx = min(max((x + 0.5) / self.width * columns - 0.5, 0.0), columns - 1.0)
+        gy = min(max((y + 0.5) / self.height * rows - 0.5, 0.0), rows - 1.0)
+        x0, y0 = int(gx), int(gy)
+        x1, y1 = min(x0 + 1, columns - 1), min(y0 + 1, rows - 1)
+        fx, fy = np.float32(gx - x0), np.float32(gy - y0)
+        top = self.grid[y0, x0] * (1 - fx) + self.grid[y0, x1] * fx
+        bottom = self.grid[y1, x0] * (1 - fx) + self.grid[y1, x1] * fx
+        return np.asarray(top * (1 - fy) + bottom * fy, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One white cell (or smudge) as segmentation found it. Positions are px of the input image.
+
+    Attributes
+    ----------
+    id : 1, 2, ... in reading order; also the value in the label images
+    x, y : centroid of the whole cell, in px
+    bbox : (x, y, width, height) of the whole cell, in px
+    area_px, nucleus_area_px : areas in px of the input image
+    kind : ``wbc``, or ``smudge`` for a ruptured cell that is never classified
+    touches_border : the cell is cut by the edge of the image
+    """
+
+    id: int
+    x: float
+    y: float
+    bbox: tuple[int, int, int, int]
+    area_px: int
+    nucleus_area_px: int
+    kind: CellKind
+    touches_border: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the network's input is made of; travels in the model card.
+
+    Attributes
+    ----------
+    size_px : side of the square crop in px
+    field_of_view_um : side of the square crop in µm
+    white_point : value that the blank background is brought to in each channel, 1 to 255
+    channels : always ``RGB``
+    """
+
+    size_px: int = 128
+    field_of_view_um: float = 24.0
+    white_point: int = 235
+    channels: str = "RGB"
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the range that the crop is defined for."""
+        if not 16 <= self.size_px <= 512:
+            raise ConfigError(f"InputSpec.size_px must be 16 to 512, got {self.size_px}")
+        if not 5.0 <= self.field_of_view_um <= 100.0:
+            raise ConfigError(
+                f"InputSpec.field_of_view_um must be 5 to 100, got {self.field_of_view_um}"
+            )
+        if not 1 <= self.white_point <= 255:
+            raise ConfigError(f"InputSpec.white_point must be 1 to 255, got {self.white_point}")
+        if self.channels != "RGB":
+            raise ConfigError(f"InputSpec.channels must be 'RGB', got {self.channels!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedCell:
+    """A cell with the classifier's word on it.
+
+    Attributes
+    ----------
+    cell : the segmented cell
+    label : ``blast``, ``normal`` or ``uncertain``; None for a smudge
+    p_blast : probability in 0 to 1 after the card's temperature; None for a smudge
+    """
+
+    cell: Cell
+    label: CellClass | None
+    p_blast: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model said so: its name and the SHA-256 of its ``.tflite`` file."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldResult:
+    """All that one field gave.
+
+    Attributes
+    ----------
+    source, width, height, captured_at : of the frame
+    frame_sha256 : hash of the frame's pixels
+    scale : working scale of the field
+    status : ``counted`` or ``rejected``
+    reasons : names of the quality rules that rejected it, empty when counted
+    cells : every cell found, smudges and border cells among them
+    model : identity of the model
+    stage_ms : wall time of each stage in milliseconds, by stage name
+    """
+
+    source: str
+    width: int
+    height: int
+    captured_at: datetime | None
+    frame_sha256: str
+    scale: Scale
+    status: FieldStatus
+    reasons: tuple[str, ...]
+    cells: tuple[ClassifiedCell, ...]
+    model: ModelIdentity
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def wbc(self) -> int:
+        """Number of cells of kind ``wbc``, border cells included."""
+        return sum(c.cell.kind == "wbc" for c in self.cells)
+
+    @property
+    def blasts(self) -> int:
+        """Number of cells called ``blast``, border cells included."""
+        return sum(c.label == "blast" for c in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sum over fields, with its uncertainty. See ``edge/tally.py`` for the edge rule.
+
+    Attributes
+    ----------
+    fields, rejected : number of fields counted and rejected
+    blasts, normal, uncertain : whole white cells by class
+    smudges : smudge cells, never in the denominator
+    border : white cells cut by the image's edge, never in the denominator
+    blast_fraction : blasts / (blasts + normal + uncertain), None where that is 0 / 0
+    ci_low, ci_high : exact 95 % interval of the fraction (0 and 1 where there are no cells)
+    """
+
+    fields: int
+    rejected: int
+    blasts: int
+    normal: int
+    uncertain: int
+    smudges: int
+    border: int
+    blast_fraction: float | None
+    ci_low: float
+    ci_high: float
+
+    @property
+    def wbc(self) -> int:
+        """Denominator: whole white cells that were classified."""
+        return self.blasts + self.normal + self.uncertain
