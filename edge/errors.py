@@ -56,3 +56,7 @@ class LogError(EdgeError, OSError):
 
 class DataSetError(EdgeError, ValueError):
     """A data set does not have the expected layout or content."""
+
+
+class OutputError(EdgeError, OSError):
+    """A result cannot be written."""

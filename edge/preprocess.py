@@ -57,7 +57,7 @@ def to_input(
     patch = image[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     missing = (max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width))
     if any(missing):
-        patch = cv2.copyMakeBorder(patch, *missing, borderType=cv2.BORDER_REPLICATE)
+        patch = np.asarray(cv2.copyMakeBorder(patch, *missing, borderType=cv2.BORDER_REPLICATE), np.uint8)
     interpolation = cv2.INTER_AREA if side > spec.size_px else cv2.INTER_LINEAR
     crop = cv2.resize(patch, (spec.size_px, spec.size_px), interpolation=interpolation)
     # A blank slide darker than 1/8 of full scale is an unusable field; the floor only keeps the

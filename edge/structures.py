@@ -179,9 +179,7 @@ class InputSpec:
         if not 16 <= self.size_px <= 512:
             raise ConfigError(f"InputSpec.size_px must be 16 to 512, got {self.size_px}")
         if not 5.0 <= self.field_of_view_um <= 100.0:
-            raise ConfigError(
-                f"InputSpec.field_of_view_um must be 5 to 100, got {self.field_of_view_um}"
-            )
+            raise ConfigError(f"InputSpec.field_of_view_um must be 5 to 100, got {self.field_of_view_um}")
         if not 1 <= self.white_point <= 255:
             raise ConfigError(f"InputSpec.white_point must be 1 to 255, got {self.white_point}")
         if self.channels != "RGB":

@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine with git, make and python3-venv:
+#   make count                  device install, then count the sample fields that come with the package
+#   make count IMAGES=folder    the same for your own images
+#   make test                   development install, then lint, types, contracts and tests
+PYTHON ?= python3
+IMAGES ?= edge/samples
+OUT    ?= out
+
+DEVICE := .venv
+DEV    := .venv-dev
+PIP_FLAGS := --disable-pip-version-check --quiet
+
+.PHONY: count test lint test-quick test-system install install-dev clean help
+
+help:
+	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make clean                  remove both installs and $(OUT)/"
+
+count: $(DEVICE)/.installed
+	@mkdir -p "$(OUT)"
+	@$(DEVICE)/bin/blastcount count --annotate "$(OUT)/annotated" --log "$(OUT)/blastcount.sqlite" "$(IMAGES)"
+	@echo "annotated pictures: $(OUT)/annotated    log: $(OUT)/blastcount.sqlite"
+
+test: lint test-quick
+
+lint: $(DEV)/.installed
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+
+test-quick: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m "not slow" --cov --cov-report=term --durations=10
+
+test-system: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m slow --timeout=3600 -rs
+
+install: $(DEVICE)/.installed
+install-dev: $(DEV)/.installed
+
+$(DEVICE)/.installed: pyproject.toml
+	@echo "setting up the device install in $(DEVICE) (no TensorFlow; a minute or two, once)" >&2
+	@test -x $(DEVICE)/bin/python || $(PYTHON) -m venv $(DEVICE)
+	@$(DEVICE)/bin/python -m pip install $(PIP_FLAGS) -e .
+	@touch $@
+
+$(DEV)/.installed: pyproject.toml
+	@echo "setting up the development install in $(DEV) (with TensorFlow; several minutes, once)" >&2
+	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
+	@$(DEV)/bin/python -m pip install $(PIP_FLAGS) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(DEVICE) $(DEV) $(OUT)
