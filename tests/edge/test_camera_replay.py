@@ -1,0 +1,81 @@
+"""Replay: order, looping, and files that cannot be read."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.replay import ReplaySource
+from edge.errors import SourceError
+
+
+def write_image(path: Path, grey: int = 90) -> None:
+    assert cv2.imwrite(str(path), np.full((40, 50, 3), grey, np.uint8))
+
+
+def greys(source: ReplaySource, frames: int) -> list[int | None]:
+    read = [source.read(1.0) for _ in range(frames)]
+    return [None if frame is None else int(frame.image[0, 0, 0]) for frame in read]
+
+
+def test_files_are_played_in_order_and_again(tmp_path: Path) -> None:
+    for number in (2, 1, 3):
+        write_image(tmp_path / f"f{number}.png", 10 * number)
+    with ReplaySource(tmp_path) as source:
+        assert greys(source, 5) == [10, 20, 30, None, None]
+    with ReplaySource(tmp_path, loop=True) as source:
+        assert greys(source, 7) == [10, 20, 30, 10, 20, 30, 10]
+    with ReplaySource(tmp_path / "f2.png") as source:
+        assert greys(source, 2) == [20, None]
+
+
+def test_the_configured_scale_is_passed_on(tmp_path: Path) -> None:
+    write_image(tmp_path / "f.png")
+    with ReplaySource(tmp_path, um_per_px=0.2) as source:
+        frame = source.read(1.0)
+    assert frame is not None
+    assert frame.um_per_px == 0.2
+    assert frame.source == str(tmp_path / "f.png")
+
+
+def test_unreadable_files_are_skipped_once_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "a.png", 10)
+    (tmp_path / "b.png").write_text("not a picture")
+    write_image(tmp_path / "c.png", 30)
+    with caplog.at_level(logging.WARNING), ReplaySource(tmp_path, loop=True) as source:
+        assert greys(source, 5) == [10, 30, 10, 30, 10]
+        assert source.skipped == 1
+    (record,) = caplog.records
+    assert "skipped: " in record.message
+    assert "b.png" in record.message
+
+
+def test_a_folder_of_bad_files_is_an_error(tmp_path: Path) -> None:
+    for name in ("a.png", "b.avi"):
+        (tmp_path / name).write_text("not a picture")
+    with (
+        ReplaySource(tmp_path, loop=True) as source,
+        pytest.raises(SourceError, match="none of the 2 files gave a frame in round 1"),
+    ):
+        source.read(1.0)
+
+
+def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(SourceError, match=str(path)), ReplaySource(path):
+            pass
+
+
+def test_files_that_vanish_end_a_looping_replay_with_an_error(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    with ReplaySource(tmp_path / "a.png", loop=True) as source:
+        assert source.read(1.0) is not None
+        (tmp_path / "a.png").unlink()
+        with pytest.raises(SourceError, match="in round 2"):
+            source.read(1.0)
