@@ -1,0 +1,89 @@
+"""``blastcount convert``: Keras model in, int8 bundle out, through the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convert.backend import load_model
+from convert.crops import CALIBRATION_KEYS, PARITY_KEYS, has_key, hold_out, read_crops
+from convert.draft import read_draft
+from convert.export import check_output, export
+from convert.graph import check_model
+from convert.quantize import RECIPES, REFINED
+
+#: Share of the calibration file that is held out for the gate where no other crops are given.
+HELD_OUT = 1 / 3
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--calibration",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Crops to measure ranges on: .npz (train_crops or crops) or a folder of images.",
+)
+@click.option(
+    "--parity",
+    type=click.Path(path_type=Path),
+    help="Held-out crops for the gate: .npz (test_crops or crops) or a folder. Default: test_crops of the "
+    "calibration file, else a third of its crops, which are then not calibrated on.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the bundle.")
+@click.option("--name", help="Name of the bundle. Default: the card's, else the model file's.")
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    help="Card from training: input, decision, training, evaluation.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(sorted(RECIPES)),
+    default=REFINED.name,
+    show_default=True,
+    help="How to quantise.",
+)
+@click.option("--force", is_flag=True, help="Replace a bundle of the same name.")
+def convert(
+    model: Path,
+    calibration: Path,
+    parity: Path | None,
+    out: Path,
+    name: str | None,
+    card: Path | None,
+    recipe: str,
+    force: bool,
+) -> None:
+    """Convert the Keras model MODEL to a full-int8 bundle: NAME.tflite, NAME.json and NAME.golden.npz.
+
+    The exported file is compared with Keras through every installed interpreter, on crops that it was not
+    calibrated on. Where they disagree nothing is written and the exit code is 4.
+    """
+    if name is not None:
+        check_output(out, name, force=force)
+    keras_model = load_model(model)
+    size_px = check_model(keras_model)
+    draft = read_draft(card, size_px)
+    paths = check_output(out, name or draft.name or model.stem, force=force)
+    fitted = read_crops(calibration, size_px, CALIBRATION_KEYS)
+    if parity is not None:
+        judged = read_crops(parity, size_px, PARITY_KEYS)
+    elif has_key(calibration, PARITY_KEYS[0]):
+        judged = read_crops(calibration, size_px, PARITY_KEYS[:1])
+    else:
+        fitted, judged = hold_out(fitted, HELD_OUT, seed=0)
+    click.echo(f"{len(fitted)} crops to calibrate on, {len(judged)} held out for the gate", err=True)
+    result = export(
+        keras_model,
+        draft,
+        fitted,
+        judged,
+        paths,
+        recipe=RECIPES[recipe],
+        tick=lambda stage: click.echo(f"{stage} ...", err=True),
+    )
+    click.echo(result.verdict.table())
+    result.verdict.refuse()
+    click.echo(f"{result.size_bytes / 1000:.0f} kB in {paths[0]}")

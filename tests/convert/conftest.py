@@ -1,0 +1,108 @@
+"""A toy classifier of drawn discs: the seed network's shape, 24 px wide, trained in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from convert.crops import Crops
+from convert.golden import rendered_crops
+from edge.structures import InputSpec
+
+SIZE_PX = 24
+
+
+def _discs(n: int, seed: int) -> Crops:
+    """Large purple discs are blasts (1), small pink ones normal (0), with many in between."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
+    pixels = np.empty((n, SIZE_PX, SIZE_PX, 3), np.uint8)
+    for i, label in enumerate(labels):
+        radius = rng.normal(7.5 if label else 5.5, 1.0)
+        colour = np.array([110, 60, 160] if label else [190, 110, 130]) + rng.normal(0, 20, 3)
+        inside = np.hypot(x - 11.5 - rng.normal(), y - 11.5 - rng.normal()) < radius
+        picture = np.where(inside[..., None], colour, 230.0) + rng.normal(0, 8, (SIZE_PX, SIZE_PX, 3))
+        pixels[i] = np.clip(picture, 0, 255)
+    return Crops(pixels, labels, f"discs {seed}")
+
+
+@pytest.fixture(scope="session")
+def discs() -> Callable[[int, int], Crops]:
+    """Function that draws n crops from a seed."""
+    return _discs
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Crops:
+    return _discs(120, 11)
+
+
+@pytest.fixture(scope="session")
+def held_out() -> Crops:
+    return _discs(200, 12)
+
+
+@pytest.fixture(scope="session")
+def toy_model() -> Any:
+    """Keras model; a test that changes it works on a copy."""
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    from convert.backend import load_keras
+
+    keras = load_keras()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    crop = keras.Input((SIZE_PX, SIZE_PX, 3))
+    features = layers.Rescaling(1 / 255)(crop)
+    scales = []
+    for number, filters in enumerate((6, 8), start=1):
+        features = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(
+            features
+        )
+        features = layers.MaxPooling2D(2)(features)
+        scales.append(layers.Flatten()(features))
+    output = layers.Dense(2, activation="softmax", name="p")(layers.Concatenate()(scales))
+    model = keras.Model(crop, output, name="toy")
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    train = _discs(500, 10)
+    model.fit(train.pixels.astype(np.float32), train.labels, epochs=8, batch_size=32, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def toy_file(toy_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the toy model as a file."""
+    path = tmp_path_factory.mktemp("toy") / "model.keras"
+    toy_model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_tflite(toy_model: Any, calibration: Crops) -> bytes:
+    """Return the toy model after the refined conversion."""
+    from convert.quantize import quantise
+
+    return quantise(toy_model, calibration.pixels)
+
+
+@pytest.fixture(scope="session")
+def rendered() -> NDArray[np.uint8]:
+    """Rendered crops for the toy, drawn once."""
+    return rendered_crops(InputSpec(size_px=SIZE_PX))
+
+
+@pytest.fixture
+def crops_file(tmp_path: Path) -> Callable[..., Path]:
+    """Function that writes arrays to an .npz."""
+
+    def write(**arrays: NDArray[Any]) -> Path:
+        path = tmp_path / "crops.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return write

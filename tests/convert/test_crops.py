@@ -1,0 +1,104 @@
+"""Reading sets of crops, and keeping calibration and judgement apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from convert.crops import CALIBRATION_KEYS, PARITY_KEYS, Crops, has_key, hold_out, read_crops, refuse_overlap
+from edge.errors import DataSetError
+
+RANDOM = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+
+
+def test_keys_are_taken_in_order(crops_file: Callable[..., Path]) -> None:
+    path = crops_file(crops=RANDOM, test_crops=RANDOM[:2], test_labels=np.array([0, 1]))
+    assert len(read_crops(path, 16, CALIBRATION_KEYS)) == 6
+    judged = read_crops(path, 16, PARITY_KEYS)
+    assert judged.labels is not None
+    assert judged.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(judged.pixels, RANDOM[:2])
+    assert has_key(path, "test_crops")
+    assert not has_key(path, "train_crops")
+    assert not has_key(path.parent, "crops")
+
+
+def test_a_folder_of_images_is_read_in_order(tmp_path: Path) -> None:
+    for i in (1, 0):
+        Image.fromarray(RANDOM[i]).save(tmp_path / f"{i}.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    np.testing.assert_array_equal(read_crops(tmp_path, 16, PARITY_KEYS).pixels, RANDOM[:2])
+
+
+def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(RANDOM[0, :8]).save(tmp_path / "a.png")
+    with pytest.raises(DataSetError, match=r"a\.png: 16x8 px, the network takes 16x16.*to_input"):
+        read_crops(tmp_path, 16, PARITY_KEYS)
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(DataSetError, match=r"a\.png: cannot be read .*take it out of the folder"):
+        read_crops(tmp_path, 16, PARITY_KEYS)
+
+
+@pytest.mark.parametrize("name", ["none.npz", "text.npz"])
+def test_what_is_no_set_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.npz").write_text("crops")
+    with pytest.raises(DataSetError, match="cannot be read as crops"):
+        read_crops(tmp_path / name, 16, PARITY_KEYS)
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "crops.npy", RANDOM)
+    with pytest.raises(
+        DataSetError, match=r"a single array; give an \.npz file with one of test_crops, crops"
+    ):
+        read_crops(tmp_path / "crops.npy", 16, PARITY_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": RANDOM}, "expected one of test_crops, crops, got images"),
+        ({"crops": RANDOM.astype(np.float32)}, "expected crops .* float32"),
+        ({"crops": RANDOM[:, :8]}, r"expected crops \(n, 16, 16, 3\).*got \(6, 8, 16, 3\)"),
+        ({"crops": RANDOM[0]}, "expected crops"),
+        ({"crops": RANDOM[:0]}, "no crops in it"),
+        ({"crops": RANDOM, "labels": np.zeros(5, int)}, "labels must be 6 values"),
+        ({"crops": RANDOM, "labels": np.full(6, 2)}, "labels must be 6 values of 0 .normal. or 1 .blast."),
+    ],
+)
+def test_other_arrays_are_refused(
+    crops_file: Callable[..., Path], arrays: dict[str, np.ndarray], message: str
+) -> None:
+    with pytest.raises(DataSetError, match=message):
+        read_crops(crops_file(**arrays), 16, PARITY_KEYS)
+
+
+def test_one_shared_crop_is_enough_to_refuse() -> None:
+    refuse_overlap(Crops(RANDOM[:3], None, "a"), Crops(RANDOM[3:], None, "b"))
+    with pytest.raises(DataSetError, match=r"1 crop\(s\) of the parity set b are calibration crops \(a\)"):
+        refuse_overlap(Crops(RANDOM[:3], None, "a"), Crops(RANDOM[2:], None, "b"))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_equal_crops_stay_on_one_side(index: list[int], share: float, seed: int) -> None:
+    crops = Crops(RANDOM[index], np.array(index), "x")
+    if len(set(index)) < 2:
+        with pytest.raises(DataSetError, match="one crop cannot be divided"):
+            hold_out(crops, share, seed)
+        return
+    rest, held = hold_out(crops, share, seed)
+    refuse_overlap(rest, held)
+    assert set(rest.hashes()) | set(held.hashes()) == set(crops.hashes())
+    assert len(held) >= 1
+    assert len(rest) >= 1
+    assert held.labels is not None
+    np.testing.assert_array_equal(held.pixels, RANDOM[held.labels])
