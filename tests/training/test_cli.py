@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from edge.errors import DataSetError, OutputError, RuntimeMissingError
+from training import cli, results
+from training.backend import load_keras
+from training.recipes import akbar2024
+
+
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.train, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """One epoch on the drawn data set, test by scenes included."""
+    out = tmp_path_factory.mktemp("trained") / "akbar"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(akbar2024, "FOLDS", 2)
+        return out, train("--recipe", "akbar2024", "--data", tree.root, "--out", out, "--epochs", 1)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_training_leaves_every_file_and_nothing_else(trained: tuple[Path, Result]) -> None:
+    out, result = trained
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == set(results.FILES)
+    assert [path.name for path in out.parent.iterdir()] == ["akbar"]
+
+
+def test_table_stands_beside_the_papers(trained: tuple[Path, Result]) -> None:
+    out, result = trained
+    with (out / "table1.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1"]
+    assert (rows[0]["paper_error"], rows[0]["paper_accuracy_percent"]) == ("0.6321", "64.94")
+    line = next(line for line in result.stdout.splitlines() if line.startswith("    1"))
+    printed = [float(word) for word in line.split()]
+    assert printed == pytest.approx(
+        [1, float(rows[0]["error"]), float(rows[0]["accuracy_percent"]), 0.6321, 64.94], abs=0.006
+    )
+    assert read_json(out / "history.json")["epochs"][0]["error"] == float(rows[0]["error"])
+
+
+def test_results_go_to_stdout_with_intervals_and_leakage(trained: tuple[Path, Result]) -> None:
+    out, result = trained
+    card = read_json(out / "card.json")
+    leakage = card["evaluation"]["leakage"]
+    # Every drawn ALL-IDB2 crop is also a point of ALL-IDB1.
+    assert leakage["cell_also_in_training"] > 0
+    assert leakage["text"] in result.stdout
+    assert "Research use only." in result.stdout
+    assert "95 % interval" in result.stdout
+    assert "6 fields" not in result.stdout
+    assert "12 fields, 18 crops" in result.stderr
+    assert "Epochs" not in result.output  # no progress bar where no terminal is
+
+
+def test_card_says_what_a_reader_must_know(trained: tuple[Path, Result]) -> None:
+    out, _ = trained
+    card = read_json(out / "card.json")
+    assert (card["schema"], card["name"]) == ("blastcount.model/1", "akbar2024")
+    assert card["labels"] == ["normal", "blast"]
+    assert card["input"] == {"size_px": 128, "field_of_view_um": 24.0, "white_point": 235, "channels": "RGB"}
+    assert card["intended_use"].startswith("Research use only.")
+    assert any("random split" in limit for limit in card["limits"])
+    training, evaluation = card["training"], card["evaluation"]
+    assert (training["seed"], training["parameters"]) == (0, 552_002)
+    assert training["hyperparameters"]["batch_size"] > 0
+    assert {"python", "keras", "numpy"} <= set(training["software"])
+    for figure in ("accuracy", "sensitivity", "specificity"):
+        assert evaluation["held_back"][figure]["n"] > 0
+        assert len(evaluation["held_back"][figure]["ci95"]) == 2
+        assert evaluation["by_scene"][figure]["n"] > 0
+    assert evaluation["held_back"]["paper"] == {"n": 100, "accuracy": 0.98, "error": 0.0482}
+    assert evaluation["camera_alone"]["value"] == 1.0  # drawn so: one camera a class
+    for name, digest in training["sha256"].items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+    assert set(training["sha256"]) == {"manifest.json", "model.keras", "crops.npz"}
+
+
+def test_no_path_of_this_machine_is_written(trained: tuple[Path, Result], tree: Any) -> None:
+    out, _ = trained
+    for name in ("card.json", "manifest.json", "split.csv", "history.json", "table1.csv"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert str(tree.root) not in text
+        assert str(out) not in text
+
+
+def test_manifest_has_the_hash_of_every_crop(trained: tuple[Path, Result], tree: Any) -> None:
+    out, _ = trained
+    manifest = read_json(out / "manifest.json")
+    rows = manifest["crops"]
+    with np.load(out / "crops.npz", allow_pickle=False) as crops:
+        for side in ("train", "test"):
+            hashes = [hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops[f"{side}_crops"]]
+            assert hashes == crops[f"{side}_sha256"].tolist()
+            listed = [row for row in rows if row["side"] == side]
+            kept = [row for row in listed if side == "test" or not row["cell_on_both_sides"]]
+            assert hashes == [row["sha256"] for row in kept]
+            assert crops[f"{side}_labels"].tolist() == [row["label"] for row in kept]
+        assert crops["test_p_blast"].shape == crops["test_labels"].shape
+        assert not set(crops["train_sha256"]) & set(crops["test_sha256"])
+    assert {row["source"].split("/")[0] for row in rows} == {"ALL_IDB1", "ALL_IDB2"}
+    assert all((tree.root / row["source"]).is_file() for row in rows)
+    with (out / "split.csv").open(encoding="utf-8", newline="") as file:
+        split = list(csv.DictReader(file))
+    assert [(row["sha256"], row["side"]) for row in split] == [(row["sha256"], row["side"]) for row in rows]
+    n_test = sum(row["side"] == "test" for row in rows)
+    assert n_test == round(len(rows) * 100 / 582)
+
+
+def test_saved_model_gives_the_recorded_probabilities(trained: tuple[Path, Result]) -> None:
+    out, _ = trained
+    model = load_keras().models.load_model(out / "model.keras")
+    assert not model.compiled
+    with np.load(out / "crops.npz", allow_pickle=False) as crops:
+        p = np.asarray(model(crops["test_crops"].astype(np.float32)))
+        np.testing.assert_allclose(p[:, 1], crops["test_p_blast"], atol=1e-5)
+
+
+def test_figure_shows_two_curves(trained: tuple[Path, Result]) -> None:
+    with Image.open(trained[0] / "figure4.png") as image:
+        assert image.size == (1280, 480)
+        pixels = np.asarray(image.convert("RGB"))
+    ours = (np.abs(pixels.astype(int) - (0x1F, 0x4E, 0x79)) < 10).all(axis=2)
+    assert ours[:, :640].sum() > 20
+    assert ours[:, 640:].sum() > 20
+
+
+def test_second_run_gives_the_same_crops_split_and_figures(
+    trained: tuple[Path, Result], tree: Any, tmp_path: Path
+) -> None:
+    out, _ = trained
+    again = tmp_path / "again"
+    assert train("--data", tree.root, "--out", again, "--epochs", 1, "--no-leak-free").exit_code == 0
+    for name in ("manifest.json", "split.csv", "table1.csv", "history.json"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
+    assert read_json(again / "card.json")["evaluation"]["by_scene"] == {"text": "not run (--no-leak-free)"}
+
+
+def test_earlier_results_are_refused_before_any_work(
+    trained: tuple[Path, Result], tree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(cli.allidb, "load", never)
+    result = train("--data", tree.root, "--out", trained[0])
+    assert isinstance(result.exception, OutputError)
+    assert "--force replaces them" in str(result.exception)
+
+
+def test_data_set_errors_reach_the_caller_and_leave_nothing(tmp_path: Path) -> None:
+    result = train("--data", tmp_path / "none", "--out", tmp_path / "out")
+    assert isinstance(result.exception, DataSetError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_tensorflow_is_said_before_any_work(
+    tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    result = train("--data", tree.root, "--out", tmp_path / "out")
+    assert isinstance(result.exception, RuntimeMissingError)
+    assert "pip install 'blastcount[train]'" in str(result.exception)
+
+
+def test_missing_matplotlib_leaves_nothing_half_written(
+    tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = train("--data", tree.root, "--out", tmp_path / "out", "--epochs", 1, "--no-leak-free")
+    assert isinstance(result.exception, RuntimeMissingError)
+    assert "drawing needs Matplotlib" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--recipe", "other"), ("--seed", "-1"), ("--epochs", "0"), ("--epochs", "many")],
+)
+def test_wrong_usage_ends_with_2(tree: Any, tmp_path: Path, arguments: tuple[str, str]) -> None:
+    assert train("--data", tree.root, "--out", tmp_path / "out", *arguments).exit_code == 2
+    assert train("--data", tree.root).exit_code == 2
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(True, True), (False, False)])
+def test_progress_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, shown: bool
+) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with cli._bar("Epochs", 2) as tick:
+        tick()
+        tick()
+    assert ("Epochs" in stream.getvalue() and "2/2" in stream.getvalue()) is shown
+    assert bool(stream.getvalue()) is shown

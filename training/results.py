@@ -1,0 +1,125 @@
+"""The folder that a training leaves: model, card, table, figure, manifest and crops, all or nothing."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.allidb import AllIdb
+from training.card import calibration_crops, card, held_back_crops, manifest, rows
+from training.crops import CropSet, LabelledCrop, Survey
+from training.figures import draw_figure_4
+from training.folder import written_whole
+from training.recipes import akbar2024
+from training.recipes.akbar2024 import Epoch, Outcome
+
+MODEL, CARD, MANIFEST, SPLIT = "model.keras", "card.json", "manifest.json", "split.csv"
+TABLE_1, HISTORY, FIGURE_4, CROPS = "table1.csv", "history.json", "figure4.png", "crops.npz"
+FILES = (MODEL, CARD, MANIFEST, SPLIT, TABLE_1, HISTORY, FIGURE_4, CROPS)
+
+
+def write(
+    out: Path, data: AllIdb, surveyed: Survey, crop_set: CropSet, outcome: Outcome, *, force: bool
+) -> None:
+    """Write everything that a run of the recipe gave.
+
+    Parameters
+    ----------
+    out : folder; appears whole or not at all
+    data, surveyed, crop_set, outcome : of the run
+    force : whether earlier results there may be replaced
+
+    Raises
+    ------
+    OutputError
+        The folder is taken or cannot be written.
+    RuntimeMissingError
+        Matplotlib is not installed.
+    """
+    with written_whole(out, FILES, force=force) as folder:
+        _write_json(folder / MANIFEST, manifest(data, outcome))
+        _write_csv(folder / SPLIT, rows(outcome))
+        _write_csv(folder / TABLE_1, table_1(outcome.history))
+        _write_json(folder / HISTORY, history(outcome))
+        draw_figure_4(outcome.history, folder / FIGURE_4)
+        _write_crops(folder / CROPS, outcome)
+        outcome.model.save(folder / MODEL)
+        hashes = {name: _sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
+        _write_json(folder / CARD, card(data, surveyed, crop_set, outcome, hashes))
+
+
+def table_1(epochs: Sequence[Epoch]) -> list[dict[str, object]]:
+    """Return the paper's Table 1 for this training, with the paper's own figures beside it."""
+    paper = {number: (error, accuracy) for number, error, accuracy in akbar2024.PAPER_TABLE_1}
+    return [
+        {
+            "epoch": epoch.number,
+            "error": round(epoch.error, 4),
+            "accuracy_percent": round(100 * epoch.accuracy, 2),
+            "paper_error": paper[epoch.number][0] if epoch.number in paper else None,
+            "paper_accuracy_percent": paper[epoch.number][1] if epoch.number in paper else None,
+        }
+        for epoch in epochs
+    ]
+
+
+def history(outcome: Outcome) -> dict[str, object]:
+    """Return table and test figures of this training as JSON."""
+    return {
+        "recipe": akbar2024.NAME,
+        "seed": outcome.seed,
+        "epochs": table_1(outcome.history),
+        "test": outcome.evaluation.to_json(),
+        "paper_test": akbar2024.PAPER_TEST,
+    }
+
+
+def _write_json(path: Path, content: object) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, lines: Sequence[dict[str, object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _write_crops(path: Path, outcome: Outcome) -> None:
+    """Write the crops for the converter; plain arrays, so that they are read back without pickle."""
+    train, test = calibration_crops(outcome), held_back_crops(outcome)
+    np.savez_compressed(
+        path,
+        train_crops=_pixels(train),
+        train_labels=_labels(train),
+        train_sha256=_hashes(train),
+        test_crops=_pixels(test),
+        test_labels=_labels(test),
+        test_sha256=_hashes(test),
+        test_p_blast=outcome.p_blast,
+    )
+
+
+def _pixels(crops: Sequence[LabelledCrop]) -> NDArray[np.uint8]:
+    size = akbar2024.SPEC.size_px
+    return np.array([crop.pixels for crop in crops], dtype=np.uint8).reshape(-1, size, size, 3)
+
+
+def _labels(crops: Sequence[LabelledCrop]) -> NDArray[np.int64]:
+    return np.array([crop.label for crop in crops], dtype=np.int64)
+
+
+def _hashes(crops: Sequence[LabelledCrop]) -> NDArray[np.str_]:
+    return np.array([crop.sha256 for crop in crops], dtype="U64")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
