@@ -1,0 +1,248 @@
+"""The configuration is checked key by key, and every mistake is named."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import edge.config
+from edge.config import (
+    CameraConfig,
+    Config,
+    LogConfig,
+    ModelConfig,
+    ScaleConfig,
+    load_config,
+    parse_config,
+    state_folder,
+)
+from edge.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("BLASTCOUNT_CONFIG", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(edge.config, "SYSTEM_CONFIG", tmp_path / "etc" / "blastcount.toml")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def keys_of(config: Config) -> dict[str, Any]:
+    return {
+        f"{section.name}.{key.name}": getattr(getattr(config, section.name), key.name)
+        for section in fields(config)
+        if is_dataclass(getattr(config, section.name))
+        for key in fields(getattr(config, section.name))
+    }
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    assert load_config() == Config()
+    assert load_config().origin is None
+    assert parse_config({}) == Config()
+
+
+def test_the_order_in_which_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(edge.config.SYSTEM_CONFIG, "[camera]\ninterval_s = 3\n")
+    assert load_config().camera.interval_s == 3.0
+    assert load_config().origin == edge.config.SYSTEM_CONFIG
+    named = write(tmp_path / "named.toml", "[camera]\ninterval_s = 4\n")
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(named))
+    assert load_config().camera.interval_s == 4.0
+    given_path = write(tmp_path / "given.toml", "[camera]\ninterval_s = 5\n")
+    assert load_config(given_path).camera.interval_s == 5.0
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", "")
+    assert load_config().camera.interval_s == 3.0
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    text = """
+        [model]
+        path = "models/mine.tflite"
+        threads = 2
+        [scale]
+        um_per_px = 0.118
+        [camera]
+        source = "replay"
+        device = "/dev/video2"
+        width = 1920
+        height = 1080
+        path = "/data/fields"
+        loop = true
+        seed = 7
+        interval_s = 1
+        timeout_s = 0.5
+        [log]
+        path = "logs/blood.db"
+    """
+    config = load_config(write(tmp_path / "all.toml", text))
+    assert config == Config(
+        ModelConfig(tmp_path / "models/mine.tflite", 2),
+        ScaleConfig(0.118),
+        CameraConfig("replay", "/dev/video2", 1920, 1080, Path("/data/fields"), True, 7, 1.0, 0.5),
+        LogConfig(tmp_path / "logs/blood.db"),
+    )
+    assert isinstance(config.camera.interval_s, float)
+    assert config.log_path == tmp_path / "logs/blood.db"
+    # Nothing is left at its default, so that a key that is not read shows up here.
+    assert [key for key, value in keys_of(config).items() if value == keys_of(Config())[key]] == []
+
+
+def test_the_home_folder_is_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/lab")
+    assert parse_config({"log": {"path": "~/blood.db"}}).log.path == Path("/home/lab/blood.db")
+
+
+def test_a_camera_number_may_be_written_as_a_number() -> None:
+    assert parse_config({"camera": {"device": 1}}).camera.device == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[camra]", r"unknown section \[camra\]; did you mean \[camera\]\?"),
+        ("[zzz]", r"unknown section \[zzz\]; known are \[model\], \[scale\], \[camera\], \[log\]"),
+        ("origin = 1", r"unknown section \[origin\]"),
+        ("camera = 3", r"camera must be a section, \[camera\], got camera = 3"),
+        ("[camera]\ninterval = 3", r"unknown key camera\.interval; did you mean camera\.interval_s\?"),
+        ("[scale]\nzzz = 3", r"unknown key scale\.zzz; known are scale\.um_per_px"),
+        (
+            "[camera]\nsource = 'usb'",
+            'camera.source must be one of "picamera", "v4l2", "replay", "rendered", got \'usb\'',
+        ),
+        ("[camera]\nsource = []", r"camera\.source must be one of"),
+        ("[model]\nthreads = '2'", r"model\.threads must be a whole number, got '2'"),
+        ("[model]\nthreads = 1.5", r"model\.threads must be a whole number, got 1\.5"),
+        ("[model]\nthreads = true", r"model\.threads must be a whole number, got True"),
+        ("[model]\nthreads = 0", r"model\.threads must be 1 to 64, got 0"),
+        ("[model]\npath = 3", r"model\.path must be a path, got 3"),
+        ("[log]\npath = ''", r"log\.path must be a path, got ''"),
+        ("[camera]\nloop = 1", r"camera\.loop must be true or false, got 1"),
+        ("[camera]\ninterval_s = '2'", r"camera\.interval_s must be a number, got '2'"),
+        ("[camera]\ninterval_s = true", r"camera\.interval_s must be a number, got True"),
+        ("[camera]\ninterval_s = 0", r"camera\.interval_s must be 0\.05 to 86400\.0, got 0\.0"),
+        ("[camera]\ninterval_s = nan", r"camera\.interval_s must be .* got nan"),
+        ("[camera]\ntimeout_s = inf", r"camera\.timeout_s must be .* got inf"),
+        ("[camera]\ndevice = ''", r"camera\.device must be a text, got ''"),
+        ("[camera]\ndevice = -1", r"camera\.device must be a text, got -1"),
+        ("[camera]\ndevice = '/dev/video0'", r"camera\.device must be a camera number when .*rpicam-hello"),
+        ("[camera]\nwidth = 640", r"camera\.width and camera\.height must be given together"),
+        ("[camera]\nsource = 'replay'", r"camera\.path must name a file or folder"),
+        ("[scale]\num_per_px = 1.0", r"scale\.um_per_px must be 0\.01 to 0\.4, got 1\.0"),
+        ("[camera\n", r"is not valid TOML: .*line 1"),
+    ],
+)
+def test_mistakes_are_named_with_the_file(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path / "bad.toml", text)
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: .*{message}"):
+        load_config(path)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml: no such configuration file"):
+        load_config(tmp_path / "absent.toml")
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "absent.toml"))
+    with pytest.raises(ConfigError, match=r"absent\.toml \(named by BLASTCOUNT_CONFIG\): no such"):
+        load_config()
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_config(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"# \xb5m\n")
+    with pytest.raises(ConfigError, match=r"latin\.toml: is not UTF-8 text"):
+        load_config(tmp_path / "latin.toml")
+
+
+def test_values_from_elsewhere_are_checked_too() -> None:
+    with pytest.raises(ConfigError, match=r"camera\.interval_s must be"):
+        replace(CameraConfig(), interval_s=-1.0)
+
+
+def test_the_hash_is_of_the_values_in_force(tmp_path: Path) -> None:
+    written_out = write(tmp_path / "a.toml", "# the same\n[camera]\ninterval_s = 2\n")
+    assert load_config(written_out).sha256 == Config().sha256
+    assert re.fullmatch("[0-9a-f]{64}", Config().sha256)
+    changed = [
+        parse_config(table).sha256
+        for table in (
+            {"camera": {"interval_s": 2.5}},
+            {"camera": {"seed": 2}},
+            {"model": {"threads": 2}},
+            {"scale": {"um_per_px": 0.1}},
+            {"log": {"path": "/x.db"}},
+            {},
+        )
+    ]
+    assert len(set(changed)) == 6
+
+
+def test_the_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/lab/state")
+    assert state_folder() == Path("/home/lab/state/blastcount")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/blastcount:/var/lib/other")
+    assert state_folder() == Path("/var/lib/blastcount")
+    assert Config().log_path == Path("/var/lib/blastcount/blastcount.db")
+
+
+def test_the_example_file_shows_every_key_with_its_default(repository: Path) -> None:
+    example = repository / "systemd" / "blastcount.toml"
+    assert load_config(example) == Config()
+
+    uncommented = re.sub(r"^#(?=[a-z_]+ = )", "", example.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    table = tomllib.loads(uncommented)
+    shown = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
+    defaults = keys_of(Config())
+    assert list(shown) == list(defaults)
+    assert {key: value for key, value in shown.items() if defaults[key] is not None} == {
+        key: value for key, value in defaults.items() if value is not None
+    }
+    parse_config(table)  # the examples of keys without a default are valid, too
+
+
+def test_the_example_file_tells_the_ranges(repository: Path) -> None:
+    text = (repository / "systemd" / "blastcount.toml").read_text(encoding="utf-8")
+    paragraphs = text.split("\n\n")
+    told = 0
+    for section in fields(Config):
+        record = getattr(Config(), section.name)
+        for key in fields(record) if is_dataclass(record) else ():
+            if not key.metadata or key.name in {"width", "height", "seed"}:
+                continue
+            (paragraph,) = [part for part in paragraphs if re.search(f"^#{key.name} = ", part, re.MULTILINE)]
+            assert f"{key.metadata['low']:g} to {key.metadata['high']:g}" in paragraph
+            told += 1
+    assert told == 4
+
+
+toml_values = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.lists(st.integers(), max_size=2)
+)
+
+
+@given(
+    key=st.sampled_from(sorted(keys_of(Config()))),
+    value=toml_values.filter(lambda value: value is not None),
+)
+def test_any_value_is_taken_or_refused_with_its_key(key: str, value: object) -> None:
+    section, name = key.split(".")
+    try:
+        config = parse_config({section: {name: value}})
+    except ConfigError as error:
+        assert key in str(error) or "camera.path" in str(error)  # noqa: PT017  # either outcome is right
+    else:
+        assert config != Config() or keys_of(config)[key] in (value, str(value))

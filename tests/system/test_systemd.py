@@ -1,0 +1,208 @@
+"""The service under a real systemd as PID 1, in a small Debian booted by systemd-nspawn."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+CONFIG = '[camera]\nsource = "rendered"\nwidth = 800\nheight = 600\ninterval_s = 0.5\n'
+COUNT = (
+    "import json, sqlite3; c = sqlite3.connect('file:/var/lib/blastcount/blastcount.db?mode=ro', uri=True); "
+    "print(json.dumps([c.execute('SELECT count(*) FROM field').fetchone()[0], "
+    "c.execute('PRAGMA integrity_check').fetchone()[0]]))"
+)
+
+
+class Machine:
+    """A booted Debian with the service installed."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        self.root = root
+        self.leader = leader
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command inside; return what it printed."""
+        inside = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-p", "-n", *command]
+        done = subprocess.run(inside, capture_output=True, text=True, timeout=60, check=False)
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}{self.journal()}"
+        return done.stdout.strip()
+
+    def journal(self) -> str:
+        inside = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-p", "-n"]
+        command = [*inside, "journalctl", "-u", "blastcount", "--no-pager", "-o", "short-precise"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout[-6000:]
+
+    def show(self, name: str) -> str:
+        return self.run("systemctl", "show", "blastcount", "--value", "-p", name)
+
+    def fields(self) -> int:
+        """Number of fields in the log, whose integrity is checked."""
+        fields, integrity = json.loads(self.run("/opt/blastcount/bin/python", "-c", COUNT))
+        assert integrity == "ok"
+        return int(fields)
+
+    def configure(self, text: str) -> None:
+        (self.root / "etc/blastcount/blastcount.toml").write_text(text)
+
+    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: waited too long\n{self.journal()}"
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def installed(
+    repository: Path,
+    debian: Callable[..., Path],
+    wheels: Callable[[], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    if shutil.which("systemd-nspawn") is None:
+        pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
+    root = debian(tmp_path_factory.mktemp("systemd") / "root", "systemd", "systemd-sysv", "dbus")
+    shutil.copytree(wheels(), root / "root/wheels")
+    # The steps of an installation, as root on the device.
+    install = (
+        "python3 -m venv /opt/blastcount && /opt/blastcount/bin/pip install -q --no-index --no-compile "
+        "--find-links /root/wheels blastcount && systemd-sysusers && systemctl enable blastcount.service"
+    )
+    units = repository / "systemd"
+    for source, target in (
+        ("blastcount.service", "etc/systemd/system/blastcount.service"),
+        ("blastcount.sysusers", "usr/lib/sysusers.d/blastcount.conf"),
+    ):
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        (root / target).write_bytes((units / source).read_bytes())
+    (root / "etc/blastcount").mkdir()
+    (root / "etc/blastcount/blastcount.toml").write_text(CONFIG)
+    # A shorter watchdog, so that the test of it is over soon.
+    override = root / "etc/systemd/system/blastcount.service.d/test.conf"
+    override.parent.mkdir()
+    override.write_text("[Service]\nWatchdogSec=6s\nRestartSec=1s\n")
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    subprocess.run(["chroot", root, "sh", "-c", install], env=environment, check=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def machine(installed: Path) -> Iterator[Machine]:
+    with (installed.parent / "console.log").open("wb") as console:
+        boot = ["systemd-nspawn", "-q", "-D", str(installed), "--boot", "--register=no", "--keep-unit",
+                "--private-network", "--console=pipe"]  # fmt: skip
+        process = subprocess.Popen(boot, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
+        try:
+            machine = Machine(installed, wait_for_leader(process))
+            machine.wait(lambda: machine.run("systemctl", "is-system-running", check=False) != "", "boot")
+            yield machine
+            machine.run("systemctl", "poweroff", check=False)
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_for_leader(process: subprocess.Popen[bytes]) -> int:
+    """Find the process that is PID 1 inside."""
+    deadline = time.monotonic() + 30.0
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.skip("systemd-nspawn cannot boot here")
+        found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+        if found.stdout.split():
+            leader = int(found.stdout.split()[0])
+            if Path(f"/proc/{leader}/comm").read_text().strip() == "systemd":
+                return leader
+        time.sleep(0.2)
+    pytest.skip("systemd did not start inside systemd-nspawn")
+
+
+@pytest.fixture
+def running(machine: Machine) -> Iterator[Machine]:
+    machine.configure(CONFIG)
+    machine.run("systemctl", "reset-failed", "blastcount", check=False)
+    machine.run("systemctl", "restart", "blastcount")
+    yield machine
+    machine.run("systemctl", "stop", "blastcount")
+
+
+def test_it_starts_with_the_system(machine: Machine) -> None:
+    machine.wait(lambda: machine.show("ActiveState") == "active", "start at boot")
+    machine.wait(lambda: "fields logged" in machine.show("StatusText"), "status")
+    assert machine.show("NRestarts") == "0", machine.journal()
+
+
+def test_it_becomes_ready_and_counts(running: Machine) -> None:
+    # `systemctl restart` of a Type=notify service returns when it has reported READY.
+    assert running.show("ActiveState") == "active"
+    before = running.fields()
+    running.wait(lambda: running.fields() >= before + 3, "three fields")
+    assert "counting from rendered:1: " in running.show("StatusText")
+    assert running.run("stat", "-c", "%U %a", "/var/lib/blastcount") == "blastcount 750"
+    assert running.run("stat", "-c", "%U %a", "/var/lib/blastcount/blastcount.db") == "blastcount 640"
+
+
+def test_it_stops_cleanly_within_five_seconds(running: Machine) -> None:
+    before = running.fields()
+    running.wait(lambda: running.fields() > before, "a field")
+    started = time.monotonic()
+    running.run("systemctl", "stop", "blastcount")
+    assert time.monotonic() - started < 5.0
+    assert running.show("Result") == "success"
+    assert running.show("ExecMainStatus") == "0"
+    assert running.fields() > before
+    assert "stopped: " in running.journal()
+
+
+def test_it_comes_back_after_a_kill(running: Machine) -> None:
+    running.wait(lambda: running.fields() > 0, "a field")
+    before = running.fields()
+    running.run("systemctl", "kill", "-s", "KILL", "blastcount")
+    running.wait(lambda: running.show("NRestarts") == "1", "restart")
+    running.wait(lambda: running.fields() > before, "a field after the restart")
+
+
+def test_a_hung_loop_is_killed_by_the_watchdog(running: Machine) -> None:
+    before = running.fields()
+    running.run("systemctl", "kill", "-s", "STOP", "--kill-whom=main", "blastcount")
+    running.wait(lambda: running.show("NRestarts") == "1", "restart by the watchdog")
+    assert "Watchdog timeout" in running.journal()
+    running.wait(lambda: running.fields() > before, "a field after the restart")
+
+
+def test_a_bad_configuration_is_not_retried(running: Machine) -> None:
+    running.configure(CONFIG + "intervall = 3\n")
+    running.run("systemctl", "restart", "blastcount", check=False)
+    running.wait(lambda: running.show("ActiveState") == "failed", "failure")
+    time.sleep(3.0)  # RestartSec is 1 s here
+    assert running.show("ExecMainStatus") == "3"
+    assert running.show("NRestarts") == "0"
+    assert "unknown key camera.intervall; did you mean camera.interval_s?" in running.journal()
+
+
+def test_a_missing_camera_is_retried(running: Machine) -> None:
+    running.configure('[camera]\nsource = "v4l2"\n')
+    running.run("systemctl", "restart", "blastcount", check=False)
+    running.wait(lambda: int(running.show("NRestarts")) >= 2, "two restarts")
+    assert "/dev/video0: no such camera" in running.journal()
+    running.configure(CONFIG)
+    running.wait(lambda: running.show("ActiveState") == "active", "counting once the camera is there")
+
+
+def test_the_locks_hold(running: Machine) -> None:
+    pid = running.show("MainPID")
+    status = running.run("cat", f"/proc/{pid}/status")
+    assert "NoNewPrivs:\t1" in status
+    assert "CapEff:\t0000000000000000" in status
+    assert "Seccomp:\t2" in status
+    sees = ["nsenter", "-t", pid, "-m", "--", "sh", "-c"]
+    assert running.run(*sees, "touch /etc/x /usr/x; ls -A /home /root/", check=False) == "/home:\n\n/root/:"
+    assert not (running.root / "etc/x").exists()
