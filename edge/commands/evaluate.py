@@ -1,0 +1,114 @@
+"""``blastcount evaluate``: how well the product does on annotated images."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+import cv2
+
+from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
+from edge.commands.progress import Progress
+from edge.evaluation.overlay import draw_comparison
+from edge.evaluation.run import Comparison, Figure, evaluate
+from edge.evaluation.truth import Layout, read_truth
+from edge.segment import Segmentation
+from edge.structures import UInt8Image
+from edge.version import software_version
+
+
+@click.group("evaluate")
+def evaluate_group() -> None:
+    """Measure on your own annotated images."""
+
+
+@evaluate_group.command("segmentation")
+@click.option(
+    "--truth",
+    "truth_folders",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Annotated folder; repeat for several. Layouts: im+xyc, images+annotations (VOC), "
+    "images+labels (YOLO), masks, one folder a class.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for figures.json and a picture of every error."
+)
+@click.option(
+    "--um-per-px", type=click.FloatRange(0.01, 2.0), help="Scale of the images; found in each if not given."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def segmentation(
+    truth_folders: Sequence[Path], out: Path | None, um_per_px: float | None, as_json: bool
+) -> None:
+    """Compare the cells found with the cells that people marked.
+
+    Smudge cells count as finds against boxes and expert masks, not against blast centroids.
+    """
+    sources: list[tuple[Path, Layout, int, list[Figure]]] = []
+    for folder in truth_folders:
+        layout, fields = read_truth(folder)
+        # Images of several folders may share a name, so each source gets a folder of its own.
+        pictures = out / "_".join(folder.resolve().parts[-2:]) if out else None
+        progress = Progress(str(folder))
+        with progress.over(len(fields)):
+            figures = evaluate(layout, fields, _painter(pictures, progress), um_per_px)
+        sources.append((folder, layout, len(fields), figures))
+    document = {
+        "schema": "blastcount.segmentation/1",
+        "software": software_version(),
+        "opencv": cv2.__version__,
+        "machine": platform.machine(),
+        "sources": [
+            {
+                "truth": str(folder),
+                "layout": layout,
+                "images": images,
+                "figures": [_as_dict(f) for f in figures],
+            }
+            for folder, layout, images, figures in sources
+        ],
+    }
+    text = json.dumps(document, indent=2)
+    if out:
+        prepare_folder(out)
+        write_atomically(out / "figures.json", f"{text}\n".encode())
+    click.echo(text if as_json else "\n\n".join(_table(*source) for source in sources))
+
+
+def _painter(
+    pictures: Path | None, progress: Progress
+) -> Callable[[Comparison, UInt8Image, Segmentation], None]:
+    def paint(comparison: Comparison, image: UInt8Image, found: Segmentation) -> None:
+        if pictures is not None and comparison.wrong:
+            prepare_folder(pictures)
+            picture = pictures / f"{comparison.truth.image.stem}.jpg"
+            write_atomically(picture, encode_jpeg(draw_comparison(image, comparison, found)))
+        progress.step()
+
+    return paint
+
+
+def _as_dict(figure: Figure) -> dict[str, object]:
+    return {
+        "name": figure.name,
+        "value": round(figure.value, 4),
+        "n": figure.n,
+        "hits": figure.hits,
+        "ci95": None
+        if figure.low is None or figure.high is None
+        else [round(figure.low, 4), round(figure.high, 4)],
+    }
+
+
+def _table(folder: Path, layout: Layout, images: int, figures: Sequence[Figure]) -> str:
+    lines = [f"{folder} ({images} images, layout '{layout}')"]
+    for figure in figures:
+        interval = "" if figure.low is None else f"  95 % interval {figure.low:.3f} to {figure.high:.3f}"
+        count = f"{figure.hits}/{figure.n}" if figure.hits is not None else f"n = {figure.n}"
+        lines.append(f"  {figure.name:28s} {figure.value:.4f}  {count:>10s}{interval}")
+    return "\n".join(lines)
