@@ -1,0 +1,141 @@
+"""The command line: which commands there are, and how errors end them.
+
+A command's module is imported when that command is called, never for another one or for ``--help``, so
+that a device without TensorFlow does not pay for the commands that need it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from edge.errors import EdgeError, RuntimeMissingError
+from edge.printable import printable
+from edge.version import software_version
+
+#: Name of each command of the device package, where it is, and its line in ``--help``.
+COMMANDS = {
+    "count": ("edge.commands.count:count", "Count image files, folders and videos."),
+    "run": ("edge.commands.run:run", "Count what a camera sees, field after field, into the log."),
+    "check": ("edge.commands.check:check", "Test model, golden crops, interpreter and configuration."),
+    "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
+    "evaluate": ("edge.commands.evaluate:evaluate_group", "Measure on your own annotated images."),
+}
+#: Other packages announce their commands here; see pyproject.toml.
+PLUGIN_GROUP = "blastcount.commands"
+PLUGIN_HELP = {
+    "train": "Data set to Keras model (needs the [train] extra).",
+    "convert": "Keras model to int8 TFLite, through the parity gate (needs the [convert] extra).",
+}
+#: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name, imports one when it is called, and translates errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands of this package, then those of others."""
+        return [*COMMANDS, *sorted(name for name in _plugins() if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        plugin = _plugins().get(cmd_name)
+        if plugin is None:
+            return None
+        try:
+            loaded: click.Command = plugin.load()
+        except ImportError as error:
+            raise RuntimeMissingError(
+                f"{cmd_name}: this install lacks what it needs ({error}); "
+                f"pip install 'blastcount[{cmd_name}]' on a computer that may have TensorFlow"
+            ) from error
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        lines = [(name, _short_help(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; one line on stderr and an exit code for every error meant for a person."""
+        try:
+            return super().invoke(ctx)
+        except EdgeError as error:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"blastcount: error: {printable(error)}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(err=True)  # ends the line on which the terminal shows ^C
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=PLUGIN_GROUP)}
+
+
+def _short_help(name: str) -> str:
+    if name in COMMANDS:
+        return COMMANDS[name][1]
+    return PLUGIN_HELP.get(name, f"See `blastcount {name} --help`.")
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    click.echo(f"blastcount {software_version()}")
+    ctx.exit()
+
+
+def _quieten_libraries() -> None:
+    """Keep OpenCV's and FFmpeg's own complaints off stderr; what is wrong is said once, by the error.
+
+    They read these variables when they are loaded, which is after this. A person's own settings win.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+
+
+def _never_fail_to_print(streams: Iterable[object]) -> None:
+    """Let a terminal that cannot show µ or ✓ get an escape instead of a UnicodeEncodeError."""
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="For research use only. Exit codes: 0 done; 1 the work failed; 2 wrong usage; "
+    "3 configuration or model unusable; 4 a gate said no.",
+)
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+def main(debug: bool) -> None:
+    """Count white blood cells that look like blasts in microscope images, on this device."""
+    del debug  # read by LazyGroup.invoke from the context
+    _quieten_libraries()
+    _never_fail_to_print((sys.stdout, sys.stderr))
+
+
+if __name__ == "__main__":
+    main(prog_name="blastcount")

@@ -1,0 +1,212 @@
+"""``blastcount count``: from image files to a table, JSON Lines, masks, pictures and the log."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from edge.annotate import annotate
+from edge.bloodlog import BloodLog
+from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
+from edge.classify import Classifier
+from edge.commands.notices import Failures, Repeats
+from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
+from edge.commands.printers import JsonPrinter, Printer, TablePrinter
+from edge.commands.progress import Progress
+from edge.config import Config, ModelConfig, ScaleConfig, load_config
+from edge.errors import ImageError, SourceError
+from edge.modelcard import default_bundle_path, load_bundle
+from edge.pipeline import Pipeline, ProcessedField
+from edge.printable import printable
+from edge.structures import Frame
+from edge.tally import RunningTally
+from edge.version import software_version
+
+#: A field has too few cells to keep more threads busy; each one costs memory.
+_MAX_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One field with what the printers need beside its result."""
+
+    file: Path
+    frame: Frame
+    field: ProcessedField
+    total_ms: float
+
+
+@click.command("count")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a field instead of a table.")
+@click.option(
+    "--masks",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write label images of cells and nuclei (16-bit PNG).",
+)
+@click.option(
+    "--annotate",
+    "pictures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write pictures with outlined cells.",
+)
+@click.option(
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append every field to this log (SQLite).",
+)
+@click.option(
+    "--model", type=click.Path(path_type=Path), metavar="FILE", help="Model bundle, if not the shipped one."
+)
+@click.option(
+    "--um-per-px",
+    type=click.FloatRange(0.01, 0.4),
+    help="Scale of the images in µm per pixel; measured on the red cells if not given.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 64), help="Threads to use; as many as there are cores, at most 4."
+)
+@click.option(
+    "--every", type=click.IntRange(1), default=1, show_default=True, help="Of videos, every n-th frame."
+)
+def count(
+    paths: Sequence[Path],
+    as_json: bool,
+    masks: Path | None,
+    pictures: Path | None,
+    log_path: Path | None,
+    model: Path | None,
+    um_per_px: float | None,
+    threads: int | None,
+    every: int,
+) -> None:
+    """Count white cells and blasts in image files, folders and videos.
+
+    Of a folder, the images and videos directly in it are counted, not those in its subfolders. Whatever
+    cannot be read is named on stderr, the rest is counted, and the exit code is 1.
+    """
+    threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+    cv2.setNumThreads(threads)
+    config = _with_options(load_config(), model, um_per_px, threads)
+    classifier = Classifier(load_bundle(config.model.path or default_bundle_path()), threads=threads)
+    classifier.check_golden()
+    for folder in (masks, pictures):
+        if folder:
+            prepare_folder(folder)
+    progress = Progress("counting")
+    failures = Failures(progress)
+    files = _files(paths, failures)
+    stems = unique_stems(files) if masks or pictures else {}
+    printer: Printer = (
+        JsonPrinter(progress) if as_json else TablePrinter(progress, files, _footer(classifier))
+    )
+    running = RunningTally()
+    repeats = Repeats()
+    with ExitStack() as stack:
+        log = stack.enter_context(BloodLog.open(log_path)) if log_path else None
+        stack.enter_context(progress.over(len(files)))
+        for counted in _count_files(files, Pipeline(classifier), config, every, failures, progress):
+            result = counted.field.result
+            if masks or pictures:
+                _write_pictures(counted, stems[counted.file], masks, pictures)
+            if log:
+                log.append(
+                    result,
+                    config_sha256=config.sha256,
+                    software_version=software_version(),
+                    runtime=classifier.runtime,
+                )
+            running.add(result)
+            repeats.add(result)
+            printer.field(counted.file, result, counted.total_ms)
+            del counted  # or its pixels would stay in memory while the next file is decoded
+    printer.end(running.total(), failures.number)
+    if warning := repeats.warning():
+        click.echo(warning, err=True)
+    if failures.number:
+        click.get_current_context().exit(1)
+
+
+def _with_options(config: Config, model: Path | None, um_per_px: float | None, threads: int) -> Config:
+    """Put the command line's options into the configuration, whose hash then covers them."""
+    path = model if model is not None else config.model.path
+    scale = ScaleConfig(um_per_px) if um_per_px is not None else config.scale
+    return replace(config, model=ModelConfig(path=path, threads=threads), scale=scale)
+
+
+def _files(paths: Sequence[Path], failures: Failures) -> list[Path]:
+    """List every file once, in the order given; report paths that give none."""
+    files: dict[Path, Path] = {}
+    for path in paths:
+        try:
+            found = find_files(path)
+        except SourceError as error:
+            failures.add(error)
+            continue
+        for file in found:
+            first = files.setdefault(file.resolve(), file)
+            if first is not file:
+                click.echo(
+                    f"blastcount: warning: {printable(file)} is given twice and counted once", err=True
+                )
+    return list(files.values())
+
+
+def _footer(classifier: Classifier) -> list[str]:
+    card = classifier.card
+    return [
+        "wbc = blasts + normal + uncertain + border. Not in the share: border (cut by the image's edge), "
+        "smudge (ruptured).",
+        f"model {card.name} {card.sha256[:12]}, {classifier.runtime}, blastcount {software_version()}",
+        "For research use only; not for diagnosis.",
+    ]
+
+
+def _count_files(
+    files: Sequence[Path],
+    pipeline: Pipeline,
+    config: Config,
+    every: int,
+    failures: Failures,
+    progress: Progress,
+) -> Iterator[_Counted]:
+    for file in files:
+        try:
+            started = time.perf_counter()
+            for frame in read_frames(file, every=every, um_per_px=config.scale.um_per_px):
+                field = pipeline.process(frame)
+                yield _Counted(file, frame, field, (time.perf_counter() - started) * 1000.0)
+                del frame, field  # or they would stay in memory while the next one is decoded
+                started = time.perf_counter()
+        except (ImageError, SourceError) as error:
+            failures.add(error)
+        progress.step()
+
+
+def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: Path | None) -> None:
+    frame, segmentation = counted.frame, counted.field.segmentation
+    if counted.file.suffix.lower() in VIDEO_SUFFIXES:
+        stem += "#" + frame.source.rpartition("#")[2]
+    if segmentation is None:
+        cells = nuclei = np.zeros((frame.height, frame.width), np.uint16)
+    else:
+        cells, nuclei = segmentation.label_images()
+    if masks:
+        write_atomically(masks / f"{stem}.cells.png", encode_labels(cells))
+        write_atomically(masks / f"{stem}.nuclei.png", encode_labels(nuclei))
+    del nuclei  # 10 MB of a 5 Mpx field that the picture does not need
+    if pictures:
+        picture = annotate(frame.image, counted.field.result, cells)
+        write_atomically(pictures / f"{stem}.annotated.jpg", encode_jpeg(picture))

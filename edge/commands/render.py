@@ -1,0 +1,124 @@
+"""``blastcount render``: smears with a known truth, to try the whole line with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edge.camera.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field
+from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
+from edge.commands.progress import Progress
+from edge.commands.truth import truth_path
+from edge.errors import ConfigError
+
+_SETTINGS = RenderSettings()
+
+
+@click.command("render")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder to write to.",
+)
+@click.option("--fields", type=click.IntRange(1), default=1, show_default=True, help="Number of fields.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the first field; the next ones count up.",
+)
+@click.option("--width", type=int, default=_SETTINGS.width, show_default=True, help="Width of a field in px.")
+@click.option(
+    "--height", type=int, default=_SETTINGS.height, show_default=True, help="Height of a field in px."
+)
+@click.option(
+    "--um-per-px", type=float, default=_SETTINGS.um_per_px, show_default=True, help="Scale in µm per px."
+)
+@click.option(
+    "--blasts",
+    type=float,
+    default=_SETTINGS.population.blast,
+    show_default=True,
+    help="Blasts per mm² of the slide; 0 for a healthy smear.",
+)
+@click.option(
+    "--stain",
+    type=float,
+    default=_SETTINGS.stain.strength,
+    show_default=True,
+    help="Strength of the stain; 1 is usual.",
+)
+@click.option(
+    "--brightness",
+    type=float,
+    default=_SETTINGS.lamp.brightness,
+    show_default=True,
+    help="Level of the blank slide, as a share of full scale.",
+)
+@click.option(
+    "--colour-temperature",
+    "colour_temperature_k",
+    type=float,
+    default=_SETTINGS.lamp.colour_temperature_k,
+    show_default=True,
+    help="Of the lamp, in kelvin.",
+)
+@click.option(
+    "--gain",
+    type=float,
+    default=_SETTINGS.sensor.gain,
+    show_default=True,
+    help="Camera gain; more is noisier.",
+)
+@click.option(
+    "--defocus", "defocus_um", type=float, default=_SETTINGS.defocus_um, show_default=True, help="In µm."
+)
+def render(
+    out: Path,
+    fields: int,
+    seed: int,
+    width: int,
+    height: int,
+    um_per_px: float,
+    blasts: float,
+    stain: float,
+    brightness: float,
+    colour_temperature_k: float,
+    gain: float,
+    defocus_um: float,
+) -> None:
+    """Draw smears with a known truth, to try the rest with.
+
+    Writes rendered_SEED.jpg and rendered_SEED.truth.json for each field. They are drawings: a count on
+    them shows that the line works, never how well cells of patients are told apart.
+    """
+    try:
+        settings = RenderSettings(
+            width=width,
+            height=height,
+            um_per_px=um_per_px,
+            population=Population(blast=blasts),
+            stain=Stain(strength=stain),
+            lamp=Lamp(brightness=brightness, colour_temperature_k=colour_temperature_k),
+            sensor=Sensor(gain=gain),
+            defocus_um=defocus_um,
+        )
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    prepare_folder(out)
+    progress = Progress("rendering")
+    with progress.over(fields):
+        for field_seed in range(seed, seed + fields):
+            field = render_field(field_seed, settings)
+            image = out / f"rendered_{field_seed:04d}.jpg"
+            truth = field.truth_json() | {"image": image.name, "seed": field_seed}
+            # The truth first: an image without it would be taken for a real one.
+            write_atomically(truth_path(image), (json.dumps(truth, indent=1) + "\n").encode())
+            write_atomically(image, encode_jpeg(field.image))
+            progress.print(str(image))
+            progress.step()

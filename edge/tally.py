@@ -1,0 +1,181 @@
+"""The sum over fields and its exact uncertainty.
+
+What is counted
+---------------
+- **Edge rule**: a cell cut by the image's edge is reported but not tallied. Its size and shape are
+  unknown, so its class would be a guess, and the same cell may be seen whole in the next field. Larger
+  cells are cut more often: of cells of diameter d, (W - d)(H - d) / WH are whole. With blasts of 15 µm among
+  normal cells of 10 µm in a field of 300 x 230 µm that is 89 % against 92 %, so that the share of blasts
+  comes out lower by at most 4 % of itself.
+- **Uncertain cells stay in the denominator** and never in the numerator, so that the share of blasts is
+  the share of cells that were called blasts; reclassifying them by eye can only raise it.
+- **Smudge cells** are ruptured; they are reported beside the tally and belong to neither.
+- **Rejected fields** add nothing but their number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from edge.structures import FieldResult, Tally
+
+#: Bisection halves the interval 0 to 1; after 60 steps it is 1e-18 wide, below the spacing of floats at 1e-2.
+_BISECTIONS = 60
+#: The continued fraction needs about sqrt(max(a, b)) terms; this is enough for more than 10 million cells.
+_MAX_TERMS = 10_000
+_TINY = 1e-300
+
+
+class RunningTally:
+    """Adds up fields as they come and keeps none of them, for any number of fields in the same memory."""
+
+    def __init__(self) -> None:
+        self._fields = 0
+        self._rejected = 0
+        self._blasts = 0
+        self._normal = 0
+        self._uncertain = 0
+        self._smudges = 0
+        self._border = 0
+
+    def add(self, result: FieldResult) -> None:
+        """Add one field; the cells of a rejected one are left out."""
+        if result.status == "rejected":
+            self._rejected += 1
+            return
+        self._fields += 1
+        for classified in result.cells:
+            if classified.cell.kind == "smudge":
+                self._smudges += 1
+            elif classified.cell.touches_border:
+                self._border += 1
+            elif classified.label == "blast":
+                self._blasts += 1
+            elif classified.label == "normal":
+                self._normal += 1
+            else:
+                self._uncertain += 1
+
+    def total(self) -> Tally:
+        """Give the tally of everything added so far."""
+        cells = self._blasts + self._normal + self._uncertain
+        low, high = clopper_pearson(self._blasts, cells)
+        return Tally(
+            fields=self._fields,
+            rejected=self._rejected,
+            blasts=self._blasts,
+            normal=self._normal,
+            uncertain=self._uncertain,
+            smudges=self._smudges,
+            border=self._border,
+            blast_fraction=self._blasts / cells if cells else None,
+            ci_low=low,
+            ci_high=high,
+        )
+
+
+def tally(results: Iterable[FieldResult]) -> Tally:
+    """Sum the cells of fields by class, with the exact 95 % interval of the blast share.
+
+    The rules are those at the top of this module.
+
+    Parameters
+    ----------
+    results : fields in any order; consumed one at a time
+
+    Examples
+    --------
+    >>> nothing = tally([])
+    >>> nothing.wbc, nothing.blast_fraction, nothing.ci_low, nothing.ci_high
+    (0, None, 0.0, 1.0)
+    """
+    running = RunningTally()
+    for result in results:
+        running.add(result)
+    return running.total()
+
+
+def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Give the exact two-sided interval of a proportion, k of n [1]_.
+
+    The limits are the proportions p at which k or more (fewer) of n have a probability of
+    (1 - confidence) / 2. The binomial tail is a regularised incomplete beta function, P(X >= k) =
+    I_p(k, n - k + 1), inverted here by bisection, because the device has no SciPy.
+
+    Parameters
+    ----------
+    k : number of successes, 0 to n
+    n : number of trials; for 0 nothing is known and the interval is 0 to 1
+    confidence : between 0 and 1
+
+    Returns
+    -------
+    lower and upper limit
+
+    Raises
+    ------
+    ValueError
+        k is not within 0 to n, or confidence not between 0 and 1.
+
+    References
+    ----------
+    .. [1] C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in
+       the case of the binomial", Biometrika 26 (1934) 404-413.
+
+    Examples
+    --------
+    >>> [round(100 * limit, 1) for limit in clopper_pearson(40, 200)]
+    [14.7, 26.2]
+    >>> [round(limit, 4) for limit in clopper_pearson(0, 10)]
+    [0.0, 0.3085]
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"k must be 0 to n = {n}, got {k}")
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    tail = (1.0 - confidence) / 2.0
+    low = 0.0 if k == 0 else _inverse_beta(k, n - k + 1, tail)
+    high = 1.0 if k == n else _inverse_beta(k + 1, n - k, 1.0 - tail)
+    return low, high
+
+
+def _inverse_beta(a: float, b: float, probability: float) -> float:
+    """Find x with I_x(a, b) = probability; I grows with x."""
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2.0
+        if _regularised_beta(middle, a, b) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
+
+
+def _regularised_beta(x: float, a: float, b: float) -> float:
+    """I_x(a, b) by its continued fraction (DLMF 8.17.22), on the side where it converges quickly."""
+    if x <= 0.0:
+        return 0.0
+    if x >= 1.0:
+        return 1.0
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - _regularised_beta(1.0 - x, b, a)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return math.exp(log_front) / a / _continued_fraction(x, a, b)
+
+
+def _continued_fraction(x: float, a: float, b: float) -> float:
+    """1 + d1/(1 + d2/(1 + ...)) by Lentz's method (Press et al., Numerical Recipes, 3rd ed., 5.2, 6.4)."""
+    value, c, d = 1.0, 1.0, 0.0
+    for term in range(1, _MAX_TERMS):
+        m = term // 2
+        if term % 2:
+            numerator = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            numerator = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        d = 1.0 / ((1.0 + numerator * d) or _TINY)
+        c = (1.0 + numerator / c) or _TINY
+        value *= c * d
+        if abs(c * d - 1.0) < 1e-15:
+            return value
+    raise ArithmeticError(f"no convergence of the incomplete beta function at x={x}, a={a}, b={b}")

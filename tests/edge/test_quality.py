@@ -1,0 +1,79 @@
+"""The gate refuses hopeless fields, and nothing that a person could count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.camera.files import read_image
+from edge.camera.rendered import Lamp, RenderSettings, render_field
+from edge.illumination import estimate_background
+from edge.quality import assess
+from edge.structures import Background, Frame, UInt8Image
+
+
+def judged(image: UInt8Image) -> tuple[str, ...]:
+    return assess(Frame(image, "test"), estimate_background(image))
+
+
+def rendered(brightness: float) -> UInt8Image:
+    return render_field(3, RenderSettings(480, 360, 0.2, lamp=Lamp(brightness=brightness))).image
+
+
+@pytest.mark.parametrize("brightness", [0.25, 0.5, 0.76, 1.0])
+def test_fields_under_usual_lamps_pass(brightness: float) -> None:
+    assert judged(rendered(brightness)) == ()
+
+
+def test_a_lamp_that_is_off() -> None:
+    assert judged(rendered(0.02)) == ("underexposed",)
+
+
+def test_a_field_that_is_all_burnt_out() -> None:
+    image = rendered(0.76).astype(np.int32) + 250
+    assert judged(np.minimum(image, 255).astype(np.uint8)) == ("overexposed",)
+
+
+def test_a_blank_field_is_not_rejected() -> None:
+    assert judged(np.full((300, 400, 3), (220, 214, 205), np.uint8)) == ()
+
+
+def test_a_burnt_out_blank_slide_around_one_cell_passes() -> None:
+    image = np.full((480, 640, 3), 255, np.uint8)
+    image[200:230, 300:330] = (110, 60, 140)  # a cell of 12 µm at 0.4 µm/px
+    assert judged(image) == ()
+    image[200:230, 300:330] = 255  # negative control
+    assert judged(image) == ("overexposed",)
+
+
+def test_one_burnt_out_channel_is_a_coloured_lamp() -> None:
+    assert judged(np.full((300, 400, 3), (255, 240, 190), np.uint8)) == ()
+
+
+def test_both_reasons_are_given() -> None:
+    dark = Background(np.full((1, 1, 3), 10, np.float32), 80, 60)
+    frame = Frame(np.full((60, 80, 3), 255, np.uint8), "contradiction")
+    assert assess(frame, dark) == ("underexposed", "overexposed")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("folder", "pattern"),
+    [
+        ("all-idb1/im", "*.jpg"),
+        ("all-idb2/img", "*.tif"),
+        ("all-taleqani/benign", "*.jpg"),
+        ("bccd/images", "*.jpg"),
+        ("wbc-seg/set1", "*.bmp"),
+        ("wbc-seg/set2", "*.bmp"),
+        ("wbc-chula/images", "*.jpg"),
+        ("pbc/lymphocyte", "*.jpg"),
+    ],
+)
+def test_no_published_image_is_rejected(real_data: Path, folder: str, pattern: str) -> None:
+    paths = sorted((real_data / folder).glob(pattern))[::7]
+    assert paths
+    for path in paths:
+        assert judged(read_image(path).image) == (), path.name
