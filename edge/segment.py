@@ -11,17 +11,9 @@ from numpy.typing import NDArray
 
 from edge.illumination import estimate_background
 from edge.scale import measure_scale
-from edge.segment_nuclei import (
-    Labels,
-    Mask,
-    contrast_levels,
-    ellipse,
-    find_parts,
-    join_lobes,
-    join_parts,
-    refine_nuclei,
-    renumber,
-)
+from edge.segment_join import join_lobes, join_parts
+from edge.segment_labels import Labels, Mask, ellipse, renumber
+from edge.segment_nuclei import contrast_levels, find_parts, refine_nuclei
 from edge.segment_outline import smooth_cells, territories
 from edge.segment_stain import (
     densities,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge.segment_nuclei import Labels, Mask, ellipse, windows
+from edge.segment_labels import Labels, Mask, ellipse, windows
 
 #: The widest rim of cytoplasm around a nucleus that is looked for (monocytes, large granulocytes).
 _REACH_UM = 5.0

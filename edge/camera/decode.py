@@ -19,9 +19,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 
-#: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here: a field of
-#: a 5 Mpx camera takes 35 MB, of a 12 Mpx one 84 MB; both stay under the 200 MB that `count` may
-#: use. 40 Mpx (280 MB for a moment) is more than any microscope camera in use gives and still fits a 1 GB Pi.
+#: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here, and a count of
+#: fields of 5 Mpx peaks at 152 MB in all, of 12 Mpx at 183 MB: within the 200 MB that it may use. Of 39 Mpx it
+#: peaks at 374 MB, which a Pi of 1 GB still bears; no microscope camera in use gives more.
 MAX_PIXELS = 40_000_000
 
 #: Pillow would also open formats that run other programs (EPS) or are no photographs. JPEG includes MPO.

@@ -51,6 +51,6 @@ class Repeats:
             return None
         more = ", ..." if self._number > len(self._named) else ""
         return (
-            f"blastcount: warning: {self._number} of the fields repeat the picture of another one, so that "
-            f"its cells count twice: {'; '.join(self._named)}{more}"
+            f"blastcount: warning: fields that repeat the picture of another one, so that its cells count twice: "
+            f"{self._number} ({'; '.join(self._named)}{more})"
         )
