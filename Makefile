@@ -8,7 +8,8 @@ OUT    ?= out
 
 DEVICE := .venv
 DEV    := .venv-dev
-PIP_FLAGS := --disable-pip-version-check --quiet
+# PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
+PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
 .PHONY: count test lint test-quick test-system install install-dev clean help
 

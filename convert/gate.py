@@ -24,9 +24,9 @@ class Limits:
         reaches down to 93 %; 1000 and more are what a shipped model should be judged on
     either_side : fewest of them that Keras puts on either side of the threshold, or agreement would be free
     agreement : smallest share of crops whose class at the card's threshold is Keras's
-    mean_delta_p, p99_delta_p, max_delta_p : of |p(file) - p(Keras)|. A step of the int8 output is 0.004; on
-        1399 cells the seed network gave p99 0.039 and maximum 0.067 with the plain converter, 0.005 and 0.011
-        with the refined recipe
+    mean_delta_p, p99_delta_p, max_delta_p : of |p(file) - p(Keras)|. A step of the int8 output is 0.004. Two
+        trainings of the seed network gave maxima of 0.067 (of 1399 cells) and 0.080 (of 78) with the plain
+        converter, 0.011 and 0.044 (both of 1399) with the refined recipe
     """
 
     crops: int = 50

@@ -19,8 +19,8 @@ from edge.structures import InputSpec
 COUNT = 16
 #: Largest difference of p_blast between runtimes and processors that is no fault. Measured between
 #: tflite-runtime 2.14 and LiteRT: up to 10 steps of the output in 2 % of crops with the plain recipe, 3 with
-#: the refined one, with equal classes. 10 steps of 1/256 are 0.039; 0.05 is also what the gate allows between
-#: file and Keras.
+#: the refined one, with equal classes. 10 steps of 1/256 are 0.039; 0.05 is also what the gate allows
+#: between file and Keras.
 MAX_DELTA_P = 0.05
 #: All white cells of the rendered smear, as dense as they fit without touching each other too often.
 _POPULATION = Population(

@@ -13,8 +13,8 @@ from edge.illumination import estimate_background
 from edge.scale import measure_scale
 from edge.segment_join import join_lobes, join_parts
 from edge.segment_labels import Labels, Mask, ellipse, renumber
-from edge.segment_nuclei import contrast_levels, find_parts, refine_nuclei
-from edge.segment_outline import smooth_cells, territories
+from edge.segment_nuclei import contrast_levels, find_parts
+from edge.segment_outline import refine_nuclei, smooth_cells, territories
 from edge.segment_stain import (
     densities,
     filled,

@@ -6,19 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, ellipse, windows
+from edge.segment_labels import Labels, Mask, ellipse
 from edge.segment_split import split
 
 #: Contrast is held in 8 bits: 200 levels to one density unit, 0.005 a level.
 LEVELS = 200.0
 #: Beyond 0.7 (a fifth of the light) an 8-bit camera's black level and flare decide, not the stain.
 _DARKEST = 0.7
-#: Half the maximum is where a blurred edge lies; 0.45 because chromatin's plateau is uneven.
-_EDGE_SHARE = 0.45
 _LEAST_PART_UM2 = 3.0
 #: A lobe is at least 2 µm wide; rims of red cells, threads and precipitate are not.
 _LEAST_RADIUS_UM = 0.9
-_LARGEST_HOLE_UM2 = 2.0
 
 
 def contrast_levels(contrast: NDArray[np.float32]) -> Mask:
@@ -78,32 +75,3 @@ def find_parts(levels: Mask, um_per_px: float, floor: float) -> tuple[Labels, in
         target[inside] = cut[inside] + found
         found += int(cut.max())
     return parts, found
-
-
-def refine_nuclei(levels: Mask, parts: Labels, count: int, um_per_px: float) -> Labels:
-    """Draw each nucleus at half the height of its own stain."""
-    nuclei = np.zeros_like(parts)
-    hole_px = _LARGEST_HOLE_UM2 / um_per_px**2
-    for i, window in windows(parts, count):
-        part = parts[window] == i
-        core = float(np.percentile(levels[window][part], 85))
-        inner = levels[window][part & (levels[window] > _EDGE_SHARE * core)]
-        if inner.size == 0:
-            continue
-        core = float(np.percentile(inner, 75))
-        nucleus = part & (levels[window] > _EDGE_SHARE * core)
-        nuclei[window][_without_specks(nucleus, hole_px)] = i
-    return nuclei
-
-
-def _without_specks(nucleus: NDArray[np.bool_], hole_px: float) -> NDArray[np.bool_]:
-    """Fill holes and drop islands that are smaller than any lobe."""
-    out = nucleus.astype(np.uint8)
-    for value in (1, 0):
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            (out != value).astype(np.uint8), connectivity=4
-        )
-        small = stats[:, 4] < hole_px
-        small[0] = False
-        out[small[labels]] = value
-    return out > 0

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.segment_labels import Labels, Mask, ellipse, windows
 
 #: The widest rim of cytoplasm around a nucleus that is looked for (monocytes, large granulocytes).
 _REACH_UM = 5.0
+#: Half the maximum is where a blurred edge lies; 0.45 because chromatin's plateau is uneven.
+_EDGE_SHARE = 0.45
+_LARGEST_HOLE_UM2 = 2.0
 
 
 def territories(parts: Labels, body: Mask, um_per_px: float) -> Labels:
@@ -59,3 +63,32 @@ def smooth_cells(territory: Labels, nuclei: Labels, count: int, um_per_px: float
         target = cells[window]
         target[(whole > 0) & ((target == 0) | (nucleus > 0))] = i
     return cells
+
+
+def refine_nuclei(levels: Mask, parts: Labels, count: int, um_per_px: float) -> Labels:
+    """Draw each nucleus at half the height of its own stain."""
+    nuclei = np.zeros_like(parts)
+    hole_px = _LARGEST_HOLE_UM2 / um_per_px**2
+    for i, window in windows(parts, count):
+        part = parts[window] == i
+        core = float(np.percentile(levels[window][part], 85))
+        inner = levels[window][part & (levels[window] > _EDGE_SHARE * core)]
+        if inner.size == 0:
+            continue
+        core = float(np.percentile(inner, 75))
+        nucleus = part & (levels[window] > _EDGE_SHARE * core)
+        nuclei[window][_without_specks(nucleus, hole_px)] = i
+    return nuclei
+
+
+def _without_specks(nucleus: NDArray[np.bool_], hole_px: float) -> NDArray[np.bool_]:
+    """Fill holes and drop islands that are smaller than any lobe."""
+    out = nucleus.astype(np.uint8)
+    for value in (1, 0):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(
+            (out != value).astype(np.uint8), connectivity=4
+        )
+        small = stats[:, 4] < hole_px
+        small[0] = False
+        out[small[labels]] = value
+    return out > 0

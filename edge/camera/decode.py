@@ -19,8 +19,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 
-#: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here, and a count of
-#: fields of 5 Mpx peaks at 152 MB in all, of 12 Mpx at 183 MB: within the 200 MB that it may use. Of 39 Mpx it
+#: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here, and a count
+#: of fields of 5 Mpx peaks at 152 MB in all, of 12 Mpx at 183 MB: within the 200 MB that it may use. Of 39 Mpx it
 #: peaks at 374 MB, which a Pi of 1 GB still bears; no microscope camera in use gives more.
 MAX_PIXELS = 40_000_000
 

@@ -51,6 +51,6 @@ class Repeats:
             return None
         more = ", ..." if self._number > len(self._named) else ""
         return (
-            f"blastcount: warning: fields that repeat the picture of another one, so that its cells count twice: "
-            f"{self._number} ({'; '.join(self._named)}{more})"
+            "blastcount: warning: fields that repeat the picture of another one, so that its cells count "
+            f"twice: {self._number} ({'; '.join(self._named)}{more})"
         )

@@ -266,8 +266,8 @@ def test_a_repeated_picture_is_counted_and_named(count: CountCommand, field_fold
     result = count("--json", field_folder)
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 6
-    assert "5 of the fields repeat the picture of another one" in result.stderr
-    assert result.stderr.rstrip().endswith("...")
+    assert "repeat the picture of another one, so that its cells count twice: 5 (" in result.stderr
+    assert result.stderr.rstrip().endswith("...)")
 
 
 def test_the_configured_model_and_scale_are_used(
