@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from edge.modelcard import SCHEMA
 from training.allidb import LABELS, AllIdb
+from training.calibrate import UNCERTAIN_BAND
 from training.crops import CropSet, LabelledCrop, Survey, same_cells
 from training.evaluate import Proportion
 from training.recipes import akbar2024
@@ -129,6 +130,7 @@ def card(
         "name": akbar2024.NAME,
         "labels": list(LABELS),
         "input": asdict(akbar2024.SPEC),
+        "decision": _decision(outcome),
         "training": _training(data, surveyed, crop_set, outcome, files),
         "evaluation": {
             "held_back": outcome.evaluation.to_json()
@@ -221,6 +223,17 @@ def _training(
     }
 
 
+def _decision(outcome: Outcome) -> dict[str, float]:
+    low, high = UNCERTAIN_BAND
+    temperature = outcome.scene_test.temperature if outcome.scene_test else 1.0
+    return {
+        "threshold": 0.5,
+        "uncertain_low": low,
+        "uncertain_high": high,
+        "temperature": round(temperature, 3),
+    }
+
+
 def _by_scene(outcome: Outcome) -> dict[str, object]:
     test = outcome.scene_test
     if test is None:
@@ -228,8 +241,10 @@ def _by_scene(outcome: Outcome) -> dict[str, object]:
     return test.evaluation.to_json() | {
         "folds": test.folds,
         "scenes": test.scenes,
+        "calibration_error": test.calibration_error,
+        "uncertain": test.uncertain,
         "text": "no scene (a field with those that overlap it) on both sides; patients, sessions and cameras "
-        "may be",
+        "may be. Calibration error and uncertain share: each fold at the temperature of the others",
     }
 
 
@@ -244,5 +259,7 @@ def _limits(outcome: Outcome) -> list[str]:
         "Non-blasts of patients' fields were not trained on: their labels are unsure, and blasts are among "
         f"them. Of these it calls blast: {outcome.patients_non_blasts}.",
         "Not tested on other laboratories, stains or cameras.",
-        "Its probabilities are not calibrated.",
+        "Its probabilities are not calibrated."
+        if outcome.scene_test is None
+        else "Its probabilities are calibrated on this data set's cameras and stains, not for others.",
     ]

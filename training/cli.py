@@ -111,6 +111,8 @@ def summary(outcome: Outcome) -> Iterator[str]:
         yield f"  error        {test.evaluation.error:.4f}"
         yield f"  sensitivity  {test.evaluation.sensitivity}"
         yield f"  specificity  {test.evaluation.specificity}"
+        yield f"  temperature  {test.temperature:.2f}, then calibration error {test.calibration_error:.3f}"
+        yield f"  uncertain    {100 * test.uncertain:.1f} %"
     yield "Research use only."
 
 

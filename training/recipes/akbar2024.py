@@ -24,6 +24,12 @@ from edge.errors import DataSetError
 from edge.structures import InputSpec
 from training import networks
 from training.backend import load_keras, make_repeatable
+from training.calibrate import (
+    calibrated_out_of_fold,
+    expected_calibration_error,
+    fit_temperature,
+    uncertain_share,
+)
 from training.crops import CropSet, LabelledCrop, same_cells
 from training.evaluate import Evaluation, Proportion, evaluate
 
@@ -90,12 +96,18 @@ class SceneTest:
     ----------
     folds : number of networks trained
     scenes : number of scenes, fields that overlap being one
-    evaluation : over all crops
+    evaluation : over all crops, uncalibrated
+    temperature : of least cross-entropy on these crops; becomes the model's
+    calibration_error : of all crops, each fold calibrated with the temperature of the others
+    uncertain : share of all crops in the uncertain band, calibrated likewise
     """
 
     folds: int
     scenes: int
     evaluation: Evaluation
+    temperature: float
+    calibration_error: float
+    uncertain: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -331,11 +343,21 @@ def judge_by_scenes(
             "give more fields or use --no-leak-free"
         )
     p_blast = np.zeros(len(crops), dtype=np.float32)
+    fold_of = np.zeros(len(crops), dtype=np.int64)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(pixels, labels, groups=scenes)
-    for trained_on, held_back in folds:
+    for number, (trained_on, held_back) in enumerate(folds):
+        fold_of[held_back] = number
         model, _ = fit(pixels[trained_on], labels[trained_on], seed, epochs, tick)
         p_blast[held_back] = predict(model, pixels[held_back])
-    return SceneTest(FOLDS, len(set(scenes.tolist())), evaluate(labels, p_blast))
+    calibrated = calibrated_out_of_fold(labels, p_blast, fold_of)
+    return SceneTest(
+        FOLDS,
+        len(set(scenes.tolist())),
+        evaluate(labels, p_blast),
+        fit_temperature(labels, p_blast),
+        expected_calibration_error(labels, calibrated),
+        uncertain_share(calibrated),
+    )
 
 
 def _called_blast(model: keras.Model, crops: Sequence[LabelledCrop]) -> Proportion:
