@@ -44,7 +44,9 @@ _TEXT_SHARE, _LINE_SHARE = 1 / 65, 1 / 500
 _BAR_LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
-def annotate(image: UInt8Image, result: FieldResult, cell_labels: NDArray[np.uint16]) -> UInt8Image:
+def annotate(
+    image: UInt8Image, result: FieldResult, cell_labels: NDArray[np.uint16], note: str = ""
+) -> UInt8Image:
     """Draw what was counted on the field, with a legend below it.
 
     A solid outline is a cell that counts, a dashed one is cut by the image's edge. The chip beside it
@@ -56,6 +58,7 @@ def annotate(image: UInt8Image, result: FieldResult, cell_labels: NDArray[np.uin
     image : (H, W, 3) uint8 RGB
     result : what was found in it
     cell_labels : (H, W) uint16, whole cells by id
+    note : further words for the legend, e.g. that the field was rendered
 
     Returns
     -------
@@ -65,7 +68,7 @@ def annotate(image: UInt8Image, result: FieldResult, cell_labels: NDArray[np.uin
     height, width = (factor * length for length in image.shape[:2])
     line_px = max(2, round(min(height, width) * _LINE_SHARE))
     text_px = max(14, round(min(height, width) * _TEXT_SHARE))
-    legend = _legend(width, result, factor, text_px)
+    legend = _legend(width, result, factor, text_px, note)
     picture = np.empty((height + legend.shape[0], width, 3), np.uint8)
     picture[height:] = legend
     canvas = picture[:height]
@@ -77,6 +80,17 @@ def annotate(image: UInt8Image, result: FieldResult, cell_labels: NDArray[np.uin
     for classified in result.cells:
         _name(canvas, classified, factor, text_px, taken)
     return picture
+
+
+def probability(p: float) -> str:
+    """Write a probability with two digits, and never as certainty.
+
+    Examples
+    --------
+    >>> [probability(p) for p in (0.004, 0.5, 0.9949, 0.998)]
+    ['<0.01', '0.50', '0.99', '>0.99']
+    """
+    return "<0.01" if p < 0.005 else ">0.99" if p >= 0.995 else f"{p:.2f}"
 
 
 def _look(classified: ClassifiedCell) -> _Look:
@@ -118,7 +132,7 @@ def _name(
     look = _look(classified)
     text = f"{look.letter}{classified.cell.id}"
     if classified.p_blast is not None:
-        text += f"  {classified.p_blast:.2f}"
+        text += f"  {probability(classified.p_blast)}"
     chip = _chip(text, text_px, look.colour, look.ink)
     height, width = chip.shape[:2]
     x, y, w, h = (v * factor for v in classified.cell.bbox)
@@ -137,7 +151,7 @@ def _overlaps(box: tuple[int, int, int, int], taken: Iterable[tuple[int, int, in
     return any(x < tx + tw and tx < x + w and y < ty + th and ty < y + h for tx, ty, tw, th in taken)
 
 
-def _legend(width: int, result: FieldResult, factor: int, text_px: int) -> UInt8Image:
+def _legend(width: int, result: FieldResult, factor: int, text_px: int, note: str) -> UInt8Image:
     """Draw the strip below the picture: counts by class, border rule, scale bar, purpose."""
     pieces = []
     if result.status == "rejected":
@@ -155,6 +169,8 @@ def _legend(width: int, result: FieldResult, factor: int, text_px: int) -> UInt8
     um_per_px = result.scale.reported_um_per_px
     if um_per_px is not None:
         pieces.append(_scale_bar(um_per_px / factor, width, text_px))
+    if note:
+        pieces.append(_words(note, text_px))
     pieces.append(_words("For research use only, not for diagnosis", text_px))
     return _flow(pieces, width, text_px)
 

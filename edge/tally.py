@@ -153,11 +153,7 @@ def _inverse_beta(a: float, b: float, probability: float) -> float:
 
 
 def _regularised_beta(x: float, a: float, b: float) -> float:
-    """I_x(a, b) by its continued fraction (DLMF 8.17.22), on the side where it converges quickly."""
-    if x <= 0.0:
-        return 0.0
-    if x >= 1.0:
-        return 1.0
+    """I_x(a, b) for 0 < x < 1 by its continued fraction (DLMF 8.17.22), where it converges quickly."""
     if x > (a + 1.0) / (a + b + 2.0):
         return 1.0 - _regularised_beta(1.0 - x, b, a)
     log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)

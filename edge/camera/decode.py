@@ -20,8 +20,8 @@ from edge.errors import ImageError
 from edge.structures import UInt8Image
 
 #: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here, and a count
-#: of fields of 5 Mpx peaks at 152 MB in all, of 12 Mpx at 183 MB: within the 200 MB that it may use. Of 39 Mpx it
-#: peaks at 374 MB, which a Pi of 1 GB still bears; no microscope camera in use gives more.
+#: of fields of 5 Mpx peaks at 152 MB in all, of 12 Mpx at 183 MB: within the 200 MB that it may use. One of
+#: 39 Mpx peaks at 374 MB, which a Pi of 1 GB still bears; no microscope camera in use gives more.
 MAX_PIXELS = 40_000_000
 
 #: Pillow would also open formats that run other programs (EPS) or are no photographs. JPEG includes MPO.

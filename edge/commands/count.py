@@ -21,6 +21,7 @@ from edge.commands.notices import Failures, Repeats
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
 from edge.commands.printers import JsonPrinter, Printer, TablePrinter
 from edge.commands.progress import Progress
+from edge.commands.truth import truth_path
 from edge.config import Config, ModelConfig, ScaleConfig, load_config
 from edge.errors import ImageError, SourceError
 from edge.modelcard import default_bundle_path, load_bundle
@@ -208,5 +209,7 @@ def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: 
         write_atomically(masks / f"{stem}.nuclei.png", encode_labels(nuclei))
     del nuclei  # 10 MB of a 5 Mpx field that the picture does not need
     if pictures:
-        picture = annotate(frame.image, counted.field.result, cells)
+        # Whatever has a known truth beside it was rendered, and its picture must say so wherever it is shown.
+        note = "Rendered by a program, no real smear" if truth_path(counted.file).exists() else ""
+        picture = annotate(frame.image, counted.field.result, cells, note)
         write_atomically(pictures / f"{stem}.annotated.jpg", encode_jpeg(picture))

@@ -134,6 +134,13 @@ def test_an_assumed_scale_has_no_bar() -> None:
     assert longest_black_line(drawn(result(scale=Scale(0.1, "assumed", 0.0)))[700:]) < 30
 
 
+def test_a_note_adds_words_to_the_legend() -> None:
+    field = result()
+    image, cells = np.full((700, 900, 3), 200, np.uint8), labels(field)
+    noted = annotate(image, field, cells, "Rendered by a program, no real smear")
+    assert (noted[700:] < 100).sum() > (annotate(image, field, cells)[700:] < 100).sum() + 1000
+
+
 def test_a_rejected_field_says_so() -> None:
     rejected = drawn(result(reasons=("overexposed",)))
     assert not np.array_equal(rejected, drawn(result()))

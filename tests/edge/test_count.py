@@ -212,6 +212,17 @@ def test_outputs_beside_the_inputs_are_not_counted_next_time(count: CountCommand
     assert count.records(field_folder) == first
 
 
+def test_pictures_of_rendered_fields_say_so(count: CountCommand, field_folder: Path, tmp_path: Path) -> None:
+    def legend(out: Path) -> int:
+        assert count("--annotate", out, field_folder).exit_code == 0
+        with Image.open(out / "rendered_0001.annotated.jpg") as picture:
+            return int((np.asarray(picture)[480:] < 100).sum())
+
+    marked = legend(tmp_path / "marked")
+    (field_folder / "rendered_0001.truth.json").unlink()
+    assert legend(tmp_path / "plain") < marked
+
+
 def test_equal_stems_do_not_overwrite_each_other(count: CountCommand, tmp_path: Path) -> None:
     for folder in ("monday", "tuesday"):
         (tmp_path / folder).mkdir()
