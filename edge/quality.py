@@ -16,6 +16,11 @@ BURNT_OUT = 250
 #: 71 % of usable real images seen); what counts is whether anything at all is left: one white cell of 12 µm
 #: covers 0.16 % of a 2592x1944 field at 0.118 µm/px and 0.23 % of a 640x480 field at 0.4 µm/px.
 MAX_BURNT_OUT = 0.9995
+#: Difference between a pixel's channels up to which it is grey: colour-space conversion rounds by 2 levels.
+#: Red cells differ by 15 and more, nuclei by 60.
+GREY_LEVELS = 4
+#: Range of brightness above which a field shows something. A blank slide may be grey; cells may not.
+BLANK_RANGE = 20
 #: Pixels looked at: every n-th row and column, so that about this many are left.
 _SAMPLE_PX = 300_000
 
@@ -32,7 +37,7 @@ def assess(frame: Frame, background: Background) -> tuple[str, ...]:
 
     Returns
     -------
-    Any of ``underexposed`` and ``overexposed``; empty for a usable field
+    Any of ``underexposed``, ``overexposed`` and ``no_colour``; empty for a usable field
 
     Examples
     --------
@@ -47,7 +52,12 @@ def assess(frame: Frame, background: Background) -> tuple[str, ...]:
     if float(background.grid.mean()) < MIN_BLANK:
         reasons.append("underexposed")
     step = max(1, round((frame.width * frame.height / _SAMPLE_PX) ** 0.5))
-    darkest_channel = frame.image[::step, ::step].min(axis=2)
+    sample = frame.image[::step, ::step]
+    darkest_channel, brightest_channel = sample.min(axis=2), sample.max(axis=2)
     if float(np.mean(darkest_channel >= BURNT_OUT)) > MAX_BURNT_OUT:
         reasons.append("overexposed")
+    # White cells are told from red ones by colour: a count of a grey picture would be 0, and wrong.
+    seen = np.percentile(darkest_channel, 99.9) - np.percentile(darkest_channel, 0.1) > BLANK_RANGE
+    if seen and np.percentile(brightest_channel - darkest_channel, 99.9) <= GREY_LEVELS:
+        reasons.append("no_colour")
     return tuple(reasons)

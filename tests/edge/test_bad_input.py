@@ -131,7 +131,7 @@ def test_16_bit_images_count_like_8_bit_ones(
     assert records[0]["cells"] or not colour
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK", "L", "LA"])
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])
 def test_other_modes_are_counted(count: Callable[..., Result], good: Path, tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("f.tif" if mode == "CMYK" else "f.png")
     with Image.open(good) as image:
@@ -144,6 +144,20 @@ def test_other_modes_are_counted(count: Callable[..., Result], good: Path, tmp_p
     if mode in ("RGBA", "CMYK"):
         plain = json.loads(count("--json", tmp_path / "plain.png").stdout)
         assert record["wbc"] == plain["wbc"]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_images_are_rejected_with_a_reason(
+    count: Callable[..., Result], good: Path, tmp_path: Path, mode: str
+) -> None:
+    """Cells are told apart by colour; without it the count would be a wrong 0."""
+    path = tmp_path / "grey.png"
+    with Image.open(good) as image:
+        image.convert(mode).save(path)
+    result = count("--json", path)
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert (record["status"], record["reasons"], record["cells"]) == ("rejected", ["no_colour"], [])
 
 
 def test_an_empty_folder(count: Callable[..., Result], tmp_path: Path) -> None:

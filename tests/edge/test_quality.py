@@ -52,6 +52,14 @@ def test_one_burnt_out_channel_is_a_coloured_lamp() -> None:
     assert judged(np.full((300, 400, 3), (255, 240, 190), np.uint8)) == ()
 
 
+def test_a_grey_picture_of_cells_is_refused_and_a_grey_blank_slide_is_not() -> None:
+    image = rendered(0.76)
+    grey = np.repeat(image[..., 1:2], 3, axis=2)
+    assert judged(image) == ()
+    assert judged(np.ascontiguousarray(grey)) == ("no_colour",)
+    assert judged(np.full((300, 400, 3), 200, np.uint8)) == ()
+
+
 def test_both_reasons_are_given() -> None:
     dark = Background(np.full((1, 1, 3), 10, np.float32), 80, 60)
     frame = Frame(np.full((60, 80, 3), 255, np.uint8), "contradiction")
