@@ -42,8 +42,9 @@ def evaluate_group() -> None:
     "--um-per-px", type=click.FloatRange(0.01, 2.0), help="Scale of the images; found in each if not given."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table, for a report.")
 def segmentation(
-    truth_folders: Sequence[Path], out: Path | None, um_per_px: float | None, as_json: bool
+    truth_folders: Sequence[Path], out: Path | None, um_per_px: float | None, as_json: bool, markdown: bool
 ) -> None:
     """Compare the cells found with the cells that people marked.
 
@@ -65,7 +66,8 @@ def segmentation(
         "machine": platform.machine(),
         "sources": [
             {
-                "truth": str(folder),
+                # Not the whole path: a report is handed on, and where images lie is the lab's own business.
+                "truth": "/".join(folder.resolve().parts[-2:]),
                 "layout": layout,
                 "images": images,
                 "figures": [_as_dict(f) for f in figures],
@@ -77,7 +79,12 @@ def segmentation(
     if out:
         prepare_folder(out)
         write_atomically(out / "figures.json", f"{text}\n".encode())
-    click.echo(text if as_json else "\n\n".join(_table(*source) for source in sources))
+    if as_json:
+        click.echo(text)
+    elif markdown:
+        click.echo(_markdown(sources))
+    else:
+        click.echo("\n\n".join(_table(*source) for source in sources))
 
 
 def _painter(
@@ -111,4 +118,14 @@ def _table(folder: Path, layout: Layout, images: int, figures: Sequence[Figure])
         interval = "" if figure.low is None else f"  95 % interval {figure.low:.3f} to {figure.high:.3f}"
         count = f"{figure.hits}/{figure.n}" if figure.hits is not None else f"n = {figure.n}"
         lines.append(f"  {figure.name:28s} {figure.value:.4f}  {count:>10s}{interval}")
+    return "\n".join(lines)
+
+
+def _markdown(sources: Sequence[tuple[Path, Layout, int, list[Figure]]]) -> str:
+    lines = ["| source | figure | value | hits / n | 95 % interval |", "|---|---|---|---|---|"]
+    for folder, _, _, figures in sources:
+        for figure in figures:
+            interval = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+            count = f"{figure.hits}/{figure.n}" if figure.hits is not None else f"n = {figure.n}"
+            lines.append(f"| {folder.name} | {figure.name} | {figure.value:.3f} | {count} | {interval} |")
     return "\n".join(lines)

@@ -99,6 +99,15 @@ def test_command_prints_a_table_and_writes_figures_and_a_picture_of_the_error(
     assert np.abs(drawn.astype(int) - cv2.cvtColor(field.image, cv2.COLOR_RGB2BGR)).max() > 100
 
 
+def test_markdown_is_a_table_of_the_same_figures(tmp_path: Path, field: RenderedField) -> None:
+    folder = points_folder(tmp_path, field)
+    result = CliRunner().invoke(main, ["evaluate", "segmentation", "--truth", str(folder), "--markdown"])
+    assert result.exit_code == 0, result.stderr
+    header, rule, row = result.stdout.splitlines()
+    assert header.count("|") == rule.count("|") == row.count("|") == 6
+    assert row.startswith(f"| {folder.name} | blast_detected_recall | 1.000 | ")
+
+
 def test_command_names_a_folder_without_annotations(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["evaluate", "segmentation", "--truth", str(tmp_path)])
     assert result.exit_code == 1
