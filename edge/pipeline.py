@@ -85,7 +85,7 @@ class Pipeline:
         if reasons:
             scale = _known_scale(frame)
             return ProcessedField(self._result(frame, scale, reasons, (), stage_ms), None)
-        segmentation = segment(frame)
+        segmentation = segment(frame, background)
         started = self._lap(stage_ms, "segment", started)
         cells = self._classify(frame.image, segmentation)
         self._lap(stage_ms, "classify", started)

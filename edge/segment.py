@@ -10,20 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.illumination import estimate_background
-from edge.scale import measure_scale
-from edge.segment_join import join_lobes, join_parts
-from edge.segment_labels import Labels, Mask, ellipse, renumber
+from edge.scale import cells_alone, measure_scale, white_cell_scale
+from edge.segment_join import join_parts
+from edge.segment_judge import NOTHING, SMUDGE, judge, measure
+from edge.segment_labels import Labels, ellipse, renumber, windows
 from edge.segment_nuclei import contrast_levels, find_parts
-from edge.segment_outline import refine_nuclei, smooth_cells, territories
+from edge.segment_outline import refine_nuclei, smooth_cells, whole_cells
 from edge.segment_stain import (
     densities,
     filled,
     foreground_threshold,
     otsu,
     red_cell_ratio,
+    red_cell_spread,
     shrunk,
 )
-from edge.structures import Background, Cell, Frame, Scale
+from edge.structures import Background, Cell, CellKind, Frame, Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
@@ -35,13 +37,14 @@ _ASSUMED_UM_PER_PX = 0.2
 _USUAL_NUCLEUS_UM2 = 75.0
 #: Density below this share of the red cells' own is too thin for a red cell, whatever its colour.
 _RED_EDGE = 0.4
-#: A white cell is no smaller than a red one (44 µm² at 7.5 µm), less 10 % for the outline's error.
-_LEAST_CELL_UM2 = 40.0
-_LEAST_CUT_CELL_UM2 = 20.0  # cut by the border: half of it is enough
-#: Where a field has neither red cells nor nuclei nothing depends on the scale; mid of 0.05 to 0.4.
-_LEAST_NUCLEUS_UM2 = 20.0
-#: Rims of red cells and threads of precipitate are narrower than the narrowest nucleus, 2.5 µm.
-_LEAST_NUCLEUS_RADIUS_UM = 1.25
+#: Faintest stain looked at: nuclei of the palest source (wbc-chula) have 0.09, an 8-bit step is 0.005.
+_LEAST_CONTRAST = 0.05
+#: ... and above the red cells' own spread, which colour fringes of a field out of focus widen.
+_RED_CELL_SIGMAS = 2.0
+#: Confidence up to which a scale is a guess; 0.1 is what the nuclei alone give.
+_DOUBTFUL_SCALE = 0.1
+#: Share of red in the red cells' density, 1/3 for grey; 0.09 to 0.38 in stains whose red cells are red.
+_BLUER_THAN_GREY = 0.39
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,50 +89,57 @@ class Segmentation:
         return out
 
 
-def segment(frame: Frame) -> Segmentation:
+def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     """Find the white cells of a field.
 
     Parameters
     ----------
     frame : the field; ``frame.um_per_px``, where given, is the scale
+    background : blank slide's colour where it is known already, else it is estimated
 
     Returns
     -------
     Segmentation
     """
     image = frame.image
-    background = estimate_background(image)
+    if background is None:
+        background = estimate_background(image)
     long_side = max(frame.width, frame.height)
     survey_shrink = float(max(1, -(-long_side // _SURVEY_SIDE_PX)))
-    total, difference = densities(shrunk(image, survey_shrink), background)
-    survey = _survey(total, difference, survey_shrink)
-    ratio, opaque, red_total = survey.ratio, survey.opaque, survey.red_total
+    total, difference, red = densities(shrunk(image, survey_shrink), background)
+    survey = _survey(total, difference, red, survey_shrink)
+    ratio, opaque = survey.ratio, survey.opaque
     scale = survey.scale
     if frame.um_per_px is not None:
         scale = Scale(frame.um_per_px, "configured", 1.0)
     shrink = max(1.0, _WORK_UM_PER_PX / scale.um_per_px)
     if shrink > 1.3:
         small = shrunk(image, shrink)
-        total, difference = densities(small, background)
+        total, difference, red = densities(small, background)
     else:
         shrink = 1.0
-        total, difference = densities(image, background)
+        total, difference, red = densities(image, background)
     um_per_px = scale.um_per_px * shrink
     if um_per_px < 0.35:
         total = np.asarray(cv2.blur(total, (3, 3)), dtype=np.float32)
         difference = np.asarray(cv2.blur(difference, (3, 3)), dtype=np.float32)
     contrast = difference - ratio * total
     levels = contrast_levels(contrast)
-    parts, count = find_parts(levels, um_per_px, 0.05)
-    body = _body(total, contrast, opaque, red_total)
-    territory = territories(parts, body, um_per_px)
-    numbers, joined = renumber(join_parts(territory, parts, count, um_per_px))
+    parts, count = find_parts(levels, um_per_px, max(_LEAST_CONTRAST, _RED_CELL_SIGMAS * survey.spread))
+    territory = whole_cells(total, contrast, parts, opaque, um_per_px)
+    numbers, count = renumber(join_parts(territory, parts, levels, count, um_per_px))
     parts, territory = numbers[parts], numbers[territory]
-    numbers, count = renumber(join_lobes(parts, joined, um_per_px))
-    parts, territory = numbers[parts], numbers[territory]
-    nuclei = refine_nuclei(levels, parts, count, um_per_px)
-    cells = smooth_cells(territory, nuclei, count, um_per_px)
-    return _assemble(frame, scale, background, nuclei, cells, count, um_per_px)
+    nuclei = refine_nuclei(levels, parts, territory, count, um_per_px)
+    cells = smooth_cells(total, territory, nuclei, count, um_per_px)
+    measures = measure(levels, red, survey.red_red, nuclei, cells, count, um_per_px)
+    kinds = judge(
+        measures,
+        nuclei,
+        um_per_px,
+        scale_known=scale.confidence > _DOUBTFUL_SCALE,
+        blue_red_cells=survey.blue_red_cells,
+    )
+    return _assemble(frame, scale, background, nuclei, cells, kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +150,14 @@ class _Survey:
     ratio: float
     opaque: float
     red_total: float
+    red_red: float  # median density in the red channel
+    spread: float  # of the red cells' stain contrast
+    blue_red_cells: bool
 
 
-def _survey(total: NDArray[np.float32], difference: NDArray[np.float32], shrink: float) -> _Survey:
+def _survey(
+    total: NDArray[np.float32], difference: NDArray[np.float32], red_plane: NDArray[np.float32], shrink: float
+) -> _Survey:
     first = red_cell_ratio(total, difference, 0.12)
     contrast = difference - (0.1 if first is None else first) * total
     stained = (contrast > max(0.05, 0.7 * otsu(contrast, 0.0, 0.6))).astype(np.uint8)
@@ -161,23 +176,24 @@ def _survey(total: NDArray[np.float32], difference: NDArray[np.float32], shrink:
     opaque = foreground_threshold(total[elsewhere]) if elsewhere.any() else 0.12
     ratio = red_cell_ratio(total[elsewhere], difference[elsewhere], opaque)
     if ratio is None or float((total[elsewhere] > opaque).sum()) < 0.01 * total.size:
-        ratio, red_total = 0.05, math.inf
+        ratio, red_total, red_red, spread = 0.05, math.inf, 0.0, 0.0
     else:
         colour = (total > opaque) & elsewhere & (difference < (ratio + 0.07) * total)
         red_total = _RED_EDGE * float(np.median(total[colour])) if colour.any() else math.inf
+        red_red = float(np.median(red_plane[colour])) if colour.any() else 0.0
+        thick = (total > opaque) & elsewhere
+        spread = red_cell_spread(difference[thick] - ratio * total[thick])
     red = filled((total > opaque).astype(np.uint8))
     red[cv2.dilate(stained, np.ones((5, 5), np.uint8)) > 0] = 0
+    foreground = (total > opaque).astype(np.uint8)
+    cv2.drawContours(red, cells_alone(foreground, solid > 0), -1, (0,), cv2.FILLED)
     scale = measure_scale(red, stained, shrink, guess)
     if scale is None:
+        whole = white_cell_scale(foreground, solid > 0, shrink)
+        guess = guess if whole is None else whole
         scale = Scale(_ASSUMED_UM_PER_PX, "assumed", 0.0) if guess is None else Scale(guess, "assumed", 0.1)
-    return _Survey(scale, ratio, opaque, red_total)
-
-
-def _body(total: NDArray[np.float32], contrast: NDArray[np.float32], opaque: float, red_total: float) -> Mask:
-    faint = float(np.clip(0.5 * opaque, 0.04, 0.08))
-    return np.asarray(
-        (total > faint) & ((contrast > 0.06 * total + 0.006) | (total < red_total)), dtype=np.uint8
-    )
+    blue = red_red > _BLUER_THAN_GREY * red_total / _RED_EDGE
+    return _Survey(scale, ratio, opaque, red_total, red_red, spread, blue)
 
 
 def _assemble(
@@ -186,32 +202,26 @@ def _assemble(
     background: Background,
     nuclei: Labels,
     cells: Labels,
-    count: int,
-    um_per_px: float,
+    kinds: NDArray[np.uint8],
 ) -> Segmentation:
     h, w = cells.shape
     fx, fy = frame.width / w, frame.height / h
     found: list[tuple[Cell, int]] = []
-    depth = cv2.distanceTransform((nuclei > 0).astype(np.uint8), cv2.DIST_L2, 5)
-    thick = set(np.unique(nuclei[depth * um_per_px > _LEAST_NUCLEUS_RADIUS_UM]).tolist())
-    for i in range(1, count + 1):
-        ys, xs = np.nonzero(cells == i)
-        nucleus_px = int((nuclei == i).sum())
-        if len(xs) == 0 or i not in thick:
+    for i, (rows, columns) in windows(cells, len(kinds) - 1):
+        if kinds[i] == NOTHING:
             continue
-        x0, y0, x1, y1 = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
-        border = x0 == 0 or y0 == 0 or x1 == w or y1 == h
-        if not border and nucleus_px * um_per_px**2 < _LEAST_NUCLEUS_UM2:
-            continue
-        if len(xs) * um_per_px**2 < (_LEAST_CUT_CELL_UM2 if border else _LEAST_CELL_UM2):
-            continue
-        left, top = round(x0 * fx), round(y0 * fy)
-        box = (left, top, round(x1 * fx) - left, round(y1 * fy) - top)
-        x, y = float((xs.mean() + 0.5) * fx - 0.5), float((ys.mean() + 0.5) * fy - 0.5)
-        cell = Cell(0, x, y, box, round(len(xs) * fx * fy), round(nucleus_px * fx * fy), "wbc", border)
+        ys, xs = np.nonzero(cells[rows, columns] == i)
+        nucleus_px = int(np.count_nonzero(nuclei[rows, columns] == i))
+        border = rows.start == 0 or columns.start == 0 or rows.stop == h or columns.stop == w
+        left, top = round(columns.start * fx), round(rows.start * fy)
+        box = (left, top, round(columns.stop * fx) - left, round(rows.stop * fy) - top)
+        x = (float(xs.mean()) + columns.start + 0.5) * fx - 0.5
+        y = (float(ys.mean()) + rows.start + 0.5) * fy - 0.5
+        kind: CellKind = "smudge" if kinds[i] == SMUDGE else "wbc"
+        cell = Cell(0, x, y, box, round(len(xs) * fx * fy), round(nucleus_px * fx * fy), kind, border)
         found.append((cell, i))
     found.sort(key=lambda item: (item[0].y, item[0].x))
-    numbers = np.zeros(count + 1, np.uint16)
+    numbers = np.zeros(len(kinds), np.uint16)
     listed: list[Cell] = []
     for number, (c, i) in enumerate(found, start=1):
         numbers[i] = number

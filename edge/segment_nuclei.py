@@ -69,7 +69,7 @@ def find_parts(levels: Mask, um_per_px: float, floor: float) -> tuple[Labels, in
         x, y, bw, bh = (int(v) for v in stats[i, :4])
         window = np.s_[y : y + bh, x : x + bw]
         blob = (blobs[window] == i).astype(np.uint8)
-        cut = split(blob, um_per_px)
+        cut = split(blob, um_per_px, levels[window])
         target = parts[window]
         inside = blob > 0
         target[inside] = cut[inside] + found

@@ -32,27 +32,42 @@ class Stain:
 
 
 def shrunk(image: UInt8Image, shrink: float) -> UInt8Image:
-    """Area-averaged copy, ``shrink`` times smaller (1.0 or less: the image itself)."""
+    """Averaged copy, ``shrink`` times smaller (1.0 or less: the image itself).
+
+    Halved by averaging as often as it goes, which takes a tenth of the time of averaging over fractions of
+    pixels; what is left, less than a factor of two, loses nothing to interpolation.
+    """
     if shrink <= 1.0:
         return image
     size = (max(1, round(image.shape[1] / shrink)), max(1, round(image.shape[0] / shrink)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+        h, w = image.shape[0] // 2, image.shape[1] // 2
+        halved = cv2.resize(image[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+        image = np.asarray(halved, dtype=np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def densities(small: UInt8Image, background: Background) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Total density R + G + B and difference G - B over the blank slide, by Beer and Lambert's law.
+def densities(
+    small: UInt8Image, background: Background
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Total density R + G + B, difference G - B and R over the blank slide, by Beer and Lambert's law.
 
     Returns
     -------
-    total, difference : (h, w) float32
+    total, difference, red : (h, w) float32
     """
     h, w = small.shape[:2]
-    mixing = np.array([[-1, -1, -1], [0, -1, 1]], np.float32)
-    logs = cv2.LUT(small, _LOG)
-    planes = np.asarray(cv2.transform(logs, mixing), dtype=np.float32)
-    blank = cv2.transform(np.log10(background.grid), mixing)
-    planes -= np.asarray(cv2.resize(blank, (w, h), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    return planes[..., 0], planes[..., 1]
+    # Plane by plane: OpenCV adds contiguous planes ten times as fast as it mixes channels.
+    red, green, blue = (cv2.LUT(plane, _LOG) for plane in cv2.split(small))
+    mixing = np.array([[1, 1, 1], [0, 1, -1], [1, 0, 0]], np.float32)
+    grids = cv2.split(cv2.transform(np.log10(background.grid), mixing))
+    blank = [cv2.resize(grid, (w, h), interpolation=cv2.INTER_LINEAR) for grid in grids]
+    total = cv2.subtract(blank[0], cv2.add(cv2.add(red, green), blue))
+    difference = cv2.subtract(blank[1], cv2.subtract(green, blue))
+    red = cv2.subtract(blank[2], red)
+    planes = (np.asarray(plane, dtype=np.float32) for plane in (total, difference, red))
+    total, difference, red = planes
+    return total, difference, red
 
 
 def otsu(values: NDArray[np.float32], low: float, high: float) -> float:
@@ -89,6 +104,23 @@ def red_cell_ratio(
     if low.size < 0.1 * ratio.size:
         return None
     return float(np.clip(np.median(low), *_RATIO_LIMITS))
+
+
+def red_cell_spread(contrast: NDArray[np.float32]) -> float:
+    """Spread of the red cells' own stain contrast: robust sigma of what lies below their median.
+
+    White cells, platelets and precipitate lie above it, colour fringes of a field out of focus on both
+    sides.
+
+    Examples
+    --------
+    >>> round(red_cell_spread(np.array([-0.02, -0.01, 0.0, 0.01, 0.5], np.float32)), 3)
+    0.022
+    """
+    middle = np.median(contrast)
+    below = middle - contrast[contrast < middle]
+    # 1.4826: sigma over median absolute deviation of a normal distribution.
+    return 1.4826 * float(np.median(below)) if below.size else 0.0
 
 
 def filled(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from edge.modelcard import ModelCard, load_bundle
 from edge.pipeline import BATCH, Pipeline
 from edge.preprocess import to_input
 from edge.segment import Segmentation, segment
-from edge.structures import CellClass, Frame, InputSpec
+from edge.structures import Background, CellClass, Frame, InputSpec
 
 
 class TellingClassifier:
@@ -121,8 +121,8 @@ def test_a_blank_field_is_counted_and_empty(classifier: TellingClassifier) -> No
 def test_smudges_are_reported_but_never_shown_to_the_classifier(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_smudge(frame: Frame) -> Segmentation:
-        found = segment(frame)
+    def with_smudge(frame: Frame, background: Background | None = None) -> Segmentation:
+        found = segment(frame, background)
         return replace(found, cells=(replace(found.cells[0], kind="smudge"), *found.cells[1:]))
 
     monkeypatch.setattr(pipeline_module, "segment", with_smudge)
@@ -135,8 +135,8 @@ def test_smudges_are_reported_but_never_shown_to_the_classifier(
 def test_crops_are_cut_in_batches_whatever_was_found(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def many(frame: Frame) -> Segmentation:
-        found = segment(frame)
+    def many(frame: Frame, background: Background | None = None) -> Segmentation:
+        found = segment(frame, background)
         cells = tuple(replace(found.cells[0], id=i + 1, x=10.0 + 5 * i) for i in range(2 * BATCH + 3))
         return replace(found, cells=cells)
 
