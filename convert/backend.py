@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from edge.errors import ModelError, RuntimeMissingError
 
 if TYPE_CHECKING:
     import keras
+
+#: A table of a ``.tflite`` file; its classes are TensorFlow's, made by a generator and without types.
+FlatObject: TypeAlias = Any
 
 log = logging.getLogger(__name__)
 

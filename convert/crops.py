@@ -29,11 +29,13 @@ class Crops:
     pixels : (n, s, s, 3) uint8 RGB
     labels : (n,) int64, 1 blast, 0 normal; None where the source does not say
     source : where they come from, for messages and the card
+    fields : (n,) name of the field each was cut from, empty where unknown; None where the source does not say
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
     source: str
+    fields: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         """Return the number of crops."""
@@ -43,18 +45,24 @@ class Crops:
         """SHA-256 of every crop's bytes in row order."""
         return tuple(hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest() for crop in self.pixels)
 
+    def set_hash(self) -> str:
+        """SHA-256 of the set whatever its order."""
+        return hashlib.sha256("".join(sorted(self.hashes())).encode()).hexdigest()
+
     def take(self, index: NDArray[np.intp]) -> Crops:
         """Return the crops at these places."""
         labels = None if self.labels is None else self.labels[index]
-        return Crops(self.pixels[index], labels, self.source)
+        fields = None if self.fields is None else self.fields[index]
+        return Crops(self.pixels[index], labels, self.source, fields)
 
 
 def read_crops(path: Path, size_px: int, keys: Sequence[str]) -> Crops:
     """Read crops from an ``.npz`` file or a folder of lossless images.
 
-    An ``.npz`` holds (n, size_px, size_px, 3) uint8 RGB under one of ``keys``; where a key ends in
-    ``crops``, the same key ending in ``labels`` may hold 1 (blast) or 0 (normal). A folder holds
-    one image a crop, of exactly the network's size: nothing is resized here.
+    An ``.npz`` holds (n, size_px, size_px, 3) uint8 RGB under one of ``keys``; where a key ends in ``crops``,
+    the same key ending in ``labels`` may hold 1 (blast) or 0 (normal), and the same key ending in ``fields``
+    the names of the fields they were cut from. A folder holds one image a crop, of exactly the
+    network's size: nothing is resized here.
 
     Parameters
     ----------
@@ -71,7 +79,7 @@ def read_crops(path: Path, size_px: int, keys: Sequence[str]) -> Crops:
     DataSetError
         Nothing is there, or not crops of that size.
     """
-    pixels, labels = _read_folder(path, size_px) if path.is_dir() else _read_npz(path, keys)
+    pixels, labels, fields = _read_folder(path, size_px) if path.is_dir() else _read_npz(path, keys)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size_px, size_px, 3):
         raise DataSetError(
             f"{path}: expected crops (n, {size_px}, {size_px}, 3) uint8 RGB, "
@@ -84,7 +92,12 @@ def read_crops(path: Path, size_px: int, keys: Sequence[str]) -> Crops:
         raise DataSetError(
             f"{path}: labels must be {len(pixels)} values of 0 (normal) or 1 (blast), got {labels.shape}"
         )
-    return Crops(pixels, None if labels is None else labels.astype(np.int64), path.name)
+    if fields is not None and (fields.shape != (len(pixels),) or fields.dtype.kind != "U"):
+        raise DataSetError(
+            f"{path}: fields must be {len(pixels)} names, got {fields.shape} {fields.dtype}; "
+            "give an empty name where a field is not known"
+        )
+    return Crops(pixels, None if labels is None else labels.astype(np.int64), path.name, fields)
 
 
 def has_key(path: Path, key: str) -> bool:
@@ -96,7 +109,7 @@ def has_key(path: Path, key: str) -> bool:
 
 
 def hold_out(crops: Crops, share: float, seed: int) -> tuple[Crops, Crops]:
-    """Divide a set in two such that equal crops stay on one side.
+    """Divide a set in two such that equal crops, and crops of one field, stay on one side.
 
     Parameters
     ----------
@@ -107,19 +120,30 @@ def hold_out(crops: Crops, share: float, seed: int) -> tuple[Crops, Crops]:
     Returns
     -------
     tuple of Crops
-        The larger rest, and the part held out, each crop once.
+        The rest, and the part held out, each crop once. Whole fields are drawn until the share is reached.
 
     Raises
     ------
     DataSetError
-        There are fewer than two distinct crops.
+        There are fewer than two distinct crops, or all are of one field.
     """
-    distinct = list({digest: i for i, digest in reversed(list(enumerate(crops.hashes())))}.values())
-    if len(distinct) < 2:
-        raise DataSetError(f"{crops.source}: one crop cannot be divided; give the parity crops with --parity")
-    order = np.random.default_rng(seed).permutation(np.sort(distinct))
-    held = min(max(1, round(share * len(order))), len(order) - 1)
-    return crops.take(np.sort(order[held:])), crops.take(np.sort(order[:held]))
+    distinct = {digest: i for i, digest in reversed(list(enumerate(crops.hashes())))}
+    groups: dict[str, list[int]] = {}
+    for digest, i in sorted(distinct.items(), key=lambda pair: pair[1]):
+        field = "" if crops.fields is None else str(crops.fields[i])
+        groups.setdefault(field or digest, []).append(i)
+    if len(groups) < 2:
+        raise DataSetError(
+            f"{crops.source}: one crop, or crops of one field, cannot be divided; "
+            "give the parity crops with --parity"
+        )
+    wanted, held = max(1, round(share * len(distinct))), list[int]()
+    # The last one drawn stays, whatever the share.
+    for name in np.random.default_rng(seed).permutation(np.array(list(groups)))[:-1]:
+        if len(held) < wanted:
+            held += groups.pop(str(name))
+    rest = sorted(i for group in groups.values() for i in group)
+    return crops.take(np.array(rest)), crops.take(np.array(sorted(held)))
 
 
 def refuse_overlap(calibration: Crops, parity: Crops) -> None:
@@ -138,7 +162,10 @@ def refuse_overlap(calibration: Crops, parity: Crops) -> None:
         )
 
 
-def _read_npz(path: Path, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+_Arrays = tuple[NDArray[np.uint8], NDArray[np.int64] | None, NDArray[np.str_] | None]
+
+
+def _read_npz(path: Path, keys: Sequence[str]) -> _Arrays:
     try:
         archive = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -150,12 +177,16 @@ def _read_npz(path: Path, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArr
     with archive:
         for key in keys:
             if key in archive.files:
-                label_key = key.removesuffix("crops") + "labels"
-                return archive[key], archive[label_key] if label_key in archive.files else None
+                stem = key.removesuffix("crops")
+                labels, fields = (
+                    archive[stem + name] if stem + name in archive.files else None
+                    for name in ("labels", "fields")
+                )
+                return archive[key], labels, fields
         raise DataSetError(f"{path}: expected one of {', '.join(keys)}, got {', '.join(archive.files)}")
 
 
-def _read_folder(path: Path, size_px: int) -> tuple[NDArray[np.uint8], None]:
+def _read_folder(path: Path, size_px: int) -> _Arrays:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES)
     pixels = np.empty((len(files), size_px, size_px, 3), np.uint8)
     for i, file in enumerate(files):
@@ -169,4 +200,4 @@ def _read_folder(path: Path, size_px: int) -> tuple[NDArray[np.uint8], None]:
                 pixels[i] = np.asarray(image.convert("RGB"))
         except (OSError, UnidentifiedImageError) as error:
             raise DataSetError(f"{file}: cannot be read ({error}); take it out of the folder") from error
-    return pixels, None
+    return pixels, None, None

@@ -133,8 +133,14 @@ def centre_logits(model: keras.Model) -> bool:
     bool
         Whether the model ends in a dense softmax layer and was changed.
     """
-    last = model.layers[-1]
-    if not isinstance(last, load_keras().layers.Dense) or last.activation.__name__ != "softmax":
+    if not ends_in_dense_softmax(model):
         return False
+    last = model.layers[-1]
     last.set_weights([weight - weight.mean(axis=-1, keepdims=True) for weight in last.get_weights()])
     return True
+
+
+def ends_in_dense_softmax(model: keras.Model) -> bool:
+    """Tell whether the last layer is a dense one with a softmax."""
+    last = model.layers[-1]
+    return isinstance(last, load_keras().layers.Dense) and last.activation.__name__ == "softmax"

@@ -7,26 +7,28 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.backend import load_keras, load_tensorflow, predict
 from convert.crops import Crops, refuse_overlap
+from convert.device import check_golden_on_device, run_on_device
 from convert.draft import CardDraft
-from convert.gate import LIMITS, Limits, Verdict, judge
+from convert.examine import Examination, examine
+from convert.gate import LIMITS, Limits, Verdict
 from convert.golden import MAX_DELTA_P, choose, rendered_crops
-from convert.parity import RuntimeParity, batch_differences, run_parity
-from convert.quantize import REFINED, Recipe, quantise
-from edge.classify import Classifier, calibrate
+from convert.quantize import quantise
+from convert.recipes import REFINED, Recipe
+from edge.classify import calibrate
 from edge.errors import OutputError
-from edge.interpreter import Network, RuntimeName, installed_runtimes
-from edge.modelcard import GoldenCrops, GoldenSpec, ModelCard, bundle_paths, load_bundle
+from edge.interpreter import RuntimeName
+from edge.modelcard import GoldenCrops, GoldenSpec, ModelCard, bundle_paths
 
 if TYPE_CHECKING:
     import keras
@@ -40,16 +42,22 @@ class Conversion:
 
     Attributes
     ----------
-    verdict : the gate's; where it did not pass nothing was written
-    parities : against Keras, one an interpreter
-    size_bytes : of the ``.tflite`` file
+    examined : the file, its figures and the gate's verdict; where it did not pass nothing was written
     paths : network, card and golden crops; empty where the gate said no
     """
 
-    verdict: Verdict
-    parities: tuple[RuntimeParity, ...]
-    size_bytes: int
+    examined: Examination
     paths: tuple[Path, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gate's."""
+        return self.examined.verdict
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the ``.tflite`` file."""
+        return len(self.examined.content)
 
 
 def check_output(out: Path, name: str, *, force: bool) -> tuple[Path, Path, Path]:
@@ -90,6 +98,7 @@ def export(
     paths: tuple[Path, Path, Path],
     *,
     recipe: Recipe = REFINED,
+    trials: Sequence[Mapping[str, object]] = (),
     limits: Limits = LIMITS,
     runtimes: tuple[RuntimeName, ...] | None = None,
     tick: Callable[[str], None] = lambda stage: None,
@@ -104,6 +113,7 @@ def export(
     parity : held-out crops that the gate judges on
     paths : from :func:`check_output`
     recipe : how to quantise
+    trials : how it was chosen, for the card; empty where a person named it
     limits : of the gate
     runtimes : interpreters to judge in; None for all that are installed
     tick : called with each stage's name when it begins
@@ -123,68 +133,69 @@ def export(
     """
     refuse_overlap(calibration, parity)
     content = quantise(model, calibration.pixels, recipe, tick)
-    names = installed_runtimes() if runtimes is None else runtimes
     with _folder_for(paths[0].parent) as folder:
         files = tuple(folder / path.name for path in paths)
         files[0].write_bytes(content)
-        tick("parity")
-        networks = [Network(files[0], runtime=name) for name in names]
-        keras_outputs = predict(model, parity.pixels)
-        parities = tuple(
-            run_parity(network, parity.pixels, keras_outputs, draft.decision) for network in networks
+        tick("gate")
+        examined = examine(
+            files[0],
+            recipe,
+            parity,
+            predict(model, parity.pixels),
+            draft.decision,
+            limits=limits,
+            runtimes=runtimes,
         )
-        verdict = judge(
-            networks,
-            parities,
-            {network.runtime: batch_differences(network, parity.pixels) for network in networks},
-            limits,
-        )
-        if not verdict.passed:
-            return Conversion(verdict, parities, len(content), ())
+        if not examined.verdict.passed:
+            return Conversion(examined, ())
         tick("golden crops")
-        golden = _golden(networks[0], draft)
+        names = [cast(RuntimeName, run.runtime.split()[0]) for run in examined.runs]
+        golden = _golden(files[0], names[0], draft)
         files[2].write_bytes(golden.to_bytes())
         card = ModelCard(
             name=paths[0].name.removesuffix(".tflite"),
             sha256=hashlib.sha256(content).hexdigest(),
             input=draft.input,
-            input_tensor=networks[0].input,
-            output_tensor=networks[0].output,
+            input_tensor=examined.runs[0].input,
+            output_tensor=examined.runs[0].output,
             decision=draft.decision,
             golden=GoldenSpec(hashlib.sha256(files[2].read_bytes()).hexdigest(), MAX_DELTA_P),
             sections={
                 **draft.sections,
-                "conversion": _conversion_section(recipe, calibration),
-                "parity": _parity_section(parity, parities, verdict),
+                "conversion": _conversion_section(recipe, trials, calibration),
+                "parity": _parity_section(parity, examined),
             },
         )
         files[1].write_text(card.to_json(), encoding="utf-8")
         tick("self-test")
         # What will be shipped is opened as a device opens it, from the files.
-        bundle = load_bundle(files[0])
         for name in names:
-            Classifier(bundle, runtime=name).check_golden()
+            check_golden_on_device(files[0], name)
         # The card goes last: without it, or with an older one, the other two are refused by their hashes.
         for file, path in sorted(zip(files, paths, strict=True), key=lambda pair: pair[1] == paths[1]):
             file.replace(path)
-    return Conversion(verdict, parities, len(content), paths)
+    return Conversion(examined, paths)
 
 
-def _golden(network: Network, draft: CardDraft) -> GoldenCrops:
+def _golden(path: Path, runtime: RuntimeName, draft: CardDraft) -> GoldenCrops:
     def p_blast(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return calibrate(network.outputs(crops), draft.decision.temperature, network.lsb)
+        run = run_on_device(path, runtime, crops)
+        return calibrate(run.outputs, draft.decision.temperature, run.lsb)
 
     crops = choose(rendered_crops(draft.input), p_blast)
     return GoldenCrops(crops, p_blast(crops))
 
 
-def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]:
+def _conversion_section(
+    recipe: Recipe, trials: Sequence[Mapping[str, object]], calibration: Crops
+) -> dict[str, object]:
     return {
         "recipe": asdict(recipe),
+        **({"trials": list(trials)} if trials else {}),
         "calibration": {
             "source": calibration.source,
             "n": len(calibration),
-            "sha256": _set_hash(calibration),
+            "sha256": calibration.set_hash(),
         },
         "versions": {
             "tensorflow": str(load_tensorflow().__version__),
@@ -196,19 +207,12 @@ def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]
     }
 
 
-def _parity_section(
-    parity: Crops, parities: tuple[RuntimeParity, ...], verdict: Verdict
-) -> dict[str, object]:
+def _parity_section(parity: Crops, examined: Examination) -> dict[str, object]:
     return {
-        "crops": {"source": parity.source, "n": len(parity), "sha256": _set_hash(parity)},
-        "runtimes": [{**asdict(one), "agreement": one.agreement} for one in parities],
-        "findings": verdict.to_json(),
+        "crops": {"source": parity.source, "n": len(parity), "sha256": parity.set_hash()},
+        "runtimes": [{**asdict(one), "agreement": one.agreement} for one in examined.parities],
+        "findings": examined.verdict.to_json(),
     }
-
-
-def _set_hash(crops: Crops) -> str:
-    """Hash of a set of crops whatever their order."""
-    return hashlib.sha256("".join(sorted(crops.hashes())).encode()).hexdigest()
 
 
 @contextmanager

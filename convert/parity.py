@@ -1,4 +1,4 @@
-"""The exported file through the interpreters, against Keras, on the same crops."""
+"""Probabilities of the exported file against Keras's, for the same crops."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classify import calibrate
-from edge.interpreter import BATCH, Network
-from edge.modelcard import Decision
+from convert.crops import Crops
+from convert.paired import Loss, field_changes, loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,10 @@ class RuntimeParity:
     keras_blasts : how many of them Keras calls blast
     flipped : how many of them the interpreter puts on the other side of the threshold
     mean_delta_p, p99_delta_p, max_delta_p : of |p(file) - p(Keras)|, calibrated
+    sensitivity, specificity : what the file loses of them, None without labels of that class
+    fields : number of fields the crops are known to come from
+    p95_field_points : 95th percentile over these fields of the change of the share of blasts, in percentage
+        points; None without fields
     """
 
     runtime: str
@@ -32,6 +35,10 @@ class RuntimeParity:
     mean_delta_p: float
     p99_delta_p: float
     max_delta_p: float
+    sensitivity: Loss | None = None
+    specificity: Loss | None = None
+    fields: int = 0
+    p95_field_points: float | None = None
 
     @property
     def agreement(self) -> float:
@@ -40,7 +47,11 @@ class RuntimeParity:
 
 
 def compare(
-    runtime: str, p: NDArray[np.float32], p_keras: NDArray[np.float32], threshold: float
+    runtime: str,
+    p: NDArray[np.float32],
+    p_keras: NDArray[np.float32],
+    threshold: float,
+    crops: Crops | None = None,
 ) -> RuntimeParity:
     """Compare two sets of calibrated probabilities of the same crops.
 
@@ -49,6 +60,7 @@ def compare(
     runtime : names the first set
     p, p_keras : (n,) float32, n at least 1
     threshold : p from which a cell counts as blast
+    crops : the crops, for their labels and fields
 
     Returns
     -------
@@ -61,6 +73,10 @@ def compare(
     (1, 0.5, 0.2)
     """
     delta = np.abs(p.astype(np.float64) - p_keras.astype(np.float64))
+    labels = None if crops is None else crops.labels
+    changes = np.empty(0)
+    if crops is not None and crops.fields is not None:
+        changes = field_changes(p, p_keras, crops.fields, threshold)
     # A NaN makes every comparison of the gate false, and so refuses; it must not be lost in a maximum.
     return RuntimeParity(
         runtime=runtime,
@@ -71,48 +87,22 @@ def compare(
         # "higher": a percentile between two crops would be a figure that no crop had.
         p99_delta_p=float(np.percentile(delta, 99, method="higher")),
         max_delta_p=float(delta.max()),
+        sensitivity=_class_loss(p, p_keras, labels, threshold, blasts=True),
+        specificity=_class_loss(p, p_keras, labels, threshold, blasts=False),
+        fields=len(changes),
+        p95_field_points=float(np.percentile(changes, 95, method="higher")) if len(changes) else None,
     )
 
 
-def run_parity(
-    network: Network, crops: NDArray[np.uint8], keras_outputs: NDArray[np.float32], decision: Decision
-) -> RuntimeParity:
-    """Run an exported file on crops and compare with what Keras gave.
-
-    Parameters
-    ----------
-    network : the exported file in an interpreter
-    crops : (n, s, s, 3) uint8 RGB, held out from calibration
-    keras_outputs : (n, 2) float32, what the original Keras model gave for them
-    decision : threshold and temperature of the card
-
-    Returns
-    -------
-    RuntimeParity
-    """
-    temperature, lsb = decision.temperature, network.lsb
-    return compare(
-        network.runtime,
-        calibrate(network.outputs(crops), temperature, lsb),
-        # The same clipping for both: what lies beyond the file's last step cannot be said by it at all.
-        calibrate(keras_outputs, temperature, lsb),
-        decision.threshold,
-    )
-
-
-def batch_differences(network: Network, crops: NDArray[np.uint8]) -> int:
-    """Count outputs that differ between one batch and the same crops one by one; there must be none.
-
-    Parameters
-    ----------
-    network : the exported file in an interpreter
-    crops : (n, s, s, 3) uint8 RGB; the first ``edge.interpreter.BATCH`` are used, repeated where fewer
-
-    Returns
-    -------
-    int
-    """
-    batch = crops[np.arange(BATCH) % len(crops)]
-    together = network.outputs(batch)
-    single = np.concatenate([network.outputs(crop[None]) for crop in batch])
-    return int((together != single).any(axis=1).sum())
+def _class_loss(
+    p: NDArray[np.float32],
+    p_keras: NDArray[np.float32],
+    labels: NDArray[np.int64] | None,
+    threshold: float,
+    *,
+    blasts: bool,
+) -> Loss | None:
+    if labels is None or not (labels == int(blasts)).any():
+        return None
+    cells = labels == int(blasts)
+    return loss(p[cells], p_keras[cells], threshold, blasts=blasts)

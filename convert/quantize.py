@@ -1,21 +1,19 @@
-"""From a Keras model to a full-int8 TFLite file."""
+"""From a Keras model to a TFLite file, by a recipe."""
 
 from __future__ import annotations
 
-import importlib
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.backend import load_keras, load_schema, load_tensorflow, native_silence, predict
-from convert.equalise import centre_logits, equalise_channels
+from convert.backend import load_keras, load_schema, predict
+from convert.converter import convert_network
+from convert.equalise import centre_logits, ends_in_dense_softmax, equalise_channels
 from convert.graph import refuse_difference, static_graph
-from edge.errors import ModelError
+from convert.ranges import pack
+from convert.recipes import REFINED, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -25,36 +23,13 @@ if TYPE_CHECKING:
 LOGIT_LIMIT = 3.12
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What is done beside TensorFlow's plain min-max conversion.
-
-    Attributes
-    ----------
-    name : as it stands in the card
-    equalise : bring all channels of a convolution to one range (:func:`convert.equalise.equalise_channels`)
-    correct_bias : take the mean error of rounded weights out of the biases (:func:`correct_biases`)
-    narrow_logits : give the logits' steps to where the decision falls (:func:`narrow_logits`)
-    """
-
-    name: str
-    equalise: bool
-    correct_bias: bool
-    narrow_logits: bool
-
-
-PLAIN = Recipe("plain", equalise=False, correct_bias=False, narrow_logits=False)
-REFINED = Recipe("refined", equalise=True, correct_bias=True, narrow_logits=True)
-RECIPES = {recipe.name: recipe for recipe in (PLAIN, REFINED)}
-
-
 def quantise(
     model: keras.Model,
     calibration: NDArray[np.uint8],
     recipe: Recipe = REFINED,
     tick: Callable[[str], None] = lambda stage: None,
 ) -> bytes:
-    """Convert a classifier to int8 weights, activations, input and output.
+    """Convert a classifier.
 
     Parameters
     ----------
@@ -71,25 +46,42 @@ def quantise(
     Raises
     ------
     ModelError
-        The graph cannot be carried out in int8 alone.
+        The graph cannot be carried out in the recipe's precision alone.
     """
-    tick("static graph")
+    tick(f"{recipe.name}: static graph, equalisation")
+    network = float_network(model, calibration, recipe)
+    if recipe.correct_bias:
+        tick(f"{recipe.name}: bias correction")
+        correct_biases(network, calibration)
+    tick(f"{recipe.name}: conversion")
+    content = convert_network(network, calibration, recipe)
+    return narrow_logits(content) if recipe.narrow_logits and ends_in_dense_softmax(network) else content
+
+
+def float_network(model: keras.Model, calibration: NDArray[np.uint8], recipe: Recipe) -> keras.Model:
+    """Rewrite a model as a recipe wants it, without changing what it computes.
+
+    Parameters
+    ----------
+    model, calibration, recipe : as for :func:`quantise`
+
+    Returns
+    -------
+    keras.Model
+        What the converted file is to be compared with, layer by layer.
+
+    Raises
+    ------
+    ModelError
+        The copy computes something else.
+    """
     network = static_graph(model)
-    centred = False
     if recipe.narrow_logits:
-        centred = centre_logits(network)
+        centre_logits(network)
     if recipe.equalise:
-        tick("equalisation")
         equalise_channels(network, calibration)
         refuse_difference(model, network, "the equalised copy")
-    if recipe.correct_bias:
-        tick("bias correction")
-        correct_biases(network, calibration)
-    tick("conversion")
-    content = _convert(network, calibration)
-    if centred:
-        content = narrow_logits(content)
-    return content
+    return network
 
 
 def correct_biases(model: keras.Model, calibration: NDArray[np.uint8]) -> None:
@@ -162,37 +154,6 @@ def _mean_before_activation(model: keras.Model, name: str, crops: NDArray[np.uin
     return np.asarray(mean + bias, np.float32)
 
 
-def _convert(network: keras.Model, calibration: NDArray[np.uint8]) -> bytes:
-    """Run TensorFlow's converter; activation ranges are minimum and maximum over the calibration crops."""
-    tf = load_tensorflow()
-    converter_error = importlib.import_module("tensorflow.lite.python.convert_phase").ConverterError
-
-    def representative() -> Iterator[list[NDArray[np.float32]]]:
-        # The input's scale must be exactly 1 and its zero point -128, so that the device needs a flip of
-        # a bit only: two corner pixels bring the range of every crop to 0 to 255 and disturb nothing else.
-        for crop in calibration.astype(np.float32):
-            crop[0, 0], crop[-1, -1] = 0.0, 255.0
-            yield [crop[None]]
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    try:
-        with native_silence(), warnings.catch_warnings():
-            # Said of every int8 input: the converter would rather be told the range that it then measures.
-            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-            return cast(bytes, converter.convert())
-    except (RuntimeError, ValueError, tf.errors.OpError, converter_error) as error:
-        unknown = re.search(r"(?:TF Select|Custom) ops: (.+)", str(error))
-        reason = f"TFLite has no {unknown[1]}" if unknown else str(error).strip().partition("\n")[0][:200]
-        raise ModelError(
-            f"TensorFlow cannot convert {network.name} to int8 ({reason}); use layers that TFLite has"
-        ) from error
-
-
 def narrow_logits(content: bytes) -> bytes:
     """Set the range of the softmax's input to [-LOGIT_LIMIT, LOGIT_LIMIT].
 
@@ -220,6 +181,4 @@ def narrow_logits(content: bytes) -> bytes:
         return content
     logits.quantization.scale = np.array([scale], np.float32)
     logits.quantization.zeroPoint = np.array([0], np.int64)
-    builder = importlib.import_module("flatbuffers").Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return pack(model, len(content))

@@ -148,12 +148,13 @@ class Network:
         # The only way to the operations short of parsing the file; both runtimes have it.
         return tuple(op["op_name"] for op in self._interpreters[1]._get_ops_details())
 
-    def outputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def outputs(self, crops: NDArray[np.uint8], batch: int = BATCH) -> NDArray[np.float32]:
         """Run the network.
 
         Parameters
         ----------
         crops : (n, size_px, size_px, 3) uint8 RGB; n may be 0
+        batch : crops an invocation, 1 or more; what is left over runs one by one
 
         Returns
         -------
@@ -176,7 +177,7 @@ class Network:
         stored = np.empty((len(crops), 2), self.output.dtype)
         done = 0
         while done < len(crops):
-            size = BATCH if len(crops) - done >= BATCH else 1
+            size = batch if len(crops) - done >= batch else 1
             stored[done : done + size] = self._invoke(crops[done : done + size])
             done += size
         if self.output.dtype == "float32":

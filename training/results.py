@@ -100,9 +100,11 @@ def _write_crops(path: Path, outcome: Outcome) -> None:
         train_crops=_pixels(train),
         train_labels=_labels(train),
         train_sha256=_hashes(train),
+        train_fields=_fields(train),
         test_crops=_pixels(test),
         test_labels=_labels(test),
         test_sha256=_hashes(test),
+        test_fields=_fields(test),
         test_p_blast=outcome.p_blast,
     )
 
@@ -118,6 +120,10 @@ def _labels(crops: Sequence[LabelledCrop]) -> NDArray[np.int64]:
 
 def _hashes(crops: Sequence[LabelledCrop]) -> NDArray[np.str_]:
     return np.array([crop.sha256 for crop in crops], dtype="U64")
+
+
+def _fields(crops: Sequence[LabelledCrop]) -> NDArray[np.str_]:
+    return np.array([crop.field or "" for crop in crops], dtype=np.str_)
 
 
 def _sha256(path: Path) -> str:

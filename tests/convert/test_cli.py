@@ -12,9 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from convert import cli as cli_module
 from convert import export as export_module
+from convert import page as page_module
 from convert.cli import convert
 from convert.crops import Crops
+from convert.recipes import RECIPES
 from edge.errors import DataSetError, GateError, OutputError
 from edge.modelcard import load_bundle
 
@@ -52,7 +55,7 @@ def test_model_and_crops_give_a_bundle(
     assert "verdict: passed" in result.stdout
     assert "toy.tflite" in result.stdout
     assert "120 crops to calibrate on, 200 held out" in result.stderr
-    assert "parity ..." in result.stderr
+    assert "gate ..." in result.stderr
     assert load_bundle(tmp_path / "out" / "toy").card.sections["training"] == {"epochs": 8}
     again = run("--calibration", crops, "--card", card)
     assert isinstance(again.exception, OutputError)
@@ -95,3 +98,51 @@ def test_a_third_is_held_out_where_nothing_else_is_there(
     result = run("--calibration", crops_file(crops=held_out.pixels))
     assert result.exception is None
     assert "133 crops to calibrate on, 67 held out" in result.stderr
+
+
+def test_a_report_is_written_even_where_the_gate_refuses(
+    run: Any,
+    crops_file: Callable[..., Path],
+    calibration: Crops,
+    held_out: Crops,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
+    monkeypatch.setattr(cli_module, "collect", lambda subject, tick: {"name": subject.name})
+    monkeypatch.setattr(page_module, "render", lambda report: f"page of {report['name']}")
+    crops = crops_file(train_crops=calibration.pixels, test_crops=held_out.pixels[:20])
+    result = run("--calibration", crops, "--report", tmp_path / "report")
+    assert isinstance(result.exception, GateError)
+    assert not (tmp_path / "out").exists()
+    names = sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert names == ["model.parity.html", "model.parity.json"]
+    assert "report in" in result.stderr
+
+
+def test_auto_chooses_and_says_so_in_the_card(
+    run: Any,
+    crops_file: Callable[..., Path],
+    calibration: Crops,
+    held_out: Crops,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def choose(model: Any, draft: Any, fitted: Crops, tick: Any) -> Any:
+        seen["hashes"] = set(fitted.hashes())
+        return RECIPES["percentile"], ()
+
+    monkeypatch.setattr(cli_module, "choose_recipe", choose)
+    lines = [{"recipe": "percentile", "chosen": True}]
+    monkeypatch.setattr(cli_module, "trial_lines", lambda trials, chosen: lines)
+    crops = crops_file(train_crops=calibration.pixels, test_crops=held_out.pixels)
+    result = run("--calibration", crops, "--recipe", "auto")
+    assert result.exception is None
+    assert "chosen on calibration crops: percentile" in result.stderr
+    assert seen["hashes"] == set(calibration.hashes())
+    conversion = load_bundle(tmp_path / "out" / "model").card.sections["conversion"]
+    assert isinstance(conversion, dict)
+    assert conversion["trials"] == lines
+    assert conversion["recipe"]["name"] == "percentile"

@@ -18,11 +18,14 @@ RANDOM = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint
 
 
 def test_keys_are_taken_in_order(crops_file: Callable[..., Path]) -> None:
-    path = crops_file(crops=RANDOM, test_crops=RANDOM[:2], test_labels=np.array([0, 1]))
+    fields = np.array(["a", ""])
+    path = crops_file(crops=RANDOM, test_crops=RANDOM[:2], test_labels=np.array([0, 1]), test_fields=fields)
     assert len(read_crops(path, 16, CALIBRATION_KEYS)) == 6
     judged = read_crops(path, 16, PARITY_KEYS)
     assert judged.labels is not None
     assert judged.labels.tolist() == [0, 1]
+    assert judged.fields is not None
+    assert judged.fields.tolist() == ["a", ""]
     np.testing.assert_array_equal(judged.pixels, RANDOM[:2])
     assert has_key(path, "test_crops")
     assert not has_key(path, "train_crops")
@@ -72,6 +75,8 @@ def test_a_single_array_is_refused(tmp_path: Path) -> None:
         ({"crops": RANDOM[0]}, "expected crops"),
         ({"crops": RANDOM[:0]}, "no crops in it"),
         ({"crops": RANDOM, "labels": np.zeros(5, int)}, "labels must be 6 values"),
+        ({"crops": RANDOM, "fields": np.array(["a"])}, "fields must be 6 names, got .1,. <U1; give an empty"),
+        ({"crops": RANDOM, "fields": np.zeros(6)}, "fields must be 6 names, got .6,. float64"),
         ({"crops": RANDOM, "labels": np.full(6, 2)}, "labels must be 6 values of 0 .normal. or 1 .blast."),
     ],
 )
@@ -92,7 +97,7 @@ def test_one_shared_crop_is_enough_to_refuse() -> None:
 def test_equal_crops_stay_on_one_side(index: list[int], share: float, seed: int) -> None:
     crops = Crops(RANDOM[index], np.array(index), "x")
     if len(set(index)) < 2:
-        with pytest.raises(DataSetError, match="one crop cannot be divided"):
+        with pytest.raises(DataSetError, match="one crop, or crops of one field, cannot be divided"):
             hold_out(crops, share, seed)
         return
     rest, held = hold_out(crops, share, seed)
@@ -102,3 +107,17 @@ def test_equal_crops_stay_on_one_side(index: list[int], share: float, seed: int)
     assert len(rest) >= 1
     assert held.labels is not None
     np.testing.assert_array_equal(held.pixels, RANDOM[held.labels])
+
+
+@given(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_cells_of_a_field_stay_on_one_side(index: list[int], share: float, seed: int) -> None:
+    crops = Crops(RANDOM, None, "x", np.array(["", "a", "b", "c"])[index])
+    if set(index) in ({1}, {2}, {3}):
+        with pytest.raises(DataSetError, match="crops of one field, cannot be divided"):
+            hold_out(crops, share, seed)
+        return
+    rest, held = hold_out(crops, share, seed)
+    assert rest.fields is not None
+    assert held.fields is not None
+    assert not (set(rest.fields) & set(held.fields)) - {""}
+    assert set(rest.hashes()) | set(held.hashes()) == set(crops.hashes())

@@ -3,56 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from convert.gate import LIMITS, Finding, Verdict, judge
-from convert.parity import RuntimeParity, batch_differences, compare
+from convert.accumulators import Accumulator
+from convert.crops import Crops
+from convert.device import DeviceRun
+from convert.gate import LIMITS, Evidence, Finding, Verdict, judge
+from convert.paired import Loss
+from convert.parity import RuntimeParity, compare
 from edge.errors import GateError
-from edge.interpreter import Network
 from edge.modelcard import TensorSpec
 
-TINY = Path(__file__).parent.parent / "edge" / "data" / "tiny.tflite"
+LOSS = Loss(n=500, kept=480, lost=3, gained=1, points=0.4, low=-0.5, high=1.5, mcnemar_p=0.6)
 GOOD = RuntimeParity(
-    "x 1.0", n=1000, keras_blasts=300, flipped=5, mean_delta_p=0.005, p99_delta_p=0.03, max_delta_p=0.05
+    "x 1.0",
+    n=1000,
+    keras_blasts=300,
+    flipped=5,
+    mean_delta_p=0.005,
+    p99_delta_p=0.03,
+    max_delta_p=0.05,
+    sensitivity=LOSS,
+    specificity=LOSS,
+    fields=40,
+    p95_field_points=1.0,
 )
+RUN = DeviceRun(
+    runtime="x 1.0",
+    input=TensorSpec((1, 16, 16, 3), "int8", 1.0, -128),
+    output=TensorSpec((1, 2), "int8", 1 / 256, -128),
+    lsb=1 / 256,
+    ops=("CONV_2D", "SOFTMAX"),
+    outputs=np.zeros((8, 2), np.float32),
+    batch_differences=0,
+    latency_ms=np.empty(0, np.float32),
+    memory_bytes=None,
+)
+SUM = Accumulator("conv1/Relu", 2**31 - 1, 2**31 - 1)
+WHOLE = Evidence(runs=[RUN], parities=[GOOD], accumulators=[SUM])
 
 
-class Network2(Network):
-    """Real network whose description a test can falsify."""
-
-    false_ops: tuple[str, ...] | None = None
-
-    def ops(self) -> tuple[str, ...]:
-        return super().ops() if self.false_ops is None else self.false_ops
-
-
-def test_the_limits_themselves_pass() -> None:
-    verdict = judge([Network(TINY)], [GOOD], {"x 1.0": 0})
+def test_the_limits_themselves_pass_and_nothing_is_left_open() -> None:
+    verdict = judge(WHOLE)
     assert verdict.passed
     verdict.refuse()
-    assert "verdict: passed" in verdict.table()
+    assert verdict.table().endswith("verdict: passed")
     assert "REFUSED" not in verdict.table()
+    assert "open\n" not in verdict.table()
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (replace(GOOD, flipped=6), r"agreement with Keras 99\.40 % \(limit >= 99\.5 %\)"),
-        (replace(GOOD, mean_delta_p=0.0051), r"mean \|Δp\| 0\.0051 \(limit <= 0\.005\)"),
-        (replace(GOOD, p99_delta_p=0.0301), r"p99 \|Δp\| 0\.0301"),
-        (replace(GOOD, max_delta_p=0.0501), r"max \|Δp\| 0\.0501"),
-        (replace(GOOD, max_delta_p=float("nan")), r"max \|Δp\| nan"),
-        (replace(GOOD, n=49, keras_blasts=20, flipped=0), r"held-out crops 49 \(limit >= 50\)"),
-        (replace(GOOD, keras_blasts=4), r"of the rarer class \(Keras\) 4 \(limit >= 5\)"),
-        (replace(GOOD, keras_blasts=996), r"of the rarer class \(Keras\) 4 \(limit >= 5\)"),
-    ],
-)
-def test_each_figure_alone_refuses(bad: RuntimeParity, message: str) -> None:
-    verdict = judge([Network(TINY)], [GOOD, bad], {"x 1.0": 0})
-    assert sum(not finding.passed for finding in verdict.findings) == 1
+def _refused_alone(evidence: Evidence, message: str) -> None:
+    verdict = judge(evidence)
+    assert sum(finding.passed is False for finding in verdict.findings) == 1
     assert verdict.table().count("REFUSED") == 2
     with pytest.raises(GateError, match=message) as caught:
         verdict.refuse()
@@ -60,12 +65,37 @@ def test_each_figure_alone_refuses(bad: RuntimeParity, message: str) -> None:
     assert "nothing was written" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flipped": 6}, r"agreement with Keras 99\.40 % \(98\.7 to 99\.8\) \(limit >= 99\.5 %\)"),
+        ({"mean_delta_p": 0.0051}, r"mean \|Δp\| 0\.0051 \(limit <= 0\.005\)"),
+        ({"p99_delta_p": 0.0301}, r"p99 \|Δp\| 0\.0301"),
+        ({"max_delta_p": 0.0501}, r"max \|Δp\| 0\.0501"),
+        ({"max_delta_p": float("nan")}, r"max \|Δp\| nan"),
+        ({"n": 49, "keras_blasts": 20, "flipped": 0}, r"held-out crops 49 \(limit >= 50\)"),
+        ({"keras_blasts": 4}, r"of the rarer class \(Keras\) 4 \(limit >= 5\)"),
+        ({"keras_blasts": 996}, r"of the rarer class \(Keras\) 4 \(limit >= 5\)"),
+        (
+            {"sensitivity": replace(LOSS, points=0.51)},
+            r"sensitivity lost \(McNemar p\) 0\.51 \(-0\.5 to 1\.5, n 500, p 0\.6\) \(limit <= 0\.5 points\)",
+        ),
+        ({"specificity": replace(LOSS, points=0.51)}, r"specificity lost .* 0\.51"),
+        (
+            {"p95_field_points": 1.01},
+            r"p95 change of blast % a field 1\.01 \(40 fields\) \(limit <= 1 point\)",
+        ),
+    ],
+)
+def test_each_figure_alone_refuses(change: dict[str, Any], message: str) -> None:
+    _refused_alone(replace(WHOLE, parities=[GOOD, replace(GOOD, **change)]), message)
+
+
 @pytest.mark.parametrize("op", ["SHAPE", "STRIDED_SLICE", "PACK"])
 def test_a_dynamic_graph_refuses(op: str) -> None:
-    network = Network2(TINY)
-    network.false_ops = ("CONV_2D", op)
-    with pytest.raises(GateError, match=f"operations that ask for a shape {op}"):
-        judge([network], [GOOD], {}).refuse()
+    _refused_alone(
+        replace(WHOLE, runs=[replace(RUN, ops=("CONV_2D", op))]), f"operations that ask for a shape {op}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,22 +108,59 @@ def test_a_dynamic_graph_refuses(op: str) -> None:
     ],
 )
 def test_other_tensors_refuse(attribute: str, spec: TensorSpec, message: str) -> None:
-    network = Network(TINY)
-    setattr(network, attribute, spec)
-    with pytest.raises(GateError, match=message):
-        judge([network], [GOOD], {}).refuse()
+    _refused_alone(replace(WHOLE, runs=[replace(RUN, **{attribute: spec})]), message)
+
+
+def test_a_float_input_is_what_a_float_recipe_promises() -> None:
+    tensor = TensorSpec((1, 16, 16, 3), "float32", 0.0, 0)
+    run = replace(RUN, input=tensor, output=replace(tensor, shape=(1, 2)))
+    evidence = replace(WHOLE, runs=[run], accumulators=[], input_dtype="float32", output_dtype="float32")
+    assert judge(evidence).passed
+    _refused_alone(replace(evidence, runs=[replace(run, input=RUN.input)]), r"input int8 \(limit float32\)")
+
+
+def test_a_sum_that_could_overflow_refuses() -> None:
+    _refused_alone(
+        replace(WHOLE, accumulators=[SUM, Accumulator("conv2/Relu", 2**31, 2**31 - 1)]),
+        r"largest integer sum, proved 1e\+02 % \(conv2/Relu\)",
+    )
+    _refused_alone(replace(WHOLE, accumulators=[]), "no integer layer")
 
 
 def test_a_batch_that_changes_outputs_refuses() -> None:
-    with pytest.raises(GateError, match=r"x 1\.0: outputs that differ in a batch 1 \(limit 0\)"):
-        judge([Network(TINY)], [GOOD], {"x 1.0": 1}).refuse()
+    _refused_alone(
+        replace(WHOLE, runs=[replace(RUN, batch_differences=1)]),
+        r"x 1\.0: outputs that differ in a batch 1 \(limit 0\)",
+    )
+
+
+def test_an_interpreter_that_cannot_open_it_refuses() -> None:
+    _refused_alone(
+        replace(WHOLE, unopened={"tflite_runtime": "version 12"}), "tflite_runtime: opens it version 12"
+    )
+
+
+def test_what_cannot_be_answered_is_left_open_and_said() -> None:
+    parity = replace(GOOD, n=999, flipped=4, sensitivity=None, specificity=None, p95_field_points=None)
+    verdict = judge(replace(WHOLE, parities=[parity], absent=["tflite_runtime"]))
+    assert verdict.passed
+    assert verdict.headline == "passed, 5 questions open"
+    left = [finding.name for finding in verdict.findings if finding.word == "open"]
+    assert left == [
+        "tflite_runtime: opens it",
+        "x 1.0: crops advised",
+        "x 1.0: sensitivity lost (McNemar p)",
+        "x 1.0: specificity lost (McNemar p)",
+        "x 1.0: p95 change of blast % a field",
+    ]
 
 
 def test_nothing_looked_at_is_no_pass() -> None:
     with pytest.raises(GateError, match="nothing was judged"):
         Verdict(()).refuse()
-    with pytest.raises(GateError, match="interpreters 0"):
-        judge([], [], {}).refuse()
+    assert not Verdict((Finding("a", "b", "c", None),)).passed
+    with pytest.raises(GateError, match="interpreters that open it 0"):
+        judge(Evidence([], [], [])).refuse()
 
 
 def test_the_limits_are_those_agreed_on() -> None:
@@ -103,6 +170,7 @@ def test_the_limits_are_those_agreed_on() -> None:
         0.03,
         0.05,
     )
+    assert (LIMITS.loss_points, LIMITS.field_points, LIMITS.advised_crops) == (0.5, 1.0, 1000)
 
 
 def test_findings_go_into_the_card_as_they_are() -> None:
@@ -115,13 +183,30 @@ def test_figures_of_a_comparison() -> None:
     p_keras = np.linspace(0, 1, 200, dtype=np.float32)
     p = p_keras.copy()
     p[100] -= 0.25  # from 0.503 to the other side
-    parity = compare("x", p, p_keras, 0.5)
+    labels = (np.arange(200) >= 100).astype(np.int64)
+    fields = np.array(["a"] * 50 + ["b"] * 100 + [""] * 50)
+    crops = Crops(np.zeros((200, 1, 1, 3), np.uint8), labels, "x", fields)
+    parity = compare("x", p, p_keras, 0.5, crops)
     assert (parity.n, parity.keras_blasts, parity.flipped) == (200, 100, 1)
     assert parity.agreement == 0.995
     assert parity.max_delta_p == pytest.approx(0.25)
     assert parity.mean_delta_p == pytest.approx(0.25 / 200)
     # Of 200 crops the 99th percentile is the second or third worst, and only one is wrong.
     assert parity.p99_delta_p == 0
+    assert parity.sensitivity is not None
+    assert parity.specificity is not None
+    assert (parity.sensitivity.lost, parity.sensitivity.points) == (1, 1.0)
+    assert (parity.specificity.n, parity.specificity.points) == (100, 0.0)
+    assert (parity.fields, parity.p95_field_points) == (2, 1.0)
+
+
+def test_without_labels_of_a_class_nothing_is_said_of_it() -> None:
+    p = np.array([0.2, 0.9], np.float32)
+    crops = Crops(np.zeros((2, 1, 1, 3), np.uint8), np.array([1, 1]), "x", np.array(["", ""]))
+    parity = compare("x", p, p, 0.5, crops)
+    assert parity.sensitivity is not None
+    assert parity.specificity is None
+    assert (parity.fields, parity.p95_field_points) == (0, None)
 
 
 def test_p99_is_a_figure_that_a_crop_had() -> None:
@@ -129,22 +214,3 @@ def test_p99_is_a_figure_that_a_crop_had() -> None:
     p = p_keras.copy()
     p[7] = 0.25
     assert compare("x", p, p_keras, 0.5).p99_delta_p == 0.25
-
-
-def test_batches_are_compared_even_with_few_crops() -> None:
-    crops = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    assert batch_differences(Network(TINY), crops) == 0
-
-
-def test_a_difference_in_batches_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Network(TINY)
-    true_outputs = network.outputs
-
-    def outputs(crops: np.ndarray) -> np.ndarray:
-        given = true_outputs(crops)
-        if len(crops) > 1:
-            given[2, 1] += np.float32(1 / 256)
-        return given
-
-    monkeypatch.setattr(network, "outputs", outputs)
-    assert batch_differences(network, np.zeros((8, 16, 16, 3), np.uint8)) == 1

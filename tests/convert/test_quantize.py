@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,18 @@ import numpy as np
 import pytest
 
 from convert.backend import load_schema, predict
+from convert.converter import convert_network
 from convert.crops import Crops
 from convert.gate import SHAPE_OPS
 from convert.graph import static_graph
-from convert.parity import run_parity
-from convert.quantize import (
-    LOGIT_LIMIT,
-    PLAIN,
-    REFINED,
-    correct_biases,
-    narrow_logits,
-    quantise,
-    round_weights,
-)
+from convert.parity import compare
+from convert.quantize import LOGIT_LIMIT, correct_biases, narrow_logits, quantise, round_weights
+from convert.ranges import percentile_range
+from convert.recipes import PLAIN, RECIPES, REFINED
+from edge.classify import calibrate
 from edge.errors import ModelError
 from edge.interpreter import BATCH, Network, installed_runtimes
-from edge.modelcard import Decision, TensorSpec
+from edge.modelcard import TensorSpec
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
@@ -46,7 +43,11 @@ def test_the_file_is_int8_static_and_close_to_keras(
     assert network.input == TensorSpec((1, 24, 24, 3), "int8", 1.0, -128)
     assert network.output == TensorSpec((1, 2), "int8", 1 / 256, -128)
     assert not set(network.ops()) & set(SHAPE_OPS)
-    parity = run_parity(network, held_out.pixels, predict(toy_model, held_out.pixels), Decision())
+    p, p_keras = (
+        calibrate(outputs, 1.0, network.lsb)
+        for outputs in (network.outputs(held_out.pixels), predict(toy_model, held_out.pixels))
+    )
+    parity = compare(runtime, p, p_keras, 0.5)
     assert parity.max_delta_p < 0.05
     assert parity.flipped == 0
     assert network.outputs(held_out.pixels[: 2 * BATCH + 1]).shape == (2 * BATCH + 1, 2)
@@ -119,3 +120,66 @@ def test_what_cannot_be_int8_is_refused() -> None:
         ModelError, match=r"TensorFlow cannot convert odd to int8 \(TFLite has no Erf\); use layers"
     ):
         quantise(model, np.zeros((2, 24, 24, 3), np.uint8), PLAIN)
+
+
+def _scales(content: bytes) -> list[float]:
+    graph = load_schema().ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    noted = [tensor.quantization.scale for tensor in graph.tensors if tensor.quantization is not None]
+    return [float(scale[0]) for scale in noted if scale is not None and len(scale) == 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtypes", "worst"),
+    [
+        ("percentile", ("int8", "int8"), 0.05),
+        ("float-head", ("int8", "float32"), 0.05),
+        ("int16x8", ("float32", "float32"), 0.05),
+        ("dynamic", ("float32", "float32"), 0.05),
+        ("float16", ("float32", "float32"), 0.002),
+        ("float32", ("float32", "float32"), 1e-5),
+    ],
+)
+def test_every_recipe_keeps_what_it_promises(
+    toy_model: Any,
+    calibration: Crops,
+    held_out: Crops,
+    tmp_path: Path,
+    name: str,
+    dtypes: tuple[str, str],
+    worst: float,
+) -> None:
+    recipe = RECIPES[name]
+    path = tmp_path / "toy.tflite"
+    path.write_bytes(quantise(toy_model, calibration.pixels, recipe))
+    network = Network(path, runtime="ai_edge_litert")
+    assert (network.input.dtype, network.output.dtype) == dtypes
+    assert (recipe.input_dtype, recipe.output_dtype) == dtypes
+    assert not set(network.ops()) & set(SHAPE_OPS)
+    delta = np.abs(network.outputs(held_out.pixels) - predict(toy_model, held_out.pixels))
+    assert delta.max() < worst
+
+
+def test_percentiles_narrow_the_activations_alone(toy_model: Any, calibration: Crops) -> None:
+    network = static_graph(toy_model)
+    plain = _scales(convert_network(network, calibration.pixels[:20], PLAIN))
+    cut = _scales(convert_network(network, calibration.pixels[:20], replace(PLAIN, percentile=95.0)))
+    assert len(plain) == len(cut)
+    assert cut[0] == plain[0] == 1.0
+    assert sum(b < 0.9 * a for a, b in zip(plain, cut, strict=True)) >= 4
+    assert cut[-2:] == plain[-2:]  # logits and probabilities
+
+
+def test_all_values_held_is_no_narrowing(toy_model: Any, calibration: Crops) -> None:
+    network, whole = static_graph(toy_model), replace(PLAIN, percentile=100.0)
+    plain = _scales(convert_network(network, calibration.pixels[:20], PLAIN))
+    same = _scales(convert_network(network, calibration.pixels[:20], whole))
+    # Layers that are joined get the widest of their ranges.
+    assert all(b >= 0.999 * a for a, b in zip(plain, same, strict=True))
+    assert max(same[1:-2]) == pytest.approx(max(plain[1:-2]), rel=1e-3)
+
+
+def test_a_range_is_cut_on_both_sides_where_values_are_negative() -> None:
+    counts = np.array([1, 0, 0, 49, 49, 0, 0, 1])
+    assert percentile_range(counts, -4.0, 4.0, 98.0) == (-1.0, 1.0)
+    assert percentile_range(counts, 0.0, 8.0, 98.0) == (0.0, 5.0)
+    assert percentile_range(counts, -4.0, 4.0, 100.0) == (-4.0, 4.0)

@@ -114,6 +114,7 @@ def test_manifest_has_the_hash_of_every_crop(trained: tuple[Path, Result], tree:
             kept = [row for row in listed if side == "test" or not row["cell_on_both_sides"]]
             assert hashes == [row["sha256"] for row in kept]
             assert crops[f"{side}_labels"].tolist() == [row["label"] for row in kept]
+            assert crops[f"{side}_fields"].tolist() == [row["field"] or "" for row in kept]
         assert crops["test_p_blast"].shape == crops["test_labels"].shape
         assert not set(crops["train_sha256"]) & set(crops["test_sha256"])
     assert {row["source"].split("/")[0] for row in rows} == {"ALL_IDB1", "ALL_IDB2"}
