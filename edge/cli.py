@@ -24,6 +24,7 @@ COMMANDS = {
     "run": ("edge.commands.run:run", "Count what a camera sees, field after field, into the log."),
     "check": ("edge.commands.check:check", "Test model, golden crops, interpreter and configuration."),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
+    "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),
     "evaluate": ("edge.commands.evaluate:evaluate_group", "Measure on your own annotated images."),
 }
 #: Other packages announce their commands here; see pyproject.toml.

@@ -1,0 +1,146 @@
+"""``blastcount bench``: what a field costs on this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from edge.bench import session
+from edge.bench.baseline import Change, compare, read_baseline, refuse_slower
+from edge.bench.fields import find_images, render_images
+from edge.bench.report import markdown
+from edge.commands.outputs import prepare_folder, write_atomically
+from edge.commands.progress import Progress
+from edge.modelcard import default_bundle_path, load_bundle
+
+#: Three crowded fields render in a few seconds and differ enough to show what depends on the field.
+_FIELDS = 3
+_MOST_THREADS = 4
+#: Far more than a field has cells at once; ONNX Runtime and Keras hold the activations of the whole batch.
+_MOST_CROPS = 256
+
+
+def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tuple[int, ...]]:
+    """Make a callback that reads ``1,8,32`` or ``1-4``: each number once, in rising order."""
+
+    def read(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+        found: set[int] = set()
+        for part in value.split(","):
+            match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
+            if match is None:
+                raise click.BadParameter(f"expected numbers like 1,8,32 or 1-4, got {value!r}")
+            low, high = int(match[1]), int(match[2] or match[1])
+            if not 1 <= low <= high <= highest:
+                raise click.BadParameter(f"numbers must rise and be 1 to {highest}, got {part.strip()!r}")
+            found.update(range(low, high + 1))
+        return tuple(sorted(found))
+
+    return read
+
+
+@click.command("bench")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option(
+    "--fields",
+    type=click.IntRange(1),
+    help=f"Number of fields: of the images at most so many; of rendered ones {_FIELDS} if not given.",
+)
+@click.option(
+    "--threads",
+    callback=_numbers(_MOST_THREADS),
+    metavar="NUMBERS",
+    default="1-4",
+    show_default=True,
+    help="Numbers of threads to try, those above the number of cores left out.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    callback=_numbers(_MOST_CROPS),
+    metavar="NUMBERS",
+    default="1,8,32",
+    show_default=True,
+    help="Crops handed to the network at once, in the measurement of the network alone.",
+)
+@click.option("--repeat", type=click.IntRange(2), default=30, show_default=True, help="Rounds.")
+@click.option(
+    "--compare", "compare_engines", is_flag=True, help="Measure every other engine that is installed, too."
+)
+@click.option(
+    "--keras",
+    "keras_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The .keras file that the model was converted from, for --compare.",
+)
+@click.option(
+    "--model", type=click.Path(path_type=Path), metavar="FILE", help="Model bundle, if not the shipped one."
+)
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the log that is written and removed; name one on the card whose speed matters.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, samples and all, instead of tables.")
+@click.option(
+    "--markdown",
+    "markdown_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the tables to this file, too.",
+)
+@click.option(
+    "--baseline",
+    "baseline_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="JSON of an earlier run on this machine: exit code 4 where this one is slower beyond noise.",
+)
+def bench(
+    paths: Sequence[Path],
+    fields: int | None,
+    threads: tuple[int, ...],
+    batches: tuple[int, ...],
+    repeat: int,
+    compare_engines: bool,
+    keras_path: Path | None,
+    model: Path | None,
+    scratch: Path | None,
+    as_json: bool,
+    markdown_path: Path | None,
+    baseline_path: Path | None,
+) -> None:
+    """Measure what a field costs on this machine, by stage: time, memory, start, heat.
+
+    Counts your images, or rendered fields as crowded as a field gets (about 110 white cells). Rendering is
+    not timed.
+    """
+    before = read_baseline(baseline_path) if baseline_path else None
+    bundle = load_bundle(model or default_bundle_path())
+    settings = session.Settings(
+        repeat=repeat,
+        threads=session.usable_threads(threads),
+        batches=batches,
+        compare=compare_engines,
+        keras_path=keras_path,
+    )
+    if scratch:
+        prepare_folder(scratch)
+    with tempfile.TemporaryDirectory(prefix="blastcount-bench-", dir=scratch) as folder:
+        files = find_images(paths, fields) if paths else render_images(Path(folder), fields or _FIELDS)
+        progress = Progress("measuring")
+        with progress.over(session.rounds(settings)):
+            document = session.run(bundle, files, not paths, settings, Path(folder), progress.step)
+    changes: list[Change] | None = None if before is None else compare(before, document)
+    text = markdown(document, changes)
+    if markdown_path:
+        write_atomically(markdown_path, text.encode())
+    click.echo(json.dumps(document) if as_json else text, nl=as_json)
+    if changes is not None:
+        refuse_slower(changes)
