@@ -57,7 +57,9 @@ def assess(frame: Frame, background: Background) -> tuple[str, ...]:
     if float(np.mean(darkest_channel >= BURNT_OUT)) > MAX_BURNT_OUT:
         reasons.append("overexposed")
     # White cells are told from red ones by colour: a count of a grey picture would be 0, and wrong.
-    seen = np.percentile(darkest_channel, 99.9) - np.percentile(darkest_channel, 0.1) > BLANK_RANGE
-    if seen and np.percentile(brightest_channel - darkest_channel, 99.9) <= GREY_LEVELS:
+    # A ninth of the sample is enough for a percentile and takes a ninth of the time.
+    dark, bright = darkest_channel[::3, ::3], brightest_channel[::3, ::3]
+    low, high = np.percentile(dark, (0.1, 99.9))
+    if high - low > BLANK_RANGE and np.percentile(bright - dark, 99.9) <= GREY_LEVELS:
         reasons.append("no_colour")
     return tuple(reasons)

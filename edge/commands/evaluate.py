@@ -103,7 +103,7 @@ def _painter(
 def _as_dict(figure: Figure) -> dict[str, object]:
     return {
         "name": figure.name,
-        "value": round(figure.value, 4),
+        "value": round(figure.value, 6),
         "n": figure.n,
         "hits": figure.hits,
         "ci95": None

@@ -1,0 +1,128 @@
+"""What the README and the documentation show is true: commands, links, tables, sample output."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge.cli import main
+from edge.modelcard import default_bundle_path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IDS = [page.name for page in PAGES]
+
+
+def code_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def shown_commands(page: Path) -> list[str]:
+    """Every `blastcount ...` line of a page, continuation lines joined."""
+    lines = "\n".join(code_blocks(page)).replace("\\\n", " ").splitlines()
+    return [line for line in lines if re.match(r"(\S*/)?blastcount [a-z]", line)]
+
+
+def test_the_pages_show_commands() -> None:
+    """Otherwise the tests below would pass on nothing."""
+    assert len(shown_commands(ROOT / "README.md")) >= 7
+    assert len(shown_commands(ROOT / "docs" / "engineer.md")) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_command_shown_is_understood(page: Path) -> None:
+    for line in shown_commands(page):
+        # --help stops the command after its options were parsed, so an unknown option still fails.
+        words = [word.rstrip(".") for word in shlex.split(line)[1:]]
+        result = CliRunner().invoke(main, [*words, "--help"])
+        assert result.exit_code == 0, f"{page.name}: {line}\n{result.output}"
+
+
+def test_an_option_that_does_not_exist_would_be_noticed() -> None:
+    assert CliRunner().invoke(main, ["count", "--no-such-option", "--help"]).exit_code == 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_make_target_shown_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for target in re.findall(r"^(?:sudo )?make ([a-z-]+)", "\n".join(code_blocks(page)), re.MULTILINE):
+        assert target in targets, f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def without_times(text: str) -> list[list[str]]:
+    """Words of the table's rows, without the milliseconds, which differ from run to run."""
+    rows = []
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0].endswith(".jpg"):
+            del words[8]
+        if words:
+            rows.append(words)
+    return rows
+
+
+def test_the_readme_shows_what_counting_the_samples_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shown = next(block for block in code_blocks(ROOT / "README.md") if "rendered_0001.jpg" in block)
+    result = CliRunner().invoke(main, ["count", "edge/samples"])
+    assert result.exit_code == 0, result.stderr
+    # The line that names interpreter and version differs between installs.
+    printed = [row for row in without_times(result.stdout) if row[0] != "model"]
+    assert [row for row in without_times(shown) if row[0] != "model"] == printed
+
+
+def table_rows(page: Path) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in page.read_text().splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_segmentation_page_shows_the_recorded_figures() -> None:
+    """docs/segmentation.json is the output of the command that the page names."""
+    recorded = json.loads((ROOT / "docs" / "segmentation.json").read_text())
+    rows = table_rows(ROOT / "docs" / "segmentation.md")
+    shown = {(row[0], row[1]): row[2] for row in rows if len(row) >= 4}
+    figures = {
+        (Path(source["truth"]).name, figure["name"]): f"{figure['value']:.3f}"
+        for source in recorded["sources"]
+        for figure in source["figures"]
+    }
+    assert figures
+    assert {key: shown.get(key) for key in figures} == figures
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["wbc-chula", "bccd", "wbc-seg/set2"])
+def test_recorded_segmentation_figures_are_those_of_this_code(real_data: Path, name: str) -> None:
+    from edge.evaluation.run import evaluate
+    from edge.evaluation.truth import read_truth
+
+    recorded = json.loads((ROOT / "docs" / "segmentation.json").read_text())
+    source = next(s for s in recorded["sources"] if s["truth"].endswith(name))
+    layout, fields = read_truth(real_data / name)
+    for figure, old in zip(evaluate(layout, fields, lambda *_: None), source["figures"], strict=True):
+        # Another OpenCV rounds differently: one cell in 16 fields is 0.06, of the larger sets far less.
+        assert figure.value == pytest.approx(old["value"], abs=max(0.01, 1.01 / figure.n)), old["name"]
+
+
+def test_method_page_shows_the_figures_of_the_shipped_card() -> None:
+    card = json.loads(default_bundle_path().with_suffix(".json").read_text())
+    page = (ROOT / "docs" / "method.md").read_text()
+    for figure in (card["evaluation"]["held_back"], card["evaluation"]["by_scene"]):
+        for name in ("accuracy", "sensitivity", "specificity"):
+            value = figure[name]
+            assert f"{value['k']}/{value['n']}" in page, (name, value)
