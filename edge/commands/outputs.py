@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -79,10 +78,11 @@ def _encoded(answer: tuple[bool, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def unique_stems(files: Sequence[Path]) -> dict[Path, str]:
-    """Give each input file the stem of what is written for it: its own, longer where two share one.
+    """Give each input file the stem of what is written for it: its own, longer where an earlier one has it.
 
-    Files of the same stem get as many of their folders' names in front as tell them apart, and their suffix
-    where only that does.
+    The first file of a stem keeps it, so that a folder with ``f1.bmp`` and something else called ``f1.png``
+    gives ``f1.cells.png`` as documented. A later one gets its suffix where the earlier lies in the same
+    folder, else as many of its folders' names in front as make it different.
 
     Parameters
     ----------
@@ -100,31 +100,31 @@ def unique_stems(files: Sequence[Path]) -> dict[Path, str]:
     Examples
     --------
     >>> list(unique_stems([Path("a/f1.jpg"), Path("b/f1.jpg"), Path("b/f2.jpg")]).values())
-    ['a_f1', 'b_f1', 'f2']
+    ['f1', 'b_f1', 'f2']
     >>> list(unique_stems([Path("a/f1.jpg"), Path("a/f1.png")]).values())
-    ['f1.jpg', 'f1.png']
+    ['f1', 'f1.png']
     """
-    parts = {file: file.absolute().parts for file in files}
-    stems = {file: file.stem for file in files}
-    deepest = max((len(p) for p in parts.values()), default=0)
-    for depth in range(1, deepest + 1):
-        counts = Counter(stems.values())
-        clashing = [file for file in files if counts[stems[file]] > 1]
-        if not clashing:
-            break
-        # Two files that differ only in their suffix share every folder: their whole names tell them apart.
-        siblings = Counter(file.with_suffix("").absolute() for file in clashing)
-        for file in clashing:
-            name = file.name if siblings[file.with_suffix("").absolute()] > 1 else file.stem
-            stems[file] = "_".join([*(p.strip("/") for p in parts[file][-depth:-1]), name])
-    for file, other in _clashes(stems):
-        raise OutputError(f"{file} and {other} would be written under one name; count them in two runs")
+    own = {file.stem for file in files}
+    taken: dict[str, Path] = {}
+    seen: set[Path] = set()
+    stems: dict[Path, str] = {}
+    for file in files:
+        place = file.absolute().with_suffix("")
+        candidates = (
+            stem for stem in _longer_stems(file, place in seen) if stem not in own and stem not in taken
+        )
+        stem = file.stem if file.stem not in taken else next(candidates, None)
+        if stem is None:
+            other = taken[file.stem]
+            raise OutputError(f"{other} and {file} would be written under one name; count them in two runs")
+        seen.add(place)
+        taken[stem] = file
+        stems[file] = stem
     return stems
 
 
-def _clashes(stems: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
-    first: dict[str, Path] = {}
-    for file, stem in stems.items():
-        if stem in first:
-            yield first[stem], file
-        first[stem] = file
+def _longer_stems(file: Path, has_sibling: bool) -> Iterator[str]:
+    folders = [part.strip("/") for part in file.absolute().parts[:-1]]
+    name = file.name if has_sibling else file.stem
+    for depth in range(0 if has_sibling else 1, len(folders) + 1):
+        yield "_".join([*folders[len(folders) - depth :], name])

@@ -230,8 +230,8 @@ def test_equal_stems_do_not_overwrite_each_other(count: CountCommand, tmp_path: 
     out = tmp_path / "masks"
     assert count("--masks", out, tmp_path / "monday", tmp_path / "tuesday").exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "monday_f1.cells.png",
-        "monday_f1.nuclei.png",
+        "f1.cells.png",
+        "f1.nuclei.png",
         "tuesday_f1.cells.png",
         "tuesday_f1.nuclei.png",
     ]
