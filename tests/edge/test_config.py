@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import edge.config
+import edge.config.loader
 from edge.config import (
     CameraConfig,
     Config,
+    GpioConfig,
     LogConfig,
     ModelConfig,
     ScaleConfig,
+    TriggerConfig,
     load_config,
     parse_config,
     state_folder,
@@ -30,7 +32,7 @@ from edge.errors import ConfigError
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("BLASTCOUNT_CONFIG", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(edge.config, "SYSTEM_CONFIG", tmp_path / "etc" / "blastcount.toml")
+    monkeypatch.setattr(edge.config.loader, "SYSTEM_CONFIG", tmp_path / "etc" / "blastcount.toml")
 
 
 def write(path: Path, text: str) -> Path:
@@ -55,9 +57,9 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 
 def test_the_order_in_which_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(edge.config.SYSTEM_CONFIG, "[camera]\ninterval_s = 3\n")
+    write(edge.config.loader.SYSTEM_CONFIG, "[camera]\ninterval_s = 3\n")
     assert load_config().camera.interval_s == 3.0
-    assert load_config().origin == edge.config.SYSTEM_CONFIG
+    assert load_config().origin == edge.config.loader.SYSTEM_CONFIG
     named = write(tmp_path / "named.toml", "[camera]\ninterval_s = 4\n")
     monkeypatch.setenv("BLASTCOUNT_CONFIG", str(named))
     assert load_config().camera.interval_s == 4.0
@@ -84,15 +86,22 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         seed = 7
         interval_s = 1
         timeout_s = 0.5
+        [trigger]
+        mode = "manual"
+        [gpio]
+        button_pin = 17
+        debounce_s = 0.2
         [log]
         path = "logs/blood.db"
     """
     config = load_config(write(tmp_path / "all.toml", text))
     assert config == Config(
-        ModelConfig(tmp_path / "models/mine.tflite", 2),
-        ScaleConfig(0.118),
-        CameraConfig("replay", "/dev/video2", 1920, 1080, Path("/data/fields"), True, 7, 1.0, 0.5),
-        LogConfig(tmp_path / "logs/blood.db"),
+        model=ModelConfig(tmp_path / "models/mine.tflite", 2),
+        scale=ScaleConfig(0.118),
+        camera=CameraConfig("replay", "/dev/video2", 1920, 1080, Path("/data/fields"), True, 7, 1.0, 0.5),
+        trigger=TriggerConfig("manual"),
+        gpio=GpioConfig(17, 0.2),
+        log=LogConfig(tmp_path / "logs/blood.db"),
     )
     assert isinstance(config.camera.interval_s, float)
     assert config.log_path == tmp_path / "logs/blood.db"
@@ -113,7 +122,7 @@ def test_a_camera_number_may_be_written_as_a_number() -> None:
     ("text", "message"),
     [
         ("[camra]", r"unknown section \[camra\]; did you mean \[camera\]\?"),
-        ("[zzz]", r"unknown section \[zzz\]; known are \[model\], \[scale\], \[camera\], \[log\]"),
+        ("[zzz]", r"unknown section \[zzz\]; known are \[model\], \[scale\], \[camera\], \[trigger\], "),
         ("origin = 1", r"unknown section \[origin\]"),
         ("camera = 3", r"camera must be a section, \[camera\], got camera = 3"),
         ("[camera]\ninterval = 3", r"unknown key camera\.interval; did you mean camera\.interval_s\?"),
@@ -221,7 +230,7 @@ def test_the_example_file_tells_the_ranges(repository: Path) -> None:
             (paragraph,) = [part for part in paragraphs if re.search(f"^#{key.name} = ", part, re.MULTILINE)]
             assert f"{key.metadata['low']:g} to {key.metadata['high']:g}" in paragraph
             told += 1
-    assert told == 4
+    assert told == 6
 
 
 toml_values = (
