@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.illumination import estimate_background
 from edge.modelcard import ModelCard
 from edge.preprocess import to_input
-from edge.quality import assess
+from edge.quality import Reference, assess
 from edge.segment import Segmentation, segment
 from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
 
@@ -70,8 +70,13 @@ class Pipeline:
         self._classifier = classifier
         self._clock = clock
 
-    def process(self, frame: Frame) -> ProcessedField:
+    def process(self, frame: Frame, reference: Reference | None = None) -> ProcessedField:
         """Count one field.
+
+        Parameters
+        ----------
+        frame : the field
+        reference : how the sample's first fields looked, for a live sample; None for a picture by itself
 
         Returns
         -------
@@ -80,7 +85,7 @@ class Pipeline:
         stage_ms: dict[str, float] = {}
         started = self._clock()
         background = estimate_background(frame.image)
-        reasons = assess(frame, background)
+        reasons = assess(frame, background, reference)
         started = self._lap(stage_ms, "quality", started)
         if reasons:
             scale = _known_scale(frame)

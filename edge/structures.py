@@ -158,6 +158,20 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class CellRef:
+    """A cell of another field, by the log's names.
+
+    Attributes
+    ----------
+    field_id : the field's row in the log
+    cell_id : the cell's id within that field
+    """
+
+    field_id: int
+    cell_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """What the network's input is made of; travels in the model card.
 

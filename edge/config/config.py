@@ -25,6 +25,8 @@ from edge.config.trigger import TriggerConfig
 
 #: The log's name in the state folder.
 LOG_NAME = "blastcount.db"
+#: The calibration's name in the state folder.
+CALIBRATION_NAME = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class Config:
     def log_path(self) -> Path:
         """The log's file: the configured one, else ``blastcount.db`` in the state folder."""
         return self.log.path if self.log.path is not None else state_folder() / LOG_NAME
+
+    @property
+    def calibration_path(self) -> Path:
+        """The calibration's file: the configured one, else ``calibration.json`` in the state folder."""
+        configured = self.calibration.path
+        return configured if configured is not None else state_folder() / CALIBRATION_NAME
 
 
 def section_types() -> dict[str, type[Any]]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import edge.config.loader
 from edge.config import (
+    CalibrationConfig,
     CameraConfig,
     Config,
     GpioConfig,
@@ -91,6 +92,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         [gpio]
         button_pin = 17
         debounce_s = 0.2
+        [calibration]
+        path = "calibration.json"
         [log]
         path = "logs/blood.db"
     """
@@ -101,10 +104,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         camera=CameraConfig("replay", "/dev/video2", 1920, 1080, Path("/data/fields"), True, 7, 1.0, 0.5),
         trigger=TriggerConfig("manual"),
         gpio=GpioConfig(17, 0.2),
+        calibration=CalibrationConfig(tmp_path / "calibration.json"),
         log=LogConfig(tmp_path / "logs/blood.db"),
     )
     assert isinstance(config.camera.interval_s, float)
     assert config.log_path == tmp_path / "logs/blood.db"
+    assert config.calibration_path == tmp_path / "calibration.json"
     # Nothing is left at its default, so that a key that is not read shows up here.
     assert [key for key, value in keys_of(config).items() if value == keys_of(Config())[key]] == []
 
@@ -201,6 +206,7 @@ def test_the_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/blastcount:/var/lib/other")
     assert state_folder() == Path("/var/lib/blastcount")
     assert Config().log_path == Path("/var/lib/blastcount/blastcount.db")
+    assert Config().calibration_path == Path("/var/lib/blastcount/calibration.json")
 
 
 def test_the_example_file_shows_every_key_with_its_default(repository: Path) -> None:

@@ -1,4 +1,4 @@
-"""Says no to fields from which nothing can be counted."""
+"""Exposure and colour: whether a picture holds anything at all."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ BLANK_RANGE = 20
 _SAMPLE_PX = 300_000
 
 
-def assess(frame: Frame, background: Background) -> tuple[str, ...]:
-    """Name what makes a field uncountable.
+def light_reasons(frame: Frame, background: Background) -> tuple[str, ...]:
+    """Name what is wrong with a field's light.
 
     Only hopeless fields are refused. A blank but well exposed field is none: it holds no cells.
 
@@ -44,7 +44,7 @@ def assess(frame: Frame, background: Background) -> tuple[str, ...]:
     >>> def blank(level):
     ...     image = np.full((60, 80, 3), level, np.uint8)
     ...     grid = np.full((1, 1, 3), level, np.float32)
-    ...     return assess(Frame(image, "blank"), Background(grid, 80, 60))
+    ...     return light_reasons(Frame(image, "blank"), Background(grid, 80, 60))
     >>> blank(5), blank(200), blank(255)
     (('underexposed',), (), ('overexposed',))
     """

@@ -1,0 +1,10 @@
+"""What was measured once about a microscope and its camera: even light, white point, size of a pixel.
+
+``record`` is the file, ``blank`` makes a flat field from blank frames, ``micrometer`` and ``red_cells``
+measure the scale, and ``correction`` puts a record to use on frames.
+"""
+
+from edge.calibration.correction import Correction
+from edge.calibration.record import Blank, Calibration, MeasuredScale
+
+__all__ = ["Blank", "Calibration", "Correction", "MeasuredScale"]

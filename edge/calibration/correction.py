@@ -1,0 +1,81 @@
+"""A calibration put to use on every frame; without a usable one they pass as they are, loudly."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from edge.calibration.record import Calibration
+from edge.errors import ConfigError
+from edge.flatfield import FlatField
+from edge.structures import Frame
+
+_log = logging.getLogger(__name__)
+
+
+class Correction:
+    """Corrects frames by a calibration, or leaves them.
+
+    Parameters
+    ----------
+    calibration : None leaves every frame as it is
+
+    Attributes
+    ----------
+    problem : why nothing is corrected, for STATUS and ``blastcount check``; None where all is well
+    """
+
+    def __init__(self, calibration: Calibration | None, problem: str | None = None) -> None:
+        self._calibration = calibration
+        self._flat: FlatField | None = None
+        self.problem = problem
+
+    @classmethod
+    def from_file(cls, path: Path, *, required: bool) -> Correction:
+        """Read a calibration; one that is missing or bad is warned about and never stops the camera.
+
+        Parameters
+        ----------
+        path : of the file
+        required : it was asked for by name, so that a missing one is warned about, too
+        """
+        if not required and not path.exists():
+            _log.info("no calibration at %s: light and scale are taken from each field", path)
+            return cls(None)
+        try:
+            calibration = Calibration.load(path)
+        except ConfigError as error:
+            _log.warning("calibration not used, light and scale are taken from each field: %s", error)
+            return cls(None, str(error))
+        return cls(calibration)
+
+    @property
+    def white_point(self) -> tuple[float, float, float] | None:
+        """R, G and B of the blank slide as calibrated, for :meth:`edge.quality.Reference.start`."""
+        if self._calibration is None or self._calibration.blank is None:
+            return None
+        return self._calibration.blank.white_point
+
+    def applied(self, frame: Frame) -> Frame:
+        """Return the frame with even light and, unless it has one already, its scale."""
+        calibration = self._calibration
+        if calibration is None:
+            return frame
+        if (frame.width, frame.height) != (calibration.width, calibration.height):
+            self._calibration = None
+            self.problem = (
+                f"the calibration is for frames of {calibration.width}x{calibration.height} px and the "
+                f"camera gives {frame.width}x{frame.height}; calibrate anew with `blastcount calibrate`"
+            )
+            _log.warning("calibration not used from here on: %s", self.problem)
+            return frame
+        image = frame.image
+        if calibration.blank is not None:
+            if self._flat is None:
+                self._flat = FlatField(calibration.blank.grid, frame.width, frame.height)
+            image = self._flat.applied(image)
+        um_per_px = frame.um_per_px
+        if um_per_px is None and calibration.scale is not None:
+            um_per_px = calibration.scale.um_per_px
+        return replace(frame, image=image, um_per_px=um_per_px)

@@ -1,0 +1,11 @@
+"""Says no to fields whose count would be wrong, each with a reason that has a name.
+
+``light`` and ``integrity`` look at the picture as such, ``look`` measures what drift and cover are told by,
+``reference`` remembers how a sample's first fields looked, and ``gate`` puts the reasons together.
+"""
+
+from edge.quality.gate import ADVICE, assess
+from edge.quality.integrity import FrameWatch
+from edge.quality.reference import Reference
+
+__all__ = ["ADVICE", "FrameWatch", "Reference", "assess"]

@@ -1,0 +1,54 @@
+"""The reasons put together: certain ones for any picture, and those that need a live sample."""
+
+from __future__ import annotations
+
+from edge.quality.light import light_reasons
+from edge.quality.look import look_at
+from edge.quality.reference import Reference, drift_reasons
+from edge.structures import Background, Frame
+
+#: Every reason for which a field is rejected, and what a person can do about it.
+ADVICE = {
+    "frozen": "the camera repeats its last picture: check its cable, restart it",
+    "incomplete": "part of the picture is missing: check the camera's cable",
+    "torn": "the picture is put together from two: hold the stage still, check the camera's cable",
+    "underexposed": "too dark: turn up the lamp or the exposure",
+    "overexposed": "too bright: turn down the lamp or the exposure",
+    "no_colour": "the picture is grey: check the camera's colour setting",
+    "out_of_focus": "out of focus: focus and wait for the next field",
+    "too_dense": "cells lie over each other: go to a thinner part of the smear",
+    "obstructed": "a bubble or dirt covers part of the field: go on, or clean the slide and lens",
+    "blank": "no cells here: go to another place",
+    "colour_drift": "the light's colour has changed: check lamp, filters and the camera's white balance",
+    "stain_drift": "the stain looks different than in the sample's first fields: is this the same slide?",
+}
+
+
+def assess(frame: Frame, background: Background, reference: Reference | None = None) -> tuple[str, ...]:
+    """Name what makes a field uncountable.
+
+    Parameters
+    ----------
+    frame : the field
+    background : its blank slide
+    reference : how the sample's first fields looked. Without one, as for files, only what is certain from a
+        single picture is refused; a blank field or an unusual stain may be what it is
+
+    Returns
+    -------
+    Names, all of them keys of ``ADVICE``; empty for a usable field
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def blank(level):
+    ...     image = np.full((60, 80, 3), level, np.uint8)
+    ...     grid = np.full((1, 1, 3), level, np.float32)
+    ...     return assess(Frame(image, "blank"), Background(grid, 80, 60))
+    >>> blank(5), blank(200), blank(255)
+    (('underexposed',), (), ('overexposed',))
+    """
+    reasons = light_reasons(frame, background)
+    if reasons or reference is None:
+        return reasons
+    return drift_reasons(look_at(frame.image, background), reference)

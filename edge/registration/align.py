@@ -1,0 +1,202 @@
+"""Two fields laid over each other: shift and rotation from small tiles, then judged on the whole overlap."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.registration.keyframe import Plane
+from edge.registration.motion import Motion
+
+#: Tiles are this large, in px of the fine plane (20 to 40 µm): at 2° their ends are off by less than a px.
+_TILE_PX = 36
+#: How far a tile is searched around the first guess: 2 px of the coarse plane's grid and 6 px for the ends
+#: of a field that is turned by 2.5°.
+_REACH_PX = 8
+#: Largest rotation between two fields of a sample: a slide put back into its holder.
+MAX_ROTATION_DEG = 3.5
+#: Distance from the common motion up to which a tile agrees with it, fine px.
+_AGREES_PX = 1.5
+_LEAST_TILE_SCORE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A place of one field on another, and how sure it is.
+
+    Attributes
+    ----------
+    motion : from the new field's plane to the old one's
+    correlation : of what overlaps, -1 to 1
+    evidence : number of pixels in the overlap that show structure in both
+    """
+
+    motion: Motion
+    correlation: float
+    evidence: float
+
+    @property
+    def weight(self) -> float:
+        """What it counts for beside others."""
+        return self.correlation * self.evidence
+
+
+def align(old: Plane, new: Plane, guess: Motion) -> Alignment | None:
+    """Refine a guess and judge it; the judgement is the caller's to accept (:func:`is_sure`).
+
+    Parameters
+    ----------
+    old, new : planes of :class:`~edge.registration.keyframe.Keyframe`, of one shape
+    guess : motion from new to old, right within a few px
+
+    Returns
+    -------
+    Alignment, or None where nothing that overlaps can be compared
+    """
+    here, there, scores = _tiles(old, new, guess)
+    if not len(here):
+        return None
+    motion = _common_motion(here, there, scores, guess)
+    return judge(old, new, motion)
+
+
+def judge(old: Plane, new: Plane, motion: Motion) -> Alignment | None:
+    """Correlate two planes under a motion."""
+    h, w = old.shape
+    moved = cv2.warpAffine(new, motion.matrix(), (w, h), flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(
+        np.ones(new.shape, np.uint8), motion.matrix(), (w, h), flags=cv2.INTER_NEAREST
+    ).astype(bool)
+    if not inside.any():
+        return None
+    a, b = old[inside], moved[inside]
+    a, b = a - a.mean(), b - b.mean()
+    energy_a, energy_b = float(a @ a), float(b @ b)
+    if min(energy_a, energy_b) <= 0:
+        return None
+    return Alignment(motion, float(a @ b) / math.sqrt(energy_a * energy_b), min(energy_a, energy_b))
+
+
+def _tiles(
+    old: Plane, new: Plane, guess: Motion
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Find tiles of the new plane on the old one: centres here and there, and correlations."""
+    h, w = new.shape
+    # The overlap's box on the new plane, for a shift alone: rotation moves its edge by 5 px at most.
+    back = guess.inverse()
+    corners = back.apply(np.array([[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]]))
+    left, top = np.maximum(corners.min(axis=0), 0).astype(int)
+    right, bottom = np.ceil(np.minimum(corners.max(axis=0), (w, h))).astype(int)
+    here: list[tuple[float, float]] = []
+    there: list[tuple[float, float]] = []
+    scores: list[float] = []
+    for x0, x1 in _spans(left, right):
+        for y0, y1 in _spans(top, bottom):
+            middle = np.array([[(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2]])
+            shift = guess.apply(middle)[0] - middle[0]
+            sx, sy = round(float(shift[0])), round(float(shift[1]))
+            # The tile gives way at the old plane's edge, so that it can be searched to either side.
+            a0, a1 = max(x0, -sx), min(x1, w - sx)
+            b0, b1 = max(y0, -sy), min(y1, h - sy)
+            if a1 - a0 < 10 or b1 - b0 < 10:
+                continue
+            u0, v0 = max(0, a0 + sx - _REACH_PX), max(0, b0 + sy - _REACH_PX)
+            u1, v1 = min(w, a1 + sx + _REACH_PX), min(h, b1 + sy + _REACH_PX)
+            tile = new[b0:b1, a0:a1]
+            if float(tile.std()) < 0.05:
+                continue
+            answer = cv2.matchTemplate(old[v0:v1, u0:u1], tile, cv2.TM_CCOEFF_NORMED)
+            _, score, _, (px, py) = cv2.minMaxLoc(answer)
+            if score < _LEAST_TILE_SCORE:
+                continue
+            here.append(((a0 + a1 - 1) / 2, (b0 + b1 - 1) / 2))
+            there.append(
+                (
+                    u0 + px + _between(answer[py], px) + (a1 - a0 - 1) / 2,
+                    v0 + py + _between(answer[:, px], py) + (b1 - b0 - 1) / 2,
+                )
+            )
+            scores.append(float(score))
+    return np.array(here).reshape(-1, 2), np.array(there).reshape(-1, 2), np.array(scores)
+
+
+def _spans(start: int, stop: int) -> list[tuple[int, int]]:
+    """Cut a length into at most five tiles, spread evenly."""
+    length = stop - start
+    if length < 10:
+        return []
+    if length <= 1.5 * _TILE_PX:
+        return [(start, stop)]
+    number = min(5, length // _TILE_PX)
+    starts = np.linspace(start, stop - _TILE_PX, number).astype(int)
+    return [(int(s), int(s) + _TILE_PX) for s in starts]
+
+
+def _between(values: NDArray[Any], at: int) -> float:
+    """Vertex of the parabola through a maximum and its neighbours, relative to it."""
+    if not 0 < at < len(values) - 1:
+        return 0.0
+    before, here, behind = (float(v) for v in values[at - 1 : at + 2])
+    bend = before - 2 * here + behind
+    return 0.5 * (before - behind) / bend if bend < -1e-9 else 0.0
+
+
+def _common_motion(
+    here: NDArray[np.float64], there: NDArray[np.float64], scores: NDArray[np.float64], guess: Motion
+) -> Motion:
+    """Rotation and shift that most tiles agree with: every pair of tiles proposes one."""
+    moved = there - guess.apply(here)
+    best, best_support = _shift(guess, moved, scores), -1.0
+    proposals = [best, *(_shift(guess, moved[i : i + 1], scores[i : i + 1]) for i in range(len(here)))]
+    for i in range(len(here)):
+        for j in range(i):
+            proposal = _rigid(here[[i, j]], there[[i, j]], np.ones(2))
+            if proposal is not None:
+                proposals.append(proposal)
+    for proposal in proposals:
+        agree = np.hypot(*(there - proposal.apply(here)).T) < _AGREES_PX
+        support = float(scores[agree].sum())
+        if support > best_support:
+            best, best_support = proposal, support
+    for _ in range(2):
+        agree = np.hypot(*(there - best.apply(here)).T) < _AGREES_PX
+        if agree.sum() < 3:
+            break
+        refined = _rigid(here[agree], there[agree], scores[agree])
+        if refined is None:
+            break
+        best = refined
+    return best
+
+
+def _shift(guess: Motion, moved: NDArray[np.float64], scores: NDArray[np.float64]) -> Motion:
+    x, y = np.average(moved, axis=0, weights=scores)
+    return Motion(guess.angle, guess.x + float(x), guess.y + float(y))
+
+
+def _rigid(
+    here: NDArray[np.float64], there: NDArray[np.float64], weights: NDArray[np.float64]
+) -> Motion | None:
+    """Least squares of rotation and shift [1]_; None where the points are too close or it turns too far.
+
+    References
+    ----------
+    .. [1] K. S. Arun, T. S. Huang, S. D. Blostein, "Least-squares fitting of two 3-D point sets",
+       IEEE TPAMI 9, 1987.
+    """
+    a, b = np.average(here, axis=0, weights=weights), np.average(there, axis=0, weights=weights)
+    p, q = here - a, there - b
+    if float(np.sqrt((p * p).sum(axis=1).max())) < _TILE_PX / 2:
+        return None
+    dot = float((weights[:, None] * p * q).sum())
+    cross = float((weights * (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])).sum())
+    angle = math.atan2(cross, dot)
+    if abs(angle) > math.radians(MAX_ROTATION_DEG):
+        return None
+    x, y = b - Motion(angle, 0.0, 0.0).apply(a[None])[0]
+    return Motion(angle, float(x), float(y))

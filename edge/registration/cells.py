@@ -1,0 +1,76 @@
+"""Cells of two fields that lie on one place of the slide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge.structures import Cell, CellRef
+
+#: Share of the larger cell's diameter up to which two centres are one cell's. Centres of cells that touch are
+#: a diameter apart; a pair that was outlined as one lies half a diameter from either of its members.
+_SAME_CELL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A cell as one field saw it.
+
+    Attributes
+    ----------
+    x, y : centroid, px of the field's plane
+    diameter : of the circle of its area, px of the plane
+    counted_as : where this cell was counted, this field or an earlier one; None for a cell that was never
+        seen whole
+    """
+
+    x: float
+    y: float
+    diameter: float
+    counted_as: CellRef | None
+
+
+def sighting(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Sighting:
+    """Put a cell onto the plane.
+
+    Parameters
+    ----------
+    cell : of the field, px of the field
+    px_per_px : pixels of the field per pixel of the plane
+    counted_as : where it was counted
+    """
+    return Sighting(
+        (cell.x + 0.5) / px_per_px - 0.5,
+        (cell.y + 0.5) / px_per_px - 0.5,
+        math.sqrt(4 / math.pi * cell.area_px) / px_per_px,
+        counted_as,
+    )
+
+
+def same_cells(pairs: Iterable[tuple[int, Sighting, Sighting]]) -> dict[int, CellRef]:
+    """Choose for each new cell the counted cell that it is, one to one, the nearest pairs first.
+
+    Where two cells were outlined as one in one of the fields, one of the two keeps its name and the other
+    is new.
+
+    Parameters
+    ----------
+    pairs : (id of a new cell, its sighting moved onto an earlier field, a sighting of that field)
+
+    Returns
+    -------
+    reference to the counted cell by id of the new cell
+    """
+    candidates: list[tuple[float, int, CellRef]] = []
+    for cell_id, new, old in pairs:
+        apart = math.hypot(new.x - old.x, new.y - old.y)
+        if old.counted_as is not None and apart <= _SAME_CELL * max(new.diameter, old.diameter):
+            candidates.append((apart, cell_id, old.counted_as))
+    seen: dict[int, CellRef] = {}
+    taken: set[CellRef] = set()
+    for _, cell_id, reference in sorted(candidates, key=lambda c: (c[0], c[1], c[2].field_id, c[2].cell_id)):
+        if cell_id not in seen and reference not in taken:
+            seen[cell_id] = reference
+            taken.add(reference)
+    return seen

@@ -1,0 +1,197 @@
+"""The fields of a sample laid out beside each other, so that no cell is counted twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edge.registration.align import Alignment
+from edge.registration.cells import Sighting, same_cells, sighting
+from edge.registration.keyframe import Keyframe, make_keyframe
+from edge.registration.motion import Motion
+from edge.registration.search import Entry, find_overlaps
+from edge.segment import Segmentation
+from edge.structures import Cell, CellRef, Frame, UInt8Image
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a field lies among the fields of its sample.
+
+    Attributes
+    ----------
+    stage_um : place of its upper left corner in µm, from that of the sample's first field and along that
+        field's axes; None where it is not known
+    rotation_deg : of the field against the first one, clockwise on the picture
+    overlaps : ids of the earlier fields that it was found to overlap
+    confidence : correlation of the best of these overlaps, 0 to 1; 0 where the field was not recognised
+    seen : by id of this field's cells, where the same cell was counted before
+    compared : number of earlier fields that it was compared with
+    """
+
+    stage_um: tuple[float, float] | None
+    rotation_deg: float
+    overlaps: tuple[int, ...]
+    confidence: float
+    seen: Mapping[int, CellRef]
+    compared: int
+    _keyframe: Keyframe = field(repr=False)
+    _cells: tuple[Cell, ...] = field(repr=False)
+    _um_per_px: float = field(repr=False)
+    _links: tuple[tuple[int, Motion], ...] = field(
+        repr=False
+    )  # fields by index and motions onto them, best first
+
+    @property
+    def registered(self) -> bool:
+        """Whether the field was found to overlap an earlier one."""
+        return bool(self.overlaps)
+
+
+class Mosaic:
+    """The counted fields of one sample.
+
+    A field is compared with the last ones first, then with those that must lie under it, and, where
+    neither knows it, with all. Fields of another size than the first are never recognised.
+
+    Examples
+    --------
+    >>> from edge.camera.rendered import RenderSettings, Slide
+    >>> from edge.segment import segment
+    >>> slide = Slide(4, RenderSettings(width=856, height=684, um_per_px=0.2))
+    >>> mosaic = Mosaic()
+    >>> for number, x_um in enumerate((0.0, 60.0), start=1):
+    ...     frame = Frame(slide.view(x_um).image, "slide", um_per_px=0.2)
+    ...     placement = mosaic.place(frame, segment(frame))
+    ...     mosaic.add(number, placement)
+    >>> [round(um) for um in placement.stage_um], placement.overlaps
+    ([60, 0], (1,))
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._field_ids: list[int] = []
+        self._cells: list[tuple[Sighting, ...]] = []
+        self._um_per_px: float | None = None  # the first field's; the scale of a sample does not change
+
+    def __len__(self) -> int:
+        """Return the number of fields."""
+        return len(self._entries)
+
+    def place(self, frame: Frame, segmentation: Segmentation) -> Placement:
+        """Find a field's place and the cells of it that were counted before. Nothing is changed.
+
+        Parameters
+        ----------
+        frame : the field
+        segmentation : its cells
+        """
+        return self._place(make_keyframe(frame.image), segmentation.cells, segmentation.scale.um_per_px)
+
+    def add(self, field_id: int, placement: Placement) -> None:
+        """Add a field once it is in the log.
+
+        Parameters
+        ----------
+        field_id : the log's number for it
+        placement : what :meth:`place` gave for it, with no other field added since
+        """
+        keyframe, links = placement._keyframe, placement._links
+        if self._um_per_px is None:
+            self._um_per_px = placement._um_per_px
+        self._field_ids.append(field_id)
+        self._cells.append(
+            tuple(
+                sighting(
+                    cell,
+                    keyframe.px_per_px,
+                    placement.seen.get(cell.id, None if cell.touches_border else CellRef(field_id, cell.id)),
+                )
+                for cell in placement._cells
+            )
+        )
+        if not links:
+            island = max((entry.island for entry in self._entries), default=-1) + 1
+            self._entries.append(Entry(keyframe, island, Motion(0.0, 0.0, 0.0)))
+            return
+        nearest, motion = links[0]
+        onto = self._entries[nearest]
+        new = Entry(keyframe, onto.island, onto.pose.after(motion))
+        self._entries.append(new)
+        for index, motion in links[1:]:
+            other = self._entries[index]
+            if other.island != new.island:
+                self._join(new.island, other.island, new.pose.after(other.pose.after(motion).inverse()))
+
+    def restore(
+        self,
+        field_id: int,
+        image: UInt8Image,
+        um_per_px: float,
+        cells: Iterable[Cell],
+        seen: Mapping[int, CellRef],
+    ) -> Placement:
+        """Add a field that was logged before the program was last started, in the order of the log.
+
+        Its place is found anew; which of its cells were counted before is what the log says.
+
+        Parameters
+        ----------
+        field_id : the log's number for it
+        image : (H, W, 3) uint8 RGB as it was stored
+        um_per_px : scale of the field
+        cells : as logged
+        seen : by id of its cells, where the log says that the same cell was counted before
+        """
+        placement = replace(self._place(make_keyframe(image), tuple(cells), um_per_px), seen=dict(seen))
+        self.add(field_id, placement)
+        return placement
+
+    def _place(self, keyframe: Keyframe, cells: tuple[Cell, ...], um_per_px: float) -> Placement:
+        found, compared = find_overlaps(self._entries, keyframe)
+        ranked = sorted(found, key=lambda index: -found[index].weight)
+        stage_um: tuple[float, float] | None = (0.0, 0.0) if not self._entries else None
+        rotation_deg = 0.0
+        if ranked and self._entries[ranked[0]].island == 0:
+            pose = self._entries[ranked[0]].pose.after(found[ranked[0]].motion)
+            # The corner of a picture lies half a pixel before the first pixel's centre.
+            x, y = (pose.apply(np.array([[-0.5, -0.5]]))[0] + 0.5) * keyframe.px_per_px
+            scale = self._um_per_px or um_per_px
+            stage_um, rotation_deg = (float(x) * scale, float(y) * scale), math.degrees(pose.angle)
+        return Placement(
+            stage_um=stage_um,
+            rotation_deg=rotation_deg,
+            overlaps=tuple(self._field_ids[index] for index in ranked),
+            confidence=max(0.0, found[ranked[0]].correlation) if ranked else 0.0,
+            seen=same_cells(self._pairs(keyframe, cells, found)),
+            compared=compared,
+            _keyframe=keyframe,
+            _cells=cells,
+            _um_per_px=um_per_px,
+            _links=tuple((index, found[index].motion) for index in ranked),
+        )
+
+    def _pairs(
+        self, keyframe: Keyframe, cells: tuple[Cell, ...], found: Mapping[int, Alignment]
+    ) -> Iterator[tuple[int, Sighting, Sighting]]:
+        """Every cell of a new field, moved onto every field that it overlaps, with every cell there."""
+        if not cells:
+            return
+        here = [sighting(cell, keyframe.px_per_px, None) for cell in cells]
+        places = np.array([(cell.x, cell.y) for cell in here])
+        for index, alignment in found.items():
+            there = alignment.motion.apply(places).tolist()
+            for cell, new, (x, y) in zip(cells, here, there, strict=True):
+                moved = replace(new, x=x, y=y)
+                for old in self._cells[index]:
+                    yield cell.id, moved, old
+
+    def _join(self, a: int, b: int, b_to_a: Motion) -> None:
+        """Make two islands one, named and placed by the older."""
+        older, younger, to_older = (a, b, b_to_a) if a < b else (b, a, b_to_a.inverse())
+        for entry in self._entries:
+            if entry.island == younger:
+                entry.island, entry.pose = older, to_older.after(entry.pose)

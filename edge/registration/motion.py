@@ -1,0 +1,39 @@
+"""A rotation and a shift, which is how fields of one microscope lie on each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Where pixels of one plane lie on another: rotate by ``angle``, then shift. Fine px."""
+
+    angle: float
+    x: float
+    y: float
+
+    def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move (n, 2) points."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        turned = points @ np.array([[cos, sin], [-sin, cos]])
+        return np.asarray(turned + np.array([self.x, self.y]), dtype=np.float64)
+
+    def after(self, first: Motion) -> Motion:
+        """Return the motion that does ``first`` and then this one."""
+        x, y = self.apply(np.array([[first.x, first.y]]))[0]
+        return Motion(self.angle + first.angle, float(x), float(y))
+
+    def inverse(self) -> Motion:
+        """Return the motion back."""
+        x, y = Motion(-self.angle, 0.0, 0.0).apply(np.array([[-self.x, -self.y]]))[0]
+        return Motion(-self.angle, float(x), float(y))
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Return the (2, 3) matrix that OpenCV takes."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return np.array([[cos, -sin, self.x], [sin, cos, self.y]])

@@ -1,0 +1,153 @@
+"""Which fields of a sample a new one overlaps: the last ones, those that must lie under it, or all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.registration.align import Alignment, align
+from edge.registration.keyframe import Keyframe, peaks
+from edge.registration.motion import Motion
+
+#: Fields that are tried first: the stage has hardly left them.
+_RECENT = 2
+#: Peaks of the search that are looked at, a field.
+_PEAKS = 2
+#: Fields that are looked at after a search through all of them, best peaks first.
+_BEST_FIELDS = 8
+#: Score of a peak below which nothing is looked at: half of the chance peaks are higher.
+_LEAST_PEAK = 11.0
+#: How far a place found by way of other fields may be off: a quarter of the field's side, and as much more
+#: as 0.1° of error a field adds up to.
+_DRIFT, _DRIFT_PER_FIELD = 0.25, 0.002
+
+
+@dataclass(slots=True)
+class Entry:
+    """A field of the sample, as it is searched.
+
+    Attributes
+    ----------
+    keyframe : what it is recognised by
+    island : number of the group of fields that overlaps connect it to; 0 is the first field's
+    pose : motion from its plane to that of the island's first field
+    """
+
+    keyframe: Keyframe
+    island: int
+    pose: Motion
+
+
+def is_sure(alignment: Alignment) -> bool:
+    """Whether an alignment is no chance find among all shifts of all fields.
+
+    The significance is the correlation times the root of the structured pixels; docs/registration.md has its
+    distribution over pairs that do not overlap.
+    """
+    significance = alignment.correlation * math.sqrt(alignment.evidence)
+    return significance >= 26 or (significance >= 20 and alignment.correlation >= 0.85)
+
+
+def confirms(alignment: Alignment) -> bool:
+    """Whether an alignment confirms a place known by way of other fields, where chance has but one try."""
+    return alignment.correlation >= 0.5 and alignment.correlation * math.sqrt(alignment.evidence) >= 8
+
+
+def find_overlaps(entries: Sequence[Entry], keyframe: Keyframe) -> tuple[dict[int, Alignment], int]:
+    """Find the fields that a new one overlaps.
+
+    Returns
+    -------
+    alignments onto them by index, and how many fields the new one was compared with
+    """
+    search = _Search(entries, keyframe)
+    for index in list(reversed(search.open))[:_RECENT]:
+        search.look_everywhere(index)
+    search.follow()
+    search.look_among([i for i in search.open if entries[i].island not in search.islands()])
+    search.follow()
+    return search.found, search.compared
+
+
+class _Search:
+    """One new field against all others."""
+
+    def __init__(self, entries: Sequence[Entry], keyframe: Keyframe) -> None:
+        self._entries = entries
+        self._keyframe = keyframe
+        self._plane = keyframe.fine()
+        self.open = [i for i, entry in enumerate(entries) if entry.keyframe.comparable(keyframe)]
+        self.found: dict[int, Alignment] = {}
+        self.compared = 0
+
+    def islands(self) -> set[int]:
+        """Return the islands that the new field touches."""
+        return {self._entries[index].island for index in self.found}
+
+    def look_everywhere(self, index: int) -> None:
+        """Compare with one field at its most likely shifts."""
+        self._close(index)
+        self._verify(index, peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
+
+    def look_among(self, indices: Iterable[int]) -> None:
+        """Compare with many fields: all are searched, the likeliest are looked at."""
+        scored = []
+        for index in indices:
+            self._close(index)
+            scored.append((peaks(self._entries[index].keyframe, self._keyframe, _PEAKS), index))
+        scored.sort(key=lambda item: -item[0][0][0])
+        for likely, index in scored[:_BEST_FIELDS]:
+            self._verify(index, likely)
+
+    def follow(self) -> None:
+        """Compare with the fields that must lie under the new one because its neighbours are known."""
+        while True:
+            under = self._under()
+            if not under:
+                return
+            for index, guess in under:
+                self._close(index)
+                alignment = align(self._entries[index].keyframe.fine(), self._plane, guess)
+                if alignment is not None and confirms(alignment):
+                    self.found[index] = alignment
+                else:
+                    self._verify(index, peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
+
+    def _under(self) -> list[tuple[int, Motion]]:
+        """Open fields within reach of the new one, and its likely place on each."""
+        reached: list[tuple[int, Motion]] = []
+        h, w = self._plane.shape
+        for island in self.islands():
+            nearest = max(
+                (index for index in self.found if self._entries[index].island == island),
+                key=lambda index: self.found[index].weight,
+            )
+            pose = self._entries[nearest].pose.after(self.found[nearest].motion)
+            for index in self.open:
+                entry = self._entries[index]
+                if entry.island != island:
+                    continue
+                guess = entry.pose.inverse().after(pose)
+                slack = _DRIFT + _DRIFT_PER_FIELD * abs(index - nearest)
+                middle = np.array([[(w - 1) / 2, (h - 1) / 2]])
+                x, y = np.abs(guess.apply(middle)[0] - middle[0])
+                if x < (1 + slack) * w and y < (1 + slack) * h:
+                    reached.append((index, guess))
+        return reached
+
+    def _verify(self, index: int, likely: Iterable[tuple[float, float, float]]) -> None:
+        old = self._entries[index].keyframe.fine()
+        for score, x, y in likely:
+            if score < _LEAST_PEAK:
+                return
+            alignment = align(old, self._plane, Motion(0.0, x, y))
+            if alignment is not None and is_sure(alignment):
+                self.found[index] = alignment
+                return
+
+    def _close(self, index: int) -> None:
+        self.open.remove(index)
+        self.compared += 1
