@@ -209,11 +209,14 @@ class ClassifiedCell:
     cell : the segmented cell
     label : ``blast``, ``normal`` or ``uncertain``; None for a smudge
     p_blast : probability in 0 to 1 after the card's temperature; None for a smudge
+    seen_before : the same physical cell in an earlier field of the sample, where it was counted: reported
+        here, never counted again; None for a cell seen for the first time
     """
 
     cell: Cell
     label: CellClass | None
     p_blast: float | None
+    seen_before: CellRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,7 @@ class FieldResult:
     cells : every cell found, smudges and border cells among them
     model : identity of the model
     stage_ms : wall time of each stage in milliseconds, by stage name
+    stage_um : place of the field's upper left corner on the sample's mosaic, µm; None where it has none
     """
 
     source: str
@@ -251,6 +255,7 @@ class FieldResult:
     cells: tuple[ClassifiedCell, ...]
     model: ModelIdentity
     stage_ms: dict[str, float] = field(default_factory=dict)
+    stage_um: tuple[float, float] | None = None
 
     @property
     def wbc(self) -> int:

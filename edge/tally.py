@@ -10,6 +10,7 @@ What is counted
 - **Uncertain cells stay in the denominator** and never in the numerator, so that the share of blasts is
   the share of cells that were called blasts; reclassifying them by eye can only raise it.
 - **Smudge cells** are ruptured; they are reported beside the tally and belong to neither.
+- **Cells seen before**, counted in an earlier field of the same sample, are reported and add nothing.
 - **Rejected fields** add nothing but their number.
 """
 
@@ -46,6 +47,8 @@ class RunningTally:
             return
         self._fields += 1
         for classified in result.cells:
+            if classified.seen_before is not None:
+                continue
             if classified.cell.kind == "smudge":
                 self._smudges += 1
             elif classified.cell.touches_border:

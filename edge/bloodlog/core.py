@@ -1,0 +1,337 @@
+"""The blood log: what every field gave, in one append-only SQLite file that survives a power cut."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edge.bloodlog import connection as files
+from edge.bloodlog import samples
+from edge.bloodlog.connection import prepare, transaction, unusable
+from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
+from edge.bloodlog.rows import (
+    CELL_COLUMNS,
+    FIELD_COLUMNS,
+    INSERT_CELL,
+    INSERT_FIELD,
+    LoggedField,
+    cell_row,
+    logged_field,
+)
+from edge.bloodlog.samples import Sample, SampleChange, Specimen
+from edge.errors import LogError
+from edge.structures import CellRef, FieldResult
+
+#: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
+#: reader never stops the writer's checkpoints.
+PAGE_FIELDS = 200
+#: Who a change of a sample is put down to where nobody is named.
+NOBODY = "unnamed"
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class BloodLog:
+    """An open blood log. Use :meth:`open` in a ``with`` statement, in one thread."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Wrap an open and migrated connection; see :meth:`open`."""
+        self._connection = connection
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path | str, *, read_only: bool = False) -> Self:
+        """Open the log, making or migrating it where needed.
+
+        The file is in write-ahead mode with ``synchronous=FULL``: a field whose :meth:`append` has
+        returned is on the disk [1]_.
+
+        Parameters
+        ----------
+        path : file of the log; its folder must exist
+        read_only : never write, and refuse a log that does not exist or needs a migration
+
+        Raises
+        ------
+        LogError
+            The folder or (read-only) the file is missing, cannot be written, is not a blood log,
+            or was written by a newer version.
+
+        References
+        ----------
+        .. [1] https://www.sqlite.org/pragma.html#pragma_synchronous
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise LogError(f"{path}: is a folder; name a file for the log")
+        if not path.parent.is_dir():
+            raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
+        if read_only and not path.exists():
+            raise LogError(f"{path}: no such log; nothing has been counted into it yet")
+        try:
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+                uri=True,
+                timeout=files.BUSY_TIMEOUT_S,
+                isolation_level=None,  # transactions are begun and ended here, in plain sight
+            )
+        except sqlite3.Error as error:
+            raise unusable(path, error) from error
+        try:
+            prepare(connection, path, read_only=read_only)
+        except sqlite3.Error as error:
+            connection.close()
+            raise unusable(path, error) from error
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, path)
+
+    def __enter__(self) -> Self:
+        """Return the open log."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the log."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Closing twice does nothing."""
+        self._connection.close()
+
+    def append(
+        self,
+        result: FieldResult,
+        *,
+        config_sha256: str,
+        software_version: str,
+        runtime: str,
+        source_kind: str = "file",
+        sample_id: int | None = None,
+        clock_trusted: bool | None = None,
+        thumbnails: Mapping[int, str] | None = None,
+        image_sha256: str | None = None,
+    ) -> int:
+        """Write a field and all its cells in one transaction.
+
+        Parameters
+        ----------
+        result : the field
+        config_sha256 : hash of the configuration it was counted under
+        software_version : version of this package
+        runtime : interpreter and version that classified, e.g. ``ai_edge_litert 2.3.0``
+        source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
+        sample_id : row of the sample that it belongs to, or None
+        clock_trusted : whether the wall clock can be believed, or None where nobody looked
+        thumbnails : SHA-256 of the stored picture of a cell, by the cell's id
+        image_sha256 : SHA-256 of the stored picture of the field, or None
+
+        Returns
+        -------
+        number of the field's row
+
+        Raises
+        ------
+        LogError
+            Nothing was written: the disk is full, the file is read-only, another program holds it,
+            or a value is outside what the schema allows.
+        """
+        scale, model = result.scale, result.model
+        row = (
+            datetime.now(UTC).isoformat(),
+            time.monotonic(),
+            _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else None,
+            None if result.captured_at is None else result.captured_at.astimezone(UTC).isoformat(),
+            source_kind,
+            # File names on Linux are bytes; SQLite text is not. Undecodable bytes are shown as \xNN.
+            result.source.encode("utf-8", "backslashreplace").decode("utf-8"),
+            result.width,
+            result.height,
+            float(scale.um_per_px),
+            scale.source,
+            float(scale.confidence),
+            result.status,
+            json.dumps(result.reasons),
+            result.frame_sha256,
+            model.name,
+            model.sha256,
+            config_sha256,
+            software_version,
+            runtime,
+            json.dumps({stage: round(float(ms), 3) for stage, ms in result.stage_ms.items()}),
+            sample_id,
+            None if clock_trusted is None else int(clock_trusted),
+            *(result.stage_um or (None, None)),
+            image_sha256,
+        )
+        pictures = thumbnails or {}
+        with self._writing(f"field {result.source} was not logged") as connection:
+            field_id = connection.execute(INSERT_FIELD, row).lastrowid
+            assert field_id is not None  # an INSERT that did not raise has one
+            cells = [cell_row(field_id, cell, pictures.get(cell.cell.id)) for cell in result.cells]
+            connection.executemany(INSERT_CELL, cells)
+        return field_id
+
+    def count(self) -> int:
+        """Count the fields in the log, rejected ones among them."""
+        with self._reading() as connection:
+            (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
+        return int(fields)
+
+    def fields(self, sample_id: int | None = None) -> Iterator[LoggedField]:
+        """Go through all fields, or those of one sample, in the order they were written.
+
+        Raises
+        ------
+        LogError
+            The file is damaged.
+        """
+        chosen = "" if sample_id is None else "AND sample_id = :sample "
+        query = f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id > :last {chosen}ORDER BY id LIMIT :page"
+        last_id = 0
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(
+                    query, {"last": last_id, "sample": sample_id, "page": PAGE_FIELDS}
+                ).fetchall()
+                page = [
+                    logged_field(
+                        row,
+                        connection.execute(
+                            f"SELECT {CELL_COLUMNS} FROM cell WHERE field_id = ? ORDER BY id", (row[0],)
+                        ).fetchall(),
+                    )
+                    for row in rows
+                ]
+            if not page:
+                return
+            yield from page
+            last_id = page[-1].id
+
+    def results(self) -> Iterator[FieldResult]:
+        """Go through the results alone, ready for a tally."""
+        return (logged.result for logged in self.fields())
+
+    def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
+        """Add a sample and open it; fields are counted into it until it is closed.
+
+        Raises
+        ------
+        LogError
+            The name is taken, another sample is open, or a value cannot be.
+        """
+        with self._writing(f"sample {name} was not opened") as connection:
+            return samples.add_sample(connection, name, specimen, quota, who)
+
+    def close_sample(self, name: str, *, who: str = NOBODY) -> Sample:
+        """Close a sample. A closed one stays closed.
+
+        Raises
+        ------
+        LogError
+            There is none of this name.
+        """
+        return self._change_sample(name, "closed", who)
+
+    def reopen_sample(self, name: str, *, who: str = NOBODY) -> Sample:
+        """Open a closed sample again.
+
+        Raises
+        ------
+        LogError
+            There is none of this name, or another one is open.
+        """
+        return self._change_sample(name, "reopened", who)
+
+    def keep_sample(self, name: str, *, who: str = NOBODY) -> Sample:
+        """Never remove this sample's pictures to make room."""
+        return self._change_sample(name, "kept", who)
+
+    def release_sample(self, name: str, *, who: str = NOBODY) -> Sample:
+        """Let this sample's pictures be removed when room is needed."""
+        return self._change_sample(name, "released", who)
+
+    def sample(self, name: str) -> Sample:
+        """Look up a sample.
+
+        Raises
+        ------
+        LogError
+            There is none of this name.
+        """
+        with self._reading() as connection:
+            return samples.get_sample(connection, name)
+
+    def samples(self) -> tuple[Sample, ...]:
+        """List all samples in the order of their first opening."""
+        with self._reading() as connection:
+            return tuple(samples.all_samples(connection))
+
+    def current_sample(self) -> Sample | None:
+        """Look up the sample that is open, if one is."""
+        with self._reading() as connection:
+            return samples.open_sample(connection)
+
+    def add_review(self, cell: CellRef, label: ReviewLabel | None, observer: str) -> Review:
+        """Write down what an observer says of a cell.
+
+        Parameters
+        ----------
+        cell : which
+        label : what it is called; None takes back what this observer said of it
+        observer : who says so
+
+        Raises
+        ------
+        LogError
+            There is no such cell, or the label or the observer's name cannot be.
+        """
+        with self._writing("the review was not logged") as connection:
+            return insert_review(connection, cell, label, observer)
+
+    def undo_review(self, observer: str, sample_id: int) -> Review | None:
+        """Take back an observer's last word in a sample, by a new row; again goes further back.
+
+        Returns
+        -------
+        the new row, with what holds now; None where nothing is left to be undone
+        """
+        with self._writing("the review was not undone") as connection:
+            return undo_last(connection, observer, sample_id)
+
+    def reviews(self, sample_id: int) -> tuple[Review, ...]:
+        """List every word on the cells of a sample, oldest first; the last on a cell by an observer holds."""
+        with self._reading() as connection:
+            return tuple(select_reviews(connection, sample_id))
+
+    def _change_sample(self, name: str, change: SampleChange, who: str) -> Sample:
+        with self._writing(f"sample {name} was not {change}") as connection:
+            return samples.change_sample(connection, name, change, who)
+
+    @contextmanager
+    def _writing(self, failed: str) -> Iterator[sqlite3.Connection]:
+        """Write in one transaction; ``failed`` begins the message where SQLite refuses."""
+        try:
+            with transaction(self._connection):
+                yield self._connection
+        except sqlite3.Error as error:
+            raise LogError(f"{self.path}: {failed}: {error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            raise unusable(self.path, error) from error

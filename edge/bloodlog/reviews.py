@@ -1,0 +1,107 @@
+"""What people say of cells: every word and every taking back is a row of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+from edge.errors import LogError
+from edge.structures import CellRef
+
+ReviewLabel = Literal["blast", "normal", "smudge", "not_a_cell"]
+
+_COLUMNS = (
+    "review.id, review.field_id, review.cell_id, review.label, review.observer, review.at, review.undoes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One word of one observer on one cell. The latest one of an observer on a cell holds.
+
+    Attributes
+    ----------
+    id : row in the log; later words have larger ones
+    field_id, cell_id : which cell
+    label : ``blast``, ``normal``, ``smudge`` or ``not_a_cell``; None: no word of this observer holds any more
+    observer : who said it
+    at : aware UTC wall time
+    undoes : id of the word that this row takes back, or None; ``label`` is then what held before that word
+    """
+
+    id: int
+    field_id: int
+    cell_id: int
+    label: ReviewLabel | None
+    observer: str
+    at: datetime
+    undoes: int | None = None
+
+    @property
+    def cell(self) -> CellRef:
+        """The cell that it is about."""
+        return CellRef(self.field_id, self.cell_id)
+
+
+def insert_review(
+    connection: sqlite3.Connection,
+    cell: CellRef,
+    label: ReviewLabel | None,
+    observer: str,
+    undoes: int | None = None,
+) -> Review:
+    """Add a word on a cell; call it inside a write transaction.
+
+    Raises
+    ------
+    LogError
+        There is no such cell, or the label or the observer's name cannot be.
+    """
+    if label is not None and label not in get_args(ReviewLabel):
+        raise LogError(f"a cell can be called {', '.join(get_args(ReviewLabel))}; got {label!r}")
+    if not 1 <= len(observer) <= 64 or not observer.isprintable():
+        raise LogError(f"an observer's name must be 1 to 64 printable characters, got {observer!r}")
+    where = (cell.field_id, cell.cell_id)
+    if connection.execute("SELECT 1 FROM cell WHERE field_id = ? AND id = ?", where).fetchone() is None:
+        raise LogError(f"there is no cell {cell.cell_id} in field {cell.field_id}")
+    at = datetime.now(UTC)
+    number = connection.execute(
+        "INSERT INTO review (field_id, cell_id, label, observer, at, undoes) VALUES (?, ?, ?, ?, ?, ?)",
+        (*where, label, observer, at.isoformat(), undoes),
+    ).lastrowid
+    assert number is not None  # an INSERT that did not raise has one
+    return Review(number, *where, label, observer, at, undoes)
+
+
+def undo_last(connection: sqlite3.Connection, observer: str, sample_id: int) -> Review | None:
+    """Take back an observer's last word in a sample; call it inside a write transaction.
+
+    Undoing again goes further back, through every word that was not undone yet.
+
+    Returns
+    -------
+    the new row, or None where nothing is left to be undone
+    """
+    rows = [review for review in select_reviews(connection, sample_id) if review.observer == observer]
+    undone = {review.undoes for review in rows}
+    standing = [review for review in rows if review.undoes is None and review.id not in undone]
+    if not standing:
+        return None
+    last = standing.pop()
+    before = [review.label for review in standing if review.cell == last.cell]
+    return insert_review(connection, last.cell, before[-1] if before else None, observer, undoes=last.id)
+
+
+def select_reviews(connection: sqlite3.Connection, sample_id: int) -> list[Review]:
+    """List every word on the cells of a sample, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM review JOIN field ON field.id = review.field_id "
+        "WHERE field.sample_id = ? ORDER BY review.id",
+        (sample_id,),
+    ).fetchall()
+    return [
+        Review(number, field_id, cell_id, label, observer, datetime.fromisoformat(at), undoes)
+        for number, field_id, cell_id, label, observer, at, undoes in rows
+    ]

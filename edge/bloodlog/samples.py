@@ -1,0 +1,164 @@
+"""Samples: a patient's slide under a pseudonymous id, opened, closed, kept; at most one is open."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from edge.errors import LogError
+
+Specimen = Literal["blood", "marrow"]
+#: What may happen to a sample after it was opened for the first time.
+SampleChange = Literal["closed", "reopened", "kept", "released"]
+
+#: A sample with its last change of either kind.
+_SELECT = """
+SELECT sample.id, name, specimen, quota, opened_at,
+       (SELECT CASE event WHEN 'closed' THEN at END FROM sample_event
+        WHERE sample_id = sample.id AND event IN ('opened', 'reopened', 'closed') ORDER BY id DESC LIMIT 1),
+       coalesce((SELECT event = 'kept' FROM sample_event
+                 WHERE sample_id = sample.id AND event IN ('kept', 'released') ORDER BY id DESC LIMIT 1), 0)
+FROM sample
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample and its state.
+
+    Attributes
+    ----------
+    id : row in the log, 1, 2, ...
+    name : pseudonymous id that the laboratory gave it, e.g. ``S-0142``
+    specimen : ``blood`` or ``marrow``
+    quota : white cells to be counted
+    opened_at : aware UTC wall time of the first opening
+    closed_at : when it was closed, None while it is open
+    kept : its pictures are never removed to make room
+    """
+
+    id: int
+    name: str
+    specimen: Specimen
+    quota: int
+    opened_at: datetime
+    closed_at: datetime | None
+    kept: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether fields are counted into it."""
+        return self.closed_at is None
+
+
+def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, quota: int, who: str) -> Sample:
+    """Add and open a sample; call it inside a write transaction.
+
+    Raises
+    ------
+    LogError
+        The name is taken, another sample is open, or a value cannot be.
+    """
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise LogError(f"a sample's id must be 1 to 64 printable characters, got {name!r}")
+    if specimen not in get_args(Specimen):
+        raise LogError(f"a sample's specimen must be blood or marrow, got {specimen!r}")
+    if quota < 1:
+        raise LogError(f"a sample's quota must be 1 or more white cells, got {quota}")
+    there = _find(connection, name)
+    if there is not None:
+        raise LogError(
+            f"sample {name} exists already, {'open' if there.is_open else 'closed'} since "
+            f"{(there.closed_at or there.opened_at):%Y-%m-%d %H:%M} UTC; choose another id, or reopen it"
+        )
+    _refuse_second(connection, name)
+    at = datetime.now(UTC).isoformat()
+    row = (name, specimen, quota, at)
+    inserted = connection.execute(
+        "INSERT INTO sample (name, specimen, quota, opened_at) VALUES (?, ?, ?, ?)", row
+    ).lastrowid
+    _add_event(connection, inserted, at, "opened", who)
+    return get_sample(connection, name)
+
+
+def change_sample(connection: sqlite3.Connection, name: str, change: SampleChange, who: str) -> Sample:
+    """Close, reopen, keep or release a sample; call it inside a write transaction.
+
+    Saying what is so already changes nothing and adds no row.
+
+    Raises
+    ------
+    LogError
+        There is no such sample, or it cannot be reopened while another one is open.
+    """
+    sample = get_sample(connection, name)
+    is_so = {
+        "closed": not sample.is_open,
+        "reopened": sample.is_open,
+        "kept": sample.kept,
+        "released": not sample.kept,
+    }
+    if is_so[change]:
+        return sample
+    if change == "reopened":
+        _refuse_second(connection, name)
+    _add_event(connection, sample.id, datetime.now(UTC).isoformat(), change, who)
+    return get_sample(connection, name)
+
+
+def get_sample(connection: sqlite3.Connection, name: str) -> Sample:
+    """Look one sample up.
+
+    Raises
+    ------
+    LogError
+        There is none of this name.
+    """
+    sample = _find(connection, name)
+    if sample is None:
+        raise LogError(f"there is no sample {name}; `blastcount sample list` shows those that there are")
+    return sample
+
+
+def open_sample(connection: sqlite3.Connection) -> Sample | None:
+    """Look up the sample that is open, if one is."""
+    return next((sample for sample in all_samples(connection) if sample.is_open), None)
+
+
+def all_samples(connection: sqlite3.Connection) -> Iterator[Sample]:
+    """Go through all samples in the order of their first opening."""
+    return map(_sample, connection.execute(f"{_SELECT} ORDER BY sample.id").fetchall())
+
+
+def _find(connection: sqlite3.Connection, name: str) -> Sample | None:
+    row = connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+    return None if row is None else _sample(row)
+
+
+def _refuse_second(connection: sqlite3.Connection, name: str) -> None:
+    there = open_sample(connection)
+    if there is not None:
+        raise LogError(f"sample {there.name} is open; close it before you open {name}")
+
+
+def _add_event(connection: sqlite3.Connection, sample_id: int | None, at: str, event: str, who: str) -> None:
+    connection.execute(
+        "INSERT INTO sample_event (sample_id, at, event, who) VALUES (?, ?, ?, ?)",
+        (sample_id, at, event, who),
+    )
+
+
+def _sample(row: tuple[Any, ...]) -> Sample:
+    sample_id, name, specimen, quota, opened_at, closed_at, kept = row
+    return Sample(
+        id=sample_id,
+        name=name,
+        specimen=specimen,
+        quota=quota,
+        opened_at=datetime.fromisoformat(opened_at),
+        closed_at=None if closed_at is None else datetime.fromisoformat(closed_at),
+        kept=bool(kept),
+    )
