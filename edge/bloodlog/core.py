@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from edge.bloodlog import connection as files
 from edge.bloodlog import samples
@@ -206,19 +206,43 @@ class BloodLog:
                 rows = connection.execute(
                     query, {"last": last_id, "sample": sample_id, "page": PAGE_FIELDS}
                 ).fetchall()
-                page = [
-                    logged_field(
-                        row,
-                        connection.execute(
-                            f"SELECT {CELL_COLUMNS} FROM cell WHERE field_id = ? ORDER BY id", (row[0],)
-                        ).fetchall(),
-                    )
-                    for row in rows
-                ]
+                page = [logged_field(row, self._cells(row[0])) for row in rows]
             if not page:
                 return
             yield from page
             last_id = page[-1].id
+
+    def last_field(self) -> LoggedField | None:
+        """Look up the field that was logged last, of whatever sample."""
+        with self._reading() as connection:
+            (last_id,) = connection.execute("SELECT max(id) FROM field").fetchone()
+        return None if last_id is None else self.field(last_id)
+
+    def field(self, field_id: int) -> LoggedField | None:
+        """Look up a field by its number; None where there is none."""
+        with self._reading() as connection:
+            row = connection.execute(
+                f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id = ?", (field_id,)
+            ).fetchone()
+            return None if row is None else logged_field(row, self._cells(field_id))
+
+    def _cells(self, field_id: int) -> list[Any]:
+        query = f"SELECT {CELL_COLUMNS} FROM cell WHERE field_id = ? ORDER BY id"
+        return self._connection.execute(query, (field_id,)).fetchall()
+
+    def thumbnail(self, cell: CellRef) -> str | None:
+        """Look up the hash of a cell's stored picture; None where there is no such cell or none was stored."""
+        query = "SELECT thumbnail_sha256 FROM cell WHERE field_id = ? AND id = ?"
+        with self._reading() as connection:
+            row = connection.execute(query, (cell.field_id, cell.cell_id)).fetchone()
+        return None if row is None else row[0]
+
+    def image(self, field_id: int) -> str | None:
+        """Look up the hash of a field's stored picture; None where there is no such field or none was stored."""
+        query = "SELECT image_sha256 FROM field WHERE id = ?"
+        with self._reading() as connection:
+            row = connection.execute(query, (field_id,)).fetchone()
+        return None if row is None else row[0]
 
     def results(self) -> Iterator[FieldResult]:
         """Go through the results alone, ready for a tally."""
@@ -300,6 +324,23 @@ class BloodLog:
         """
         with self._writing("the review was not logged") as connection:
             return insert_review(connection, cell, label, observer)
+
+    def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
+        """Write down an observer's words on many cells in one transaction: all of them or none.
+
+        Returns
+        -------
+        how many there were
+
+        Raises
+        ------
+        LogError
+            As for :meth:`add_review`.
+        """
+        with self._writing("the reviews were not logged") as connection:
+            for cell, label in words.items():
+                insert_review(connection, cell, label, observer)
+        return len(words)
 
     def undo_review(self, observer: str, sample_id: int) -> Review | None:
         """Take back an observer's last word in a sample, by a new row; again goes further back.

@@ -72,6 +72,15 @@ def test_the_last_word_of_each_observer_holds(log: BloodLog) -> None:
     assert log.reviews(2) == ()
 
 
+def test_many_words_are_written_together_or_not_at_all(log: BloodLog) -> None:
+    assert log.add_reviews({CellRef(1, 1): "blast", CellRef(1, 3): "normal"}, "Ani") == 2
+    assert words(log, "Ani") == {1: "blast", 3: "normal"}
+    with pytest.raises(LogError, match="there is no cell 9 in field 1"):
+        log.add_reviews({CellRef(1, 2): "blast", CellRef(1, 9): "normal"}, "Ani")
+    assert words(log, "Ani") == {1: "blast", 3: "normal"}
+    assert log.add_reviews({}, "Ani") == 0
+
+
 def test_undo_goes_back_word_by_word(log: BloodLog) -> None:
     log.add_review(CellRef(1, 1), "blast", "Ani")
     log.add_review(CellRef(1, 1), "normal", "Ani")

@@ -129,8 +129,18 @@ def test_fields_come_back_with_sample_place_pictures_and_clock(log: BloodLog) ->
     assert [f.image_sha256 for f in fields] == ["d" * 64, None]
     assert [f.clock_trusted for f in log.fields()] == [False, False, None]
     assert [f.sample_id for f in log.fields()] == [sample.id, sample.id, None]
+    assert log.field(second) == fields[1]
+    assert log.field(99) is None
+    assert log.last_field() == list(log.fields())[-1]
+    assert (log.thumbnail(CellRef(first, 1)), log.thumbnail(CellRef(second, 1))) == ("b" * 64, None)
+    assert log.thumbnail(CellRef(first, 99)) is None
+    assert (log.image(first), log.image(second), log.image(99)) == ("d" * 64, None, None)
     # The cell was seen in two fields of the sample and is one cell.
     assert tally(f.result for f in fields).wbc == 1
+
+
+def test_an_empty_log_has_no_last_field(log: BloodLog) -> None:
+    assert log.last_field() is None
 
 
 def test_what_refers_to_nothing_is_refused(log: BloodLog) -> None:
