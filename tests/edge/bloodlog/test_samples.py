@@ -175,7 +175,8 @@ def test_a_log_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
             "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
             "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
             "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
-            "1.0, 'file', 'old.jpg', 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', ?, 'm', ?, ?, '1', 'r', '{}')",
+            "1.0, 'file', 'old.jpg', 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', ?, 'm', ?, ?, '1', 'r', "
+            "'{}')",
             ("e" * 64, "e" * 64, "e" * 64),
         )
     with BloodLog.open(path) as log:
