@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.durable import write_durably
 from edge.errors import ConfigError, ModelError, OutputError
 from edge.strictjson import Section, parse_object
 
@@ -114,22 +114,9 @@ class Calibration:
         OutputError
             It cannot be written; a file of that name is as it was.
         """
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with unfinished.open("wb") as file:
-                    file.write((json.dumps(self._as_dict(), indent=1) + "\n").encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_durably(path, (json.dumps(self._as_dict(), indent=1) + "\n").encode())
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
