@@ -23,7 +23,16 @@ class SourceError(EdgeError, OSError):
 
 
 class CameraError(EdgeError, OSError):
-    """A camera is missing, hung, unplugged or gave an unusable frame."""
+    """A camera is missing, hung, unplugged or gave an unusable frame.
+
+    Attributes
+    ----------
+    reason : the failure's name, under which the daemon counts it
+    """
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ConfigError(EdgeError, ValueError):
@@ -54,13 +63,22 @@ class LogError(EdgeError, OSError):
     """The blood log cannot be opened, written or understood."""
 
 
-class DiskFullError(LogError):
-    """There is too little room left on the disk to count into the log."""
-
-
 class DataSetError(EdgeError, ValueError):
     """A data set does not have the expected layout or content."""
 
 
 class OutputError(EdgeError, OSError):
     """A result cannot be written."""
+
+
+class ControlError(EdgeError, OSError):
+    """The daemon cannot be reached, or refuses what it was asked for.
+
+    Attributes
+    ----------
+    reason : the refusal's name, which the answer on the control socket carries
+    """
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -21,13 +21,13 @@ from edge.bench.engines import Engine, EngineRequest, MissingEngine, TfliteEngin
 from edge.bench.machine import describe_machine, describe_software
 from edge.bench.measure import WARMUP_ROUNDS, Samples, Subject, Summary, interleave, timed, yardstick
 from edge.bench.path import GLUE, STAGES, WholePath
-from edge.bench.pi import read_condition, read_watts
 from edge.bench.process import classifier_memory, first_count_ms, imports_ms, path_memory
 from edge.bench.profile import profile
 from edge.bloodlog import BloodLog
 from edge.classify import Classifier
 from edge.errors import ConfigError
 from edge.modelcard import ModelBundle
+from edge.pi import read_condition, read_watts
 
 #: Fresh processes for the cold start: each takes a second or more.
 COLD_STARTS = 5

@@ -14,17 +14,19 @@ from typing import Any, get_args
 import click
 
 from edge.bloodlog import BloodLog
-from edge.camera.picamera import PiCameraSource
-from edge.camera.rendered import RenderedSource, RenderSettings
-from edge.camera.replay import ReplaySource
-from edge.camera.source import FrameSource
-from edge.camera.v4l2 import V4L2Source
 from edge.classify import Classifier
 from edge.config import Config, LogConfig, SourceKind, load_config
-from edge.daemon import Daemon, Provenance, StopRequest, Supervisor
-from edge.errors import LogError
+from edge.daemon.loop import Daemon, Setup
+from edge.daemon.protocol import runtime_folder
+from edge.daemon.recorder import Provenance, Recorder
+from edge.daemon.requests import Requests
+from edge.daemon.sources import make_source
+from edge.daemon.supervisor import Supervisor
+from edge.daemon.trigger import make_trigger
+from edge.errors import ConfigError, LogError
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.pipeline import Pipeline
+from edge.stage import StageWatcher
 from edge.version import software_version
 
 _log = logging.getLogger(__name__)
@@ -71,37 +73,80 @@ def run(
     Runs in the foreground until SIGTERM or Ctrl-C; under systemd it reports readiness, status and
     that it is alive. For research use only.
     """
-    config = override(
-        load_config(config_path), source=source, path=path, interval_s=interval_s, log_path=log_path
-    )
+
+    def load() -> Config:
+        return override(
+            load_config(config_path), source=source, path=path, interval_s=interval_s, log_path=log_path
+        )
+
+    config = load()
     with (
         _logging_to_stderr(logging.DEBUG if verbose else logging.INFO),
-        StopRequest() as stop,
-        stop.on_signals(),
+        Requests() as requests,
+        requests.on_signals(),
     ):
-        _log.info("configuration: %s, sha256 %.12s", config.origin or "built-in defaults", config.sha256)
-        classifier = Classifier(
-            load_bundle(config.model.path or default_bundle_path()), threads=config.model.threads
-        )
-        worst = classifier.check_golden()
-        _log.info(
-            "model: %s in %s, golden crops agree to %.3f", classifier.card.name, classifier.runtime, worst
-        )
+        classifier = _load_classifier(config)  # before anything is written: a missing model leaves no log
         _make_state_folder(config)
-        provenance = Provenance(config.sha256, software_version(), classifier.runtime, config.camera.source)
         with BloodLog.open(config.log_path) as log, Supervisor() as supervisor:
             _log.info("log: %s, %d fields so far", log.path, log.count())
             daemon = Daemon(
-                make_source(config),
-                Pipeline(classifier),
-                log,
-                provenance,
-                interval_s=config.camera.interval_s,
-                timeout_s=config.camera.timeout_s,
-                stop=stop,
+                make_setup(config, classifier, log),
+                lambda: reloaded(load(), log),
+                runtime_folder=runtime_folder(config.log_path),
+                requests=requests,
                 supervisor=supervisor,
             )
             daemon.run(fields)
+
+
+def _load_classifier(config: Config) -> Classifier:
+    """Load the configured model and check its golden crops."""
+    _log.info("configuration: %s, sha256 %.12s", config.origin or "built-in defaults", config.sha256)
+    classifier = Classifier(
+        load_bundle(config.model.path or default_bundle_path()), threads=config.model.threads
+    )
+    worst = classifier.check_golden()
+    _log.info("model: %s in %s, golden crops agree to %.3f", classifier.card.name, classifier.runtime, worst)
+    return classifier
+
+
+def reloaded(config: Config, log: BloodLog) -> Setup:
+    """Prepare what a configuration asks for while the daemon runs.
+
+    Raises
+    ------
+    ConfigError
+        It asks for another log, which only a restart can open.
+    ModelError, GateError
+        The model cannot be used.
+    """
+    if config.log_path != log.path:
+        raise ConfigError(
+            f"log.path cannot change while the daemon runs, from {log.path} to {config.log_path}; restart it"
+        )
+    return make_setup(config, _load_classifier(config), log)
+
+
+def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
+    """Prepare what a configuration asks for; no camera is touched yet.
+
+    Raises
+    ------
+    ConfigError
+        The rendered smear cannot have the configured scale or size.
+    """
+    make_source(config)  # what cannot be made is refused now
+    provenance = Provenance(config.sha256, software_version(), classifier.runtime, config.camera.source)
+    card = classifier.card
+    return Setup(
+        config=config,
+        make_source=lambda: make_source(config),
+        recorder=Recorder(Pipeline(classifier), log, provenance),
+        trigger=make_trigger(config, StageWatcher),
+        button=None,
+        disk_problem=lambda: None,
+        model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},
+    )
 
 
 def override(
@@ -122,32 +167,6 @@ def override(
     given: dict[str, Any] = {"source": source, "path": path, "interval_s": interval_s}
     camera = replace(config.camera, **{key: value for key, value in given.items() if value is not None})
     return replace(config, camera=camera, log=config.log if log_path is None else LogConfig(log_path))
-
-
-def make_source(config: Config) -> FrameSource:
-    """Make the configured source; nothing is opened yet.
-
-    Raises
-    ------
-    ConfigError
-        The rendered smear cannot have the configured scale or size.
-    """
-    camera, um_per_px = config.camera, config.scale.um_per_px
-    if camera.source == "picamera":
-        return PiCameraSource(
-            int(camera.device), width=camera.width, height=camera.height, um_per_px=um_per_px
-        )
-    if camera.source == "v4l2":
-        return V4L2Source(camera.device, width=camera.width, height=camera.height, um_per_px=um_per_px)
-    if camera.source == "replay":
-        assert camera.path is not None  # CameraConfig has checked that
-        return ReplaySource(camera.path, loop=camera.loop, um_per_px=um_per_px)
-    settings = RenderSettings()
-    if camera.width is not None and camera.height is not None:
-        settings = replace(settings, width=camera.width, height=camera.height)
-    if um_per_px is not None:
-        settings = replace(settings, um_per_px=um_per_px, report_scale=True)
-    return RenderedSource(camera.seed, settings)
 
 
 def _make_state_folder(config: Config) -> None:

@@ -22,8 +22,9 @@ from edge.camera.picamera import PiCameraSource
 from edge.camera.rendered import RenderedSource
 from edge.camera.replay import ReplaySource
 from edge.camera.v4l2 import V4L2Source
-from edge.commands.run import _logging_to_stderr, make_source, override
+from edge.commands.run import _logging_to_stderr, override
 from edge.config import Config, load_config, parse_config
+from edge.daemon.sources import make_source
 from edge.errors import ConfigError
 
 #: A small field: a few cells, a tenth of a second.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.bench import pi
-from edge.bench.pi import parse_pmic_watts, parse_throttled, read_condition, read_watts
+from edge import pi
+from edge.pi import parse_pmic_watts, parse_throttled, read_condition, read_watts
 
 #: `vcgencmd pmic_read_adc` in the form a Raspberry Pi 5 prints it, with rounded figures.
 PMIC = """   3V7_WL_SW_A current(0)=0.10000000A

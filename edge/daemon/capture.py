@@ -1,0 +1,311 @@
+"""The camera in a thread of its own, so that one that hangs never stops the loop.
+
+The thread reads a frame when it is asked to, and puts it where the newest frame lies: one place, in which a
+newer frame replaces an older one. It opens the camera again after failures. A call into a driver that does
+not come back by its deadline is left alone with its thread, and another thread tries anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from edge.camera.source import FrameSource
+from edge.daemon.inspection import Inspector
+from edge.daemon.reconnect import FAILURE_WINDOW_S, MAX_FAILURES, Reconnect
+from edge.errors import CameraError
+from edge.structures import Frame
+
+_log = logging.getLogger(__name__)
+
+#: Longest time that opening may take: a Pi camera's own deadlines are 10 s to start, 3 s to its first frame
+#: and 2 s to settle.
+OPEN_DEADLINE_S = 20.0
+#: Sources keep to the time that they are given for a frame; this much longer, and the source itself hangs.
+READ_GRACE_S = 2.0
+#: Closing waits for the frame in flight, 2 s at most in the sources.
+CLOSE_DEADLINE_S = 5.0
+
+Doing = Literal["starting", "opening", "waiting", "reading", "closing", "backing off", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A frame with when it came and what it was read for.
+
+    Attributes
+    ----------
+    frame : the frame
+    taken_at_s : monotonic seconds when it came
+    request : number of the newest request that it answers
+    """
+
+    frame: Frame
+    taken_at_s: float
+    request: int
+
+
+class Capture:
+    """Frames of one source, on request, from a thread that survives the source's failures.
+
+    Parameters
+    ----------
+    make_source : makes the source, which is not opened yet; called again where one was left hanging
+    timeout_s : longest wait for a frame
+    live : the source is a camera, whose frames are checked for being torn or frozen
+    must_open : a first attempt that fails ends the run; otherwise it is a failure like any other
+    nudge : called, in whatever thread, when there is something to look at
+    clock : monotonic seconds
+
+    Attributes
+    ----------
+    reconnect : failures, counted
+    last_failure : the last one, or None
+    is_connected : the source is open
+    has_ended : the source has no more frames
+    restarts : how often the source was opened again
+    refused_frames : frames that were torn or frozen, by reason
+    """
+
+    def __init__(
+        self,
+        make_source: Callable[[], FrameSource],
+        *,
+        timeout_s: float,
+        live: bool,
+        must_open: bool = True,
+        nudge: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make_source = make_source
+        self.timeout_s = timeout_s
+        self.live = live
+        self._must_open = must_open
+        self._nudge = nudge
+        self.clock = clock
+        self.reconnect = Reconnect()
+        self.last_failure: CameraError | None = None
+        self.is_connected = self.has_ended = False
+        self.restarts = -1
+        self.refused_frames: Counter[str] = Counter()
+        self._changed = threading.Condition()
+        self._asked = self._answered = 0
+        self._newest: Captured | None = None
+        self._newest_at_s: float | None = None
+        self._broken: BaseException | None = None
+        self._reader = self._start_reader()
+
+    @property
+    def name(self) -> str:
+        """What a person calls the source."""
+        return self._reader.source.name
+
+    def request(self) -> int:
+        """Ask for a frame that is taken from now on; return the request's number."""
+        with self._changed:
+            self._asked += 1
+            self._changed.notify_all()
+            return self._asked
+
+    def take(self) -> Captured | None:
+        """Take the newest frame away; None where there is none that was not yet taken."""
+        with self._changed:
+            newest, self._newest = self._newest, None
+            return newest
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a request has not been answered yet."""
+        with self._changed:
+            return self._answered < self._asked
+
+    def age_s(self) -> float | None:
+        """Seconds since the newest frame came, taken or not; None where none has come."""
+        with self._changed:
+            return None if self._newest_at_s is None else self.clock() - self._newest_at_s
+
+    def check(self) -> None:
+        """Look after the thread; call it often.
+
+        Raises
+        ------
+        CameraError
+            The camera could not be opened at the start, or has failed too often.
+        SourceError, RuntimeMissingError
+            What the source raises that no new attempt can mend.
+        """
+        now_s = self.clock()
+        with self._changed:
+            doing, since_s = self._reader.state
+            deadline_s = self._deadline_s(doing)
+            if deadline_s is not None and now_s - since_s > deadline_s:
+                self._reader.left = True
+                self._note(
+                    CameraError(
+                        f"{self.name}: no answer for {now_s - since_s:.0f} s while {doing}; "
+                        "the camera hangs, check its cable",
+                        "hung",
+                    )
+                )
+                if self._broken is None:
+                    self._reader = self._start_reader()
+            if self._broken is not None:
+                raise self._broken
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """End the thread; one that hangs is left behind, and ends with the process at the latest."""
+        with self._changed:
+            self._reader.left = True
+            self._changed.notify_all()
+        self._reader.join(timeout_s)
+        if self._reader.is_alive():
+            _log.warning("%s: still %s; left behind", self.name, self._reader.state[0])
+
+    def _deadline_s(self, doing: Doing) -> float | None:
+        if doing == "reading":
+            return self.timeout_s + READ_GRACE_S
+        return {"opening": OPEN_DEADLINE_S, "closing": CLOSE_DEADLINE_S}.get(doing)
+
+    def _start_reader(self) -> _Reader:
+        reader = _Reader(self, self._make_source())
+        reader.start()
+        return reader
+
+    # What follows is called by the readers, or with the lock held.
+
+    def opened(self, reader: _Reader) -> bool:
+        """Note that a reader has opened its source; False where nobody waits for it any more."""
+        with self._changed:
+            if not reader.left:
+                self.is_connected = True
+                self.restarts += 1
+            self._nudge()
+            return not reader.left
+
+    def wait_for_request(self, reader: _Reader) -> int:
+        """Sleep until a frame is wanted; return the newest request's number, 0 where the reader shall end."""
+        with self._changed:
+            self._changed.wait_for(lambda: reader.left or self._answered < self._asked)
+            return 0 if reader.left else self._asked
+
+    def back_off(self, reader: _Reader, wait_s: float) -> None:
+        """Sleep before the next attempt."""
+        with self._changed:
+            self._changed.wait_for(lambda: reader.left, wait_s)
+
+    def put(self, reader: _Reader, frame: Frame | None, request: int) -> None:
+        """Take over a frame, or the source's end."""
+        with self._changed:
+            if reader.left:
+                return
+            if frame is None:
+                self.has_ended = True
+            else:
+                self._newest_at_s = self.clock()
+                self._newest = Captured(frame, self._newest_at_s, request)
+                self._answered = request
+                if self.reconnect.worked():
+                    _log.info("%s gives frames again", self.name)
+        self._nudge()
+
+    def refused(self, reader: _Reader, fault: str) -> None:
+        """Note a frame that was not to be used."""
+        with self._changed:
+            if not reader.left:
+                self.refused_frames[fault] += 1
+        _log.debug("%s: a %s frame was dropped", self.name, fault)
+
+    def failed(self, reader: _Reader, error: CameraError) -> float:
+        """Take over a failure; return the seconds to wait."""
+        with self._changed:
+            wait_s = 0.0 if reader.left else self._note(error)
+            reader.left |= self._broken is not None  # the run ends; no further attempt
+        self._nudge()
+        return wait_s
+
+    def broke(self, reader: _Reader, error: BaseException) -> None:
+        """Take over an error that ends the run."""
+        with self._changed:
+            if not reader.left:
+                self._broken = error
+        self._nudge()
+
+    def _note(self, error: CameraError) -> float:
+        now_s = self.clock()
+        self.is_connected = False
+        self.last_failure = error
+        wait_s = self.reconnect.failed(error.reason, now_s)
+        if self._must_open and self.restarts < 0:
+            self._broken = error
+        elif self.reconnect.is_hopeless(now_s):
+            self._broken = CameraError(
+                f"{error} (gave up after {MAX_FAILURES} failures within {FAILURE_WINDOW_S:g} s)", error.reason
+            )
+        else:
+            _log.warning(
+                "camera failure %d in a row (%s), next try in %g s: %s",
+                self.reconnect.in_a_row, error.reason, wait_s, error,
+            )  # fmt: skip
+        return wait_s
+
+
+class _Reader(threading.Thread):
+    """One thread that opens the source, reads when asked, and opens it again after failures."""
+
+    def __init__(self, owner: Capture, source: FrameSource) -> None:
+        # A daemon thread: one that hangs in a driver for ever must not keep the process from ending.
+        super().__init__(name="capture", daemon=True)
+        self._owner = owner
+        self.source = source
+        self.left = False  # written and read with the owner's lock held, or where a late answer does no harm
+        #: What it does and since when, in one assignment, so that both belong together.
+        self.state: tuple[Doing, float] = ("starting", owner.clock())
+
+    def run(self) -> None:
+        """Read until told to leave, the source ends, or an error comes that a new attempt cannot mend."""
+        try:
+            while not self.left:
+                try:
+                    if self._read_until_the_end():
+                        break
+                except CameraError as error:
+                    wait_s = self._owner.failed(self, error)
+                    self._do("backing off")
+                    self._owner.back_off(self, wait_s)
+        except BaseException as error:  # noqa: BLE001  # handed on to the loop, whatever it is
+            self._owner.broke(self, error)
+        self._do("ended")
+
+    def _do(self, doing: Doing) -> None:
+        self.state = (doing, self._owner.clock())
+
+    def _read_until_the_end(self) -> bool:
+        """Read as long as the source works; return whether there is nothing more to do."""
+        self._do("opening")
+        with self.source as source:
+            try:
+                if self._owner.opened(self):
+                    self._serve(source)
+            finally:
+                self._do("closing")
+        return True
+
+    def _serve(self, source: FrameSource) -> None:
+        """Answer requests until told to leave or the source ends."""
+        inspector = Inspector() if self._owner.live else None
+        self._do("waiting")
+        while request := self._owner.wait_for_request(self):
+            self._do("reading")
+            frame = source.read(self._owner.timeout_s)
+            self._do("waiting")
+            if frame is not None and inspector is not None and (fault := inspector.fault(frame)):
+                self._owner.refused(self, fault)
+                continue  # the request is still open: the next frame answers it
+            self._owner.put(self, frame, request)
+            if frame is None:
+                return

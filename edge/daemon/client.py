@@ -1,0 +1,76 @@
+"""Talks to a running daemon over its control socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, encode, socket_path
+from edge.errors import ControlError
+
+#: A field on a Pi 4 takes one or two seconds, and a camera that has just failed is waited for.
+TIMEOUT_S = 30.0
+
+
+def find_socket(log_path: Path) -> Path:
+    """Find the daemon's socket: the one of this log, else the service's.
+
+    Parameters
+    ----------
+    log_path : the configured log
+    """
+    own = socket_path(log_path)
+    service = SYSTEM_RUNTIME / SOCKET_NAME
+    return service if not own.exists() and service.exists() else own
+
+
+def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    """Send one command and return its result; see :mod:`edge.daemon.protocol`.
+
+    Parameters
+    ----------
+    path : the control socket
+    command : ``status``, ``capture``, ``preview`` or ``reload``
+    timeout_s : longest wait for the answer
+
+    Raises
+    ------
+    ControlError
+        No daemon answers there, or it refuses.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            connection.sendall(encode({"command": command}))
+            with connection.makefile("rb") as lines:
+                line = lines.readline()
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise ControlError(
+            f"{path}: no daemon listens here; start it with `systemctl start blastcount` or `blastcount run`",
+            "not_running",
+        ) from error
+    except PermissionError as error:
+        raise ControlError(
+            f"{path}: belongs to another user; ask as the daemon's user: "
+            f"`sudo -u blastcount blastcount {command}`",
+            "no_permission",
+        ) from error
+    except TimeoutError as error:
+        raise ControlError(
+            f"{path}: no answer to {command} within {timeout_s:g} s; see `journalctl -u blastcount`", "hung"
+        ) from error
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror or error}") from error
+    try:
+        answer = json.loads(line)
+        if answer["ok"]:
+            result: dict[str, Any] = answer["result"]
+            return result
+        refusal = answer["error"]
+        error_ = ControlError(str(refusal["message"]), str(refusal["reason"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ControlError(f"{path}: answered with {line[:80]!r}, not as the daemon does") from error
+    raise error_

@@ -1,0 +1,143 @@
+"""The control socket: takes commands, one JSON object a line, in threads of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edge.daemon.protocol import MAX_PATH_BYTES, MAX_REQUEST_BYTES, decode_request, encode
+from edge.errors import ControlError
+
+_log = logging.getLogger(__name__)
+
+#: A page asks for previews and status at the same time as a person's shell; more than this is a fault.
+MAX_CLIENTS = 16
+#: A connection on which nobody asks anything is closed after this time.
+IDLE_S = 60.0
+
+#: Answers one command.
+Answer = Callable[[str], dict[str, Any]]
+
+
+class ControlServer:
+    """Listens on a Unix socket that only its owner may open, while it is entered.
+
+    Parameters
+    ----------
+    path : where to listen; its folder is made, for the owner alone
+    answer : called in a thread a client; raises ControlError to refuse
+    """
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        self.path = path
+        self._answer = answer
+        self._server: _Server | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to listen.
+
+        Raises
+        ------
+        ControlError
+            Another daemon listens there already, or the socket cannot be made.
+        """
+        path = self.path
+        if len(os.fsencode(path)) > MAX_PATH_BYTES:
+            raise ControlError(f"{path}: too long for a socket, at most {MAX_PATH_BYTES} bytes")
+        try:
+            # Folders that exist keep their rights: systemd has made its own.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.exists():
+                if _somebody_listens(path):
+                    raise ControlError(
+                        f"{path}: another daemon with this log is running; stop it first, "
+                        "or give this one a log of its own",
+                        "already_running",
+                    )
+                path.unlink()  # left behind by one that was killed
+            before = os.umask(0o177)  # so that the socket is never open to others, not even for a moment
+            try:
+                self._server = _Server(str(path), self._answer)
+            finally:
+                os.umask(before)
+        except ControlError:
+            raise
+        except OSError as error:
+            raise ControlError(f"{path}: the control socket cannot be made: {error.strerror}") from error
+        threading.Thread(target=self._server.serve_forever, args=(0.5,), name="control", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self.path.unlink(missing_ok=True)
+            self._server = None
+
+
+def _somebody_listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = MAX_CLIENTS  # a connection beyond this is refused by the kernel
+    block_on_close = False  # a client that hangs must not keep the daemon from stopping
+
+    def __init__(self, path: str, answer: Answer) -> None:
+        self.answer = answer
+        self.places = threading.BoundedSemaphore(MAX_CLIENTS)
+        super().__init__(path, _Client)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # as in socketserver
+        """Note a client's failure; the default prints a traceback."""
+        _log.warning("control socket: a client failed", exc_info=True)
+
+
+class _Client(socketserver.StreamRequestHandler):
+    timeout = IDLE_S
+
+    def handle(self) -> None:
+        """Answer lines until the client closes, says nothing for long, or says too much."""
+        assert isinstance(self.server, _Server)
+        if not self.server.places.acquire(blocking=False):
+            with suppress(OSError):
+                self._refuse(ControlError(f"at most {MAX_CLIENTS} clients at once", "busy"))
+            return
+        try:
+            while line := self.rfile.readline(MAX_REQUEST_BYTES):
+                if not line.endswith(b"\n"):
+                    too_long = f"a request has at most {MAX_REQUEST_BYTES} bytes"
+                    self._refuse(ControlError(too_long, "bad_request"))
+                    return
+                try:
+                    self.wfile.write(encode({"ok": True, "result": self.server.answer(decode_request(line))}))
+                except ControlError as error:
+                    self._refuse(error)
+        except OSError as error:  # the client has gone
+            _log.debug("control socket: %s", error)
+        finally:
+            self.server.places.release()
+
+    def _refuse(self, error: ControlError) -> None:
+        self.wfile.write(encode({"ok": False, "error": {"reason": error.reason, "message": str(error)}}))

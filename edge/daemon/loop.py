@@ -1,0 +1,384 @@
+"""The loop of ``blastcount run``: asks for frames, has them counted, and answers for it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.camera.source import FrameSource
+from edge.config import Config
+from edge.daemon.capture import Capture, Captured
+from edge.daemon.control import ControlServer
+from edge.daemon.inbox import Answer, Inbox
+from edge.daemon.preview import preview_json
+from edge.daemon.protocol import SOCKET_NAME
+from edge.daemon.recorder import Recorder
+from edge.daemon.report import make_status
+from edge.daemon.requests import Requests
+from edge.daemon.sources import is_live
+from edge.daemon.status import Counts, status_line, write_heartbeat
+from edge.daemon.supervisor import Supervisor
+from edge.daemon.trigger import Trigger, mode_of
+from edge.errors import ControlError, EdgeError
+from edge.structures import FieldResult
+
+_log = logging.getLogger(__name__)
+
+#: From one heartbeat to the next. A collector that asks every 15 s sees a fresh one.
+BEAT_S = 5.0
+#: A camera that nobody asks for a frame is asked this often, so that one that was unplugged is noticed before
+#: it is needed, and the preview is never older.
+KEEP_ALIVE_S = 2.0
+#: While a frame is on its way, deadlines are looked at this often.
+_BUSY_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that one configuration gives the loop.
+
+    Attributes
+    ----------
+    config : the configuration
+    make_source : makes the source of frames, not yet opened
+    recorder : counts frames into the log
+    trigger : says when to count
+    button : opened with a function to call at every press; None without a button
+    disk_problem : says why nothing may be written any more, or None
+    model : name and hash, for the status
+    """
+
+    config: Config
+    make_source: Callable[[], FrameSource]
+    recorder: Recorder
+    trigger: Trigger
+    button: Callable[[Callable[[], None]], AbstractContextManager[object]] | None
+    disk_problem: Callable[[], str | None]
+    model: dict[str, str]
+
+
+class Daemon:
+    """Counts fields until it is stopped.
+
+    Parameters
+    ----------
+    setup : what the configuration gives
+    reload_setup : reads the configuration again and prepares what it asks for now
+    runtime_folder : for the control socket and the heartbeat
+    requests : what the loop sleeps on
+    supervisor : told about readiness, status and that the loop is alive
+    clock : monotonic seconds
+
+    Attributes
+    ----------
+    counts : what has been counted since the start
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        reload_setup: Callable[[], Setup],
+        *,
+        runtime_folder: Path,
+        requests: Requests,
+        supervisor: Supervisor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._setup = setup
+        self._reload_setup = reload_setup
+        self._folder = runtime_folder
+        self._requests = requests
+        self._supervisor = supervisor
+        self._clock = clock
+        self.counts = Counts()
+        self._started_at = datetime.now(UTC)
+        self._inbox = Inbox(requests.nudge)
+        self._due_request = 0
+        self._capture: Capture | None = None
+        self._buttons = ExitStack()
+        self._seen_failures = 0
+        self._newest: Captured | None = None
+        self._last_reload: dict[str, Any] | None = None
+        self._disk_problem: str | None = None
+        self._beat_due_s = -math.inf
+        self._snapshot: dict[str, Any] = {}
+        self._has_stopped = False
+        self._alive_s = clock()
+
+    def run(self, fields: int | None = None) -> None:
+        """Count until stopped, until the source ends, or until so many fields are logged.
+
+        Parameters
+        ----------
+        fields : number of fields to log, or None for no limit
+
+        Raises
+        ------
+        CameraError
+            The camera could not be opened at the start, or has failed too often.
+        ControlError
+            Another daemon with this log is running.
+        SourceError
+            The files to be replayed are missing or unusable.
+        LogError
+            A field could not be logged.
+        """
+        with ExitStack() as stack:
+            self._begin_capture(must_open=True)
+            stack.callback(self._end)
+            self._refresh()
+            stack.enter_context(ControlServer(self._folder / SOCKET_NAME, self.answer))
+            stack.callback(self._inbox.refuse_all, ControlError("the daemon is stopping", "stopping"))
+            stack.enter_context(self._buttons)
+            self._open_button()
+            if self._wait_until_open():
+                name = self._camera.name
+                _log.info("counting from %s, mode %s", name, mode_of(self._setup.config))
+                self._supervisor.tell("READY=1", f"STATUS=counting from {name}")
+                self._loop(fields)
+        _log.info(
+            "stopped: %d fields logged, %d of them rejected; %d camera failures",
+            self.counts.logged,
+            self.counts.rejected,
+            self._seen_failures,
+        )
+
+    def _wait_until_open(self) -> bool:
+        """Wait for the camera's first opening; False where a stop came first."""
+        while not self._camera.is_connected and not self._camera.has_ended:
+            if self._requests.wait(_BUSY_LOOK_S):
+                return False
+            self._camera.check()
+        return True
+
+    def _loop(self, fields: int | None) -> None:
+        while fields is None or self.counts.logged < fields:
+            # Only here: whatever hangs the loop, the watchdog is not fed.
+            self._alive_s = self._clock()
+            self._supervisor.tell("WATCHDOG=1")
+            if self._requests.is_stopping:
+                return
+            if self._requests.take_reload():
+                self._reload()
+            self._take_commands()
+            self._camera.check()
+            self._notice_failures()
+            captured = self._camera.take()
+            if captured is not None:
+                self._look_at(captured)
+            elif self._camera.has_ended:
+                _log.info("%s has come to its end", self._camera.name)
+                return
+            self._ask_for_frames()
+            self._beat()
+            self._requests.wait(self._time_to_sleep())
+
+    def _look_at(self, captured: Captured) -> None:
+        """Count a frame where somebody asked for it or the trigger wants it."""
+        self._newest = captured
+        asked = self._inbox.due(captured.request)
+        due = 0 < self._due_request <= captured.request
+        if due:
+            self._due_request = 0
+        if self._disk_problem is None and (asked or (due and self._setup.trigger.wants(captured.frame))):
+            answer = self._count(captured)
+            for wanted in asked:
+                wanted.answer.set_result(answer)
+
+    def _count(self, captured: Captured) -> dict[str, Any]:
+        recorded = self._setup.recorder.record(captured.frame)
+        now_s = self._clock()
+        self._setup.trigger.counted(captured.frame, now_s)
+        self.counts.add(recorded.field_id, recorded.result, recorded.sample, now_s)
+        _log.debug("field %d: %s", recorded.field_id, _describe(recorded.result))
+        self._refresh()
+        assert self.counts.last_field is not None  # just added
+        return self.counts.last_field
+
+    def _ask_for_frames(self) -> None:
+        now_s = self._clock()
+        for wanted in self._inbox.wanted:
+            wanted.request = wanted.request or self._camera.request()
+        if self._camera.is_asked:
+            return
+        if self._disk_problem is None and self._setup.trigger.due_s(now_s) <= now_s:
+            self._due_request = self._camera.request()
+            self._setup.trigger.asked(now_s)
+        elif self._camera.live and self._camera.is_connected and self._is_stale():
+            self._camera.request()
+
+    def _is_stale(self) -> bool:
+        age_s = self._camera.age_s()
+        return age_s is None or age_s >= KEEP_ALIVE_S
+
+    def _time_to_sleep(self) -> float:
+        now_s = self._clock()
+        # sd_watchdog_enabled(3) recommends half the time that systemd allows.
+        limits = [self._beat_due_s - now_s, (self._supervisor.watchdog_s or math.inf) / 2]
+        if self._camera.is_asked or not self._camera.is_connected:
+            limits.append(_BUSY_LOOK_S)
+        else:
+            if self._disk_problem is None:
+                limits.append(self._setup.trigger.due_s(now_s) - now_s)
+            if self._camera.live:
+                limits.append(KEEP_ALIVE_S)
+        return max(0.0, min(limits))
+
+    @property
+    def _camera(self) -> Capture:
+        assert self._capture is not None  # made before anything asks for it
+        return self._capture
+
+    def _begin_capture(self, *, must_open: bool) -> None:
+        setup = self._setup
+        self._capture = Capture(
+            setup.make_source,
+            timeout_s=setup.config.camera.timeout_s,
+            live=is_live(setup.config),
+            must_open=must_open,
+            nudge=self._requests.nudge,
+            clock=self._clock,
+        )
+
+    def _end(self) -> None:
+        """Let go of the camera, and leave no heartbeat that says otherwise."""
+        self._camera.close()
+        self._has_stopped = True
+        self._refresh()
+
+    def _notice_failures(self) -> None:
+        """Tell whoever waits for a capture that the camera has failed, and systemd."""
+        failures = self._camera.reconnect.total
+        if failures == self._seen_failures:
+            return
+        self._seen_failures = failures
+        error = self._camera.last_failure
+        self._inbox.refuse(ControlError(f"nothing counted: {error}", "no_camera"))
+        self._setup.trigger.reset()  # the stage may have been anywhere while nobody looked
+        self._refresh()
+
+    def answer(self, command: str) -> dict[str, Any]:
+        """Answer a client, in the client's thread.
+
+        Raises
+        ------
+        ControlError
+            The command cannot be done.
+        """
+        if command == "status":
+            return self.status()
+        if command == "preview":
+            return self._preview()
+        return self._inbox.ask(command)
+
+    def _take_commands(self) -> None:
+        for command, answer in self._inbox.take():
+            if command == "reload":
+                self._reload(answer)
+            elif self._disk_problem is not None:
+                answer.set_exception(ControlError(self._disk_problem, "disk_full"))
+            elif not self._camera.is_connected:
+                failure = self._camera.last_failure or "the camera is being opened"
+                answer.set_exception(ControlError(f"nothing counted: {failure}", "no_camera"))
+            else:
+                self._inbox.want(answer)
+
+    def _preview(self) -> dict[str, Any]:
+        newest = self._newest
+        if self._camera.live and not self._camera.is_asked:
+            self._camera.request()
+            self._requests.nudge()
+        if newest is None:
+            raise ControlError("no frame has come yet", "no_frame")
+        return preview_json(newest.frame, self._clock() - newest.taken_at_s)
+
+    def _open_button(self) -> None:
+        self._buttons.close()
+        if self._setup.button is not None:
+            self._buttons.enter_context(self._setup.button(self._inbox.press))
+
+    def _reload(self, asked: Answer | None = None) -> None:
+        """Read the configuration again; what cannot be used leaves everything as it was."""
+        self._supervisor.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            setup = self._reload_setup()
+        except EdgeError as error:
+            _log.error("configuration not reloaded, the old one stays in force: %s", error)
+            self._last_reload = {"at": at, "ok": False, "message": str(error)}
+            if asked is not None:
+                asked.set_exception(ControlError(f"kept the old configuration: {error}", "bad_config"))
+        else:
+            before, self._setup = self._setup.config, setup
+            if (before.camera, before.scale) != (setup.config.camera, setup.config.scale):
+                self._camera.close()
+                self._seen_failures = self._due_request = 0
+                for wanted in self._inbox.wanted:
+                    wanted.request = 0
+                self._begin_capture(must_open=False)
+            self._open_button()
+            self._last_reload = {"at": at, "ok": True, "message": setup.config.sha256}
+            _log.info("configuration reloaded: sha256 %.12s", setup.config.sha256)
+            if asked is not None:
+                asked.set_result({"sha256": setup.config.sha256})
+        self._refresh()
+        self._supervisor.tell("READY=1")
+
+    def status(self) -> dict[str, Any]:
+        """Tell how it is, in any thread: the loop's last word, with the ages of now."""
+        capture = self._capture
+        age_s = None if capture is None else capture.age_s()
+        return self._snapshot | {
+            "queue_age_s": None if age_s is None else round(age_s, 3),
+            "loop_age_s": round(self._clock() - self._alive_s, 3),
+            "uptime_s": round((datetime.now(UTC) - self._started_at).total_seconds(), 1),
+        }
+
+    def _beat(self) -> None:
+        now_s = self._clock()
+        if now_s >= self._beat_due_s:
+            self._beat_due_s = now_s + BEAT_S
+            problem = self._setup.disk_problem()
+            if problem != self._disk_problem:
+                if problem is None:
+                    _log.info("there is room on the disk again; counting goes on")
+                else:
+                    _log.error("not counting: %s", problem)
+                    self._inbox.refuse(ControlError(problem, "disk_full"))
+                self._disk_problem = problem
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Put the status together, hand it to systemd and write the heartbeat."""
+        setup = self._setup
+        self._snapshot = make_status(
+            self._camera, self.counts, setup.config, now_s=self._clock(), disk_problem=self._disk_problem
+        ) | {
+            "started_at": self._started_at.isoformat(timespec="seconds"),
+            "sample": setup.recorder.sample_status(),
+            "model": setup.model,
+            "last_reload": self._last_reload,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        if self._has_stopped:
+            self._snapshot["state"] = "stopped"
+        status = self.status()
+        self._supervisor.tell(f"STATUS={status_line(status)}")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_heartbeat(self._folder, status)
+        except OSError as error:
+            _log.warning("%s: the heartbeat cannot be written: %s", self._folder, error.strerror)
+
+
+def _describe(result: FieldResult) -> str:
+    if result.status == "rejected":
+        return f"{result.source} rejected: {', '.join(result.reasons)}"
+    return f"{result.source} {result.wbc} white cells in {sum(result.stage_ms.values()):.0f} ms"

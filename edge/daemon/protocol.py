@@ -1,0 +1,89 @@
+"""The control socket's language: one JSON object a line each way, with a version.
+
+A request is ``{"protocol": 1, "command": "status"}``, the answer
+``{"protocol": 1, "ok": true, "result": {...}}`` or
+``{"protocol": 1, "ok": false, "error": {"reason": "no_camera", "message": "..."}}``. Commands:
+
+``status``
+    What ``blastcount status --json`` prints.
+``capture``
+    Counts what the camera sees now; answers when it is in the log, with ``field`` (its number), ``status``,
+    ``reasons``, ``wbc``, ``blasts``, ``seen_before`` (cells counted before) and ``sample``.
+``preview``
+    The newest frame: ``jpeg`` (base64), ``width`` and ``height`` of the frame, and ``age_s``. It asks the
+    camera for a newer one, so that a page which asks twice a second shows a moving picture.
+``reload``
+    Reads the configuration again; answers with its ``sha256``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from edge.errors import ControlError
+
+PROTOCOL = 1
+COMMANDS = ("status", "capture", "preview", "reload")
+SOCKET_NAME = "control.sock"
+#: The folder that systemd makes for the service, where a person's shell looks for its socket, too.
+SYSTEM_RUNTIME = Path("/run/blastcount")
+#: A request is a few dozen bytes; whoever sends more than this is no client of ours.
+MAX_REQUEST_BYTES = 4096
+#: Longest path of a Unix socket: 108 bytes with the terminating zero, see unix(7).
+MAX_PATH_BYTES = 107
+
+
+def runtime_folder(log_path: Path) -> Path:
+    """Folder for the socket and the heartbeat: systemd's ``RuntimeDirectory=``, else one of the user's.
+
+    It is not made here. Two daemons of one user with different logs do not meet.
+    """
+    first = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if first:
+        return Path(first)
+    # A log has one writer, so that its path names the daemon. Socket paths are short, log paths need not be.
+    name = sha256(os.fsencode(log_path.absolute())).hexdigest()[:12]
+    return platformdirs.user_runtime_path("blastcount", appauthor=False) / name
+
+
+def socket_path(log_path: Path) -> Path:
+    """Path of the control socket that a daemon with this log listens on."""
+    return runtime_folder(log_path) / SOCKET_NAME
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """Write one line."""
+    return json.dumps({"protocol": PROTOCOL, **record}).encode("ascii") + b"\n"
+
+
+def decode_request(line: bytes) -> str:
+    """Read a request and return its command.
+
+    Raises
+    ------
+    ControlError
+        It is no JSON object, of another protocol, or no known command.
+
+    Examples
+    --------
+    >>> decode_request(b'{"protocol": 1, "command": "status"}')
+    'status'
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ControlError(f"expected one JSON object a line: {error}", "bad_request") from error
+    if not isinstance(record, dict):
+        raise ControlError(f"expected a JSON object, got {type(record).__name__}", "bad_request")
+    if record.get("protocol") != PROTOCOL:
+        raise ControlError(f"expected protocol {PROTOCOL}, got {record.get('protocol')!r}", "wrong_protocol")
+    command = record.get("command")
+    if command not in COMMANDS:
+        raise ControlError(f"expected one of {', '.join(COMMANDS)}, got {command!r}", "unknown_command")
+    return str(command)

@@ -1,0 +1,162 @@
+"""What the daemon says about itself: a line for systemd, JSON for people and pages, Prometheus text."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter, deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.structures import FieldResult, Tally
+
+SCHEMA = "blastcount.status/1"
+HEARTBEAT_NAME = "status.json"
+METRICS_NAME = "metrics.prom"
+#: Time over which fields a minute are counted.
+RATE_WINDOW_S = 60.0
+
+
+@dataclass
+class Counts:
+    """What has been counted since the start.
+
+    Attributes
+    ----------
+    logged, rejected : fields in the log, and those of them that were rejected
+    rejected_by_reason : a field with two reasons is in both
+    seen_before : cells that had been counted in an earlier field of their sample
+    last_field : of the status, or None before the first
+    """
+
+    logged: int = 0
+    rejected: int = 0
+    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    seen_before: int = 0
+    last_field: dict[str, Any] | None = None
+    _logged_s: deque[float] = field(default_factory=deque)
+
+    def add(self, field_id: int, result: FieldResult, sample: str | None, now_s: float) -> None:
+        """Add a field that is in the log."""
+        seen_before = sum(cell.seen_before is not None for cell in result.cells)
+        self.logged += 1
+        self.rejected += result.status == "rejected"
+        self.rejected_by_reason.update(result.reasons)
+        self.seen_before += seen_before
+        self._logged_s.append(now_s)
+        self.per_minute(now_s)
+        self.last_field = {
+            "field": field_id,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "source": result.source,
+            "status": result.status,
+            "reasons": list(result.reasons),
+            "wbc": result.wbc,
+            "blasts": result.blasts,
+            "seen_before": seen_before,
+            "sample": sample,
+            "ms": round(sum(result.stage_ms.values()), 1),
+        }
+
+    def per_minute(self, now_s: float) -> int:
+        """Fields logged within the last minute."""
+        while self._logged_s and now_s - self._logged_s[0] > RATE_WINDOW_S:
+            self._logged_s.popleft()
+        return len(self._logged_s)
+
+
+def tally_json(tally: Tally) -> dict[str, Any]:
+    """Write a tally with its interval."""
+    return {
+        "fields": tally.fields,
+        "rejected": tally.rejected,
+        "wbc": tally.wbc,
+        "blasts": tally.blasts,
+        "normal": tally.normal,
+        "uncertain": tally.uncertain,
+        "blast_fraction": None if tally.blast_fraction is None else round(tally.blast_fraction, 4),
+        "ci_low": round(tally.ci_low, 4),
+        "ci_high": round(tally.ci_high, 4),
+    }
+
+
+def status_line(status: Mapping[str, Any]) -> str:
+    """Say in one line what ``systemctl status`` shows.
+
+    Parameters
+    ----------
+    status : as in ``blastcount status --json``
+    """
+    camera, fields, sample = status["camera"], status["fields"], status["sample"]
+    if status["state"] == "no_camera":
+        failure = camera["last_failure"]
+        return f"no frames, camera failure {camera['failures_in_a_row']} in a row: {failure['message']}"
+    head = {"disk_full": f"not counting: {status['disk']['problem']}"}.get(
+        status["state"], f"counting from {status['source']}"
+    )
+    rejected = ", ".join(f"{n} {reason}" for reason, n in sorted(fields["rejected_by_reason"].items()))
+    parts = [
+        f"{head}: {fields['logged']} fields logged, {fields['rejected']} of them rejected"
+        + (f" ({rejected})" if rejected else ""),
+        f"{camera['failures']} camera failures",
+    ]
+    if sample is not None:
+        parts.append(
+            f"sample {sample['name']}: {sample['blasts']} of {sample['wbc']} cells look like blasts, "
+            f"95 % interval {100 * sample['ci_low']:.0f}–{100 * sample['ci_high']:.0f} %"
+        )
+    return "; ".join(parts)
+
+
+def metrics(status: Mapping[str, Any]) -> str:
+    """Write the figures in Prometheus's text format [1]_, for a collector that reads files.
+
+    References
+    ----------
+    .. [1] https://prometheus.io/docs/instrumenting/exposition_formats/
+    """
+    fields, camera, disk = status["fields"], status["camera"], status["disk"]
+    lines: list[str] = []
+
+    def metric(name: str, kind: str, text: str, values: Mapping[str, float | None]) -> None:
+        known = {labels: value for labels, value in values.items() if value is not None}
+        if known:
+            lines.extend((f"# HELP blastcount_{name} {text}", f"# TYPE blastcount_{name} {kind}"))
+            lines.extend(f"blastcount_{name}{labels} {value:g}" for labels, value in known.items())
+
+    def by(label: str, counts: Mapping[str, float]) -> dict[str, float | None]:
+        return {f'{{{label}="{key}"}}': value for key, value in sorted(counts.items())}
+
+    metric("up", "gauge", "1 while the daemon counts.", {"": float(status["state"] == "counting")})
+    metric("fields_total", "counter", "Fields in the log since the start.", {"": fields["logged"]})
+    metric("fields_per_minute", "gauge", "Fields in the last minute.", {"": fields["per_minute"]})
+    metric("rejected_total", "counter", "Rejections by reason.", by("reason", fields["rejected_by_reason"]))
+    metric("camera_connected", "gauge", "1 while the camera is open.", {"": float(camera["connected"])})
+    metric("camera_restarts_total", "counter", "Times it was opened again.", {"": camera["restarts"]})
+    metric("camera_failures_total", "counter", "Failures by reason.", by("reason", camera["by_reason"]))
+    metric("frame_age_seconds", "gauge", "Age of the newest frame.", {"": status["queue_age_s"]})
+    metric("temperature_celsius", "gauge", "Hottest thermal zone.", {"": status["temperature_c"]})
+    metric("disk_free_bytes", "gauge", "Free where the log is.", {"": disk["free_bytes"]})
+    return "\n".join(lines) + "\n"
+
+
+def write_heartbeat(folder: Path, status: Mapping[str, Any]) -> None:
+    """Write ``status.json`` and ``metrics.prom``, each whole or not at all.
+
+    Nothing is synced: the folder is in memory, and after a power cut nobody needs it.
+    """
+    for name, text in ((HEARTBEAT_NAME, json.dumps(status)), (METRICS_NAME, metrics(status))):
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(temporary).replace(folder / name)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise

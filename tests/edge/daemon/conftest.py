@@ -1,0 +1,226 @@
+"""A daemon on a bench: a camera that does as it is told, a pipeline without pixels, systemd that hears."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.config import parse_config
+from edge.daemon.client import ask
+from edge.daemon.loop import Daemon, Setup
+from edge.daemon.protocol import SOCKET_NAME
+from edge.daemon.recorder import Provenance, Recorder
+from edge.daemon.requests import Requests
+from edge.daemon.supervisor import Supervisor
+from edge.daemon.trigger import make_trigger
+from edge.pipeline import ProcessedField
+from edge.stage import StageWatcher
+from edge.structures import FieldResult, Frame, ModelIdentity, Scale
+
+RNG = np.random.default_rng(5)
+
+
+class Told(Supervisor):
+    """Keeps what systemd would be told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def tell(self, *assignments: str) -> None:
+        self.messages.extend(assignments)
+
+
+class Script:
+    """A camera that does what it is told: frames, None, exceptions, or functions, in turn; then frames."""
+
+    name = "script"
+
+    def __init__(self, *steps: object) -> None:
+        self.steps = list(steps)
+        self.reads_s: list[float] = []
+        self.opened = self.closed = 0
+        self.open_steps: list[object] = []
+
+    def __enter__(self) -> Self:
+        self.opened += 1
+        if self.open_steps:
+            try:
+                _do(self.open_steps.pop(0))
+            except BaseException:
+                self.closed += 1
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closed += 1
+
+    def read(self, timeout_s: float) -> Frame | None:
+        self.reads_s.append(time.monotonic())
+        step = self.steps.pop(0) if self.steps else "frame"
+        found = _do(step)
+        if found is None:
+            return None
+        image = found if isinstance(found, np.ndarray) else RNG.integers(0, 255, (60, 80, 3), np.uint8)
+        return Frame(image, f"script#{len(self.reads_s)}")
+
+
+def _do(step: object) -> object:
+    if isinstance(step, BaseException):
+        raise step
+    return step() if callable(step) else step
+
+
+class Counter:
+    """A pipeline without pixels."""
+
+    def __init__(self) -> None:
+        self.reasons: tuple[str, ...] = ()
+        self.work: Callable[[], None] = lambda: None
+
+    def process(self, frame: Frame, *_: Any) -> ProcessedField:
+        self.work()
+        result = FieldResult(
+            source=frame.source,
+            width=frame.width,
+            height=frame.height,
+            captured_at=datetime.now(UTC),
+            frame_sha256=frame.sha256(),
+            scale=Scale(0.1, "assumed", 0.0),
+            status="rejected" if self.reasons else "counted",
+            reasons=self.reasons,
+            cells=(),
+            model=ModelIdentity("m", "a" * 64),
+            stage_ms={"segment": 12.0},
+        )
+        return ProcessedField(result, None)
+
+
+class Bench:
+    """Everything around a daemon, which runs in a thread of its own or here."""
+
+    def __init__(self, folder: Path, *steps: object) -> None:
+        self.folder = folder
+        self.source = Script(*steps)
+        self.counter = Counter()
+        self.told = Told()
+        self.requests = Requests()
+        self.table: dict[str, Any] = {
+            "camera": {"source": "rendered", "interval_s": 0.05, "timeout_s": 0.5},
+            "log": {"path": str(folder / "blood.db")},
+        }
+        self.live = False
+        self.disk_problem: str | None = None
+        self.button: Any = None
+        self.reload_error: Exception | None = None
+        self.error: BaseException | None = None
+        self.daemon: Any = None
+
+    def configure(self, **sections: dict[str, Any]) -> None:
+        for name, keys in sections.items():
+            self.table[name] = self.table.get(name, {}) | keys
+
+    def setup(self, log: BloodLog) -> Setup:
+        config = parse_config(self.table)
+        if self.live:
+            config = replace(config, camera=replace(config.camera, source="v4l2"))
+        provenance = Provenance(config.sha256, "0.1.0", "ai_edge_litert 2.3.0", "rendered")
+        return Setup(
+            config=config,
+            make_source=lambda: self.source,
+            recorder=Recorder(self.counter, log, provenance),
+            trigger=make_trigger(config, StageWatcher),
+            button=self.button,
+            disk_problem=lambda: self.disk_problem,
+            model={"name": "m", "sha256": "a" * 64, "runtime": "none"},
+        )
+
+    def _reloaded(self, log: BloodLog) -> Setup:
+        if self.reload_error is not None:
+            raise self.reload_error
+        return self.setup(log)
+
+    def run(self, fields: int | None = None) -> None:
+        """Run here, to the end."""
+        with self.requests, BloodLog.open(self.folder / "blood.db") as log:
+            self.daemon = Daemon(
+                self.setup(log),
+                lambda: self._reloaded(log),
+                runtime_folder=self.folder / "run",
+                requests=self.requests,
+                supervisor=self.told,
+            )
+            self.daemon.run(fields)
+
+    @contextmanager
+    def running(self) -> Iterator[Bench]:
+        """Run in a thread until the block ends."""
+
+        def work() -> None:
+            try:
+                self.run()
+            except BaseException as error:  # noqa: BLE001  # looked at by the test
+                self.error = error
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            self.wait(lambda: "READY=1" in self.told.messages or self.error is not None, "readiness")
+            yield self
+        finally:
+            self.requests.stop()
+            thread.join(10.0)
+            assert not thread.is_alive(), "the daemon did not stop"
+
+    def ask(self, command: str) -> dict[str, Any]:
+        return ask(self.folder / "run" / SOCKET_NAME, command)
+
+    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: waited too long"
+            time.sleep(0.005)
+
+    def fields(self) -> list[Any]:
+        with BloodLog.open(self.folder / "blood.db") as log:
+            return list(log.fields())
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the daemon's own times, twenty times shorter."""
+    for name, value in {
+        "edge.daemon.reconnect.FIRST_RETRY_S": 0.025,
+        "edge.daemon.reconnect.LONGEST_RETRY_S": 0.15,
+        "edge.daemon.capture.OPEN_DEADLINE_S": 0.5,
+        "edge.daemon.capture.READ_GRACE_S": 0.1,
+        "edge.daemon.capture.CLOSE_DEADLINE_S": 0.25,
+        "edge.daemon.loop.BEAT_S": 0.1,
+        "edge.daemon.loop.KEEP_ALIVE_S": 0.1,
+        "edge.daemon.loop._BUSY_LOOK_S": 0.025,
+    }.items():
+        monkeypatch.setattr(name, value)
+
+
+@pytest.fixture
+def make_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bench]]:
+    before = set(threading.enumerate())
+    # Short: the path of a socket has at most 107 bytes.
+    yield lambda *steps: Bench(tmp_path_factory.mktemp("d"), *steps)
+    deadline = time.monotonic() + 10.0
+    while set(threading.enumerate()) > before:
+        assert time.monotonic() < deadline, f"threads were left: {set(threading.enumerate()) - before}"
+        time.sleep(0.01)

@@ -1,0 +1,64 @@
+"""Signals and nudges end the loop's sleep."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from edge.daemon.requests import Requests
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_stop_ends_a_wait_at_once(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with Requests() as requests, requests.on_signals():
+        killer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+        killer.start()
+        started = time.monotonic()
+        assert requests.wait(20.0)
+        assert time.monotonic() - started < 5.0
+        assert requests.is_stopping
+        # The second signal is not caught any more.
+        assert signal.getsignal(number) is before
+        killer.join()
+    assert signal.getsignal(number) is before
+
+
+def test_a_hangup_asks_for_the_configuration_and_not_for_the_end() -> None:
+    with Requests() as requests, requests.on_signals():
+        for _ in range(2):  # every time, not only once
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not requests.wait(20.0)
+            assert requests.take_reload()
+            assert not requests.take_reload()
+        assert not requests.is_stopping
+
+
+def test_nudges_from_threads_end_a_wait_and_are_forgotten() -> None:
+    with Requests() as requests:
+        threading.Timer(0.05, requests.nudge).start()
+        started = time.monotonic()
+        assert not requests.wait(20.0)
+        assert time.monotonic() - started < 5.0
+        for _ in range(100_000):  # more than a pipe holds
+            requests.nudge()
+        for _ in range(100):
+            requests.wait(0.0)
+        started = time.monotonic()
+        requests.wait(0.2)
+        assert time.monotonic() - started >= 0.19
+    requests.nudge()  # nobody is there; nothing happens
+
+
+def test_waiting_without_a_request_ends_by_itself() -> None:
+    with Requests() as requests:
+        assert not requests.wait(0.01)
+        assert not requests.wait(-1.0)
+        requests.stop()
+        requests.stop()
+        assert requests.wait(20.0)
+        assert requests.wait(20.0)
