@@ -63,6 +63,10 @@ class LogError(EdgeError, OSError):
     """The blood log cannot be opened, written or understood."""
 
 
+class DiskFullError(LogError):
+    """There is too little room left on the disk to count into the log."""
+
+
 class DataSetError(EdgeError, ValueError):
     """A data set does not have the expected layout or content."""
 

@@ -231,14 +231,14 @@ class BloodLog:
         return self._connection.execute(query, (field_id,)).fetchall()
 
     def thumbnail(self, cell: CellRef) -> str | None:
-        """Look up the hash of a cell's stored picture; None where there is no such cell or none was stored."""
+        """Look up the hash of a cell's stored picture; None where there is no such cell or picture."""
         query = "SELECT thumbnail_sha256 FROM cell WHERE field_id = ? AND id = ?"
         with self._reading() as connection:
             row = connection.execute(query, (cell.field_id, cell.cell_id)).fetchone()
         return None if row is None else row[0]
 
     def image(self, field_id: int) -> str | None:
-        """Look up the hash of a field's stored picture; None where there is no such field or none was stored."""
+        """Look up the hash of a field's stored picture; None where there is no such field or picture."""
         query = "SELECT image_sha256 FROM field WHERE id = ?"
         with self._reading() as connection:
             row = connection.execute(query, (field_id,)).fetchone()

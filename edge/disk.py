@@ -1,0 +1,64 @@
+"""Room on the disk: counting stops with a clear reason before SQLite fails for want of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import DiskFullError
+
+#: Left free unless configured otherwise, MB of 10^6 bytes. The log's write-ahead file grows to 4 MB between
+#: checkpoints, one field with its pictures takes 1 MB, a migration copies at most the largest table; ext4
+#: slows down well above that, and journald wants room to say what happened.
+RESERVE_MB = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskGuard:
+    """Watches the disk that a folder lies on.
+
+    Attributes
+    ----------
+    folder : anything on that disk
+    reserve_mb : room that must be left, MB of 10^6 bytes
+    """
+
+    folder: Path
+    reserve_mb: float = RESERVE_MB
+
+    def free_mb(self) -> float:
+        """Room that this process may still fill, MB of 10^6 bytes; what only root may fill is left out."""
+        disk = os.statvfs(self.folder)
+        return disk.f_bavail * disk.f_frsize / 1e6
+
+    def free_inodes(self) -> int | None:
+        """Files that can still be made; None where the file system has no fixed number of them."""
+        disk = os.statvfs(self.folder)
+        return disk.f_favail if disk.f_files else None
+
+    def check(self) -> float:
+        """Refuse a disk that is nearly full.
+
+        Returns
+        -------
+        room left, MB
+
+        Raises
+        ------
+        DiskFullError
+            Less than the reserve is left, or fewer than 1000 files can still be made.
+        """
+        free_mb = self.free_mb()
+        if free_mb < self.reserve_mb:
+            raise DiskFullError(
+                f"{self.folder}: the disk has {free_mb:.0f} MB left, {self.reserve_mb:g} MB are kept free; "
+                "nothing is counted until there is room: make a backup, then `blastcount log retention`"
+            )
+        inodes = self.free_inodes()
+        if inodes is not None and inodes < 1000:
+            raise DiskFullError(
+                f"{self.folder}: the disk has room for {inodes} more files only, 1000 are kept free; "
+                "nothing is counted until there is room: make a backup, then `blastcount log retention`"
+            )
+        return free_mb

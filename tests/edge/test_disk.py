@@ -1,0 +1,35 @@
+"""The guard says no before the disk is full."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.disk import DiskGuard
+from edge.errors import DiskFullError
+
+
+def test_a_disk_with_room_passes(tmp_path: Path) -> None:
+    guard = DiskGuard(tmp_path, reserve_mb=0.001)
+    assert guard.check() == pytest.approx(guard.free_mb(), rel=0.1)
+
+
+def test_a_disk_that_is_nearly_full_is_refused(tmp_path: Path) -> None:
+    guard = DiskGuard(tmp_path, reserve_mb=1e12)
+    with pytest.raises(DiskFullError, match=r"has \d+ MB left, 1e\+12 MB are kept free; nothing is counted"):
+        guard.check()
+
+
+def test_running_out_of_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(tmp_path)
+
+    def few(_path: Path) -> os.statvfs_result:
+        values = list(real)
+        values[5], values[7] = 10_000, 12  # f_files and f_favail
+        return os.statvfs_result(values)
+
+    monkeypatch.setattr(os, "statvfs", few)
+    with pytest.raises(DiskFullError, match="room for 12 more files only"):
+        DiskGuard(tmp_path, reserve_mb=0.001).check()
