@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from edge.bloodlog import chain, samples
 from edge.bloodlog import connection as files
-from edge.bloodlog import samples
+from edge.bloodlog.chain import Fault, Head, add_link
 from edge.bloodlog.connection import prepare, transaction, unusable
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
 from edge.bloodlog.rows import (
@@ -182,6 +183,7 @@ class BloodLog:
             assert field_id is not None  # an INSERT that did not raise has one
             cells = [cell_row(field_id, cell, pictures.get(cell.cell.id)) for cell in result.cells]
             connection.executemany(INSERT_CELL, cells)
+            add_link(connection, "field", field_id)
         return field_id
 
     def count(self) -> int:
@@ -247,6 +249,25 @@ class BloodLog:
     def results(self) -> Iterator[FieldResult]:
         """Go through the results alone, ready for a tally."""
         return (logged.result for logged in self.fields())
+
+    def head(self) -> Head:
+        """Read the end of the hash chain: who knows it can tell later that nothing was cut off."""
+        with self._reading() as connection:
+            return chain.head(connection)
+
+    def verify(self, known: Head | None = None) -> tuple[Fault, ...]:
+        """Compute the hash chain anew and say what does not fit; nothing for an untouched log.
+
+        Parameters
+        ----------
+        known : a head that the chain is known to have had; without one a tail that was cut off goes unseen
+        """
+        with self._reading() as connection:
+            connection.execute("BEGIN")  # one view of the file, while others go on writing
+            try:
+                return tuple(chain.verify(connection, known))
+            finally:
+                connection.execute("ROLLBACK")
 
     def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
         """Add a sample and open it; fields are counted into it until it is closed.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
+from edge.bloodlog.chain import add_link
 from edge.errors import LogError
 from edge.structures import CellRef
 
@@ -72,6 +73,7 @@ def insert_review(
         (*where, label, observer, at.isoformat(), undoes),
     ).lastrowid
     assert number is not None  # an INSERT that did not raise has one
+    add_link(connection, "review", number)
     return Review(number, *where, label, observer, at, undoes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from edge.bloodlog.chain import add_link
 from edge.errors import LogError
 
 Specimen = Literal["blood", "marrow"]
@@ -80,6 +81,8 @@ def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, qu
     inserted = connection.execute(
         "INSERT INTO sample (name, specimen, quota, opened_at) VALUES (?, ?, ?, ?)", row
     ).lastrowid
+    assert inserted is not None  # an INSERT that did not raise has one
+    add_link(connection, "sample", inserted)
     _add_event(connection, inserted, at, "opened", who)
     return get_sample(connection, name)
 
@@ -144,11 +147,11 @@ def _refuse_second(connection: sqlite3.Connection, name: str) -> None:
         raise LogError(f"sample {there.name} is open; close it before you open {name}")
 
 
-def _add_event(connection: sqlite3.Connection, sample_id: int | None, at: str, event: str, who: str) -> None:
-    connection.execute(
-        "INSERT INTO sample_event (sample_id, at, event, who) VALUES (?, ?, ?, ?)",
-        (sample_id, at, event, who),
-    )
+def _add_event(connection: sqlite3.Connection, sample_id: int, at: str, event: str, who: str) -> None:
+    query = "INSERT INTO sample_event (sample_id, at, event, who) VALUES (?, ?, ?, ?)"
+    added = connection.execute(query, (sample_id, at, event, who)).lastrowid
+    assert added is not None  # an INSERT that did not raise has one
+    add_link(connection, "sample_event", added)
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:

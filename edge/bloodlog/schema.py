@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 
+from edge.bloodlog.chain import link_existing
 from edge.errors import LogError
 
 #: "blcd" in the file header; set by the first migration.
 APPLICATION_ID = 0x626C6364
+
+#: What a migration does beyond its SQL, in the same transaction: SQLite has no SHA-256.
+_STEPS: Mapping[str, Callable[[sqlite3.Connection], None]] = {"chain_and_retention": link_existing}
 
 _RECORD_TABLE = """
 CREATE TABLE IF NOT EXISTS migration (
@@ -119,6 +123,7 @@ def migrate(connection: sqlite3.Connection, shipped: tuple[Migration, ...], path
                 connection.execute(_RECORD_TABLE)
                 for statement in migration.statements():
                     connection.execute(statement)
+                _STEPS.get(migration.name, _no_step)(connection)
                 connection.execute(
                     "INSERT INTO migration VALUES (?, ?, ?)",
                     (migration.number, migration.name, datetime.now(UTC).isoformat()),
@@ -128,3 +133,7 @@ def migrate(connection: sqlite3.Connection, shipped: tuple[Migration, ...], path
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _no_step(_connection: sqlite3.Connection) -> None:
+    """Most migrations are SQL alone."""

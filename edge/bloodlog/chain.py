@@ -1,0 +1,175 @@
+"""The hash chain over everything that the log holds, and what is wrong where it does not fit.
+
+A link is ``sha256(previous link's hash, newline, content)`` in hexadecimal; the first one's previous is 64
+zeros. The content is JSON with sorted keys: the kind, the row's columns by name, and for a field its cells.
+Columns that are NULL are left out, so that a column added by a later migration changes no old link.
+
+What it shows: a row that was changed, removed, slipped in, or put in another order. What it cannot show by
+itself: a tail that was cut off, and a file whose links were all computed anew. Both show where a head of the
+chain is known from elsewhere, a backup or a report on paper: see ``head`` of :func:`verify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Kind = Literal["field", "sample", "sample_event", "review", "removal", "repair"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+#: What the first link is chained to.
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain.
+
+    Attributes
+    ----------
+    number : of the last link; 0 for an empty log
+    sha256 : its hash
+    """
+
+    number: int
+    sha256: str
+
+    def __str__(self) -> str:
+        """Write it as :meth:`parse` reads it."""
+        return f"{self.number}:{self.sha256}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """Read ``NUMBER:SHA256``.
+
+        Raises
+        ------
+        ValueError
+            The text is something else.
+
+        Examples
+        --------
+        >>> Head.parse("0:" + "0" * 64).number
+        0
+        """
+        number, colon, sha256 = text.partition(":")
+        if not colon or not number.isdecimal() or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+            raise ValueError(f"a head of the chain is NUMBER:SHA256, got {text!r}")
+        return cls(int(number), sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that does not fit.
+
+    Attributes
+    ----------
+    number : of the link, or None for a row that has none
+    kind, row_id : of the row; None where the link itself is missing
+    what : in words
+    """
+
+    number: int | None
+    kind: str | None
+    row_id: int | None
+    what: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        where = "" if self.number is None else f"link {self.number}: "
+        row = "" if self.kind is None else f"{self.kind} {self.row_id} "
+        return f"{where}{row}{self.what}"
+
+
+def head(connection: sqlite3.Connection) -> Head:
+    """Read the end of the chain."""
+    row = connection.execute("SELECT number, sha256 FROM link ORDER BY number DESC LIMIT 1").fetchone()
+    return Head(0, GENESIS) if row is None else Head(*row)
+
+
+def add_link(connection: sqlite3.Connection, kind: Kind, row_id: int) -> Head:
+    """Chain a row that was just added; call it inside the same write transaction."""
+    previous = head(connection)
+    content = _content(connection, kind, row_id)
+    assert content is not None  # the caller has just added it
+    link = Head(previous.number + 1, _link_sha256(previous.sha256, content))
+    connection.execute("INSERT INTO link VALUES (?, ?, ?, ?)", (link.number, kind, row_id, link.sha256))
+    return link
+
+
+def link_existing(connection: sqlite3.Connection) -> None:
+    """Chain every row that has no link yet, kind by kind in the order of their ids."""
+    for kind in KINDS:
+        for row_id in list(_without_link(connection, kind)):
+            add_link(connection, kind, row_id)
+
+
+def verify(connection: sqlite3.Connection, known: Head | None = None) -> Iterator[Fault]:
+    """Compute every link anew.
+
+    After a fault the stored hash is taken as given, so that each fault is named once.
+
+    Parameters
+    ----------
+    connection : of the log; read in one transaction by the caller
+    known : a head that the chain is known to have had, from a backup or a report
+
+    Yields
+    ------
+    what does not fit, in the order of the chain; nothing for an untouched log
+    """
+    previous, expected = GENESIS, 1
+    for number, kind, row_id, sha256 in connection.execute(
+        "SELECT number, kind, row_id, sha256 FROM link ORDER BY number"
+    ):
+        if number != expected:
+            missing = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
+            yield Fault(expected, None, None, f"missing (links {missing})")
+        content = _content(connection, kind, row_id)
+        if content is None:
+            yield Fault(number, kind, row_id, "is missing")
+        elif number == expected and _link_sha256(previous, content) != sha256:
+            yield Fault(number, kind, row_id, "was changed, or its place in the order was")
+        if known is not None and number == known.number and sha256 != known.sha256:
+            yield Fault(number, kind, row_id, f"is not what the known head says ({known.sha256[:12]}...)")
+        previous, expected = sha256, number + 1
+    if known is not None and known.number >= expected:
+        yield Fault(expected, None, None, f"missing: the chain is known to have reached link {known.number}")
+    for kind in KINDS:
+        for row_id in _without_link(connection, kind):
+            yield Fault(None, kind, row_id, "was slipped in: it has no link")
+
+
+def _link_sha256(previous: str, content: str) -> str:
+    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
+
+
+def _content(connection: sqlite3.Connection, kind: Kind, row_id: int) -> str | None:
+    """Everything that a link vouches for, as canonical JSON; None where the row is not there."""
+    rows = _records(connection, f"SELECT * FROM {kind} WHERE id = ?", row_id)
+    if not rows:
+        return None
+    document: dict[str, Any] = {"kind": kind, "row": rows[0]}
+    if kind == "field":
+        document["cells"] = _records(connection, "SELECT * FROM cell WHERE field_id = ? ORDER BY id", row_id)
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _records(connection: sqlite3.Connection, query: str, row_id: int) -> list[dict[str, Any]]:
+    cursor = connection.execute(query, (row_id,))
+    names = [column[0] for column in cursor.description]
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in cursor.fetchall()
+    ]
+
+
+def _without_link(connection: sqlite3.Connection, kind: Kind) -> Iterator[int]:
+    query = (
+        f"SELECT id FROM {kind} WHERE NOT EXISTS "
+        "(SELECT 1 FROM link WHERE link.kind = ? AND link.row_id = id) ORDER BY id"
+    )
+    return (row_id for (row_id,) in connection.execute(query, (kind,)))
