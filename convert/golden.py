@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge.camera.rendered import Population, RenderSettings, Sensor, Stain, render_field
 from edge.illumination import estimate_background
 from edge.preprocess import to_input
-from edge.structures import InputSpec
+from edge.structures import InputSpec, Outline
 
 #: Sixteen show a swapped channel or a shifted zero point as well as a hundred do (see the tests), in 0.3 MB.
 COUNT = 16
@@ -94,6 +94,13 @@ def _field_crops(spec: InputSpec, seed: int, look: int) -> Iterator[NDArray[np.u
     background = estimate_background(field.image)
     for cell in field.cells:
         if cell.nucleus_area_px and not cell.touches_border:
+            height, width = field.image.shape[:2]
             yield to_input(
-                field.image, cell.x, cell.y, spec, um_per_px=field.um_per_px, background=background
+                field.image,
+                cell.x,
+                cell.y,
+                spec,
+                um_per_px=field.um_per_px,
+                background=background,
+                outline=Outline(field.cell_labels, field.nucleus_labels, cell.id, width, height),
             )

@@ -120,6 +120,7 @@ class Pipeline:
             self._classifier.card.input,
             um_per_px=segmentation.scale.um_per_px,
             background=segmentation.background,
+            outline=segmentation.outline(cell),
         )
 
     def _result(

@@ -25,7 +25,7 @@ from edge.segment_stain import (
     red_cell_spread,
     shrunk,
 )
-from edge.structures import Background, Cell, CellKind, Frame, Scale
+from edge.structures import Background, Cell, CellKind, Frame, Outline, Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
@@ -67,6 +67,10 @@ class Segmentation:
     nucleus_map: NDArray[np.uint16]
     width: int
     height: int
+
+    def outline(self, cell: Cell) -> Outline:
+        """Where one of the cells lies, for :func:`edge.preprocess.to_input`."""
+        return Outline(self.cell_map, self.nucleus_map, cell.id, self.width, self.height)
 
     def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Label images (whole cells, nuclei) of the input's size; values are cell ids."""

@@ -23,6 +23,9 @@ CellClass = Literal["blast", "normal", "uncertain"]
 ScaleSource = Literal["configured", "red_cells", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
 
+#: What the three planes of a crop are, see :func:`edge.preprocess.to_input`.
+CHANNELS = ("RGB", "density+cell+nucleus")
+
 #: Smallest side of a usable image. A white cell of 12 µm at the coarsest supported
 #: scale (0.4 µm/px) is 30 px wide; an image smaller than that holds no whole cell.
 MIN_SIDE_PX = 30
@@ -157,6 +160,24 @@ class Cell:
     touches_border: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """Where a cell and its nucleus lie, as the label images of its field say.
+
+    Attributes
+    ----------
+    cells, nuclei : (h, w) uint16 label images that cover the whole field, at whatever resolution
+    label : the cell's value in both
+    width, height : of the field's image, px
+    """
+
+    cells: NDArray[np.uint16]
+    nuclei: NDArray[np.uint16]
+    label: int
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, slots=True)
 class CellRef:
     """A cell of another field, by the log's names.
@@ -180,7 +201,7 @@ class InputSpec:
     size_px : side of the square crop in px
     field_of_view_um : side of the square crop in µm
     white_point : value that the blank background is brought to in each channel, 1 to 255
-    channels : always ``RGB``
+    channels : what the three planes are: ``RGB``, or ``density+cell+nucleus``, which holds no colour
     """
 
     size_px: int = 128
@@ -196,8 +217,14 @@ class InputSpec:
             raise ConfigError(f"InputSpec.field_of_view_um must be 5 to 100, got {self.field_of_view_um}")
         if not 1 <= self.white_point <= 255:
             raise ConfigError(f"InputSpec.white_point must be 1 to 255, got {self.white_point}")
-        if self.channels != "RGB":
-            raise ConfigError(f"InputSpec.channels must be 'RGB', got {self.channels!r}")
+        if self.channels not in CHANNELS:
+            expected = " or ".join(repr(name) for name in CHANNELS)
+            raise ConfigError(f"InputSpec.channels must be {expected}, got {self.channels!r}")
+
+    @property
+    def needs_outline(self) -> bool:
+        """Whether a crop cannot be made without knowing where the cell and its nucleus lie."""
+        return self.channels != "RGB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,10 @@ def _drop(*path: str) -> Edit:
         (_set("input", value=[]), r"input must be an object, got \[\]"),
         (_set("input", "size_px", value=16.0), r"input\.size_px must be a whole number, got 16\.0"),
         (_set("input", "size_px", value=8), "size_px must be 16 to 512, got 8"),
-        (_set("input", "channels", value="BGR"), "channels must be 'RGB', got 'BGR'"),
+        (
+            _set("input", "channels", value="BGR"),
+            "channels must be 'RGB' or 'density\\+cell\\+nucleus', got 'BGR'",
+        ),
         (_set("decision", "threshold", value="half"), r"decision\.threshold must be a number, got 'half'"),
         (_set("decision", "threshold", value=True), r"decision\.threshold must be a number, got True"),
         (_set("decision", "threshold", value=0.7), "uncertain_low <= threshold <= uncertain_high"),

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.preprocess import to_input
-from edge.structures import Background, InputSpec
+from edge.errors import ImageError
+from edge.preprocess import NUCLEUS_LEVEL, relative_planes, to_input
+from edge.structures import Background, InputSpec, Outline
 
 SPEC = InputSpec()
+RELATIVE = InputSpec(size_px=48, channels="density+cell+nucleus")
 
 
 def flat(colour: tuple[float, float, float], width: int = 400, height: int = 300) -> Background:
@@ -91,3 +93,97 @@ def test_beyond_the_edge_the_border_is_repeated(x: int, y: int) -> None:
 def test_a_black_background_does_not_blow_up() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     assert to_input(image, 50, 50, SPEC, um_per_px=0.2, background=flat((0, 0, 0), 100, 100)).max() == 0
+
+
+def cell_field(
+    um_per_px: float = 0.1, stain: float = 1.0, lamp: tuple[int, int, int] = (235, 235, 235)
+) -> tuple[np.ndarray, Outline, float]:
+    """A cell of 12 µm with a nucleus of 8 µm off its middle, and another cell beside it."""
+    side = round(40 / um_per_px)
+    y, x = np.mgrid[:side, :side]
+    centre = (side - 1) / 2
+    cell = np.hypot(x - centre, y - centre) < 6 / um_per_px
+    nucleus = np.hypot(x - centre - 1 / um_per_px, y - centre) < 4 / um_per_px
+    other = np.hypot(x - centre, y - centre - 13 / um_per_px) < 6 / um_per_px
+    density = np.zeros((side, side, 3))
+    density[cell] = (0.15, 0.1, 0.05)
+    density[nucleus | other] = (0.4, 0.5, 0.2)
+    image = np.rint(np.array(lamp) * 10 ** (-stain * density)).astype(np.uint8)
+    # Label images at half the field's resolution, as segmentation has them.
+    labels = np.where(cell, 7, np.where(other, 8, 0)).astype(np.uint16)
+    nuclei = np.where(nucleus, 7, np.where(other, 8, 0)).astype(np.uint16)
+    return image, Outline(labels[::2, ::2], nuclei[::2, ::2], 7, side, side), centre
+
+
+def relative(
+    um_per_px: float = 0.1, stain: float = 1.0, lamp: tuple[int, int, int] = (235, 235, 235)
+) -> np.ndarray:
+    image, outline, centre = cell_field(um_per_px, stain, lamp)
+    side = image.shape[0]
+    blank = flat(tuple(map(float, lamp)), side, side)
+    return to_input(image, centre, centre, RELATIVE, um_per_px=um_per_px, background=blank, outline=outline)
+
+
+def test_the_relative_planes_are_density_cell_and_nucleus() -> None:
+    density, cell, nucleus = np.moveaxis(relative(), -1, 0)
+    um2_per_px = (24 / 48) ** 2
+    assert (cell == 255).sum() * um2_per_px == pytest.approx(np.pi * 6**2, rel=0.03)
+    assert (nucleus == 255).sum() * um2_per_px == pytest.approx(np.pi * 4**2, rel=0.04)
+    assert set(np.unique(cell)) == set(np.unique(nucleus)) == {0, 255}
+    rows, columns = np.nonzero(nucleus)
+    assert columns.mean() == pytest.approx(23.5 + 1 / 0.5, abs=0.15)
+    assert rows.mean() == pytest.approx(23.5, abs=0.15)
+    assert density[nucleus == 255].mean() == pytest.approx(NUCLEUS_LEVEL, abs=2)
+    assert np.median(density[(cell == 255) & (nucleus == 0)]) == pytest.approx(
+        NUCLEUS_LEVEL * 0.3 / 1.1, abs=3
+    )
+    assert not density[-8:].any()  # the neighbour is not in it
+
+
+def test_neither_stain_nor_lamp_reaches_the_relative_planes() -> None:
+    usual = relative().astype(int)
+    for other in (relative(stain=0.6), relative(stain=1.3), relative(lamp=(200, 170, 140))):
+        assert np.abs(other - usual).max() <= 6  # 8-bit steps of a dark nucleus
+        assert np.abs(other - usual).mean() < 0.5
+    # ... which is not for want of looking: in RGB the same cells differ by more than a hundred levels.
+    pale, deep = (cell_field(stain=stain)[0].astype(int) for stain in (0.6, 1.3))
+    assert np.abs(pale - deep).max() > 50
+
+
+@pytest.mark.parametrize("um_per_px", [0.05, 0.2, 0.4])
+def test_relative_planes_have_the_same_size_at_every_scale(um_per_px: float) -> None:
+    usual, other = relative().astype(int), relative(um_per_px).astype(int)
+    for plane in (1, 2):
+        assert (other[..., plane] > 0).sum() == pytest.approx((usual[..., plane] > 0).sum(), rel=0.08)
+
+
+def test_another_cells_label_gives_another_crop() -> None:
+    image, outline, centre = cell_field()
+    blank = flat((235, 235, 235), image.shape[1], image.shape[0])
+    crops = [
+        to_input(
+            image, centre, centre, RELATIVE, um_per_px=0.1, background=blank,
+            outline=Outline(outline.cells, outline.nuclei, label, outline.width, outline.height),
+        )
+        for label in (7, 8)
+    ]  # fmt: skip
+    assert not np.array_equal(*crops)
+    assert crops[1][40:, 24].any()
+
+
+def test_relative_planes_without_an_outline_are_refused() -> None:
+    with pytest.raises(
+        ImageError, match=r"'density\+cell\+nucleus' needs the cell's outline, got none; give"
+    ):
+        to_input(pattern(), 200, 150, RELATIVE, um_per_px=0.1, background=flat((200, 210, 190)))
+
+
+@pytest.mark.parametrize("colour", [0, 6, 235, 255])
+def test_a_cell_without_contrast_or_nucleus_gives_finite_planes(colour: int) -> None:
+    crop = np.full((32, 32, 3), colour, np.uint8)
+    cell = np.zeros((32, 32), np.uint8)
+    nothing = np.zeros_like(cell)
+    assert not relative_planes(crop, nothing, nothing, 235)[..., 1:].any()
+    cell[8:24, 8:24] = 255
+    planes = relative_planes(crop, cell, nothing, 235)
+    assert planes[16, 16].tolist() == [0 if colour >= 235 else NUCLEUS_LEVEL, 255, 0]
