@@ -112,3 +112,9 @@ def make_tree(tmp_path: Path) -> Callable[..., Tree]:
         return draw_tree(tmp_path / "data", **options)  # type: ignore[arg-type]  # options of draw_tree
 
     return make
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[..., DrawnField]:
+    """Draw one field."""
+    return draw_field
