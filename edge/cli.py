@@ -22,6 +22,8 @@ from edge.version import software_version
 COMMANDS = {
     "count": ("edge.commands.count:count", "Count image files, folders and videos."),
     "run": ("edge.commands.run:run", "Count what a camera sees, field after field, into the log."),
+    "status": ("edge.commands.control:status", "Show what the daemon does."),
+    "capture": ("edge.commands.control:capture", "Have the daemon count what the camera sees now."),
     "check": ("edge.commands.check:check", "Test model, golden crops, interpreter and configuration."),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
     "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),

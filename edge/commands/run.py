@@ -14,8 +14,10 @@ from typing import Any, get_args
 import click
 
 from edge.bloodlog import BloodLog
+from edge.calibration import Correction
 from edge.classify import Classifier
 from edge.config import Config, LogConfig, SourceKind, load_config
+from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import runtime_folder
 from edge.daemon.recorder import Provenance, Recorder
@@ -23,10 +25,12 @@ from edge.daemon.requests import Requests
 from edge.daemon.sources import make_source
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
-from edge.errors import ConfigError, LogError
+from edge.disk import DiskGuard
+from edge.errors import ConfigError, DiskFullError, LogError
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.pipeline import Pipeline
 from edge.stage import StageWatcher
+from edge.thumbnails import ThumbnailStore
 from edge.version import software_version
 
 _log = logging.getLogger(__name__)
@@ -138,13 +142,23 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
     make_source(config)  # what cannot be made is refused now
     provenance = Provenance(config.sha256, software_version(), classifier.runtime, config.camera.source)
     card = classifier.card
+    guard, pin = DiskGuard(log.path.parent), config.gpio.button_pin
     return Setup(
         config=config,
         make_source=lambda: make_source(config),
-        recorder=Recorder(Pipeline(classifier), log, provenance),
+        recorder=Recorder(
+            Pipeline(classifier),
+            log,
+            provenance,
+            store=ThumbnailStore.beside(log.path),
+            correction=Correction.from_file(
+                config.calibration_path,
+                required=config.calibration.path is not None,
+            ),
+        ),
         trigger=make_trigger(config, StageWatcher),
-        button=None,
-        disk_problem=lambda: None,
+        button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
+        disk_problem=lambda: disk_problem(guard),
         model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},
     )
 
@@ -167,6 +181,15 @@ def override(
     given: dict[str, Any] = {"source": source, "path": path, "interval_s": interval_s}
     camera = replace(config.camera, **{key: value for key, value in given.items() if value is not None})
     return replace(config, camera=camera, log=config.log if log_path is None else LogConfig(log_path))
+
+
+def disk_problem(guard: DiskGuard) -> str | None:
+    """Say why nothing may be written to the disk, or None."""
+    try:
+        guard.check()
+    except (DiskFullError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _make_state_folder(config: Config) -> None:

@@ -160,9 +160,7 @@ class Daemon:
 
     def _loop(self, fields: int | None) -> None:
         while fields is None or self.counts.logged < fields:
-            # Only here: whatever hangs the loop, the watchdog is not fed.
-            self._alive_s = self._clock()
-            self._supervisor.tell("WATCHDOG=1")
+            self._feed()
             if self._requests.is_stopping:
                 return
             if self._requests.take_reload():
@@ -193,6 +191,7 @@ class Daemon:
                 wanted.answer.set_result(answer)
 
     def _count(self, captured: Captured) -> dict[str, Any]:
+        self._look_for_sample()
         recorded = self._setup.recorder.record(captured.frame)
         now_s = self._clock()
         self._setup.trigger.counted(captured.frame, now_s)
@@ -201,6 +200,16 @@ class Daemon:
         self._refresh()
         assert self.counts.last_field is not None  # just added
         return self.counts.last_field
+
+    def _look_for_sample(self) -> None:
+        """See whether somebody has opened or closed a sample; its first field is counted wherever it lies."""
+        if self._setup.recorder.refresh(self._feed):
+            self._setup.trigger.reset()
+
+    def _feed(self) -> None:
+        """Tell systemd that the loop is alive; nothing else does, so that whatever hangs it is noticed."""
+        self._alive_s = self._clock()
+        self._supervisor.tell("WATCHDOG=1")
 
     def _ask_for_frames(self) -> None:
         now_s = self._clock()
@@ -353,6 +362,7 @@ class Daemon:
                     _log.error("not counting: %s", problem)
                     self._inbox.refuse(ControlError(problem, "disk_full"))
                 self._disk_problem = problem
+            self._look_for_sample()
             self._refresh()
 
     def _refresh(self) -> None:

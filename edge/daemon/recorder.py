@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from edge.bloodlog import BloodLog
+from edge.calibration import Correction
+from edge.clock import WallClock
+from edge.daemon.sitting import Sitting
 from edge.pipeline import ProcessedField
+from edge.quality import Reference
 from edge.structures import FieldResult, Frame
+from edge.thumbnails import ThumbnailStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class Provenance:
 class FieldCounter(Protocol):
     """What is needed of :class:`edge.pipeline.Pipeline`."""
 
-    def process(self, frame: Frame) -> ProcessedField:
+    def process(self, frame: Frame, reference: Reference | None = None) -> ProcessedField:
         """Count one field."""
         ...
 
@@ -45,39 +52,95 @@ class Recorded:
 
 
 class Recorder:
-    """Counts frames into the log.
+    """Counts frames into the log, into the open sample where there is one.
+
+    Which sample is open is what the log says, each time: it is opened and closed by other processes, and is
+    still open after a power cut.
 
     Parameters
     ----------
     counter : the pipeline
     log : where results go
     provenance : what the rows say about their making
+    store : where pictures of cells and fields go
+    correction : evens out light and knows the scale, or None
+    clock : says whether the wall clock can be believed
     """
 
-    def __init__(self, counter: FieldCounter, log: BloodLog, provenance: Provenance) -> None:
+    def __init__(
+        self,
+        counter: FieldCounter,
+        log: BloodLog,
+        provenance: Provenance,
+        *,
+        store: ThumbnailStore,
+        correction: Correction | None = None,
+        clock: WallClock | None = None,
+    ) -> None:
         self._counter = counter
         self._log = log
         self._provenance = provenance
+        self._store = store
+        self._correction = correction or Correction(None)
+        self._clock = clock or WallClock()
+        self._sitting: Sitting | None = None
+        last = log.last_field()
+        self._newest: datetime | None = None if last is None else last.logged_at
+
+    @property
+    def calibration_problem(self) -> str | None:
+        """Why frames are not corrected as configured; None where all is well."""
+        return self._correction.problem
+
+    def refresh(self, alive: Callable[[], None] = lambda: None) -> bool:
+        """Look which sample is open, and resume one that has fields already.
+
+        Parameters
+        ----------
+        alive : called between the fields of a sample that is resumed, which takes a while
+
+        Returns
+        -------
+        whether it is another one than before
+        """
+        sample = self._log.current_sample()
+        before = None if self._sitting is None else self._sitting.sample.id
+        if before == (None if sample is None else sample.id):
+            return False
+        self._sitting = None
+        if sample is not None:
+            self._sitting = Sitting(sample, self._store, self._correction.white_point)
+            self._sitting.resume(self._log.fields(sample.id), alive)
+        return True
 
     def record(self, frame: Frame) -> Recorded:
-        """Count a field and log it.
+        """Count a field and log it; :meth:`refresh` has looked for the sample.
 
         Raises
         ------
-        LogError
-            It could not be logged.
+        LogError, OutputError
+            It could not be logged, or its pictures not stored.
         """
-        result = self._counter.process(frame).result
-        provenance = self._provenance
+        frame = self._correction.applied(frame)
+        sitting, provenance = self._sitting, self._provenance
+        processed = self._counter.process(frame, None if sitting is None else sitting.reference)
+        entry = None if sitting is None else sitting.enter(frame, processed)
+        result = processed.result if entry is None else entry.result
         row = self._log.append(
             result,
             config_sha256=provenance.config_sha256,
             software_version=provenance.software_version,
             runtime=provenance.runtime,
             source_kind=provenance.source_kind,
+            sample_id=None if sitting is None else sitting.sample.id,
+            clock_trusted=self._clock.is_trusted(self._newest),
+            thumbnails={} if entry is None else entry.thumbnails,
+            image_sha256=None if entry is None else entry.image_sha256,
         )
-        return Recorded(row, result, None)
+        if sitting is not None and entry is not None:
+            sitting.logged(row, entry)
+        return Recorded(row, result, None if sitting is None else sitting.sample.name)
 
     def sample_status(self) -> dict[str, Any] | None:
         """Tell about the open sample; None where there is none."""
-        return None
+        return None if self._sitting is None else self._sitting.status()

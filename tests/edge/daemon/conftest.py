@@ -27,6 +27,7 @@ from edge.daemon.trigger import make_trigger
 from edge.pipeline import ProcessedField
 from edge.stage import StageWatcher
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale
+from edge.thumbnails import ThumbnailStore
 
 RNG = np.random.default_rng(5)
 
@@ -141,7 +142,9 @@ class Bench:
         return Setup(
             config=config,
             make_source=lambda: self.source,
-            recorder=Recorder(self.counter, log, provenance),
+            recorder=Recorder(
+                self.counter, log, provenance, store=ThumbnailStore.beside(self.folder / "blood.db")
+            ),
             trigger=make_trigger(config, StageWatcher),
             button=self.button,
             disk_problem=lambda: self.disk_problem,

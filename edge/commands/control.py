@@ -1,0 +1,164 @@
+"""``blastcount status`` and ``blastcount capture``: ask the daemon that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.config import load_config
+from edge.daemon.client import ask, find_socket
+from edge.printable import printable
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines."),
+    click.option(
+        "--log",
+        "log_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The log of the daemon that is meant, if not the configured one.",
+    ),
+    click.option(
+        "--socket",
+        "socket",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Its control socket, if it is elsewhere.",
+    ),
+)
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _result(command: str, log_path: Path | None, socket: Path | None) -> dict[str, Any]:
+    if socket is None:
+        socket = find_socket(log_path if log_path is not None else load_config().log_path)
+    return ask(socket, command)
+
+
+@click.command("status")
+@_options
+def status(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
+    """Show what the daemon does: camera, fields, rejections, sample, disk.
+
+    Exit code 0 while it counts, 1 where it does not or is not there.
+    """
+    found = _result("status", log_path, socket)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        for name, text in status_lines(found):
+            click.echo(f"{name:11} {printable(text)}")
+    click.get_current_context().exit(0 if found["state"] == "counting" else 1)
+
+
+@click.command("capture")
+@_options
+def capture(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
+    """Count what the camera sees now, whatever the mode, into the log and the open sample.
+
+    Exit code 4 where the field was rejected.
+    """
+    found = _result("capture", log_path, socket)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        click.echo(printable(field_line(found)))
+    click.get_current_context().exit(4 if found["status"] == "rejected" else 0)
+
+
+def field_line(field: dict[str, Any]) -> str:
+    """Say what a field gave.
+
+    Examples
+    --------
+    >>> field = {"field": 7, "status": "counted", "wbc": 12, "blasts": 3, "seen_before": 2, "sample": "S-1"}
+    >>> field_line(field)
+    'field 7: 12 white cells, 3 of them look like blasts; 2 were counted before; sample S-1'
+    >>> field_line(field | {"status": "rejected", "reasons": ["out_of_focus"], "sample": None})
+    'field 7: rejected, out_of_focus; no sample is open'
+    """
+    sample = f"sample {field['sample']}" if field["sample"] else "no sample is open"
+    if field["status"] == "rejected":
+        return f"field {field['field']}: rejected, {', '.join(field['reasons'])}; {sample}"
+    again = f"; {field['seen_before']} were counted before" if field["seen_before"] else ""
+    return (
+        f"field {field['field']}: {field['wbc']} white cells, {field['blasts']} of them look like blasts"
+        f"{again}; {sample}"
+    )
+
+
+def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Arrange a status for people: a name and a text each.
+
+    Parameters
+    ----------
+    status : the record of ``blastcount status --json``
+    """
+    camera, fields, disk = status["camera"], status["fields"], status["disk"]
+    lines = [("state", _state(status))]
+    age = (
+        "no frame yet" if status["queue_age_s"] is None else f"newest frame {status['queue_age_s']:.1f} s old"
+    )
+    lines.append(("camera", f"{status['source']}, {age}, opened again {camera['restarts']} times"))
+    if camera["failures"]:
+        lines.append(
+            ("failures", f"{_counts(camera['by_reason'])}; last: {camera['last_failure']['message']}")
+        )
+    if camera["refused_frames"]:
+        lines.append(("dropped", f"frames that were {_counts(camera['refused_frames'])}"))
+    lines.append(
+        ("fields", f"{fields['logged']} logged, {fields['per_minute']} in the last minute, "
+                   f"{fields['rejected']} rejected")
+    )  # fmt: skip
+    if fields["rejected_by_reason"]:
+        lines.append(("rejected", _counts(fields["rejected_by_reason"])))
+    if status["last_field"] is not None:
+        lines.append(("last", f"{status['last_field']['at']}, {field_line(status['last_field'])}"))
+    lines.append(("sample", _sample(status["sample"])))
+    heat = "" if status["temperature_c"] is None else f", {status['temperature_c']:.0f} °C"
+    throttled = f", throttled: {', '.join(status['throttled'])}" if status["throttled"] else ""
+    lines.append(("machine", f"{disk['free_bytes'] / 1e9:.1f} GB free{heat}{throttled}"))
+    lines.append(("model", f"{status['model']['name']} {status['model']['sha256'][:12]}"))
+    reload = status["last_reload"]
+    if reload is not None and not reload["ok"]:
+        lines.append(("config", f"the last change was refused: {reload['message']}"))
+    lines.append(("", "For research use only; not for diagnosis."))
+    return lines
+
+
+def _state(status: dict[str, Any]) -> str:
+    since = f"mode {status['mode']}, up {status['uptime_s'] / 3600:.1f} h"
+    text = {
+        "counting": "counting",
+        "opening": "the camera is being opened",
+        "no_camera": "no frames from the camera",
+        "disk_full": f"not counting: {status['disk']['problem']}",
+        "stopped": "stopped",
+    }[status["state"]]
+    return f"{text} ({since})"
+
+
+def _sample(sample: dict[str, Any] | None) -> str:
+    if sample is None:
+        return "none is open: fields are logged without one"
+    share = (
+        "no cells yet"
+        if sample["blast_fraction"] is None
+        else f"{sample['blasts']} of {sample['wbc']} cells look like blasts, "
+        f"{100 * sample['blast_fraction']:.1f} %, "
+        f"95 % interval {100 * sample['ci_low']:.1f} to {100 * sample['ci_high']:.1f} %"
+    )
+    return f"{sample['name']} ({sample['specimen']}, quota {sample['quota']}): {share}"
+
+
+def _counts(by_reason: dict[str, int]) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in sorted(by_reason.items()))

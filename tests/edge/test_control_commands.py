@@ -1,0 +1,188 @@
+"""``blastcount status`` and ``blastcount capture`` against a daemon that answers what it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from edge.cli import main
+from edge.daemon.control import ControlServer
+from edge.errors import ControlError
+
+FIELD = {
+    "field": 12,
+    "at": "2026-01-31T12:00:00+00:00",
+    "source": "picamera:0",
+    "status": "counted",
+    "reasons": [],
+    "wbc": 9,
+    "blasts": 4,
+    "seen_before": 2,
+    "sample": "S-0142",
+    "ms": 310.0,
+}
+STATUS: dict[str, Any] = {
+    "schema": "blastcount.status/1",
+    "version": "0.1.0",
+    "pid": 1,
+    "state": "counting",
+    "mode": "auto",
+    "source": "picamera:0",
+    "queue_age_s": 0.23,
+    "loop_age_s": 0.1,
+    "uptime_s": 7200.0,
+    "camera": {
+        "connected": True,
+        "restarts": 2,
+        "failures": 3,
+        "failures_in_a_row": 0,
+        "by_reason": {"hung": 1, "unplugged": 2},
+        "refused_frames": {"torn": 4},
+        "last_failure": {"reason": "hung", "message": "picamera:0: no frame within 3 s"},
+    },
+    "fields": {
+        "logged": 12,
+        "rejected": 3,
+        "rejected_by_reason": {"out_of_focus": 2, "blank": 1},
+        "seen_before": 2,
+        "per_minute": 5,
+    },
+    "last_field": FIELD,
+    "sample": {
+        "name": "S-0142",
+        "specimen": "blood",
+        "quota": 200,
+        "fields": 9,
+        "rejected": 3,
+        "wbc": 100,
+        "blasts": 20,
+        "normal": 75,
+        "uncertain": 5,
+        "blast_fraction": 0.2,
+        "ci_low": 0.1267,
+        "ci_high": 0.2918,
+    },
+    "disk": {"free_bytes": 12_340_000_000, "problem": None},
+    "temperature_c": 61.3,
+    "throttled": ["under-voltage"],
+    "model": {"name": "akbar2024", "sha256": "de82c7ffd953" + "0" * 52, "runtime": "ai_edge_litert 2.3.0"},
+    "config": {"origin": None, "sha256": "c" * 64},
+    "last_reload": {"at": "", "ok": False, "message": "unknown key camera.intervall"},
+}
+SHOWN = """\
+state       counting (mode auto, up 2.0 h)
+camera      picamera:0, newest frame 0.2 s old, opened again 2 times
+failures    1 hung, 2 unplugged; last: picamera:0: no frame within 3 s
+dropped     frames that were 4 torn
+fields      12 logged, 5 in the last minute, 3 rejected
+rejected    1 blank, 2 out_of_focus
+last        2026-01-31T12:00:00+00:00, field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; sample S-0142
+sample      S-0142 (blood, quota 200): 20 of 100 cells look like blasts, 20.0 %, 95 % interval 12.7 to 29.2 %
+machine     12.3 GB free, 61 °C, throttled: under-voltage
+model       akbar2024 de82c7ffd953
+config      the last change was refused: unknown key camera.intervall
+            For research use only; not for diagnosis.
+"""  # noqa: E501  # as a terminal shows it
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    @contextmanager
+    def serving(path: Path, answer: dict[str, Any] | ControlError) -> Iterator[None]:
+        def reply(_command: str) -> dict[str, Any]:
+            if isinstance(answer, ControlError):
+                raise answer
+            return answer
+
+        with ControlServer(path, reply):
+            yield
+
+    def run(answer: dict[str, Any] | ControlError, *arguments: str) -> Any:
+        path = tmp_path_factory.mktemp("s") / "s"
+        with serving(path, answer):
+            return CliRunner().invoke(main, [*arguments, "--socket", str(path)])
+
+    return run
+
+
+def test_status_for_people(ask: Ask) -> None:
+    result = ask(STATUS, "status")
+    assert result.stdout == SHOWN
+    assert result.exit_code == 0
+
+
+def test_status_for_machines(ask: Ask) -> None:
+    result = ask(STATUS, "status", "--json")
+    assert json.loads(result.stdout) == STATUS
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"state": "no_camera"}, "no frames from the camera"),
+        ({"state": "opening", "queue_age_s": None}, "the camera is being opened"),
+        ({"state": "stopped"}, "stopped"),
+        (
+            {"state": "disk_full", "disk": {"free_bytes": 1e6, "problem": "3 MB left"}},
+            "not counting: 3 MB left",
+        ),
+    ],
+)
+def test_a_daemon_that_does_not_count_is_exit_code_1(ask: Ask, change: dict[str, Any], words: str) -> None:
+    result = ask(STATUS | change, "status")
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"state       {words} (")
+
+
+def test_an_idle_daemon_has_little_to_say(ask: Ask) -> None:
+    quiet = STATUS | {
+        "last_field": None,
+        "sample": None,
+        "temperature_c": None,
+        "throttled": None,
+        "last_reload": None,
+        "camera": STATUS["camera"] | {"failures": 0, "refused_frames": {}},
+        "fields": STATUS["fields"] | {"rejected_by_reason": {}},
+    }
+    names = [line.split(" ")[0] for line in ask(quiet, "status").stdout.splitlines()]
+    assert names == ["state", "camera", "fields", "sample", "machine", "model", ""]
+    empty = STATUS | {"sample": STATUS["sample"] | {"blast_fraction": None}}
+    assert "no cells yet" in ask(empty, "status").stdout
+
+
+def test_a_capture_is_reported(ask: Ask) -> None:
+    result = ask(FIELD, "capture")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; sample S-0142\n"
+    )
+    assert json.loads(ask(FIELD, "capture", "--json").stdout) == FIELD
+
+
+def test_a_rejected_capture_is_a_gate_that_said_no(ask: Ask) -> None:
+    rejected = FIELD | {"status": "rejected", "reasons": ["out_of_focus"], "wbc": 0, "blasts": 0}
+    result = ask(rejected, "capture")
+    assert result.exit_code == 4
+    assert result.stdout == "field 12: rejected, out_of_focus; sample S-0142\n"
+
+
+def test_a_refusal_is_one_line(ask: Ask) -> None:
+    result = ask(ControlError("nothing counted: picamera:0: no frame within 3 s", "no_camera"), "capture")
+    assert result.exit_code == 1
+    assert result.stderr == "blastcount: error: nothing counted: picamera:0: no frame within 3 s\n"
+
+
+def test_no_daemon_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    result = CliRunner().invoke(main, ["status", "--log", str(tmp_path / "blood.db")])
+    assert result.exit_code == 1
+    assert "no daemon listens here; start it with `systemctl start blastcount`" in result.stderr
