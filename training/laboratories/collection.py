@@ -163,6 +163,7 @@ def device_crop(image: UInt8Image, cell: Cell, segmentation: Segmentation, spec:
         spec,
         um_per_px=segmentation.scale.um_per_px,
         background=segmentation.background,
+        outline=segmentation.outline(cell),
     )
 
 

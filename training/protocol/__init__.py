@@ -1,0 +1,1 @@
+"""The leak-free protocol: who is trained on what, judged on what, and what the figures say."""
