@@ -86,3 +86,7 @@ class ControlError(EdgeError, OSError):
     def __init__(self, message: str, reason: str = "failed") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ServerError(EdgeError, OSError):
+    """The review page cannot be served."""

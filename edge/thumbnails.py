@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge.durable import sync_folder, write_durably
@@ -57,6 +56,8 @@ class ThumbnailStore:
         OutputError
             It cannot be written; nothing is left half-written.
         """
+        import cv2  # 40 MB: the review page only sends files, and goes without
+
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         encoded, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
         if not encoded:
@@ -97,6 +98,8 @@ class ThumbnailStore:
 
     def get(self, sha256: str) -> UInt8Image | None:
         """Read a picture as (H, W, 3) uint8 RGB; None where it was removed or is damaged."""
+        import cv2  # see put()
+
         data = self.read(sha256)
         if data is None:
             return None

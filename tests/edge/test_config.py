@@ -20,6 +20,7 @@ from edge.config import (
     GpioConfig,
     LogConfig,
     ModelConfig,
+    ReviewConfig,
     ScaleConfig,
     TriggerConfig,
     load_config,
@@ -96,6 +97,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         path = "calibration.json"
         [log]
         path = "logs/blood.db"
+        [review]
+        with_daemon = true
+        host = "0.0.0.0"
+        port = 8000
+        token_file = "review.token"
+        names = "scope.example"
     """
     config = load_config(write(tmp_path / "all.toml", text))
     assert config == Config(
@@ -106,6 +113,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         gpio=GpioConfig(17, 0.2),
         calibration=CalibrationConfig(tmp_path / "calibration.json"),
         log=LogConfig(tmp_path / "logs/blood.db"),
+        review=ReviewConfig(True, "0.0.0.0", 8000, tmp_path / "review.token", "scope.example"),
     )
     assert isinstance(config.camera.interval_s, float)
     assert config.log_path == tmp_path / "logs/blood.db"
@@ -236,7 +244,7 @@ def test_the_example_file_tells_the_ranges(repository: Path) -> None:
             (paragraph,) = [part for part in paragraphs if re.search(f"^#{key.name} = ", part, re.MULTILINE)]
             assert f"{key.metadata['low']:g} to {key.metadata['high']:g}" in paragraph
             told += 1
-    assert told == 6
+    assert told == 7
 
 
 toml_values = (

@@ -1,0 +1,66 @@
+"""What a browser has chosen: language, light or dark, and who is looking."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from flask import request, session
+
+from edge.i18n import DEFAULT_LANGUAGE, Catalogue, catalogue, languages
+
+THEMES = ("auto", "light", "dark")
+#: A name or a short sign; what a signature field holds.
+MAX_NAME = 40
+
+
+def catalogue_of_request() -> Catalogue:
+    """Texts in the chosen language, else in the first one that the browser asks for and that there is."""
+    chosen = session.get("language")
+    if chosen not in languages():
+        chosen = request.accept_languages.best_match(list(languages()), DEFAULT_LANGUAGE)
+    return catalogue(chosen)
+
+
+def theme() -> str:
+    """Choose ``light`` or ``dark``, or leave it to the device: ``auto``."""
+    chosen = session.get("theme")
+    return chosen if chosen in THEMES else THEMES[0]
+
+
+def observer() -> str | None:
+    """Name of who is looking, or None before somebody has given one."""
+    name = session.get("observer")
+    return name if isinstance(name, str) else None
+
+
+def hides_program() -> bool:
+    """Whether the observer wants to judge without knowing the program's word."""
+    return session.get("hide_program") is True and observer() is not None
+
+
+def observer_name(typed: str) -> str | None:
+    """Clean a typed name; None where it cannot be one.
+
+    Examples
+    --------
+    >>> observer_name("  dr.  Sari "), observer_name(" "), observer_name("x" * 41)
+    ('dr. Sari', None, None)
+    """
+    # What a person cannot see must not make two names of one.
+    name = " ".join(unicodedata.normalize("NFC", typed).split())
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        return None
+    return name
+
+
+def local_path(path: str) -> str:
+    """Give a path to go on to, if it is one of this server's; else the start page.
+
+    Examples
+    --------
+    >>> local_path("/samples/3?show=doubt"), local_path("//evil.example/"), local_path("https://evil.example")
+    ('/samples/3?show=doubt', '/', '/')
+    """
+    # Browsers read a backslash as a slash, and drop tabs and line breaks.
+    harmless = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if harmless else "/"

@@ -1,0 +1,166 @@
+"""A sample as people read it: its cells, who said what about each, and who may see whose words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
+
+from edge.bloodlog import BloodLog, LoggedField, Review, ReviewLabel
+from edge.structures import CellRef, ClassifiedCell
+
+WORDS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCell:
+    """One cell, as it is shown.
+
+    Attributes
+    ----------
+    ref : field and cell
+    found : what the program found and said
+    thumbnail : hash of its picture, or None where none was stored
+    counts : the cell is in the program's tally: whole, white, not seen before
+    """
+
+    ref: CellRef
+    found: ClassifiedCell
+    thumbnail: str | None
+    counts: bool
+
+    @property
+    def program(self) -> str:
+        """The program's word: ``blast``, ``normal``, ``uncertain`` or ``smudge``."""
+        return self.found.label or "smudge"
+
+    @property
+    def doubt(self) -> float:
+        """0 for a coin toss, 0.5 for certainty; smudges, which have no probability, come after all."""
+        return 1.0 if self.found.p_blast is None else abs(self.found.p_blast - 0.5)
+
+
+class Reading:
+    """Cells and words of one sample at one moment.
+
+    Parameters
+    ----------
+    fields : of the sample
+    reviews : of the sample, in the order in which they were written
+    """
+
+    def __init__(self, fields: Iterable[LoggedField], reviews: Iterable[Review]) -> None:
+        self.fields = tuple(fields)
+        self.reviews = tuple(reviews)
+
+    @classmethod
+    def of(cls, log: BloodLog, sample_id: int) -> Reading:
+        """Read a sample from the log."""
+        return cls(log.fields(sample_id), log.reviews(sample_id))
+
+    @cached_property
+    def cells(self) -> tuple[ReadCell, ...]:
+        """All cells of counted fields, in the order in which they were found."""
+        return tuple(
+            ReadCell(
+                CellRef(logged.id, found.cell.id),
+                found,
+                logged.thumbnails.get(found.cell.id),
+                found.cell.kind == "wbc" and not found.cell.touches_border and found.seen_before is None,
+            )
+            for logged in self.fields
+            if logged.result.status == "counted"
+            for found in logged.result.cells
+        )
+
+    @cached_property
+    def to_read(self) -> frozenset[CellRef]:
+        """Cells on which an observer must have a word to be done."""
+        return frozenset(cell.ref for cell in self.cells if cell.counts)
+
+    @cached_property
+    def words(self) -> Mapping[str, Mapping[CellRef, str]]:
+        """Word by cell, by observer; who took all words back is still there, with none."""
+        return _words(self.reviews)
+
+    def word(self, observer: str | None, ref: CellRef) -> str | None:
+        """One observer's word on one cell."""
+        return None if observer is None else self.words.get(observer, {}).get(ref)
+
+    def read_by(self, observer: str | None) -> int:
+        """Count the cells that count and that an observer has a word on."""
+        return 0 if observer is None else len(self.to_read & self.words.get(observer, {}).keys())
+
+    def is_done(self, observer: str | None) -> bool:
+        """Whether an observer has a word on every cell that counts."""
+        return bool(self.to_read) and self.read_by(observer) == len(self.to_read)
+
+    @property
+    def observers(self) -> tuple[str, ...]:
+        """Who has said something, in the order of their first words."""
+        return tuple(self.words)
+
+    @cached_property
+    def done(self) -> tuple[str, ...]:
+        """Observers who are done, in the order of their first words."""
+        return tuple(observer for observer in self.observers if self.is_done(observer))
+
+    def is_blind(self, observer: str | None) -> bool:
+        """Whether an observer must not see the others' words yet.
+
+        Two readings are independent only while neither reader knows the other's: both must be done first.
+        """
+        others = [other for other in self.observers if other != observer]
+        return bool(others) and not (self.is_done(observer) and any(map(self.is_done, others)))
+
+    def withholds_results(self, observer: str | None) -> bool:
+        """Whether a report would unblind an observer who is in the middle of a reading beside another's."""
+        return bool(self.words.get(observer or "")) and self.is_blind(observer)
+
+    def last_review(self, observer: str | None) -> Review | None:
+        """Find what an undo would take back: an observer's newest word that was not taken back yet."""
+        undone = {review.undoes for review in self.reviews}
+        return next(
+            (
+                review
+                for review in reversed(self.reviews)
+                if review.observer == observer and review.undoes is None and review.id not in undone
+            ),
+            None,
+        )
+
+    def blind_words(self, first: str, second: str) -> list[tuple[CellRef, str, str]]:
+        """Give two observers' words on the cells as they stood when the later of them was done.
+
+        What either says after that may have been said in view of the other's words, and is no measure of
+        agreement.
+        """
+        end = self._both_done_at(first, second)
+        words = _words(self.reviews[:end])
+        one, other = words.get(first, {}), words.get(second, {})
+        both = [cell.ref for cell in self.cells if cell.counts and cell.ref in one and cell.ref in other]
+        return [(ref, one[ref], other[ref]) for ref in both]
+
+    def _both_done_at(self, first: str, second: str) -> int:
+        missing = {observer: set(self.to_read) for observer in (first, second)}
+        for number, review in enumerate(self.reviews, start=1):
+            if review.observer in missing:
+                if review.label is not None:
+                    missing[review.observer].discard(review.cell)
+                elif review.cell in self.to_read:
+                    missing[review.observer].add(review.cell)
+                if not any(missing.values()):
+                    return number
+        return len(self.reviews)
+
+
+def _words(reviews: Sequence[Review]) -> dict[str, dict[CellRef, str]]:
+    words: dict[str, dict[CellRef, str]] = {}
+    for review in reviews:
+        own = words.setdefault(review.observer, {})
+        if review.label is None:
+            own.pop(review.cell, None)
+        else:
+            own[review.cell] = review.label
+    return words

@@ -1,0 +1,158 @@
+// Keys and quick answers for the pages of cells, and the picture that refreshes itself. Every form also works
+// without this file.
+"use strict";
+
+const ask = (url, options = {}) =>
+  fetch(url, { credentials: "same-origin", cache: "no-store", ...options, headers: { Accept: "application/json", ...options.headers } });
+
+// ---------------------------------------------------------------- cells
+const gallery = document.querySelector("form.gallery");
+if (gallery) {
+  const cards = [...gallery.querySelectorAll(".cell")];
+  const saying = document.querySelector("#saying");
+  const token = gallery.elements.csrf_token.value;
+  const undoForm = document.querySelector("#undo");
+  const undoButton = undoForm.querySelector("button");
+  const keys = { b: "blast", n: "normal", s: "smudge", x: "not_a_cell", 1: "blast", 2: "normal", 3: "smudge", 4: "not_a_cell" };
+  let current = 0;
+  // One stop of the Tab key for all cells; from there on arrows and letters. Without this file each button is a stop.
+  cards.forEach((one) => {
+    one.tabIndex = -1;
+    one.querySelectorAll("a, button").forEach((inner) => { inner.tabIndex = -1; });
+  });
+  let queue = Promise.resolve();
+
+  const say = (text) => { saying.textContent = text; };
+  const card = (ref) => cards.find((one) => one.dataset.ref === ref);
+
+  const select = (index, focus = true) => {
+    if (!cards.length) return;
+    cards[current].tabIndex = -1;
+    current = Math.max(0, Math.min(cards.length - 1, index));
+    cards[current].tabIndex = 0;
+    if (focus) {
+      cards[current].focus({ preventScroll: true });
+      cards[current].scrollIntoView({ block: "nearest" });
+    }
+  };
+
+  const perRow = () => {
+    const first = cards[0].offsetTop;
+    const next = cards.findIndex((one) => one.offsetTop > first);
+    return next < 0 ? cards.length : next;
+  };
+
+  const show = (answer) => {
+    const one = card(answer.ref);
+    if (one) {
+      one.classList.toggle("read", Boolean(answer.word));
+      one.dataset.word = answer.word || "";
+      one.querySelector(".own").textContent = answer.own;
+      one.querySelectorAll(".words button").forEach((button) =>
+        button.setAttribute("aria-pressed", String(button.dataset.word === answer.word)));
+    }
+    document.querySelector("#progress").textContent = answer.progress;
+    document.querySelector("#figure").textContent = answer.figure;
+    document.querySelector("#agree-count").textContent = cards.filter((other) => !other.dataset.word && other.dataset.sure).length;
+    undoForm.elements.last.value = answer.last ?? "";
+    undoButton.disabled = answer.last === null;
+    say(answer.said);
+  };
+
+  // One after the other, so that the log has them in the order in which they were pressed.
+  const send = (url, body, then) => {
+    queue = queue.then(async () => {
+      try {
+        const form = new URLSearchParams(body());
+        const reply = await ask(url, { method: "POST", body: form, headers: { "X-CSRFToken": token } });
+        const answer = await reply.json();
+        if (reply.ok) { show(answer); if (then) then(answer); } else { say(answer.problem); }
+      } catch {
+        say(gallery.dataset.unreachable);
+      }
+    });
+    return queue;
+  };
+
+  const mark = (one, word) => {
+    send(gallery.action, () => ({ word: `${one.dataset.ref}-${word}` }));
+    select(cards.indexOf(one) + 1);
+  };
+
+  const undo = () => {
+    if (undoButton.disabled) return;
+    send(undoForm.action, () => ({ last: undoForm.elements.last.value }), (answer) => {
+      const one = card(answer.ref);
+      if (one) select(cards.indexOf(one));
+    });
+  };
+
+  gallery.addEventListener("click", (event) => {
+    const button = event.target.closest(".words button");
+    const one = event.target.closest(".cell");
+    if (button) {
+      event.preventDefault();
+      mark(one, button.dataset.word);
+    } else if (one && !event.target.closest("a")) {
+      select(cards.indexOf(one));
+    }
+  });
+  gallery.addEventListener("focusin", (event) => {
+    const one = event.target.closest(".cell");
+    if (one && one === event.target) select(cards.indexOf(one), false);
+  });
+  undoForm.addEventListener("submit", (event) => { event.preventDefault(); undo(); });
+
+  // Only while a cell has the focus, so that no letter surprises anybody elsewhere on the page.
+  gallery.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const one = cards[current];
+    const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: perRow(), ArrowUp: -perRow() };
+    if (key in moves) select(current + moves[key]);
+    else if (key === "Home") select(0);
+    else if (key === "End") select(cards.length - 1);
+    else if (key in keys && one) mark(one, keys[key]);
+    else if ((key === "c" || (key === "Enter" && event.target === one)) && one) {
+      if (one.dataset.sure) mark(one, one.dataset.sure);
+      else say(gallery.dataset.choose);
+    } else if (key === "u") undo();
+    else if (key === "f" && one) window.location = one.querySelector("a").href;
+    else return;
+    event.preventDefault();
+  });
+
+  const wanted = card(window.location.hash.slice(2));
+  select(wanted ? cards.indexOf(wanted) : 0, Boolean(wanted) || Boolean(gallery.dataset.observer));
+}
+
+// ---------------------------------------------------------------- live
+const live = document.querySelector("[data-live]");
+if (live) {
+  const picture = document.querySelector("#picture");
+  const body = document.querySelector("#state");
+  const refresh = async () => {
+    if (!document.hidden) {
+      try {
+        const reply = await fetch(live.dataset.live, { credentials: "same-origin", cache: "no-store" });
+        if (reply.status === 401) { window.location.reload(); return; }
+        if (reply.ok) {
+          const parsed = new DOMParser().parseFromString(await reply.text(), "text/html");
+          const fresh = parsed.querySelector("#picture");
+          const text = parsed.querySelector("#state");
+          // The new picture is loaded before it is shown: no flicker, and no pile of requests on a slow network.
+          const image = fresh.querySelector("image, img");
+          if (image) {
+            const loaded = new Image();
+            loaded.src = image.getAttribute("href") || image.getAttribute("src");
+            await loaded.decode().catch(() => {});
+          }
+          picture.replaceChildren(...fresh.childNodes);
+          if (text.textContent !== body.textContent || text.innerHTML !== body.innerHTML) body.replaceChildren(...text.childNodes);
+        }
+      } catch { /* the device is busy or gone: the page keeps what it shows and asks again */ }
+    }
+    window.setTimeout(refresh, Number(live.dataset.every));
+  };
+  window.setTimeout(refresh, Number(live.dataset.every));
+}
