@@ -25,7 +25,7 @@ COMMANDS = {
     "status": ("edge.commands.control:status", "Show what the daemon does."),
     "capture": ("edge.commands.control:capture", "Have the daemon count what the camera sees now."),
     "review": ("edge.commands.review:review", "Serve the page on which people look at every cell."),
-    "check": ("edge.commands.check:check", "Test model, golden crops, interpreter and configuration."),
+    "check": ("edge.commands.check:check", "Test model, camera, disk, clock, rights, supply and log."),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
     "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),
     "evaluate": ("edge.commands.evaluate:evaluate_group", "Measure on your own annotated images."),

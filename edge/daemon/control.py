@@ -55,6 +55,11 @@ class ControlServer:
         try:
             # Folders that exist keep their rights: systemd has made its own.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = path.parent.stat()
+            if folder.st_uid != os.geteuid() or folder.st_mode & 0o022:
+                raise ControlError(
+                    f"{path.parent}: must belong to this user, with no others writing; remove it"
+                )
             if path.exists():
                 if _somebody_listens(path):
                     raise ControlError(

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ def runtime_folder(log_path: Path) -> Path:
         return Path(first)
     # A log has one writer, so that its path names the daemon. Socket paths are short, log paths need not be.
     name = sha256(os.fsencode(log_path.absolute())).hexdigest()[:12]
-    return platformdirs.user_runtime_path("blastcount", appauthor=False) / name
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR, as for root, it is a folder in /tmp, whose owner the server checks.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return platformdirs.user_runtime_path("blastcount", appauthor=False) / name
 
 
 def socket_path(log_path: Path) -> Path:

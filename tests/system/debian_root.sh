@@ -1,12 +1,18 @@
 #!/bin/sh
-# debian_root.sh SUITE ROOT [PACKAGE...]: a small Debian tree to boot or chroot into. Needs root and debootstrap.
+# debian_root.sh SUITE ARCHITECTURE ROOT [PACKAGE...]: a small Debian tree to boot or chroot into. Needs root and
+# debootstrap, and qemu-user-static with binfmt for an architecture that is not this machine's.
 # Built beside ROOT and moved there when it is complete, so that an interrupted run leaves nothing half-made.
 set -eu
-suite=$1 root=$2
-shift 2
+suite=$1 architecture=$2 root=$3
+shift 3
 packages="python3,python3-venv,ca-certificates"
 for package in "$@"; do packages="$packages,$package"; done
 rm -rf "$root.part"
-debootstrap --variant=minbase --include="$packages" "$suite" "$root.part"
+if [ "$architecture" = "$(dpkg --print-architecture)" ]; then
+    debootstrap --variant=minbase --include="$packages" "$suite" "$root.part"
+else
+    debootstrap --arch="$architecture" --foreign --variant=minbase --include="$packages" "$suite" "$root.part"
+    chroot "$root.part" /debootstrap/debootstrap --second-stage
+fi
 rm -rf "$root.part/var/cache/apt/archives"
 mv "$root.part" "$root"

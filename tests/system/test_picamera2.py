@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +43,13 @@ python3 -m venv --system-site-packages /opt/blastcount
 """
 
 
-def chroot(root: Path, script: str) -> subprocess.CompletedProcess[str]:
-    # Paths and package indexes of this machine mean nothing inside.
-    kept = {key: value for key, value in os.environ.items() if "proxy" in key.lower()}
-    inside = kept | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-    inside |= {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    command = ["chroot", str(root), "sh", "-c", script]
-    return subprocess.run(command, env=inside, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def seen(
     repository: Path,
     debian: Callable[..., Path],
     source_tree: Callable[[Path], Path],
+    chroot: Callable[[Path, str], subprocess.CompletedProcess[str]],
+    mounted: Callable[[Path], AbstractContextManager[None]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Any]]:
     """What virtual_camera.py saw inside."""
@@ -75,12 +67,7 @@ def seen(
     virtual = root / "usr/share/libcamera/pipeline/virtual/virtual.yaml"
     virtual.parent.mkdir(parents=True, exist_ok=True)
     virtual.write_text(CAMERA)
-    for name in ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"):
-        (root / name).write_bytes(Path("/", name).read_bytes())
-    with ExitStack() as mounts:
-        for kind, target in (("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev")):
-            subprocess.run(["mount", "-t", kind, kind, root / target], check=True)
-            mounts.callback(subprocess.run, ["umount", root / target], check=True)
+    with mounted(root):
         installed = chroot(root, INSTALL)
         if installed.returncode != 0:
             pytest.skip(f"{PICAMERA2} cannot be installed: {installed.stderr[-500:]}")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,14 @@ def test_a_client_that_goes_away_is_nobody_s_trouble(server: ControlServer) -> N
 
 
 def test_clients_that_say_nothing_do_not_keep_others_out_for_ever(server: ControlServer) -> None:
-    silent = []
-    for _ in range(MAX_CLIENTS):
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(server.path))
-        connection.sendall(b'{"protocol": 1, "command": "status"}\n')
-        assert connection.recv(1000)
-        silent.append(connection)
-    with pytest.raises(ControlError, match="at most 16 clients at once"):
-        ask(server.path, "status")
-    for connection in silent:
-        connection.close()
+    with ExitStack() as silent:
+        for _ in range(MAX_CLIENTS):
+            connection = silent.enter_context(socket.socket(socket.AF_UNIX))
+            connection.connect(str(server.path))
+            connection.sendall(b'{"protocol": 1, "command": "status"}\n')
+            assert connection.recv(1000)
+        with pytest.raises(ControlError, match="at most 16 clients at once"):
+            ask(server.path, "status")
     for _ in range(100):
         try:
             assert ask(server.path, "status")

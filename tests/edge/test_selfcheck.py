@@ -1,0 +1,226 @@
+"""What ``blastcount check`` looks at beside the model; each check has a control that fails it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.camera.rendered import RenderSettings, render_field
+from edge.clock import WallClock
+from edge.config import Config, parse_config
+from edge.daemon.control import ControlServer
+from edge.disk import DiskGuard
+from edge.errors import CameraError
+from edge.pi import Condition
+from edge.selfcheck import camera as camera_check
+from edge.selfcheck.camera import check_camera
+from edge.selfcheck.machine import check_clock, check_disk, check_rights, check_supply
+from edge.selfcheck.records import check_calibration, check_log
+from edge.structures import FieldResult, Frame, ModelIdentity, Scale
+
+
+def rendered(folder: Path, **camera: Any) -> Config:
+    table = {"source": "rendered", "width": 800, "height": 600} | camera
+    return parse_config({"camera": table, "log": {"path": str(folder / "blood.db")}})
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("r")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
+    return folder
+
+
+class Camera:
+    """A source of given frames."""
+
+    name = "camera"
+
+    def __init__(self, *frames: Any) -> None:
+        self.frames = list(frames)
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read(self, timeout_s: float) -> Frame:
+        frame = self.frames.pop(0)
+        if isinstance(frame, Exception):
+            raise frame
+        return Frame(frame, "/dev/video0")
+
+
+def with_camera(monkeypatch: pytest.MonkeyPatch, *frames: Any) -> Config:
+    monkeypatch.setattr(camera_check, "make_source", lambda config: Camera(*frames))
+    return parse_config({"camera": {"source": "v4l2"}})
+
+
+def test_a_camera_that_gives_good_frames(tmp_path: Path) -> None:
+    found = check_camera(rendered(tmp_path))
+    assert found.passed, found.detail
+    assert "rendered:1#2, 800x600 px, " in found.detail
+
+
+def test_a_machine_without_a_camera_is_not_held_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_check, "find_spec", lambda name: None)
+    found = check_camera(Config())
+    assert found.passed
+    assert "not looked at" in found.detail
+    # One that was asked for is looked for.
+    assert not check_camera(parse_config({"camera": {"device": 1}})).passed
+
+
+def test_cameras_that_do_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = render_field(2, RenderSettings(width=400, height=300, um_per_px=0.2)).image
+    black = np.zeros_like(good)
+    torn = np.vstack([good[:150], np.roll(good[150:], 90, axis=1) // 2])
+    for frames, words in (
+        ([CameraError("/dev/video0: no such camera; plug it in", "missing")], "no such camera; plug it in"),
+        ([good, good], "frozen (the camera repeats its last picture"),
+        ([good, torn], "torn ("),
+        ([good, black], "underexposed (too dark: turn up the lamp"),
+    ):
+        found = check_camera(with_camera(monkeypatch, *frames))
+        assert not found.passed
+        assert found.exit_code in (1, 4)
+        assert words in found.detail
+
+
+def daemon_says(**change: Any) -> Callable[[str], dict[str, Any]]:
+    camera = {"connected": True, "last_failure": None} | change.pop("camera", {})
+    status = {"source": "picamera:0", "pid": 99, "queue_age_s": 0.4, "mode": "auto", "camera": camera}
+    return lambda command: status | change
+
+
+@pytest.mark.parametrize(
+    ("change", "passed", "words"),
+    [
+        ({}, True, "picamera:0, held by the daemon (process 99), newest frame 0.4 s old"),
+        ({"queue_age_s": None}, True, "no frame yet"),
+        ({"queue_age_s": 99.0}, False, "has had no frame for 99 s; `systemctl restart blastcount`"),
+        (
+            {"camera": {"connected": False, "last_failure": {"message": "unplugged"}}},
+            False,
+            "which has lost it: unplugged",
+        ),
+    ],
+)
+def test_a_camera_that_the_daemon_holds_is_asked_about(
+    runtime: Path, tmp_path: Path, change: dict[str, Any], passed: bool, words: str
+) -> None:
+    with ControlServer(runtime / "control.sock", daemon_says(**change)):
+        found = check_camera(rendered(tmp_path))
+    assert found.passed is passed
+    assert words in found.detail
+
+
+def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = check_disk(tmp_path / "not" / "there" / "yet")
+    assert found.passed
+    assert f"GB free at {tmp_path}" in found.detail
+    monkeypatch.setattr(DiskGuard, "free_mb", lambda self: 12.0)
+    found = check_disk(tmp_path)
+    assert (found.passed, found.exit_code) == (False, 4)
+    assert "12 MB left" in found.detail
+
+
+def test_clock() -> None:
+    def clock(now: datetime, synchronised: bool) -> WallClock:
+        return WallClock(wall=lambda: now, monotonic=lambda: 0.0, is_synchronised=lambda: synchronised)
+
+    now = datetime(2027, 5, 1, tzinfo=UTC)
+    assert check_clock(None, clock(now, synchronised=False)).passed
+    assert check_clock(now + timedelta(days=9), clock(now, synchronised=True)).passed
+    behind = check_clock(now + timedelta(days=9), clock(now, synchronised=False))
+    assert (behind.passed, behind.exit_code) == (False, 4)
+    assert "the log's newest field is of 2027-05-10" in behind.detail
+    assert "timedatectl" in behind.detail
+    assert not check_clock(None, clock(datetime(1970, 1, 1, tzinfo=UTC), synchronised=False)).passed
+
+
+def test_rights(tmp_path: Path) -> None:
+    assert check_rights(tmp_path / "blood.db").passed
+    assert "can be made" in check_rights(tmp_path / "new" / "blood.db").detail
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be somebody else")
+    for above in tmp_path.parents[:-1]:
+        above.chmod(above.stat().st_mode | stat.S_IXOTH)
+    code = (
+        "import os, sys; from pathlib import Path; from edge.selfcheck.machine import check_rights; "
+        f"os.setgid(65534); os.setuid(65534); found = check_rights(Path({str(tmp_path)!r}) / sys.argv[1]); "
+        "print(found.passed, found.exit_code, found.detail)"
+    )
+    for name, words in (("blood.db", "user 65534 may not write"), ("new/blood.db", "may not make it in")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, name], capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert done.stdout.startswith("False 4 ")
+        assert words in done.stdout
+
+
+def test_supply_and_heat() -> None:
+    def found(celsius: float | None, throttled: tuple[str, ...] | None) -> Any:
+        return check_supply(Condition({} if celsius is None else {"cpu": celsius}, throttled, 0.1))
+
+    assert found(None, None).passed
+    assert found(60.0, ()).detail == "60 °C, never throttled"
+    hot = found(82.0, ())
+    assert (hot.passed, hot.exit_code) == (False, 4)
+    assert "cool the Pi" in hot.detail
+    weak = found(60.0, ("under-voltage since boot", "throttled"))
+    assert not weak.passed
+    assert "use the supply made for this Pi" in weak.detail
+    assert "cool the Pi" in weak.detail
+
+
+def a_field() -> FieldResult:
+    return FieldResult(
+        "f", 60, 60, None, "f" * 64, Scale(0.1, "assumed", 0.0), "counted", (), (),
+        ModelIdentity("m", "a" * 64),
+    )  # fmt: skip
+
+
+def test_log(tmp_path: Path) -> None:
+    path = tmp_path / "blood.db"
+    found, newest = check_log(path)
+    assert (found.passed, newest) == (True, None)
+    assert "nothing has been counted" in found.detail
+    with BloodLog.open(path) as log:
+        for _ in range(3):
+            log.append(a_field(), config_sha256="c" * 64, software_version="1", runtime="r")
+    found, newest = check_log(path)
+    assert found.passed
+    assert "3 fields, the hash chain is whole" in found.detail
+    assert newest is not None
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER field_no_update")
+        connection.execute("UPDATE field SET source = 'another' WHERE id = 2")
+        connection.commit()
+    found, _ = check_log(path)
+    assert (found.passed, found.exit_code) == (False, 4)
+    assert "field 2" in found.detail
+    (tmp_path / "other.db").write_text("not a database")
+    assert not check_log(tmp_path / "other.db")[0].passed
+
+
+def test_calibration(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    assert check_calibration(path, required=False).passed
+    assert not check_calibration(path, required=True).passed
+    path.write_text("{")
+    found = check_calibration(path, required=False)
+    assert (found.passed, found.exit_code) == (False, 4)
