@@ -47,8 +47,14 @@ class DiskGuard:
         Raises
         ------
         DiskFullError
-            Less than the reserve is left, or fewer than 1000 files can still be made.
+            The disk takes no writes, less than the reserve is left, or fewer than 1000 files can still be
+            made.
         """
+        if os.statvfs(self.folder).f_flag & os.ST_RDONLY:
+            raise DiskFullError(
+                f"{self.folder}: the disk is mounted read-only, as a failing SD card is; look at `dmesg`, copy "
+                "the log off and replace the card; nothing is counted until it can be written"
+            )
         free_mb = self.free_mb()
         if free_mb < self.reserve_mb:
             raise DiskFullError(

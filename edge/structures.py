@@ -286,13 +286,13 @@ class FieldResult:
 
     @property
     def wbc(self) -> int:
-        """Number of cells of kind ``wbc``, border cells included."""
-        return sum(c.cell.kind == "wbc" for c in self.cells)
+        """Number of cells of kind ``wbc``, border cells included, cells seen before left out."""
+        return sum(c.cell.kind == "wbc" and c.seen_before is None for c in self.cells)
 
     @property
     def blasts(self) -> int:
-        """Number of cells called ``blast``, border cells included."""
-        return sum(c.label == "blast" for c in self.cells)
+        """Number of cells called ``blast``, border cells included, cells seen before left out."""
+        return sum(c.label == "blast" and c.seen_before is None for c in self.cells)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ CREATE TABLE link (
     UNIQUE (kind, row_id)
 ) STRICT;
 
+-- Finds the newest row whose time can be believed.
+CREATE INDEX field_clock_trusted ON field (id) WHERE clock_trusted = 1;
+
 CREATE TRIGGER removal_no_update BEFORE UPDATE ON removal
 BEGIN SELECT RAISE(ABORT, 'the blood log is append-only: removal'); END;
 CREATE TRIGGER removal_no_delete BEFORE DELETE ON removal

@@ -5,8 +5,8 @@ zeros. The content is JSON with sorted keys: the kind, the row's columns by name
 Columns that are NULL are left out, so that a column added by a later migration changes no old link.
 
 What it shows: a row that was changed, removed, slipped in, or put in another order. What it cannot show by
-itself: a tail that was cut off, and a file whose links were all computed anew. Both show where a head of the
-chain is known from elsewhere, a backup or a report on paper: see ``head`` of :func:`verify`.
+itself: a tail that was cut off with care, and a file whose links were all computed anew. Both show where a
+head of the chain is known from elsewhere, a backup or a report on paper: see ``known`` of :func:`verify`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -38,12 +38,14 @@ class Head:
     sha256: str
 
     def __str__(self) -> str:
-        """Write it as :meth:`parse` reads it."""
+        """Write it as :meth:`parse` reads it; the first 12 digits of the hash do for a report on paper."""
         return f"{self.number}:{self.sha256}"
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Read ``NUMBER:SHA256``.
+        """Read ``NUMBER:SHA256``; of the hash the first digits are enough, at least 12.
+
+        Twelve are 48 bits: nobody meets them by chance.
 
         Raises
         ------
@@ -56,7 +58,8 @@ class Head:
         0
         """
         number, colon, sha256 = text.partition(":")
-        if not colon or not number.isdecimal() or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        digits = set("0123456789abcdef")
+        if not colon or not number.isdecimal() or not 12 <= len(sha256) <= 64 or set(sha256) - digits:
             raise ValueError(f"a head of the chain is NUMBER:SHA256, got {text!r}")
         return cls(int(number), sha256)
 
@@ -107,7 +110,7 @@ def link_existing(connection: sqlite3.Connection) -> None:
             add_link(connection, kind, row_id)
 
 
-def verify(connection: sqlite3.Connection, known: Head | None = None) -> Iterator[Fault]:
+def verify(connection: sqlite3.Connection, known: Collection[Head] = ()) -> Iterator[Fault]:
     """Compute every link anew.
 
     After a fault the stored hash is taken as given, so that each fault is named once.
@@ -115,7 +118,7 @@ def verify(connection: sqlite3.Connection, known: Head | None = None) -> Iterato
     Parameters
     ----------
     connection : of the log; read in one transaction by the caller
-    known : a head that the chain is known to have had, from a backup or a report
+    known : heads that the chain is known to have had, from backups or reports
 
     Yields
     ------
@@ -133,14 +136,29 @@ def verify(connection: sqlite3.Connection, known: Head | None = None) -> Iterato
             yield Fault(number, kind, row_id, "is missing")
         elif number == expected and _link_sha256(previous, content) != sha256:
             yield Fault(number, kind, row_id, "was changed, or its place in the order was")
-        if known is not None and number == known.number and sha256 != known.sha256:
-            yield Fault(number, kind, row_id, f"is not what the known head says ({known.sha256[:12]}...)")
+        for one in known:
+            if number == one.number and not sha256.startswith(one.sha256):
+                yield Fault(number, kind, row_id, f"is not what the known head says ({one.sha256[:12]}...)")
         previous, expected = sha256, number + 1
-    if known is not None and known.number >= expected:
-        yield Fault(expected, None, None, f"missing: the chain is known to have reached link {known.number}")
+    yield from _cut_off(connection, expected, known)
     for kind in KINDS:
         for row_id in _without_link(connection, kind):
             yield Fault(None, kind, row_id, "was slipped in: it has no link")
+    query = "SELECT DISTINCT field_id FROM cell WHERE field_id NOT IN (SELECT id FROM field)"
+    for (field_id,) in connection.execute(query):
+        yield Fault(None, "field", field_id, "is missing: cells of it are left")
+
+
+def _cut_off(connection: sqlite3.Connection, expected: int, known: Collection[Head]) -> Iterator[Fault]:
+    """Look for a tail that is gone: heads beyond the end, and row numbers that were given once."""
+    reached = max((one.number for one in known), default=0)
+    if reached >= expected:
+        yield Fault(expected, None, None, f"missing: the chain is known to have reached link {reached}")
+    linked = dict(connection.execute("SELECT kind, max(row_id) FROM link GROUP BY kind"))
+    # SQLite keeps the last number of each table. Somebody careful changes that, too.
+    for kind, given in connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name"):
+        if kind in KINDS and given > linked.get(kind, 0):
+            yield Fault(None, kind, given, "is missing at the end: the log once had it")
 
 
 def _link_sha256(previous: str, content: str) -> str:

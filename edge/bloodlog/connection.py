@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
-from edge.errors import LogError
+from edge.errors import DiskFullError, LogError
 
 #: How long to wait for another writer. One field is one short transaction; a backup or a
 #: checkpoint on a slow SD card takes a few seconds.
@@ -63,6 +63,13 @@ def unusable(path: Path, error: sqlite3.Error) -> LogError:
             f"{path}: cannot be opened ({error}); check the owner and the rights of file and folder"
         )
     return LogError(f"{path}: the log cannot be used: {error}")
+
+
+def refused(message: str, error: sqlite3.Error) -> LogError:
+    """Make the error of a write that SQLite refused; where the disk is full it is a DiskFullError."""
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return DiskFullError(message)
+    return LogError(message)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, Self
 from edge.bloodlog import chain, samples
 from edge.bloodlog import connection as files
 from edge.bloodlog.chain import Fault, Head, add_link
-from edge.bloodlog.connection import prepare, transaction, unusable
+from edge.bloodlog.connection import prepare, refused, transaction, unusable
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
 from edge.bloodlog.rows import (
     CELL_COLUMNS,
@@ -94,6 +94,11 @@ class BloodLog:
             connection.close()
             raise
         return cls(connection, path)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for what else works on the log in this package: verify, retention, backup."""
+        return self._connection
 
     def __enter__(self) -> Self:
         """Return the open log."""
@@ -214,6 +219,13 @@ class BloodLog:
             yield from page
             last_id = page[-1].id
 
+    def newest_trusted(self) -> datetime | None:
+        """Look up when the last field was logged whose time can be believed; None where there is none."""
+        query = "SELECT logged_at FROM field WHERE clock_trusted = 1 ORDER BY id DESC LIMIT 1"
+        with self._reading() as connection:
+            row = connection.execute(query).fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
+
     def last_field(self) -> LoggedField | None:
         """Look up the field that was logged last, of whatever sample."""
         with self._reading() as connection:
@@ -265,7 +277,7 @@ class BloodLog:
         with self._reading() as connection:
             connection.execute("BEGIN")  # one view of the file, while others go on writing
             try:
-                return tuple(chain.verify(connection, known))
+                return tuple(chain.verify(connection, () if known is None else (known,)))
             finally:
                 connection.execute("ROLLBACK")
 
@@ -389,6 +401,8 @@ class BloodLog:
             with transaction(self._connection):
                 yield self._connection
         except sqlite3.Error as error:
+            raise refused(f"{self.path}: {failed}: {error}", error) from error
+        except ValueError as error:  # the chain takes no number that is not one
             raise LogError(f"{self.path}: {failed}: {error}") from error
 
     @contextmanager

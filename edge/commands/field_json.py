@@ -44,7 +44,7 @@ def field_json(result: FieldResult) -> str:
 
 def _cell(classified: ClassifiedCell) -> dict[str, object]:
     cell = classified.cell
-    return {
+    record: dict[str, object] = {
         "id": cell.id,
         "x": round(cell.x, 1),
         "y": round(cell.y, 1),
@@ -56,3 +56,9 @@ def _cell(classified: ClassifiedCell) -> dict[str, object]:
         "p_blast": None if classified.p_blast is None else round(classified.p_blast, 4),
         "touches_border": cell.touches_border,
     }
+    if classified.seen_before is not None:
+        record["seen_before"] = {
+            "field": classified.seen_before.field_id,
+            "cell": classified.seen_before.cell_id,
+        }
+    return record

@@ -54,7 +54,8 @@ class Table:
         name = _left(_shortened(printable(result.source)), self._name_width)
         if result.status == "rejected":
             return f"{name}{_GAP}rejected: {', '.join(result.reasons).replace('_', ' ')}"
-        whole = [c for c in result.cells if c.cell.kind == "wbc" and not c.cell.touches_border]
+        new = [c for c in result.cells if c.seen_before is None]
+        whole = [c for c in new if c.cell.kind == "wbc" and not c.cell.touches_border]
         by_label = {label: sum(c.label == label for c in whole) for label in ("blast", "normal", "uncertain")}
         um_per_px = result.scale.reported_um_per_px
         values = {
@@ -63,7 +64,7 @@ class Table:
             "normal": str(by_label["normal"]),
             "uncertain": str(by_label["uncertain"]),
             "border": str(result.wbc - len(whole)),
-            "smudge": str(sum(c.cell.kind == "smudge" for c in result.cells)),
+            "smudge": str(sum(c.cell.kind == "smudge" for c in new)),
             "µm/px": "–" if um_per_px is None else f"{um_per_px:.3f}",
             "ms": f"{total_ms:.0f}",
         }

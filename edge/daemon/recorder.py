@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from edge.bloodlog import BloodLog
@@ -84,8 +83,7 @@ class Recorder:
         self._correction = correction or Correction(None)
         self._clock = clock or WallClock()
         self._sitting: Sitting | None = None
-        last = log.last_field()
-        self._newest: datetime | None = None if last is None else last.logged_at
+        self._newest = log.newest_trusted()
 
     @property
     def calibration_problem(self) -> str | None:

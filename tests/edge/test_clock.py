@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from edge.clock import WallClock, synchronised
+import edge.clock
+from edge.clock import WallClock, battery_backed, synchronised
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -15,14 +17,17 @@ class Hands:
     """Clocks that the test moves."""
 
     def __init__(self, wall: datetime = NOON) -> None:
-        self.wall, self.monotonic_s, self.synchronised = wall, 100.0, False
+        self.wall, self.since_boot_s = wall, 100.0
+        self.synchronised, self.battery = False, True
 
     def pass_time(self, seconds: float) -> None:
         self.wall += timedelta(seconds=seconds)
-        self.monotonic_s += seconds
+        self.since_boot_s += seconds
 
     def clock(self) -> WallClock:
-        return WallClock(lambda: self.wall, lambda: self.monotonic_s, lambda: self.synchronised)
+        return WallClock(
+            lambda: self.wall, lambda: self.since_boot_s, lambda: self.synchronised, lambda: self.battery
+        )
 
 
 def test_a_clock_that_runs_is_trusted() -> None:
@@ -61,5 +66,36 @@ def test_a_clock_from_before_this_program_is_not_trusted(year: int) -> None:
     assert not Hands(datetime(year, 6, 1, tzinfo=UTC)).clock().is_trusted(None)
 
 
-def test_the_kernel_answers() -> None:
+def test_a_time_that_was_saved_at_the_last_shutdown_is_not_trusted() -> None:
+    hands = Hands()
+    hands.battery = False
+    clock = hands.clock()
+    hands.pass_time(3600)
+    assert (
+        clock.problem(NOON) == "no time server and no hardware clock: late by as long as the device was off"
+    )
+    hands.synchronised = True
+    assert clock.problem(NOON) is None
+
+
+@pytest.mark.parametrize("rate", [400e-6, -400e-6])
+def test_a_clock_that_is_slewed_for_days_has_not_jumped(rate: float) -> None:
+    hands = Hands()
+    clock = hands.clock()
+    hands.pass_time(3 * 86_400)
+    hands.wall += timedelta(seconds=3 * 86_400 * rate)
+    assert clock.is_trusted(None)
+    hands.wall += timedelta(seconds=200)
+    assert clock.problem(None) == "the clock has jumped, and no time server says that it is right"
+
+
+def test_this_machine_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert synchronised() in (True, False)
+    monkeypatch.setattr(edge.clock, "_TIMESYNC_FILE", tmp_path)
+    assert synchronised() is True
+    monkeypatch.setattr(edge.clock, "_HARDWARE_CLOCKS", tmp_path)
+    assert battery_backed() is False
+    for name, flag in (("rtc0", "0"), ("rtc1", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hctosys").write_text(f"{flag}\n")
+        assert battery_backed() is (flag == "1")

@@ -33,3 +33,11 @@ def test_running_out_of_files_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "statvfs", few)
     with pytest.raises(DiskFullError, match="room for 12 more files only"):
         DiskGuard(tmp_path, reserve_mb=0.001).check()
+
+
+def test_a_disk_that_takes_no_writes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = list(os.statvfs(tmp_path))
+    values[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(values))
+    with pytest.raises(DiskFullError, match="mounted read-only, as a failing SD card is"):
+        DiskGuard(tmp_path, reserve_mb=0.001).check()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from edge.commands.field_json import field_json
 from edge.commands.table import Table, blast_share
 from edge.commands.truth import KnownCounts
-from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
+from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
 
 
 def field(source: str, *labels: CellClass | None, border: int = 0, scale: Scale | None = None) -> FieldResult:
@@ -49,6 +53,18 @@ def test_a_row() -> None:
     ]
     assert row.split() == ["f.jpg", "4", "1", "1", "1", "1", "1", "0.118", "412"]
     assert len(row) == len(titles)
+
+
+def test_cells_seen_before_are_in_no_column() -> None:
+    table = Table(["f.jpg"], with_truth=False)
+    seen = field("f.jpg", "blast", "normal", None, "blast")
+    cells = tuple(replace(cell, seen_before=CellRef(1, 1)) for cell in seen.cells[:3])
+    row = table.row(replace(seen, cells=(*cells, seen.cells[3])), 5.0)
+    assert row.split()[1:7] == ["1", "1", "0", "0", "0", "0"]
+    written = json.loads(field_json(replace(seen, cells=cells)))
+    assert (written["wbc"], written["blasts"]) == (0, 0)
+    assert written["cells"][0]["seen_before"] == {"field": 1, "cell": 1}
+    assert "seen_before" not in json.loads(field_json(seen))["cells"][0]
 
 
 def test_an_assumed_scale_is_not_shown() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS, Head
 from edge.bloodlog.schema import migrate, shipped_migrations
+from edge.errors import LogError
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
@@ -73,7 +74,10 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
         ("UPDATE cell SET p_blast = p_blast + 1e-12 WHERE field_id = 2 AND id = 1", ["field 2 was changed"]),
         ("DELETE FROM cell WHERE field_id = 3 AND id = 3", ["link 5: field 3 was changed"]),
         ("UPDATE field SET logged_at = '2020-01-01T00:00:00+00:00' WHERE id = 1", ["field 1 was changed"]),
-        ("DELETE FROM field WHERE id = 2", ["link 4: field 2 is missing"]),
+        (
+            "DELETE FROM field WHERE id = 2",
+            ["link 4: field 2 is missing", "field 2 is missing: cells of it are left"],
+        ),
         ("UPDATE sample SET quota = 100", ["link 1: sample 1 was changed"]),
         ("UPDATE sample_event SET who = 'Budi' WHERE event = 'closed'", ["sample_event 2 was changed"]),
         ("UPDATE review SET label = 'smudge' WHERE id = 1", ["link 7: review 1 was changed"]),
@@ -87,7 +91,10 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "width, height, um_per_px, scale_source, scale_confidence, status, reasons, frame_sha256, "
             "model_name, model_sha256, config_sha256, software_version, runtime, stage_ms, sample_id, "
             "clock_trusted, stage_x_um, stage_y_um, image_sha256 FROM field WHERE id = 1",
-            ["field 99 was slipped in: it has no link"],
+            [
+                "field 99 is missing at the end: the log once had it",
+                "field 99 was slipped in: it has no link",
+            ],
         ),
         # Two fields change places.
         (
@@ -112,8 +119,11 @@ def test_a_tail_that_was_cut_off_shows_where_the_head_is_known(
     with BloodLog.open(path, read_only=True) as log:
         known = log.head()
     behind("DELETE FROM sample_event WHERE id = 2; DELETE FROM link WHERE number = 9")
+    assert faults(path) == ["sample_event 2 is missing at the end: the log once had it"]
+    behind("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'sample_event'")
     assert faults(path) == []
     assert faults(path, known) == ["link 9: missing: the chain is known to have reached link 9"]
+    assert faults(path, Head(9, known.sha256[:12])) == faults(path, known)
 
 
 def test_a_chain_made_anew_shows_where_a_head_is_known(tmp_path: Path, path: Path) -> None:
@@ -178,7 +188,7 @@ def test_whatever_is_logged_verifies(tmp_path_factory: pytest.TempPathFactory, s
     cell = replace(result.cells[0], cell=replace(result.cells[0].cell, x=x))
     with BloodLog.open(tmp_path_factory.mktemp("any") / "blood.db") as log:
         if abs(x) == float("inf"):
-            with pytest.raises(ValueError, match="JSON"):
+            with pytest.raises(LogError, match=r"not logged: .*JSON"):
                 log.append(replace(result, cells=(cell,)), **PROVENANCE)
         else:
             log.append(replace(result, cells=(cell,)), **PROVENANCE)

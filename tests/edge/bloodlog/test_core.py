@@ -21,7 +21,7 @@ import edge.bloodlog.connection
 import edge.bloodlog.core
 from edge.bloodlog import BloodLog
 from edge.bloodlog.schema import APPLICATION_ID, Migration, check_schema, migrate, shipped_migrations
-from edge.errors import LogError
+from edge.errors import DiskFullError, LogError
 from edge.structures import Cell, ClassifiedCell, FieldResult, ModelIdentity, Scale
 from tests.edge.bloodlog.fields import PROVENANCE, SHA, make_cell, make_result
 
@@ -190,7 +190,7 @@ def test_a_full_disk_is_named_and_leaves_the_log_usable(log: BloodLog) -> None:
     log.append(make_result(), **PROVENANCE)
     (pages,) = log._connection.execute("PRAGMA page_count").fetchone()
     log._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(LogError, match="not logged: database or disk is full"):
+    with pytest.raises(DiskFullError, match="not logged: database or disk is full"):
         log.append(make_result(cells=2000), **PROVENANCE)
     assert log.count() == 1
     log._connection.execute("PRAGMA max_page_count = 1000000")

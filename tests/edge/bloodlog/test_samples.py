@@ -187,3 +187,10 @@ def test_a_log_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
             None,
             None,
         )
+
+
+def test_the_newest_time_that_can_be_believed(log: BloodLog) -> None:
+    assert log.newest_trusted() is None
+    for trusted in (True, True, False, None):
+        log.append(field(), **PROVENANCE, clock_trusted=trusted)
+    assert log.newest_trusted() == list(log.fields())[1].logged_at
