@@ -52,8 +52,8 @@ class DiskGuard:
         """
         if os.statvfs(self.folder).f_flag & os.ST_RDONLY:
             raise DiskFullError(
-                f"{self.folder}: the disk is mounted read-only, as a failing SD card is; look at `dmesg`, copy "
-                "the log off and replace the card; nothing is counted until it can be written"
+                f"{self.folder}: the disk is mounted read-only, as a failing SD card is; look at `dmesg`, "
+                "copy the log off and replace the card; nothing is counted until it can be written"
             )
         free_mb = self.free_mb()
         if free_mb < self.reserve_mb:

@@ -16,7 +16,35 @@ from edge.errors import DiskFullError, LogError
 BUSY_TIMEOUT_S = 10.0
 
 
-def prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open the log's file; see :meth:`edge.bloodlog.BloodLog.open`."""
+    if path.is_dir():
+        raise LogError(f"{path}: is a folder; name a file for the log")
+    if not path.parent.is_dir():
+        raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if read_only and not path.exists():
+        raise LogError(f"{path}: no such log; nothing has been counted into it yet")
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,  # transactions are begun and ended here, in plain sight
+        )
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    try:
+        _prepare(connection, path, read_only=read_only)
+    except sqlite3.Error as error:
+        connection.close()
+        raise unusable(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     """Switch a fresh connection to write-ahead mode and bring its schema up to date, or refuse it."""
     connection.execute("PRAGMA foreign_keys = ON")
     shipped = shipped_migrations()
@@ -84,3 +112,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read the log as it is at the first look, whatever others write meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from edge.bloodlog import chain, samples
-from edge.bloodlog import connection as files
 from edge.bloodlog.chain import Fault, Head, add_link
-from edge.bloodlog.connection import prepare, refused, transaction, unusable
+from edge.bloodlog.connection import connect, refused, snapshot, transaction, unusable
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
 from edge.bloodlog.rows import (
     CELL_COLUMNS,
@@ -70,30 +69,7 @@ class BloodLog:
         .. [1] https://www.sqlite.org/pragma.html#pragma_synchronous
         """
         path = Path(path)
-        if path.is_dir():
-            raise LogError(f"{path}: is a folder; name a file for the log")
-        if not path.parent.is_dir():
-            raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
-        if read_only and not path.exists():
-            raise LogError(f"{path}: no such log; nothing has been counted into it yet")
-        try:
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
-                uri=True,
-                timeout=files.BUSY_TIMEOUT_S,
-                isolation_level=None,  # transactions are begun and ended here, in plain sight
-            )
-        except sqlite3.Error as error:
-            raise unusable(path, error) from error
-        try:
-            prepare(connection, path, read_only=read_only)
-        except sqlite3.Error as error:
-            connection.close()
-            raise unusable(path, error) from error
-        except BaseException:
-            connection.close()
-            raise
-        return cls(connection, path)
+        return cls(connect(path, read_only=read_only), path)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -274,12 +250,8 @@ class BloodLog:
         ----------
         known : a head that the chain is known to have had; without one a tail that was cut off goes unseen
         """
-        with self._reading() as connection:
-            connection.execute("BEGIN")  # one view of the file, while others go on writing
-            try:
-                return tuple(chain.verify(connection, () if known is None else (known,)))
-            finally:
-                connection.execute("ROLLBACK")
+        with self._reading() as connection, snapshot(connection):
+            return tuple(chain.verify(connection, () if known is None else (known,)))
 
     def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
         """Add a sample and open it; fields are counted into it until it is closed.
