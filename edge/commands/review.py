@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edge.commands.journal import logging_to_stderr
 from edge.config import Config, LogConfig, ReviewConfig, load_config
 from edge.review.access import Lock, new_token, read_token_file, write_token_file
 from edge.review.app import Setup
@@ -69,10 +70,11 @@ def review(
         config = replace(config, log=LogConfig(log_path))
     section = _section(config, host=host, port=port, token_file=token_file)
     setup = make_setup(config, section)
-    give_way()
-    if until_stdin_ends:
-        stop_with_stdin()
-    serve(setup, make_binding(section, any_port=port == 0), _announce)
+    with logging_to_stderr(logging.INFO):
+        give_way()
+        if until_stdin_ends:
+            stop_with_stdin()
+        serve(setup, make_binding(section, any_port=port == 0), _announce)
 
 
 def _make_secret(token_path: Path | None, password_path: Path | None) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +13,7 @@ import click
 from edge.bloodlog import BloodLog
 from edge.calibration import Correction
 from edge.classify import Classifier
+from edge.commands.journal import logging_to_stderr
 from edge.config import Config, LogConfig, SourceKind, load_config
 from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
@@ -29,20 +27,12 @@ from edge.disk import DiskGuard
 from edge.errors import ConfigError, DiskFullError, LogError
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.pipeline import Pipeline
+from edge.review.child import ReviewChild
 from edge.stage import StageWatcher
 from edge.thumbnails import ThumbnailStore
 from edge.version import software_version
 
 _log = logging.getLogger(__name__)
-
-#: journald reads a line's priority from this prefix; see sd-daemon(3).
-_JOURNAL_PRIORITY = {
-    logging.DEBUG: 7,
-    logging.INFO: 6,
-    logging.WARNING: 4,
-    logging.ERROR: 3,
-    logging.CRITICAL: 2,
-}
 
 
 @click.command()
@@ -85,13 +75,17 @@ def run(
 
     config = load()
     with (
-        _logging_to_stderr(logging.DEBUG if verbose else logging.INFO),
+        logging_to_stderr(logging.DEBUG if verbose else logging.INFO),
         Requests() as requests,
         requests.on_signals(),
     ):
         classifier = _load_classifier(config)  # before anything is written: a missing model leaves no log
         _make_state_folder(config)
-        with BloodLog.open(config.log_path) as log, Supervisor() as supervisor:
+        with (
+            BloodLog.open(config.log_path) as log,
+            Supervisor() as supervisor,
+            _review_page(config, config_path),
+        ):
             _log.info("log: %s, %d fields so far", log.path, log.count())
             daemon = Daemon(
                 make_setup(config, classifier, log),
@@ -101,6 +95,14 @@ def run(
                 supervisor=supervisor,
             )
             daemon.run(fields)
+
+
+def _review_page(config: Config, config_path: Path | None) -> AbstractContextManager[object]:
+    """Serve the review page beside the daemon, where the configuration asks for it."""
+    if not config.review.with_daemon:
+        return nullcontext()
+    named = [] if config_path is None else ["--config", str(config_path)]
+    return ReviewChild([*named, "--log", str(config.log_path)])
 
 
 def _load_classifier(config: Config) -> Classifier:
@@ -203,29 +205,3 @@ def _make_state_folder(config: Config) -> None:
         raise LogError(
             f"{folder}: the state folder cannot be made: {error.strerror}; set log.path"
         ) from error
-
-
-class _JournalFormatter(logging.Formatter):
-    """Puts the priority in front, in the form that journald takes off again."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format one record."""
-        return f"<{_JOURNAL_PRIORITY.get(record.levelno, 6)}>{super().format(record)}"
-
-
-@contextmanager
-def _logging_to_stderr(level: int) -> Iterator[None]:
-    handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in os.environ:
-        handler.setFormatter(_JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    logger = logging.getLogger("edge")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-        logger.removeHandler(handler)

@@ -71,9 +71,10 @@ class ReviewChild:
             with self._lock:
                 if self._leaving.is_set():
                     return
-                # Its messages go where ours go; what it prints for a script goes nowhere.
+                # Its messages go where ours go; what it prints for a script goes nowhere. In a session of its
+                # own, so that Ctrl-C is for the daemon alone.
                 self._process = process = subprocess.Popen(
-                    self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
                 )
             ended_soon = _ended_within(process, _WELL_S)
             code = process.wait()

@@ -12,9 +12,12 @@ from edge.review.limits import RateLimit, RefusalLog
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: A page of 200 cells is some 210 requests; a person who leafs quickly gets through, a flood does not.
-REQUESTS_PER_S = 100.0
+#: Tokens of an address: a page of 200 cells takes 210, so that a person who leafs quickly gets through.
+TOKENS_PER_S = 100.0
 BURST = 600
+#: A page reads the log, a picture only a file.
+PAGE_COST, FILE_COST = 10.0, 1.0
+_FILES = ("/pictures/", "/static/")
 
 
 def known_names(extra: Iterable[str] = ()) -> frozenset[str]:
@@ -78,12 +81,13 @@ class Gate:
         self._names = names
         self._loopback = loopback
         self._refusals = refusals
-        self._limit = limit or RateLimit(REQUESTS_PER_S, BURST)
+        self._limit = limit or RateLimit(TOKENS_PER_S, BURST)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass a request on, or refuse it."""
         address = environ.get("REMOTE_ADDR", "")
-        if not self._limit.allows(address):
+        cost = FILE_COST if environ.get("PATH_INFO", "").startswith(_FILES) else PAGE_COST
+        if not self._limit.allows(address, cost):
             self._refusals.add(address, "too many requests")
             return _refuse(start_response, "429 Too Many Requests", [("Retry-After", "2")])
         if not host_is_known(environ.get("HTTP_HOST", ""), self._names, loopback=self._loopback):

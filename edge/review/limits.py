@@ -44,15 +44,15 @@ class RateLimit:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allows(self, address: str) -> bool:
-        """Take a token of an address's bucket; False where it is empty."""
+    def allows(self, address: str, cost: float = 1.0) -> bool:
+        """Take tokens out of an address's bucket; False where it has too few."""
         with self._lock:
             now = self._clock()
             left, since = self._buckets.pop(address, (self._burst, now))
             left = min(self._burst, left + (now - since) * self._per_s)
-            allowed = left >= 1.0
+            allowed = left >= cost
             # Put at the end: the address that was silent for longest is forgotten first.
-            self._buckets[address] = (left - 1.0 if allowed else left, now)
+            self._buckets[address] = (left - cost if allowed else left, now)
             if len(self._buckets) > MOST_ADDRESSES:
                 self._buckets.popitem(last=False)
             return allowed

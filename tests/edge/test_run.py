@@ -22,7 +22,8 @@ from edge.camera.picamera import PiCameraSource
 from edge.camera.rendered import RenderedSource
 from edge.camera.replay import ReplaySource
 from edge.camera.v4l2 import V4L2Source
-from edge.commands.run import _logging_to_stderr, override
+from edge.commands.journal import logging_to_stderr
+from edge.commands.run import override
 from edge.config import Config, load_config, parse_config
 from edge.daemon.sources import make_source
 from edge.errors import ConfigError
@@ -275,11 +276,11 @@ def test_journald_gets_priorities(
     logger = logging.getLogger("edge")
     before = (logger.level, list(logger.handlers))
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-    with _logging_to_stderr(logging.INFO):
+    with logging_to_stderr(logging.INFO):
         logging.getLogger("edge.daemon").warning("gone")
         logging.getLogger("edge.daemon").debug("not shown")
     monkeypatch.delenv("JOURNAL_STREAM")
-    with _logging_to_stderr(logging.DEBUG):
+    with logging_to_stderr(logging.DEBUG):
         logging.getLogger("edge.daemon").debug("shown")
     first, second = capsys.readouterr().err.splitlines()
     assert first == "<4>gone"

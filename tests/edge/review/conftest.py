@@ -162,9 +162,24 @@ class Browser:
         headers = {"Accept": "application/json", "X-CSRFToken": self.token}
         return self.post(path, form, headers=headers, **options)
 
+    @property
+    def cookie(self) -> str:
+        """The session's cookie as it was after the last page."""
+        cookie = self.client.get_cookie("blastcount")
+        assert cookie is not None
+        return cookie.value
+
     def says_who(self, name: str, **form: str) -> None:
         self.get("/")
         assert self.post("/observer", {"observer": name, **form}).status_code == 200
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No daemon of this machine answers the tests."""
+    folder = tmp_path_factory.mktemp("run")
+    folder.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
 
 
 @pytest.fixture
@@ -187,3 +202,35 @@ def jpeg(seed: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture(seed, 320)).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+@pytest.fixture
+def a_jpeg() -> bytes:
+    """A picture as the daemon sends one."""
+    return jpeg(7)
+
+
+@pytest.fixture
+def append_field() -> Callable[..., int]:
+    """Function that logs one more field of three cells, into sample 1 unless told otherwise."""
+
+    def one_more(log: BloodLog, sample_id: int | None = 1, reasons: tuple[str, ...] = ()) -> int:
+        probabilities = () if reasons else (0.9, 0.1, 0.5)
+        cells = tuple(classified(i, p) for i, p in enumerate(probabilities, start=1))
+        return append(log, a_field(log.count() + 1, cells, reasons), sample_id, None)
+
+    return one_more
+
+
+@pytest.fixture(scope="module")
+def module_clinic() -> Callable[[Path], tuple[Clinic, Browser]]:
+    """Function that makes the small clinic in a folder, with an observer called Ani."""
+
+    def make(folder: Path) -> tuple[Clinic, Browser]:
+        made = log_clinic(folder, [[0.99, 0.5, 0.02, None], [0.9, 0.1, 0.45, 0.97, 0.05]])
+        browser = Browser(create_app(made.setup).test_client())
+        browser.says_who("Ani")
+        browser.get("/")
+        return made, browser
+
+    return make

@@ -100,7 +100,7 @@ def test_refusals_are_counted_and_what_is_allowed_passes() -> None:
     assert refusals.total == 0
     assert ask(gate, "evil.example") == "421 Misdirected Request"
     assert refusals.total == 1
-    answers = [ask(gate) for _ in range(2 * BURST)]
-    assert answers.count("429 Too Many Requests") >= BURST - 200
+    answers = [ask(gate) for _ in range(BURST)]
+    assert answers.count("429 Too Many Requests") >= BURST // 2
     assert answers[0] == "200 OK"
     assert refusals.total == 1 + answers.count("429 Too Many Requests")
