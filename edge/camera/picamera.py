@@ -108,7 +108,8 @@ class PiCameraSource:
         except TimeoutError as error:
             raise CameraError(
                 f"{self.name}: did not start within {OPEN_TIMEOUT_S:g} s; "
-                "check the ribbon cable and restart the Pi"
+                "check the ribbon cable and restart the Pi",
+                "hung",
             ) from error
         try:
             self._lock_exposure_and_colour()
@@ -147,13 +148,15 @@ class PiCameraSource:
             )
             raise CameraError(
                 f"{self.name}: no such camera (found {models}); check the ribbon cable, "
-                "then `rpicam-hello --list-cameras`"
+                "then `rpicam-hello --list-cameras`",
+                "missing",
             )
         try:
             camera = self._open_camera(module.Picamera2, self._number)
         except (RuntimeError, OSError) as error:
             raise CameraError(
-                f"{self.name}: does not open ({error.__cause__ or error}); another program may use it"
+                f"{self.name}: does not open ({error.__cause__ or error}); another program may use it",
+                "busy",
             ) from error
         try:
             size = self._size if self._size is not None else tuple(camera.sensor_resolution)
@@ -170,7 +173,7 @@ class PiCameraSource:
             camera.close()
             if isinstance(error, CameraError):
                 raise
-            raise CameraError(f"{self.name}: refuses {size[0]}x{size[1]} px: {error}") from error
+            raise CameraError(f"{self.name}: refuses {size[0]}x{size[1]} px: {error}", "refused") from error
         return camera
 
     def _check_configuration(self, main: dict[str, Any], wanted: tuple[int, int]) -> None:
@@ -178,12 +181,14 @@ class PiCameraSource:
         if self._format not in _TO_RGB:
             raise CameraError(
                 f"{self.name}: gives pixels as {self._format}, expected one of {', '.join(_TO_RGB)}; "
-                "a USB camera is better read as v4l2"
+                "a USB camera is better read as v4l2",
+                "wrong_format",
             )
         if self._frame_size != wanted:
             raise CameraError(
                 f"{self.name}: asked for {wanted[0]}x{wanted[1]} px, the camera gives "
-                f"{self._frame_size[0]}x{self._frame_size[1]}; set camera.width and camera.height to that"
+                f"{self._frame_size[0]}x{self._frame_size[1]}; set camera.width and camera.height to that",
+                "wrong_size",
             )
 
     def _lock_exposure_and_colour(self) -> None:
@@ -236,10 +241,11 @@ class PiCameraSource:
             return capture()
         except TimeoutError as error:
             raise CameraError(
-                f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check the ribbon cable"
+                f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check the ribbon cable",
+                "hung",
             ) from error
         except (RuntimeError, OSError) as error:
-            raise CameraError(f"{self.name}: gave no frame: {error}") from error
+            raise CameraError(f"{self.name}: gave no frame: {error}", "no_frame") from error
 
     def _checked_rgb(self, pixels: Any) -> UInt8Image:  # noqa: ANN401  # picamera2 ships no types
         conversion = _TO_RGB[self._format]
@@ -248,7 +254,8 @@ class PiCameraSource:
         rgb = rgb[:height, :width]  # rows of YUV are padded to the hardware's stride
         if rgb.shape != (height, width, 3):
             raise CameraError(
-                f"{self.name}: a frame of shape {pixels.shape} came, expected {width}x{height} px"
+                f"{self.name}: a frame of shape {pixels.shape} came, expected {width}x{height} px",
+                "wrong_size",
             )
         return np.ascontiguousarray(rgb, dtype=np.uint8)
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from edge.camera.deadline import in_time
+from edge.camera.v4l2_lock import SETTLE_S, lock, settle
 from edge.errors import CameraError
 from edge.structures import Frame, UInt8Image
 
@@ -91,16 +92,20 @@ class V4L2Source:
             The device is missing, forbidden, in use, hangs, or does not have the size.
         """
         if not self._path.exists():
-            raise CameraError(f"{self.name}: no such camera; {_cameras_found()}")
+            raise CameraError(f"{self.name}: no such camera; {_cameras_found()}", "missing")
         if not os.access(self._path, os.R_OK | os.W_OK):
-            raise CameraError(f"{self.name}: no permission; add the user to the group that owns it (video)")
+            raise CameraError(
+                f"{self.name}: no permission; add the user to the group that owns it (video)", "no_permission"
+            )
         try:
             # By name rather than number, so that /dev/v4l/by-id/... works alike.
             capture = in_time(
                 lambda: self._open_capture(self.name, cv2.CAP_V4L2), OPEN_TIMEOUT_S, release=_release
             )
         except TimeoutError as error:
-            raise CameraError(f"{self.name}: did not open within {OPEN_TIMEOUT_S:g} s; replug it") from error
+            raise CameraError(
+                f"{self.name}: did not open within {OPEN_TIMEOUT_S:g} s; replug it", "hung"
+            ) from error
         self._capture = capture
         try:
             self._set_up(capture)
@@ -136,18 +141,21 @@ class V4L2Source:
         except TimeoutError as error:
             self._capture = None  # the hanging call owns it now, and releases it if it ever returns
             raise CameraError(
-                f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check its cable"
+                f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check its cable", "hung"
             ) from error
         captured_at = datetime.now(UTC)
         if not ok or bgr is None:
-            raise CameraError(f"{self.name}: gave no frame; was it unplugged?")
+            if not self._path.exists():
+                raise CameraError(f"{self.name}: was unplugged; plug it in again", "unplugged")
+            raise CameraError(f"{self.name}: gave no frame; was it unplugged?", "no_frame")
         return Frame(self._checked_rgb(bgr), self.name, captured_at, self._um_per_px)
 
     def _set_up(self, capture: Capture) -> None:
         if not capture.isOpened():
             raise CameraError(
                 f"{self.name}: is there but does not open as a camera; another program may use it "
-                f"(`fuser -v {self.name}` shows which), or it is not the device that gives images"
+                f"(`fuser -v {self.name}` shows which), or it is not the device that gives images",
+                "busy",
             )
         if self._size is not None:
             for axis, wanted in zip(
@@ -163,7 +171,8 @@ class V4L2Source:
             raise CameraError(
                 f"{self.name}: asked for {self._size[0]}x{self._size[1]} px, "
                 f"the camera gives {width}x{height}; "
-                f"`v4l2-ctl -d {self.name} --list-formats-ext` lists its sizes"
+                f"`v4l2-ctl -d {self.name} --list-formats-ext` lists its sizes",
+                "wrong_size",
             )
         self._frame_size = (width, height)
         # One buffer, so that at most one frame is older than the call. Not every driver obeys.
@@ -172,7 +181,26 @@ class V4L2Source:
         else:
             self._stale_frames = _DEFAULT_BUFFERS
             _log.info("%s: the driver keeps %d frames; they are dropped", self.name, _DEFAULT_BUFFERS)
+        self._lock(capture)
         _log.info("%s: open, %dx%d px", self.name, width, height)
+
+    def _lock(self, capture: Capture) -> None:
+        """Let exposure and white balance settle, then fix them."""
+
+        def settle_and_lock() -> tuple[bool, tuple[str, ...]]:
+            return settle(capture), lock(capture)
+
+        try:
+            settled, unlocked = in_time(settle_and_lock, OPEN_TIMEOUT_S, release=lambda _: capture.release())
+        except TimeoutError as error:
+            self._capture = None  # the hanging call owns it now
+            raise CameraError(
+                f"{self.name}: gave no frame within {OPEN_TIMEOUT_S:g} s of its opening; replug it", "hung"
+            ) from error
+        if unlocked:
+            _log.warning("%s: cannot be locked: %s", self.name, ", ".join(unlocked))
+        if not settled:
+            _log.warning("%s: exposure and colour were still changing after %g s", self.name, SETTLE_S)
 
     def _newest(self, capture: Capture) -> tuple[bool, Any]:
         for _ in range(self._stale_frames):
@@ -184,12 +212,14 @@ class V4L2Source:
         if not isinstance(bgr, np.ndarray) or bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3:
             raise CameraError(
                 f"{self.name}: expected an 8-bit colour frame, "
-                f"got shape {getattr(bgr, 'shape', None)}, dtype {getattr(bgr, 'dtype', type(bgr).__name__)}"
+                f"got shape {getattr(bgr, 'shape', None)}, dtype {getattr(bgr, 'dtype', type(bgr).__name__)}",
+                "wrong_format",
             )
         size = (bgr.shape[1], bgr.shape[0])
         if size != self._frame_size:
             raise CameraError(
-                f"{self.name}: a frame of {size[0]}x{size[1]} px came, expected {self._frame_size}"
+                f"{self.name}: a frame of {size[0]}x{size[1]} px came, expected {self._frame_size}",
+                "wrong_size",
             )
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 

@@ -40,7 +40,7 @@ class WorkingCapture:
         return True
 
     def get(self, prop: int) -> float:
-        return {cv2.CAP_PROP_FRAME_WIDTH: 160.0, cv2.CAP_PROP_FRAME_HEIGHT: 120.0}[prop]
+        return {cv2.CAP_PROP_FRAME_WIDTH: 160.0, cv2.CAP_PROP_FRAME_HEIGHT: 120.0}.get(prop, -1.0)
 
     def grab(self) -> bool:
         return self.open

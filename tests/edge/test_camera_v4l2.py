@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 
 from edge.camera.v4l2 import V4L2Source
+from edge.camera.v4l2_lock import settle
 from edge.errors import CameraError
 
+AUTO_EXPOSURE, EXPOSURE = cv2.CAP_PROP_AUTO_EXPOSURE, cv2.CAP_PROP_EXPOSURE
+AUTO_WB, WB_TEMPERATURE = cv2.CAP_PROP_AUTO_WB, cv2.CAP_PROP_WB_TEMPERATURE
 WIDTH, HEIGHT, BUFFERS = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_BUFFERSIZE
 
 
@@ -34,6 +38,9 @@ class Device:
         self.queue: list[int] = []
         self.releases = 0
         self.calls: list[tuple[Any, ...]] = []
+        #: Automatic exposure (3) and white balance, and what they have come to.
+        self.controls = {AUTO_EXPOSURE: 3.0, EXPOSURE: 157.0, AUTO_WB: 1.0, WB_TEMPERATURE: 4600.0}
+        self.brightness: Any = None
         vars(self).update(behaviour)
 
     def __call__(self, path: str, backend: int) -> Device:
@@ -52,6 +59,11 @@ class Device:
                 self.buffers = int(value)
                 self.queue = [1] * self.buffers
             return self.takes_buffers
+        if prop in self.controls:
+            self.controls[prop] = value
+            if prop == AUTO_EXPOSURE:
+                self.controls[EXPOSURE] = 3.0  # as many cameras do: manual begins at a default
+            return True
         before = dict(self.size)
         self.size[prop] = value
         if not any(value in size for size in self.sizes):
@@ -60,7 +72,7 @@ class Device:
         return True
 
     def get(self, prop: int) -> float:
-        return self.size[prop]
+        return self.controls.get(prop, self.size.get(prop, 0.0))
 
     def _next(self) -> int:
         if self.hang is not None:
@@ -75,6 +87,8 @@ class Device:
         value = self._next()
         if self.unplugged:
             return False, None
+        if self.brightness is not None:
+            value = next(self.brightness)
         if self.frame is not None:
             return True, self.frame
         return True, np.full((int(self.size[HEIGHT]), int(self.size[WIDTH]), 3), value, np.uint8)
@@ -139,6 +153,63 @@ def test_a_size_that_the_camera_lacks_is_an_error(node: str, caplog: pytest.LogC
     assert device.releases == 1
     assert "the driver did not confirm width 999 px" in caplog.text
     assert "the driver did not confirm height 777 px" in caplog.text
+
+
+def test_exposure_and_white_balance_are_locked_where_they_have_settled(
+    node: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = Device(brightness=iter([50, 90, 120, 130, 134, 134, 134, 134, 134, 134, *[135] * 9]))
+    with V4L2Source(node, open_capture=device):
+        assert device.controls == {AUTO_EXPOSURE: 1.0, EXPOSURE: 157.0, AUTO_WB: 0.0, WB_TEMPERATURE: 4600.0}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("lacks", "words"),
+    [
+        ((AUTO_WB, WB_TEMPERATURE), "cannot be locked: white balance"),
+        ((AUTO_EXPOSURE, EXPOSURE, AUTO_WB, WB_TEMPERATURE), "cannot be locked: exposure, white balance"),
+    ],
+)
+def test_what_cannot_be_locked_is_said(
+    node: str, lacks: tuple[int, ...], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = Device()
+    device.controls = {key: value for key, value in device.controls.items() if key not in lacks}
+    with V4L2Source(node, open_capture=device) as source:
+        assert source.read(5.0) is not None
+    assert words in caplog.text
+
+
+def test_a_camera_that_takes_the_setting_and_does_not_obey_is_seen(
+    node: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = Device()
+    device.set = lambda prop, value: True  # type: ignore[method-assign]
+    with V4L2Source(node, open_capture=device):
+        pass
+    assert "cannot be locked: exposure, white balance" in caplog.text
+
+
+def test_a_camera_that_never_settles_is_said(
+    node: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.camera.v4l2.settle", lambda capture: settle(capture, 0.05))
+    device = Device(brightness=itertools.cycle([50, 200]))
+    with V4L2Source(node, open_capture=device):
+        pass
+    assert "exposure and colour were still changing" in caplog.text
+
+
+def test_a_camera_that_hangs_at_its_first_frame(node: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.camera.v4l2.OPEN_TIMEOUT_S", 0.05)
+    device = Device(hang=threading.Event())
+    with pytest.raises(CameraError, match=r"gave no frame within 0\.05 s of its opening") as error:
+        V4L2Source(node, open_capture=device).__enter__()
+    assert error.value.reason == "hung"
+    assert device.releases == 0
+    device.hang.set()
+    wait_for(lambda: device.releases == 1)
 
 
 def test_missing_cameras_say_what_to_do(tmp_path: Path) -> None:

@@ -70,26 +70,21 @@ def installed(
         pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
     root = debian(tmp_path_factory.mktemp("systemd") / "root", "systemd", "systemd-sysv", "dbus")
     shutil.copytree(wheels(), root / "root/wheels")
-    # The steps of an installation, as root on the device.
-    install = (
-        "python3 -m venv /opt/blastcount && /opt/blastcount/bin/pip install -q --no-index --no-compile "
-        "--find-links /root/wheels blastcount && systemd-sysusers && systemctl enable blastcount.service"
-    )
-    units = repository / "systemd"
-    for source, target in (
-        ("blastcount.service", "etc/systemd/system/blastcount.service"),
-        ("blastcount.sysusers", "usr/lib/sysusers.d/blastcount.conf"),
-    ):
-        (root / target).parent.mkdir(parents=True, exist_ok=True)
-        (root / target).write_bytes((units / source).read_bytes())
-    (root / "etc/blastcount").mkdir()
+    shutil.copytree(repository / "systemd", root / "root/systemd")
+    # As on a device without a network: wheels carried over, and the script.
+    done = subprocess.run(
+        ["chroot", root, "/root/systemd/install.sh", "/root/wheels"],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "installed blastcount 0." in done.stdout
+    assert (root / "etc/blastcount/blastcount.toml").exists()
     (root / "etc/blastcount/blastcount.toml").write_text(CONFIG)
     # A shorter watchdog, so that the test of it is over soon.
     override = root / "etc/systemd/system/blastcount.service.d/test.conf"
     override.parent.mkdir()
     override.write_text("[Service]\nWatchdogSec=6s\nRestartSec=1s\n")
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-    subprocess.run(["chroot", root, "sh", "-c", install], env=environment, check=True)
     return root
 
 
@@ -206,3 +201,88 @@ def test_the_locks_hold(running: Machine) -> None:
     sees = ["nsenter", "-t", pid, "-m", "--", "sh", "-c"]
     assert running.run(*sees, "touch /etc/x /usr/x; ls -A /home /root/", check=False) == "/home:\n\n/root/:"
     assert not (running.root / "etc/x").exists()
+
+
+def as_the_daemon(machine: Machine, *arguments: str, check: bool = True) -> str:
+    """Run a command of the program as its own user, as docs/pi.md shows."""
+    return machine.run(
+        "runuser", "-u", "blastcount", "--", "/usr/local/bin/blastcount", *arguments, check=check
+    )
+
+
+def test_people_can_ask_it(running: Machine) -> None:
+    running.wait(lambda: running.fields() > 0, "a field")
+    status = json.loads(as_the_daemon(running, "status", "--json"))
+    assert status["state"] == "counting"
+    assert status["fields"]["logged"] > 0
+    assert "counting (mode interval" in as_the_daemon(running, "status")
+    before = running.fields()
+    captured = json.loads(as_the_daemon(running, "capture", "--json"))
+    assert captured["status"] == "counted"
+    assert running.fields() > before
+    assert running.run("stat", "-c", "%U %a", "/run/blastcount/control.sock") == "blastcount 600"
+    assert running.run("stat", "-c", "%U %a", "/run/blastcount") == "blastcount 700"
+    heartbeat = json.loads(running.run("cat", "/run/blastcount/status.json"))
+    assert heartbeat["pid"] == int(running.show("MainPID"))
+
+
+def test_the_self_test_passes_as_the_daemon_s_user(running: Machine) -> None:
+    running.wait(lambda: running.fields() > 0, "a field")
+    report = json.loads(
+        running.run(
+            "runuser", "-u", "blastcount", "--", "env", "STATE_DIRECTORY=/var/lib/blastcount",
+            "/usr/local/bin/blastcount", "check", "--json", check=False,
+        )
+    )  # fmt: skip
+    assert [check for check in report["checks"] if not check["passed"]] == []
+    camera = next(check for check in report["checks"] if check["name"] == "camera")
+    assert "held by the daemon" in camera["detail"]
+
+
+def test_a_reload_takes_the_new_configuration_and_keeps_the_process(running: Machine) -> None:
+    pid = running.show("MainPID")
+    running.configure(CONFIG.replace("interval_s = 0.5", "interval_s = 0.25"))
+    running.run("systemctl", "reload", "blastcount")
+    running.wait(lambda: "configuration reloaded" in running.journal(), "the reload")
+    before = running.fields()
+    running.wait(lambda: running.fields() > before, "fields afterwards")
+    assert running.show("MainPID") == pid
+    # One that cannot be used is refused, loudly, and the old one stays in force.
+    running.configure(CONFIG + "intervall = 3\n")
+    running.run("systemctl", "reload", "blastcount")
+    running.wait(lambda: "the old one stays in force" in running.journal(), "the refusal")
+    before = running.fields()
+    running.wait(lambda: running.fields() > before, "fields as before")
+    assert running.show("MainPID") == pid
+
+
+def test_an_open_sample_is_resumed_after_a_kill(running: Machine) -> None:
+    open_sample = (
+        "from edge.bloodlog import BloodLog\n"
+        "with BloodLog.open('/var/lib/blastcount/blastcount.db') as log:\n"
+        "    log.open_sample('S-1', 'blood', 200)"
+    )
+    running.run("runuser", "-u", "blastcount", "--", "/opt/blastcount/bin/python", "-c", open_sample)
+
+    def sample_fields() -> int:
+        status = json.loads(as_the_daemon(running, "status", "--json", check=False) or "{}")
+        return int((status.get("sample") or {}).get("fields", 0))
+
+    running.wait(lambda: sample_fields() >= 2, "fields in the sample")
+    before = sample_fields()
+    running.run("systemctl", "kill", "-s", "KILL", "blastcount")
+    running.wait(lambda: sample_fields() > before, "more fields in the same sample")
+    assert "sample S-1: open, " in running.journal()
+
+
+def test_the_nightly_upkeep_runs(running: Machine) -> None:
+    assert running.run("systemctl", "is-enabled", "blastcount-upkeep.timer") == "enabled"
+    assert running.run("systemctl", "is-active", "blastcount-upkeep.timer") == "active"
+    running.run("systemctl", "start", "blastcount-upkeep.service")
+    assert running.run("systemctl", "show", "blastcount-upkeep", "--value", "-p", "Result") == "success"
+    assert running.run("ls", "/var/backups/blastcount") != ""
+
+
+def test_the_security_score(running: Machine) -> None:
+    for unit in ("blastcount.service", "blastcount-review.service", "blastcount-upkeep.service"):
+        running.run("systemd-analyze", "security", "--threshold=30", unit)
