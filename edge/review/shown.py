@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
-from edge.review.reading import Reading
+from edge.statistics.reading import Reading
 from edge.structures import Tally
 from edge.tally import clopper_pearson, tally
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge.i18n import Catalogue
-from edge.review.reading import ReadCell
+from edge.statistics.reading import ReadCell
 from edge.structures import CellRef
 
 #: The letter of a class, the same in every language and on every picture.

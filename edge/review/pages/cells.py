@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
 from edge.review import preferences, security, store
-from edge.review.reading import WORDS, ReadCell, Reading
 from edge.review.shown import figures_of
 from edge.review.words import own_words, ref_text
+from edge.statistics.reading import WORDS, ReadCell, Reading
 from edge.structures import CellRef
 
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")

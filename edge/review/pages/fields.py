@@ -7,7 +7,7 @@ import re
 from flask import Blueprint, Response, abort, render_template, request
 
 from edge.review import preferences, security, store
-from edge.review.reading import Reading
+from edge.statistics.reading import Reading
 from edge.structures import CellRef
 from edge.thumbnails import ThumbnailStore
 

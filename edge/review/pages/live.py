@@ -12,8 +12,8 @@ from edge.errors import ControlError
 from edge.review import preferences, security, store
 from edge.review.focus import EXPOSURE_HIGH, EXPOSURE_LOW, SHARP_ENOUGH
 from edge.review.preview import Preview
-from edge.review.reading import Reading
 from edge.review.shown import figures_of
+from edge.statistics.reading import Reading
 
 _log = logging.getLogger(__name__)
 

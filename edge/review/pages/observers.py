@@ -7,9 +7,9 @@ from itertools import combinations
 from flask import Blueprint, render_template
 
 from edge.review import preferences, store
-from edge.review.agreement import agreement
-from edge.review.reading import WORDS, Reading
 from edge.review.shown import figures_of
+from edge.statistics.agreement import agreement
+from edge.statistics.reading import WORDS, Reading
 
 blueprint = Blueprint("observers", __name__)
 

@@ -10,8 +10,8 @@ from edge.bloodlog.core import NOBODY
 from edge.errors import LogError
 from edge.printable import printable
 from edge.review import preferences, security, store
-from edge.review.reading import Reading
 from edge.review.shown import Figures, figures_of
+from edge.statistics.reading import Reading
 
 blueprint = Blueprint("samples", __name__)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.routing import Rule
 
-from edge.review.reading import WORDS
+from edge.statistics.reading import WORDS
 
 if TYPE_CHECKING:
     from conftest import Browser, Clinic

@@ -1,0 +1,1 @@
+"""What the log says of a sample: counts, intervals, corrections, and what people said of its cells."""
