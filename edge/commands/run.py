@@ -161,7 +161,6 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
         trigger=make_trigger(config, StageWatcher),
         button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
         disk_problem=lambda: disk_problem(guard),
-        companion=page_command(config) if config.review.with_daemon else None,
         model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},
     )
 
@@ -184,12 +183,6 @@ def override(
     given: dict[str, Any] = {"source": source, "path": path, "interval_s": interval_s}
     camera = replace(config.camera, **{key: value for key, value in given.items() if value is not None})
     return replace(config, camera=camera, log=config.log if log_path is None else LogConfig(log_path))
-
-
-def page_command(config: Config) -> tuple[str, ...]:
-    """Give the command that serves the review page of this configuration's log."""
-    origin = () if config.origin is None else ("--config", str(config.origin))
-    return (sys.executable, "-m", "edge.cli", "review", *origin, "--log", str(config.log_path.absolute()))
 
 
 def disk_problem(guard: DiskGuard) -> str | None:

@@ -15,7 +15,6 @@ from typing import Any
 from edge.camera.source import FrameSource
 from edge.config import Config
 from edge.daemon.capture import Capture, Captured
-from edge.daemon.companion import Companion
 from edge.daemon.control import ControlServer
 from edge.daemon.inbox import Answer, Inbox
 from edge.daemon.preview import preview_json
@@ -54,7 +53,6 @@ class Setup:
     button : opened with a function to call at every press; None without a button
     disk_problem : says why nothing may be written any more, or None
     model : name and hash, for the status
-    companion : command of a process to run beside the daemon (the review page), or None
     """
 
     config: Config
@@ -64,7 +62,6 @@ class Setup:
     button: Callable[[Callable[[], None]], AbstractContextManager[object]] | None
     disk_problem: Callable[[], str | None]
     model: dict[str, str]
-    companion: tuple[str, ...] | None = None
 
 
 class Daemon:
@@ -106,7 +103,6 @@ class Daemon:
         self._due_request = 0
         self._capture: Capture | None = None
         self._buttons = ExitStack()
-        self._page: Companion | None = None
         self._seen_failures = 0
         self._newest: Captured | None = None
         self._last_reload: dict[str, Any] | None = None
@@ -146,8 +142,6 @@ class Daemon:
                 name = self._camera.name
                 _log.info("counting from %s, mode %s", name, mode_of(self._setup.config))
                 self._supervisor.tell("READY=1", f"STATUS=counting from {name}")
-                if self._setup.companion is not None:
-                    self._page = stack.enter_context(Companion(self._setup.companion, self._clock))
                 self._loop(fields)
         _log.info(
             "stopped: %d fields logged, %d of them rejected; %d camera failures",
@@ -369,8 +363,6 @@ class Daemon:
                     self._inbox.refuse(ControlError(problem, "disk_full"))
                 self._disk_problem = problem
             self._look_for_sample()
-            if self._page is not None:
-                self._page.tend()
             self._refresh()
 
     def _refresh(self) -> None:

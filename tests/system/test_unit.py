@@ -17,8 +17,8 @@ from edge.config import CameraConfig
 from edge.errors import ConfigError, EdgeError, GateError, ModelError, RuntimeMissingError
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
-#: Exposure level of `systemd-analyze security`, 0 (best) to 10. With systemd 252 the daemon has 1.4, the upkeep
-#: 1.0 and the review page, which has a network, 1.5; the rest is for versions that look at more.
+#: Exposure level of `systemd-analyze security`, 0 (best) to 10. With systemd 252 the daemon has 1.4, the
+#: upkeep 1.0 and the review page, which has a network, 1.5; the rest is for versions that look at more.
 WORST_EXPOSURE = 2.0
 
 
