@@ -7,7 +7,8 @@ import numpy as np
 
 from edge.structures import Background, UInt8Image
 
-_SAMPLE_SIDE_PX = 256
+#: Short side of what is looked at, at most twice this.
+_SAMPLE_SIDE_PX = 128
 _GRID = (6, 8)
 
 
@@ -29,28 +30,31 @@ def estimate_background(image: UInt8Image) -> Background:
     [200.0, 180.0, 160.0]
     """
     height, width = image.shape[:2]
-    step = max(1, min(height, width) // _SAMPLE_SIDE_PX)
-    small = cv2.blur(np.ascontiguousarray(image[::step, ::step]), (3, 3)).astype(np.float32)
-    h, w = small.shape[:2]
+    small = image
+    while min(small.shape[:2]) >= 2 * _SAMPLE_SIDE_PX:
+        h, w = small.shape[0] // 2, small.shape[1] // 2
+        halved = cv2.resize(small[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+        small = np.asarray(halved, dtype=np.uint8)
+    small = np.asarray(cv2.blur(small, (3, 3)), np.uint8)
     rows, columns = _GRID
-    grey = cv2.transform(small, np.ones((1, 3), np.float32))
-    grid = np.zeros((rows, columns, 3), np.float32)
-    weight = np.zeros((rows, columns), np.float32)
-    for r in range(rows):
-        for c in range(columns):
-            sl = (slice(r * h // rows, (r + 1) * h // rows), slice(c * w // columns, (c + 1) * w // columns))
-            tile, light = small[sl].reshape(-1, 3), grey[sl].ravel()
-            if light.size == 0:
-                continue
-            top = np.argpartition(light, int(0.9 * (light.size - 1)))[int(0.9 * (light.size - 1)) :]
-            grid[r, c] = np.median(tile[top], axis=0)
-            weight[r, c] = 1.0
+    # Tiles of equal size side by side: what is left over at the right and at the bottom is less than one.
+    h, w = small.shape[0] // rows, small.shape[1] // columns
+    tiles = [
+        np.ascontiguousarray(
+            plane[: rows * h, : columns * w].reshape(rows, h, columns, w).transpose(0, 2, 1, 3)
+        ).reshape(rows * columns, h * w)
+        for plane in cv2.split(small)
+    ]
+    light = tiles[0].astype(np.uint16) + tiles[1] + tiles[2]
+    dark = int(0.9 * (h * w - 1))
+    top = np.argpartition(light, dark, axis=1)[:, dark:]
+    grid = np.stack([np.median(np.take_along_axis(tile, top, axis=1), axis=1) for tile in tiles], axis=1)
+    weights = np.ones(rows * columns, np.float32)
     yy, xx = np.mgrid[0:rows, 0:columns].astype(np.float32)
     yy = (yy + 0.5) / rows * 2 - 1
     xx = (xx + 0.5) / columns * 2 - 1
     terms = np.stack([np.ones_like(xx), xx, yy, xx * xx, yy * yy, xx * yy], axis=-1).reshape(-1, 6)
-    values = np.log(np.maximum(grid, 1.0)).reshape(-1, 3)
-    weights = weight.ravel().copy()
+    values = np.log(np.maximum(grid, 1.0))
     for _ in range(5):
         root = np.sqrt(weights)[:, None]
         solution, *_ = np.linalg.lstsq(terms * root, values * root, rcond=None)

@@ -50,7 +50,7 @@ def red_cell_diameter_px(
 
     Parameters
     ----------
-    red_cells : (h, w) uint8 mask, holes filled
+    red_cells : (h, w) uint8 mask; holes count as filled
     to_stained : (h, w) float32 distance in px to the nearest stained nucleus. A white cell's own outline
         is centred on its nucleus; a red cell's centre is at least its own radius away from one, so arcs
         whose centre is nearer than that are left out.
@@ -61,48 +61,53 @@ def red_cell_diameter_px(
     diameter in px of the mask (0.0 where there is none), share of the arcs within 15 % of it (0 to 1),
     how many full circles those arcs add up to
     """
-    height, width = red_cells.shape
-    outlines, _ = cv2.findContours(red_cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return _commonest_diameter_px(_outlines(red_cells), red_cells.shape, to_stained, expected_px)
+
+
+def _outlines(mask: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
+    """Outer outlines of a mask; what lies within one is its own."""
+    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return [np.asarray(outline, np.int32) for outline in found]
+
+
+def _commonest_diameter_px(
+    outlines: list[NDArray[np.int32]],
+    shape: tuple[int, ...],
+    to_stained: NDArray[np.float32] | None,
+    expected_px: float | None,
+) -> tuple[float, float, float]:
+    height, width = shape
     kept = [c[:, 0, :] for c in outlines if len(c) >= 16]
     if not kept:
         return 0.0, 0.0, 0.0
-    lengths = np.array([len(c) for c in kept])
-    pixels = np.concatenate(kept)
-    points = pixels.astype(np.float32)
-    start = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    length = np.repeat(lengths, lengths)
-    position = np.arange(len(points)) - start
-    smooth = np.zeros_like(points)
-    for step in (-2, -1, 0, 1, 2):
-        smooth += points[start + (position + step) % length] / 5
-    inside = (
-        (points[:, 0] > 1) & (points[:, 1] > 1) & (points[:, 0] < width - 2) & (points[:, 1] < height - 2)
+    xs, ys, size, place = _unrolled(kept)
+    thinning = max(1, len(place) // _MAX_POINTS)
+    at, size = place[::thinning], size[::thinning]
+    steps = np.array(_HALF_CHORDS_PX)[:, None]
+    x, y = xs[at], ys[at]
+    before_x, before_y, behind_x, behind_y = (
+        plane[at + way * steps] for way in (-1, 1) for plane in (xs, ys)
     )
-    thinning = max(1, len(points) // _MAX_POINTS)
-    chosen = np.arange(0, len(points), thinning)
-    here, first, size, place = smooth[chosen], start[chosen], length[chosen], position[chosen]
-    total = np.zeros(len(chosen), np.float32)
-    votes = np.zeros(len(chosen), np.float32)
-    centre = np.zeros_like(here)
-    for k in _HALF_CHORDS_PX:
-        before, behind = first + (place - k) % size, first + (place + k) % size
-        p, q = here - smooth[before], smooth[behind] - here
-        chord = smooth[behind] - smooth[before]
-        cross = p[:, 1] * q[:, 0] - p[:, 0] * q[:, 1]
-        product = np.sqrt((p * p).sum(1) * (q * q).sum(1) * (chord * chord).sum(1))
-        radius = product / (2 * np.maximum(cross, 1e-6))
-        arc = 2.2 * k / np.maximum(radius, 1e-6)  # a digital outline has 0.91 points per px of length
-        good = (size > 4 * k) & inside[chosen] & inside[before] & inside[behind]
-        good &= (cross > 0) & (arc > 1.05) & (arc < 2.2)
-        total[good] += np.log(2 * radius[good])
-        inward = (smooth[behind] + smooth[before]) / 2 - here
-        inward /= np.maximum(np.sqrt((inward * inward).sum(1)), 1e-6)[:, None]
-        centre[good] += here[good] + inward[good] * radius[good][:, None]
-        votes[good] += 1
+    px, py, qx, qy = x - before_x, y - before_y, behind_x - x, behind_y - y
+    cx, cy = behind_x - before_x, behind_y - before_y
+    cross = py * qx - px * qy
+    product = np.sqrt((px * px + py * py) * (qx * qx + qy * qy) * (cx * cx + cy * cy))
+    radius = product / (2 * np.maximum(cross, 1e-6))
+    arc = 2.2 * steps / np.maximum(radius, 1e-6)  # a digital outline has 0.91 points per px of length
+    good = (size > 4 * steps) & (cross > 0) & (arc > 1.05) & (arc < 2.2)
+    for along, across, limit in ((x, (before_x, behind_x), width), (y, (before_y, behind_y), height)):
+        good &= (along > 1.5) & (along < limit - 2.5)
+        for ends in across:
+            good &= (ends > 1.5) & (ends < limit - 2.5)
+    votes = good.sum(axis=0)
+    total = np.where(good, np.log(2 * np.maximum(radius, 1e-6)), 0).sum(axis=0)
+    inward_x, inward_y = (behind_x + before_x) / 2 - x, (behind_y + before_y) / 2 - y
+    reach = np.where(good, radius / np.maximum(np.hypot(inward_x, inward_y), 1e-6), 0)
+    centre = votes * np.stack([x, y]) + np.stack([inward_x * reach, inward_y * reach]).sum(axis=1)
     logs = total[votes > 0] / votes[votes > 0]
     if to_stained is not None and len(logs):
-        at = np.rint(centre[votes > 0] / votes[votes > 0][:, None]).astype(int)
-        clearance = to_stained[at[:, 1].clip(0, height - 1), at[:, 0].clip(0, width - 1)]
+        middle = np.rint(centre[:, votes > 0] / votes[votes > 0]).astype(int)
+        clearance = to_stained[middle[1].clip(0, height - 1), middle[0].clip(0, width - 1)]
         logs = logs[clearance > _CLEARANCE * np.exp(logs)]
     if len(logs) < 20:
         return 0.0, 0.0, 0.0
@@ -121,30 +126,62 @@ def red_cell_diameter_px(
     return _ARC_TO_DIAMETER * diameter, float(near.mean()), circles
 
 
+def _unrolled(
+    outlines: list[NDArray[np.int32]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
+    """Outlines one after the other, smoothed, each with enough of its end before its start and vice versa.
+
+    Returns
+    -------
+    x, y of all points; for each point of the outlines: length of its outline, index of it in x and y
+    """
+    wrap = max(_HALF_CHORDS_PX) + 2
+    lengths = np.array([len(outline) for outline in outlines])
+    starts = np.cumsum(lengths) - lengths
+    padded = lengths + 2 * wrap
+    first = np.cumsum(padded) - padded
+    position = np.arange(int(padded.sum())) - np.repeat(first, padded) - wrap
+    source = np.repeat(starts, padded) + position % np.repeat(lengths, padded)
+    points = np.concatenate(outlines)[source].astype(np.float32)
+    x, y = (np.convolve(points[:, axis], np.full(5, 0.2, np.float32), "same") for axis in (0, 1))
+    length = np.repeat(lengths, lengths)
+    place = np.arange(len(length)) + np.repeat(first + wrap - starts, lengths)
+    return x, y, length, place
+
+
 def round_cell_diameters_px(red_cells: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Diameters in px of the cells that lie alone: round components that do not touch the border."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(red_cells)
-    box = stats[1:].astype(np.float64)
-    height, width = red_cells.shape
+    return _round_diameters_px(_outlines(red_cells), red_cells.shape)
+
+
+def _round_diameters_px(outlines: list[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    height, width = shape
+    # 30 px of area need an outline of 16 or more.
+    large = [outline for outline in outlines if len(outline) >= 16]
+    if not large:
+        return np.zeros(0)
+    box = np.array([cv2.boundingRect(outline) for outline in large], np.float64)
+    # The polygon runs through the pixels' centres: Pick's theorem gives the number of pixels.
+    area = np.array([cv2.contourArea(outline) + 0.5 * len(outline) + 1 for outline in large])
     inside = (
         (box[:, 0] > 0) & (box[:, 1] > 0) & (box[:, 0] + box[:, 2] < width) & (box[:, 1] + box[:, 3] < height)
     )
-    aspect = box[:, 2] / np.maximum(box[:, 3], 1)
-    fill = box[:, 4] / np.maximum(box[:, 2] * box[:, 3], 1)
+    aspect = box[:, 2] / box[:, 3]
+    fill = area / (box[:, 2] * box[:, 3])
     # A disc fills pi/4 of its box; 3/4 <= aspect <= 4/3 lets oval cells through and doublets not.
-    alone = inside & (aspect > 0.75) & (aspect < 1.34) & (np.abs(fill - np.pi / 4) < 0.08) & (box[:, 4] > 30)
-    return np.asarray(np.sqrt(box[alone, 4] * 4 / np.pi), dtype=np.float64)
+    alone = inside & (aspect > 0.75) & (aspect < 1.34) & (np.abs(fill - np.pi / 4) < 0.08) & (area > 30)
+    return np.asarray(np.sqrt(area[alone] * 4 / np.pi), dtype=np.float64)
 
 
 def cells_alone(
-    foreground: NDArray[np.uint8], stained: NDArray[np.bool_], largest_px: float = math.inf
+    foreground: NDArray[np.uint8], stained: NDArray[np.uint8], largest_px: float = math.inf
 ) -> list[NDArray[np.int32]]:
     """Outlines of white cells that nothing touches: convex pieces of foreground with stain in them.
 
     Parameters
     ----------
     foreground : (h, w) uint8, 1 where a pixel is not blank slide
-    stained : (h, w) bool, where a nucleus is
+    stained : (h, w) uint8, 1 where a nucleus is
     largest_px : area beyond which a piece is no single cell
 
     Returns
@@ -158,6 +195,8 @@ def cells_alone(
     outlines, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     found: list[NDArray[np.int32]] = []
     for outline in outlines:
+        if len(outline) < 16:
+            continue
         area = cv2.contourArea(outline)
         if not 30 < area < largest_px:
             continue
@@ -175,11 +214,18 @@ def cells_alone(
 
 
 def white_cell_scale(
-    foreground: NDArray[np.uint8], stained: NDArray[np.bool_], shrink: float
+    lone: list[NDArray[np.int32]], stained: NDArray[np.uint8], shrink: float
 ) -> float | None:
-    """µm per px of the input where white cells that nothing touches hold most of the stain, else None."""
+    """µm per px of the input where white cells that nothing touches hold most of the stain, else None.
+
+    Parameters
+    ----------
+    lone : of :func:`cells_alone`
+    stained : (h, w) uint8, 1 where a nucleus is
+    shrink : input px per px of them
+    """
     areas, held = [], 0
-    for outline in cells_alone(foreground, stained):
+    for outline in lone:
         x, y, w, h = cv2.boundingRect(outline)
         areas.append(cv2.contourArea(outline))
         held += int(stained[y : y + h, x : x + w].sum())
@@ -199,7 +245,7 @@ def measure_scale(
 
     Parameters
     ----------
-    red_cells : (h, w) uint8 mask of red cells, holes filled, in the reduced image
+    red_cells : (h, w) uint8 mask of red cells, in the reduced image; holes count as filled
     stained : (h, w) uint8 mask of the nuclei, whose surroundings are no red cells
     shrink : input px per px of the masks
     expected_um_per_px : what the size of the nuclei suggests for the input, or None
@@ -208,16 +254,17 @@ def measure_scale(
     -------
     Scale with source ``red_cells``, or None where no red cells support one
     """
-    to_stained = None
-    if stained.any():
-        to_stained = np.asarray(cv2.distanceTransform(1 - stained, cv2.DIST_L2, 5), dtype=np.float32)
     expected_px = None
     if expected_um_per_px is not None:
         expected_px = RED_CELL_DIAMETER_UM / expected_um_per_px / shrink
-    diameter, share, circles = red_cell_diameter_px(red_cells, to_stained, expected_px)
+    to_stained = None
+    if stained.any():
+        to_stained = np.asarray(cv2.distanceTransform(1 - stained, cv2.DIST_L2, 3), dtype=np.float32)
+    outlines = _outlines(red_cells)
+    diameter, share, circles = _commonest_diameter_px(outlines, red_cells.shape, to_stained, expected_px)
     if circles < _LEAST_CIRCLES:
         return None
-    alone = round_cell_diameters_px(red_cells)
+    alone = _round_diameters_px(outlines, red_cells.shape)
     alone = alone[np.abs(np.log(alone / diameter)) < 0.3]
     if len(alone) >= 6:
         diameter = float(np.median(alone))

@@ -10,41 +10,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.illumination import estimate_background
-from edge.scale import cells_alone, measure_scale, white_cell_scale
+from edge.scale import cells_alone
 from edge.segment_join import join_parts
 from edge.segment_judge import NOTHING, SMUDGE, judge, measure
-from edge.segment_labels import Labels, ellipse, renumber, windows
-from edge.segment_nuclei import contrast_levels, find_parts
+from edge.segment_labels import Labels, Mask, as_mask, boxes, ellipse, relabelled, renumber
+from edge.segment_nuclei import find_parts
 from edge.segment_outline import refine_nuclei, smooth_cells, whole_cells
-from edge.segment_stain import (
-    densities,
-    filled,
-    foreground_threshold,
-    otsu,
-    red_cell_ratio,
-    red_cell_spread,
-    shrunk,
+from edge.segment_stain import COARSE, blank_slide, contrast_levels, densities, levels_of, like_red
+from edge.segment_survey import SURVEY_SIDE_PX, survey
+from edge.segment_view import View
+from edge.segment_windows import (
+    Pyramid,
+    Windows,
+    find_groups,
+    lay_out,
+    opened_stain,
+    stained_threshold,
 )
 from edge.structures import Background, Cell, CellKind, Frame, Outline, Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
-#: A red cell of the widest fields seen (230 µm across) is still 20 px wide at this size.
-_SURVEY_SIDE_PX = 650
-#: Where a field has neither red cells nor nuclei nothing depends on the scale; the middle of 0.05 to 0.4.
-_ASSUMED_UM_PER_PX = 0.2
-#: Median nucleus over the single-cell data sets whose red cells give the scale (50 to 110 µm² by type).
-_USUAL_NUCLEUS_UM2 = 75.0
-#: Density below this share of the red cells' own is too thin for a red cell, whatever its colour.
-_RED_EDGE = 0.4
+_WORTH_SHRINKING = 1.3
+#: ... unless that makes more pixels than this: then coarser, up to the coarsest scale supported.
+_MOST_PX = 200_000
+_COARSEST_UM_PER_PX = 0.4
+_LARGEST_CELL_UM2 = 290.0
+_FRINGE_UM = 1.0  # between the foreground's outline and the faintest edge of a cell
+#: Side of the blank slide's picture; light changes slowly over a field.
+_BLANK_SIDE_PX = 128
 #: Faintest stain looked at: nuclei of the palest source (wbc-chula) have 0.09, an 8-bit step is 0.005.
 _LEAST_CONTRAST = 0.05
 #: ... and above the red cells' own spread, which colour fringes of a field out of focus widen.
 _RED_CELL_SIGMAS = 2.0
 #: Confidence up to which a scale is a guess; 0.1 is what the nuclei alone give.
 _DOUBTFUL_SCALE = 0.1
-#: Share of red in the red cells' density, 1/3 for grey; 0.09 to 0.38 in stains whose red cells are red.
-_BLUER_THAN_GREY = 0.39
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,28 @@ class Segmentation:
     cells : in reading order, ids 1..n
     scale : scale of the input image
     background : blank slide's colour
-    cell_map, nucleus_map : (h, w) uint16 label images of the reduced frame
-    width, height : of the input, px
+    cell_map, nucleus_map : (h, w) uint16 label images of the canvas that the windows lie on
+    windows : where its parts lie in the input
+    window_of : window of each cell, in the order of ``cells``
     """
 
     cells: tuple[Cell, ...]
     scale: Scale
     background: Background
-    cell_map: NDArray[np.uint16]
-    nucleus_map: NDArray[np.uint16]
-    width: int
-    height: int
+    cell_map: Labels
+    nucleus_map: Labels
+    windows: Windows
+    window_of: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Width of the input, px."""
+        return self.windows.frame_width
+
+    @property
+    def height(self) -> int:
+        """Height of the input, px."""
+        return self.windows.frame_height
 
     def outline(self, cell: Cell) -> Outline:
         """Where one of the cells lies, for :func:`edge.preprocess.to_input`."""
@@ -74,27 +85,53 @@ class Segmentation:
 
     def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Label images (whole cells, nuclei) of the input's size; values are cell ids."""
-        return self._enlarged(self.cell_map), self._enlarged(self.nucleus_map)
-
-    def _enlarged(self, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        h, w = labels.shape
-        out = np.zeros((self.height, self.width), np.uint16)
-        fx, fy = self.width / w, self.height / h
-        if (w, h) == (self.width, self.height):
-            return labels.copy()
+        shape = (self.windows.frame_height, self.windows.frame_width)
+        whole, nuclei = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
         for cell in self.cells:
-            x, y, bw, bh = cell.bbox
-            x0, y0 = max(0, math.floor(x / fx) - 1), max(0, math.floor(y / fy) - 1)
-            x1, y1 = min(w, math.ceil((x + bw) / fx) + 1), min(h, math.ceil((y + bh) / fy) + 1)
-            left, top, right, bottom = round(x0 * fx), round(y0 * fy), round(x1 * fx), round(y1 * fy)
-            part = (labels[y0:y1, x0:x1] == cell.id).astype(np.float32)
-            large = cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-            out[top:bottom, left:right][large > 0.5] = cell.id
-        return out
+            (left, top), cell_mask, nucleus_mask = self.masks_of(cell)
+            h, w = cell_mask.shape
+            whole[top : top + h, left : left + w][cell_mask] = cell.id
+            nuclei[top : top + h, left : left + w][nucleus_mask] = cell.id
+        return whole, nuclei
+
+    def masks_of(self, cell: Cell) -> tuple[tuple[int, int], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Masks of one cell in the input's px, around its box.
+
+        Returns
+        -------
+        (left, top) of the masks in the input, whole cell, nucleus; both (h, w) bool
+        """
+        windows = self.windows
+        window = self.window_of[cell.id - 1]
+        x0, y0, _, _ = windows.regions[window]
+        px, py, px1, py1 = windows.places[window].tolist()
+        fx, fy = windows.steps()[window]
+        x, y, w, h = cell.bbox
+        # One px more on each side of the canvas, so that the outline is interpolated there, too.
+        a, b = max(px, px + math.floor((x - x0) / fx) - 1), max(py, py + math.floor((y - y0) / fy) - 1)
+        c, d = (
+            min(px1, px + math.ceil((x + w - x0) / fx) + 1),
+            min(py1, py + math.ceil((y + h - y0) / fy) + 1),
+        )
+        left, top = round(x0 + (a - px) * fx), round(y0 + (b - py) * fy)
+        right, bottom = round(x0 + (c - px) * fx), round(y0 + (d - py) * fy)
+        shown = np.s_[
+            max(0, -top) : min(bottom, windows.frame_height) - top,
+            max(0, -left) : min(right, windows.frame_width) - left,
+        ]
+        masks = []
+        for labels in (self.cell_map, self.nucleus_map):
+            small = (labels[b:d, a:c] == cell.id).astype(np.float32)
+            large = cv2.resize(small, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+            masks.append(np.asarray(large[shown] > 0.5))
+        return (max(0, left), max(0, top)), masks[0], masks[1]
 
 
 def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     """Find the white cells of a field.
+
+    The whole field is looked at once, at low resolution: its scale, its red cells, and where something is
+    stained. What surrounds that is cut out at the resolution that outlines need.
 
     Parameters
     ----------
@@ -105,131 +142,149 @@ def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     -------
     Segmentation
     """
-    image = frame.image
+    pyramid = Pyramid(frame.image)
     if background is None:
-        background = estimate_background(image)
-    long_side = max(frame.width, frame.height)
-    survey_shrink = float(max(1, -(-long_side // _SURVEY_SIDE_PX)))
-    total, difference, red = densities(shrunk(image, survey_shrink), background)
-    survey = _survey(total, difference, red, survey_shrink)
-    ratio, opaque = survey.ratio, survey.opaque
-    scale = survey.scale
+        background = estimate_background(frame.image)
+    step = _worth(max(frame.width, frame.height) / SURVEY_SIDE_PX)
+    small = pyramid.reduced(step)
+    stain = densities(small, blank_slide(background, small.shape[1], small.shape[0]))
+    found = survey(stain, step)
+    scale = found.scale
     if frame.um_per_px is not None:
         scale = Scale(frame.um_per_px, "configured", 1.0)
-    shrink = max(1.0, _WORK_UM_PER_PX / scale.um_per_px)
-    if shrink > 1.3:
-        small = shrunk(image, shrink)
-        total, difference, red = densities(small, background)
-    else:
-        shrink = 1.0
-        total, difference, red = densities(image, background)
+    if scale.um_per_px * step < _WORK_UM_PER_PX / _WORTH_SHRINKING:
+        step = _WORK_UM_PER_PX / scale.um_per_px
+        small = pyramid.reduced(step)
+        stain = densities(small, blank_slide(background, small.shape[1], small.shape[0]))
+    um_per_px = scale.um_per_px * step
+    smooth = stain.smoothed(um_per_px)
+    opened = opened_stain(contrast_levels(smooth.beyond(found.ratio)), um_per_px)
+    threshold = stained_threshold(opened, max(_LEAST_CONTRAST, _RED_CELL_SIGMAS * found.spread))
+    groups, zones = find_groups(opened, threshold, um_per_px)
+    shrink = _shrink(scale.um_per_px, step**2 * float((groups[:, 2:] - groups[:, :2]).prod(axis=1).sum()))
+    windows = lay_out(groups, zones.shape, frame.image, shrink, scale.um_per_px)
+    if not len(groups):
+        nothing = np.zeros((1, 1), np.uint16)
+        return Segmentation((), scale, background, nothing, nothing, windows, ())
+    in_frame, edge = windows.in_frame()
+    zone = windows.gather(zones, 0, cv2.INTER_NEAREST) == windows.numbers()
+    foreground = levels_of(smooth.total) > found.opaque * COARSE
+    alone = windows.gather(_alone(foreground, opened > threshold, um_per_px), 0, cv2.INTER_NEAREST) > 0
     um_per_px = scale.um_per_px * shrink
-    if um_per_px < 0.35:
-        total = np.asarray(cv2.blur(total, (3, 3)), dtype=np.float32)
-        difference = np.asarray(cv2.blur(difference, (3, 3)), dtype=np.float32)
-    contrast = difference - ratio * total
-    levels = contrast_levels(contrast)
-    parts, count = find_parts(levels, um_per_px, max(_LEAST_CONTRAST, _RED_CELL_SIGMAS * survey.spread))
-    territory = whole_cells(total, contrast, parts, opaque, um_per_px)
-    numbers, count = renumber(join_parts(territory, parts, levels, count, um_per_px))
-    parts, territory = numbers[parts], numbers[territory]
-    nuclei = refine_nuclei(levels, parts, territory, count, um_per_px)
-    cells = smooth_cells(total, territory, nuclei, count, um_per_px)
-    measures = measure(levels, red, survey.red_red, nuclei, cells, count, um_per_px)
+    blank = blank_slide(background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
+    stain = densities(windows.gather(pyramid.level(shrink), 1), windows.gather(blank, 0))
+    smooth = stain.smoothed(um_per_px)
+    view = View(
+        total=levels_of(smooth.total),
+        levels=contrast_levels(smooth.beyond(found.ratio)),
+        red=stain.red,
+        like_red=like_red(smooth, found.ratio),
+        in_frame=in_frame,
+        edge=edge,
+        zone=zone,
+        alone=alone,
+        um_per_px=um_per_px,
+    )
+    parts, count = find_parts(view.levels, threshold, zone, um_per_px)
+    parts *= in_frame  # what was repeated beyond the edge served to find and cut them
+    territory = whole_cells(view, parts, found.opaque)
+    everywhere = territory.everywhere
+    numbers, count = renumber(join_parts(everywhere * territory.body, parts, view.levels, count, um_per_px))
+    parts = relabelled(parts, numbers)
+    everywhere = territory.renumbered(numbers).everywhere
+    nuclei = refine_nuclei(view, parts, everywhere, territory.body, count)
+    cells = smooth_cells(view, everywhere, territory.body, nuclei, count)
     kinds = judge(
-        measures,
+        measure(view, found.red_red, nuclei, cells, count),
         nuclei,
         um_per_px,
         scale_known=scale.confidence > _DOUBTFUL_SCALE,
-        blue_red_cells=survey.blue_red_cells,
+        blue_red_cells=found.blue_red_cells,
     )
-    return _assemble(frame, scale, background, nuclei, cells, kinds)
+    return _assemble(scale, background, windows, edge, nuclei, cells, kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """What a first look at the field gave: its scale and its red cells' colour."""
-
-    scale: Scale
-    ratio: float
-    opaque: float
-    red_total: float
-    red_red: float  # median density in the red channel
-    spread: float  # of the red cells' stain contrast
-    blue_red_cells: bool
+def _worth(shrink: float) -> float:
+    """Give 1 instead where shrinking saves little and blurs."""
+    return shrink if shrink > _WORTH_SHRINKING else 1.0
 
 
-def _survey(
-    total: NDArray[np.float32], difference: NDArray[np.float32], red_plane: NDArray[np.float32], shrink: float
-) -> _Survey:
-    first = red_cell_ratio(total, difference, 0.12)
-    contrast = difference - (0.1 if first is None else first) * total
-    stained = (contrast > max(0.05, 0.7 * otsu(contrast, 0.0, 0.6))).astype(np.uint8)
-    solid = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    near = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, ellipse(0.03 * max(solid.shape)))
-    _, labels = cv2.connectedComponents(near)
-    areas = np.bincount(labels[solid > 0])[1:]
-    areas = areas[areas > max(20.0, 0.25 * float(areas.max(initial=0)))]
-    guess: float | None = None
-    elsewhere = np.ones(total.shape, np.bool_)
-    if areas.size:
-        area = float(np.median(areas))
-        guess = math.sqrt(_USUAL_NUCLEUS_UM2 / area) / shrink
-        # Cytoplasm reaches some 5 µm from a nucleus of 9 µm; what lies beyond is no white cell.
-        elsewhere = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 3) > 0.45 * math.sqrt(area)
-    opaque = foreground_threshold(total[elsewhere]) if elsewhere.any() else 0.12
-    ratio = red_cell_ratio(total[elsewhere], difference[elsewhere], opaque)
-    if ratio is None or float((total[elsewhere] > opaque).sum()) < 0.01 * total.size:
-        ratio, red_total, red_red, spread = 0.05, math.inf, 0.0, 0.0
-    else:
-        colour = (total > opaque) & elsewhere & (difference < (ratio + 0.07) * total)
-        red_total = _RED_EDGE * float(np.median(total[colour])) if colour.any() else math.inf
-        red_red = float(np.median(red_plane[colour])) if colour.any() else 0.0
-        thick = (total > opaque) & elsewhere
-        spread = red_cell_spread(difference[thick] - ratio * total[thick])
-    red = filled((total > opaque).astype(np.uint8))
-    red[cv2.dilate(stained, np.ones((5, 5), np.uint8)) > 0] = 0
-    foreground = (total > opaque).astype(np.uint8)
-    cv2.drawContours(red, cells_alone(foreground, solid > 0), -1, (0,), cv2.FILLED)
-    scale = measure_scale(red, stained, shrink, guess)
-    if scale is None:
-        whole = white_cell_scale(foreground, solid > 0, shrink)
-        guess = guess if whole is None else whole
-        scale = Scale(_ASSUMED_UM_PER_PX, "assumed", 0.0) if guess is None else Scale(guess, "assumed", 0.1)
-    blue = red_red > _BLUER_THAN_GREY * red_total / _RED_EDGE
-    return _Survey(scale, ratio, opaque, red_total, red_red, spread, blue)
+def _shrink(um_per_px: float, area_px: float) -> float:
+    """Px of the frame per px of the canvas, for windows of so many px of the frame."""
+    finest = _worth(_WORK_UM_PER_PX / um_per_px)
+    affordable = min(math.sqrt(area_px / _MOST_PX), _COARSEST_UM_PER_PX / um_per_px)
+    return max(finest, affordable)
+
+
+def _alone(foreground: NDArray[np.bool_], stained: NDArray[np.bool_], um_per_px: float) -> Mask:
+    """White cells that nothing touches: all of such a cell is its own, whatever its colour."""
+    alone = np.zeros(foreground.shape, np.uint8)
+    outlines = cells_alone(as_mask(foreground), as_mask(stained), _LARGEST_CELL_UM2 / um_per_px**2)
+    if outlines:
+        cv2.drawContours(alone, outlines, -1, (1,), cv2.FILLED)
+        alone = np.asarray(cv2.dilate(alone, ellipse(_FRINGE_UM / um_per_px)), dtype=np.uint8)
+    return alone
 
 
 def _assemble(
-    frame: Frame,
     scale: Scale,
     background: Background,
+    windows: Windows,
+    edge: NDArray[np.bool_],
     nuclei: Labels,
     cells: Labels,
     kinds: NDArray[np.uint8],
 ) -> Segmentation:
-    h, w = cells.shape
-    fx, fy = frame.width / w, frame.height / h
-    found: list[tuple[Cell, int]] = []
-    for i, (rows, columns) in windows(cells, len(kinds) - 1):
-        if kinds[i] == NOTHING:
-            continue
-        ys, xs = np.nonzero(cells[rows, columns] == i)
-        nucleus_px = int(np.count_nonzero(nuclei[rows, columns] == i))
-        border = rows.start == 0 or columns.start == 0 or rows.stop == h or columns.stop == w
-        left, top = round(columns.start * fx), round(rows.start * fy)
-        box = (left, top, round(columns.stop * fx) - left, round(rows.stop * fy) - top)
-        x = (float(xs.mean()) + columns.start + 0.5) * fx - 0.5
-        y = (float(ys.mean()) + rows.start + 0.5) * fy - 0.5
-        kind: CellKind = "smudge" if kinds[i] == SMUDGE else "wbc"
-        cell = Cell(0, x, y, box, round(len(xs) * fx * fy), round(nucleus_px * fx * fy), kind, border)
-        found.append((cell, i))
-    found.sort(key=lambda item: (item[0].y, item[0].x))
-    numbers = np.zeros(len(kinds), np.uint16)
+    count = len(kinds) - 1
+    at = np.flatnonzero(cells)
+    ids = np.take(cells, at)
+    ys, xs = np.divmod(at, cells.shape[1])
+    area = np.bincount(ids, minlength=count + 1)
+    known = np.maximum(area, 1)
+    x = np.bincount(ids, weights=xs, minlength=count + 1) / known
+    y = np.bincount(ids, weights=ys, minlength=count + 1) / known
+    nucleus = np.bincount(np.take(nuclei, np.flatnonzero(nuclei)), minlength=count + 1)
+    box = boxes(cells, at, count)
+    cut = np.zeros(count + 1, np.bool_)
+    cut[cells[edge]] = True
+    kept = np.flatnonzero((kinds != NOTHING) & (area > 0))
+    window = windows.of_points(box[kept, 0], box[kept, 1]) if len(kept) else kept
+    step, origin = windows.steps()[window], windows.regions[window, :2]
+    offset = origin - windows.places[window, :2] * step
+    x, y = (
+        (x[kept] + 0.5) * step[:, 0] + offset[:, 0] - 0.5,
+        (y[kept] + 0.5) * step[:, 1] + offset[:, 1] - 0.5,
+    )
+    corners = np.concatenate([box[kept, :2], box[kept, 2:] + 1], axis=1) * np.tile(step, 2) + np.tile(
+        offset, 2
+    )
+    limits = np.tile([windows.frame_width, windows.frame_height], 2)
+    corners = np.clip(np.rint(corners), 0, limits).astype(int)
+    order = np.lexsort((x, y))
     listed: list[Cell] = []
-    for number, (c, i) in enumerate(found, start=1):
-        numbers[i] = number
-        listed.append(Cell(number, c.x, c.y, c.bbox, c.area_px, c.nucleus_area_px, c.kind, c.touches_border))
+    for number, k in enumerate(order.tolist(), start=1):
+        i, (left, top, right, bottom), per_px = int(kept[k]), corners[k].tolist(), float(step[k].prod())
+        kind: CellKind = "smudge" if kinds[i] == SMUDGE else "wbc"
+        listed.append(
+            Cell(
+                id=number,
+                x=float(x[k]),
+                y=float(y[k]),
+                bbox=(left, top, right - left, bottom - top),
+                area_px=round(int(area[i]) * per_px),
+                nucleus_area_px=round(int(nucleus[i]) * per_px),
+                kind=kind,
+                touches_border=bool(cut[i]),
+            )
+        )
+    numbers = np.zeros(count + 1, np.uint16)
+    numbers[kept[order]] = np.arange(1, len(kept) + 1)
     return Segmentation(
-        tuple(listed), scale, background, numbers[cells], numbers[nuclei], frame.width, frame.height
+        tuple(listed),
+        scale,
+        background,
+        relabelled(cells, numbers),
+        relabelled(nuclei, numbers),
+        windows,
+        tuple(np.asarray(window)[order].tolist()),
     )

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, windows
-from edge.segment_nuclei import LEVELS
+from edge.segment_labels import Labels, as_mask, boxes
+from edge.segment_stain import FINE, LEVELS
+from edge.segment_view import View
 
 NOTHING, WHITE_CELL, SMUDGE = 0, 1, 2
 
@@ -109,45 +110,42 @@ class Measures:
 
 
 def measure(
-    levels: Mask,
-    red: NDArray[np.float32],
+    view: View,
     red_cell_red: float,
     nuclei: Labels,
     cells: Labels,
     count: int,
-    um_per_px: float,
 ) -> Measures:
     """Measure the objects of a field.
 
     Parameters
     ----------
-    levels : (h, w) uint8 stain contrast
-    red : (h, w) float32 density in the red channel
+    view : of the field
     red_cell_red : median red density of the field's red cells
-    nuclei, cells : (h, w) int32 labels 1..count
+    nuclei, cells : (h, w) uint16 labels 1..count
     count : number of objects
-    um_per_px : of this image
 
     Returns
     -------
     Measures
     """
     n = count + 1
-    um2 = um_per_px**2
-    flat = np.flatnonzero(nuclei)
-    ids = nuclei.ravel()[flat]
+    um2 = view.um_per_px**2
+    at = np.flatnonzero(nuclei)
+    ids = np.take(nuclei, at)
     pixels = np.bincount(ids, minlength=n)
     known = np.maximum(pixels, 1)
-    stain = np.bincount(ids, weights=levels.ravel()[flat], minlength=n) / (LEVELS * known)
-    blue = np.bincount(ids, weights=red.ravel()[flat], minlength=n) / known - red_cell_red
-    depth = cv2.distanceTransform((nuclei > 0).astype(np.uint8), cv2.DIST_L2, 5)
-    radius = np.zeros(n)
-    np.maximum.at(radius, ids, depth.ravel()[flat])
+    stain = np.bincount(ids, weights=np.take(view.levels, at), minlength=n) / (LEVELS * known)
+    blue = np.bincount(ids, weights=np.take(view.red, at), minlength=n) / (FINE * known) - red_cell_red
+    depth = cv2.distanceTransform(as_mask((nuclei > 0) | ~view.in_frame), cv2.DIST_L2, 5)
+    radius = np.zeros(n, np.float32)
+    np.maximum.at(radius, ids, np.take(depth, at))
     border = np.zeros(n, np.bool_)
-    for line in (cells[0], cells[-1], cells[:, 0], cells[:, -1]):
-        border[line] = True
-    cell_px = np.bincount(cells.ravel(), minlength=n)
-    return Measures(pixels * um2, cell_px * um2, stain, blue, radius * um_per_px, border)
+    border[cells[view.edge]] = True
+    border[0] = False
+    cell_px = np.bincount(np.take(cells, np.flatnonzero(cells)), minlength=n)
+    radius_um = radius.astype(np.float64) * view.um_per_px
+    return Measures(pixels * um2, cell_px * um2, stain, blue, radius_um, border)
 
 
 def judge(
@@ -163,7 +161,7 @@ def judge(
     Parameters
     ----------
     measures : of the objects
-    nuclei : (h, w) int32 labels, for the outlines of what may be a smudge
+    nuclei : (h, w) uint16 labels, for the outlines of what may be a smudge
     um_per_px : of this image
     scale_known : False where the scale is guessed or doubtful
     blue_red_cells : the red cells took up so much of the nuclei's dye that its amount tells little
@@ -225,10 +223,13 @@ def _smudges(
     pale = possible & (m.nucleus_um2 >= _LEAST_SMUDGE_UM2) & (m.density < _SMUDGE_DENSITY * density)
     drained = (usual > _LEAST_BLUENESS) & (blueness < _SMUDGE_BLUENESS * usual)
     ragged = np.where(drained, _SMUDGE_RAGGED, _SMUDGE_VERY_RAGGED)
-    chosen = np.where(pale[nuclei], nuclei, 0) if pale.any() else nuclei[:0]
-    for i, window in windows(chosen, len(pale) - 1) if pale.any() else []:
+    if not pale.any():
+        return smudge
+    found = boxes(nuclei, np.flatnonzero(pale[nuclei]), len(pale) - 1)
+    for i in np.flatnonzero(pale & (found[:, 2] >= 0)).tolist():
+        x0, y0, x1, y1 = found[i]
         outlines, _ = cv2.findContours(
-            (nuclei[window] == i).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            as_mask(nuclei[y0 : y1 + 1, x0 : x1 + 1] == i), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
         perimeter_um = sum(cv2.arcLength(outline, True) for outline in outlines) * um_per_px
         smudge[i] = perimeter_um**2 > ragged[i] * 4 * np.pi * m.nucleus_um2[i]

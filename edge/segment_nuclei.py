@@ -6,72 +6,68 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, ellipse
-from edge.segment_split import split
+from edge.segment_labels import Labels, Mask, as_mask, relabelled
+from edge.segment_split import LARGEST_NUCLEUS_UM2, split
+from edge.segment_windows import opened_stain
 
-#: Contrast is held in 8 bits: 200 levels to one density unit, 0.005 a level.
-LEVELS = 200.0
-#: Beyond 0.7 (a fifth of the light) an 8-bit camera's black level and flare decide, not the stain.
-_DARKEST = 0.7
 _LEAST_PART_UM2 = 3.0
 #: A lobe is at least 2 µm wide; rims of red cells, threads and precipitate are not.
 _LEAST_RADIUS_UM = 0.9
+#: Area over that of the inscribed circle. What is nearer to a disc has no lobe that could be a cell: one of
+#: 30 % of the larger one's area is joined with it again.
+_NEARLY_A_DISC = 1.3
+#: Two discs that touch fill 0.90 of their hull; a lobe of a quarter of the other's area leaves 0.93.
+_CONVEX = 0.94
 
 
-def contrast_levels(contrast: NDArray[np.float32]) -> Mask:
-    """Stain contrast in 8 bits."""
-    return np.asarray(cv2.convertScaleAbs(np.clip(contrast, 0, _DARKEST), alpha=LEVELS), dtype=np.uint8)
-
-
-def stained_threshold(opened: Mask, floor: float) -> int:
-    """Level above which something is stained like a nucleus or the body of a white cell."""
-    histogram = np.bincount(opened.ravel(), minlength=256).astype(np.float64)
-    least = max(1, round(floor * LEVELS))
-    histogram[:least] = 0
-    if histogram.sum() < 20:
-        return least
-    # Core stain of the field: upper quartile of what lies above the floor.
-    cumulative = np.cumsum(histogram) / histogram.sum()
-    core = int(np.searchsorted(cumulative, 0.75))
-    return max(least, round(0.35 * core))
-
-
-def find_parts(levels: Mask, um_per_px: float, floor: float) -> tuple[Labels, int]:
+def find_parts(levels: Mask, threshold: int, zone: NDArray[np.bool_], um_per_px: float) -> tuple[Labels, int]:
     """Label what is stained like a nucleus, cut where it narrows; one nucleus may still be in several parts.
 
     Parameters
     ----------
-    levels : (h, w) uint8 stain contrast, see :func:`contrast_levels`
+    levels : (h, w) uint8 stain contrast, see :func:`edge.segment_stain.contrast_levels`
+    threshold : level above which something is stained
+    zone : (h, w) bool, the windows' own surroundings, see :func:`edge.segment_windows.find_groups`
     um_per_px : of this image
-    floor : least contrast that is a stained cell, in density units
 
     Returns
     -------
-    labels : (h, w) int32, 0 = none; their number
+    labels : (h, w) uint16, 0 = none; their number
     """
-    opened = levels
-    if um_per_px < 0.6:
-        opened = np.asarray(
-            cv2.morphologyEx(levels, cv2.MORPH_OPEN, ellipse(1.4 / um_per_px)), dtype=np.uint8
-        )
-    threshold = stained_threshold(opened, floor)
-    mask = (opened > threshold).astype(np.uint8)
-    count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask)
+    mask = as_mask((opened_stain(levels, um_per_px) > threshold) & zone)
+    count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     solid = np.zeros(count, np.bool_)
-    solid[np.unique(blobs[depth * um_per_px > _LEAST_RADIUS_UM])] = True
-    parts = np.zeros(levels.shape, np.int32)
-    found = 0
-    least_px = max(4.0, _LEAST_PART_UM2 / um_per_px**2)
-    for i in range(1, count):
-        if stats[i, 4] < least_px or not solid[i]:
-            continue
-        x, y, bw, bh = (int(v) for v in stats[i, :4])
+    solid[blobs[depth > _LEAST_RADIUS_UM / um_per_px]] = True
+    solid &= stats[:, 4] >= max(4.0, _LEAST_PART_UM2 / um_per_px**2)
+    solid[0] = False
+    numbers = np.zeros(count, np.uint16)
+    numbers[solid] = np.arange(1, np.count_nonzero(solid) + 1)
+    found = int(numbers.max(initial=0))
+    parts = relabelled(np.asarray(blobs, np.uint16), numbers)
+    for i in np.flatnonzero(solid).tolist():
+        x, y, bw, bh, area = stats[i].tolist()
         window = np.s_[y : y + bh, x : x + bw]
-        blob = (blobs[window] == i).astype(np.uint8)
+        blob = as_mask(blobs[window] == i)
+        _, radius, _, _ = cv2.minMaxLoc(depth[window], blob)
+        if area < min(_NEARLY_A_DISC * np.pi * radius**2, LARGEST_NUCLEUS_UM2 / um_per_px**2):
+            continue
+        if area < LARGEST_NUCLEUS_UM2 / um_per_px**2 and _convex(blob, area):
+            continue
         cut = split(blob, um_per_px, levels[window])
-        target = parts[window]
-        inside = blob > 0
-        target[inside] = cut[inside] + found
-        found += int(cut.max())
+        pieces = int(cut.max())
+        if pieces > 1:
+            # The first piece keeps the blob's number.
+            names = np.array([0, numbers[i], *range(found + 1, found + pieces)], np.uint16)
+            inside = blob > 0
+            parts[window][inside] = names[cut[inside]]
+            found += pieces - 1
     return parts, found
+
+
+def _convex(blob: Mask, area: int) -> bool:
+    """Whether a blob has no neck: it fills its convex hull."""
+    outlines, _ = cv2.findContours(blob, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(outlines[0])
+    # The hull's polygon runs through the pixels' centres.
+    return bool(area > _CONVEX * (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, True) + 1))

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, ellipse
+from edge.segment_labels import Mask, ellipse
+
+Pieces = NDArray[np.int32]
 
 #: Two convex nuclei that touch meet in a neck narrower than this share of the smaller one's width.
 _NECK = 0.9
@@ -19,7 +21,7 @@ _APART_UM = 2.0
 
 
 #: The largest single nuclei reach 13.8 µm across: what is no larger is not searched for seams.
-_LARGEST_NUCLEUS_UM2 = 150.0
+LARGEST_NUCLEUS_UM2 = 150.0
 #: The seam of two membranes is thinner than the light microscope resolves: it shows as a line about 1 µm
 #: wide, a tenth paler than the nuclei at its sides, and longer than the pale lines between chromatin clumps.
 _SEAM_WIDTH_UM = 1.3
@@ -29,7 +31,7 @@ _SEAM_LENGTH_UM = 4.0
 _LEAST_OWN_NUCLEUS_UM2 = 41.0
 
 
-def split(blob: Mask, um_per_px: float, levels: Mask | None = None) -> Labels:
+def split(blob: Mask, um_per_px: float, levels: Mask | None = None) -> Pieces:
     """Cut a blob at its necks, and along the pale seams of cells pressed together.
 
     Parameters
@@ -43,7 +45,7 @@ def split(blob: Mask, um_per_px: float, levels: Mask | None = None) -> Labels:
     (h, w) int32: 0 outside, parts numbered from 1
     """
     parts = _cut_at_necks(blob, blob, um_per_px)
-    if levels is None or int(np.bincount(parts.ravel())[1:].max()) * um_per_px**2 <= _LARGEST_NUCLEUS_UM2:
+    if levels is None or int(np.bincount(parts.ravel())[1:].max()) * um_per_px**2 <= LARGEST_NUCLEUS_UM2:
         return parts
     seams = _seams(blob, levels, um_per_px)
     if not seams.any():
@@ -66,7 +68,7 @@ def _seams(blob: Mask, levels: Mask, um_per_px: float) -> Mask:
     return np.asarray(long[labels], dtype=np.uint8)
 
 
-def _cut_at_necks(blob: Mask, solid: Mask, um_per_px: float) -> Labels:
+def _cut_at_necks(blob: Mask, solid: Mask, um_per_px: float) -> Pieces:
     """Cut a blob between the inscribed circles of its solid part."""
     padded = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
     exact = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
@@ -83,7 +85,7 @@ def _cut_at_necks(blob: Mask, solid: Mask, um_per_px: float) -> Labels:
     return _merge_wide_necks(parts, distance, peaks)
 
 
-def _power_diagram(blob: Mask, centres: NDArray[np.float64], peaks: NDArray[np.float32]) -> Labels:
+def _power_diagram(blob: Mask, centres: NDArray[np.float64], peaks: NDArray[np.float32]) -> Pieces:
     """Part the inscribed circles: two that overlap are parted along their common chord."""
     h, w = blob.shape
     ys, xs = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
@@ -100,7 +102,7 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], peaks: NDArray[np.f
     return parts
 
 
-def _merge_wide_necks(basins: Labels, distance: NDArray[np.float32], peaks: NDArray[np.float32]) -> Labels:
+def _merge_wide_necks(basins: Pieces, distance: NDArray[np.float32], peaks: NDArray[np.float32]) -> Pieces:
     """Undo cuts whose neck is nearly as wide as the smaller part."""
     size = len(peaks)
     saddles = np.zeros(size * size, np.float32)

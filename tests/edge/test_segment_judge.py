@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from edge.camera.rendered import RenderedField, RenderSettings, render_field
 from edge.segment import segment
-from edge.segment_judge import NOTHING, SMUDGE, WHITE_CELL, judge, measure
+from edge.segment_judge import NOTHING, SMUDGE, WHITE_CELL, Measures, judge, measure
+from edge.segment_stain import FINE, LEVELS
+from edge.segment_view import View
 from edge.structures import Frame
 
 UM_PER_PX = 0.25
@@ -24,9 +26,9 @@ class Drawn:
 
     def __init__(self) -> None:
         self.levels = np.zeros((SIDE, SIDE), np.uint8)
-        self.red = np.zeros((SIDE, SIDE), np.float32)
-        self.nuclei = np.zeros((SIDE, SIDE), np.int32)
-        self.cells = np.zeros((SIDE, SIDE), np.int32)
+        self.red = np.zeros((SIDE, SIDE), np.int16)
+        self.nuclei = np.zeros((SIDE, SIDE), np.uint16)
+        self.cells = np.zeros((SIDE, SIDE), np.uint16)
         self.count = 0
 
     def add(
@@ -46,8 +48,8 @@ class Drawn:
             cv2.circle(mask, centre, round(radius), (1,), cv2.FILLED)
         self.cells[cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0] = self.count
         self.nuclei[mask > 0] = self.count
-        self.levels[mask > 0] = round(200 * stain)
-        self.red[mask > 0] = blue
+        self.levels[mask > 0] = round(LEVELS * stain)
+        self.red[mask > 0] = round(FINE * blue)
 
     def ring(self, x_um: float, y_um: float, across_um: float, width_um: float, stain: float) -> None:
         """A stained rim around a red cell."""
@@ -57,11 +59,28 @@ class Drawn:
         cv2.circle(mask, centre, round(across_um / 2 / UM_PER_PX), (1,), max(1, round(width_um / UM_PER_PX)))
         self.cells[mask > 0] = self.count
         self.nuclei[mask > 0] = self.count
-        self.levels[mask > 0] = round(200 * stain)
+        self.levels[mask > 0] = round(LEVELS * stain)
+
+    def measured(self, red_cell_red: float) -> Measures:
+        edge = np.ones((SIDE, SIDE), np.bool_)
+        edge[1:-1, 1:-1] = False
+        everywhere = np.ones((SIDE, SIDE), np.bool_)
+        view = View(
+            total=self.levels,
+            levels=self.levels,
+            red=self.red,
+            like_red=~everywhere,
+            in_frame=everywhere,
+            edge=edge,
+            zone=everywhere,
+            alone=~everywhere,
+            um_per_px=UM_PER_PX,
+        )
+        return measure(view, red_cell_red, self.nuclei, self.cells, self.count)
 
     def judged(self, *, scale_known: bool = True, blue_red_cells: bool = False) -> list[int]:
         """Kinds of the objects in the order they were added."""
-        m = measure(self.levels, self.red, 0.0, self.nuclei, self.cells, self.count, UM_PER_PX)
+        m = self.measured(0.0)
         kinds = judge(m, self.nuclei, UM_PER_PX, scale_known=scale_known, blue_red_cells=blue_red_cells)
         return [int(k) for k in kinds[1:]]
 
@@ -69,7 +88,7 @@ class Drawn:
 def test_measures_of_a_disc() -> None:
     field = Drawn()
     field.add(50, 50, 8.0, 0.4, 0.3)
-    m = measure(field.levels, field.red, 0.1, field.nuclei, field.cells, 1, UM_PER_PX)
+    m = field.measured(0.1)
     assert m.nucleus_um2[1] == pytest.approx(np.pi * 16, rel=0.06)
     assert m.cell_um2[1] == pytest.approx(np.pi * 25, rel=0.15)
     assert (m.stain[1], m.blue[1]) == pytest.approx((0.4, 0.2), abs=1e-3)
@@ -82,7 +101,7 @@ def test_measures_of_a_disc() -> None:
 def test_excess_of_red_is_never_negative_dye() -> None:
     field = Drawn()
     field.add(50, 50, 8.0, 0.4, 0.0)
-    m = measure(field.levels, field.red, 0.3, field.nuclei, field.cells, 1, UM_PER_PX)
+    m = field.measured(0.3)
     assert m.blue[1] == pytest.approx(-0.3)
     assert m.density[1] == pytest.approx(0.4, abs=1e-3)
 
