@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.illumination import estimate_background
 from edge.modelcard import ModelCard
 from edge.preprocess import to_input
-from edge.quality import Reference, assess
+from edge.quality import Reference, assess, assess_focus
 from edge.segment import Segmentation, segment
 from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
 
@@ -80,7 +80,8 @@ class Pipeline:
 
         Returns
         -------
-        ProcessedField whose ``stage_ms`` has ``quality`` and, unless rejected, ``segment`` and ``classify``
+        ProcessedField whose ``stage_ms`` has ``quality`` and, as far as it came, ``segment``, ``focus``
+        (where the scale was not known before) and ``classify``
         """
         stage_ms: dict[str, float] = {}
         started = self._clock()
@@ -92,6 +93,12 @@ class Pipeline:
             return ProcessedField(self._result(frame, scale, reasons, (), stage_ms), None)
         segmentation = segment(frame, background)
         started = self._lap(stage_ms, "segment", started)
+        if frame.um_per_px is None:
+            # Blur is judged in µm, and only now is it known what a pixel is.
+            reasons = assess_focus(frame, segmentation.scale.um_per_px)
+            started = self._lap(stage_ms, "focus", started)
+            if reasons:
+                return ProcessedField(self._result(frame, segmentation.scale, reasons, (), stage_ms), None)
         cells = self._classify(frame.image, segmentation)
         self._lap(stage_ms, "classify", started)
         return ProcessedField(self._result(frame, segmentation.scale, (), cells, stage_ms), segmentation)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edge.quality.cover import cover_reasons
+from edge.quality.focus import MAX_BLUR_UM, blur_um
 from edge.quality.light import light_reasons
 from edge.quality.look import look_at
 from edge.quality.reference import Reference, drift_reasons
@@ -49,6 +51,28 @@ def assess(frame: Frame, background: Background, reference: Reference | None = N
     (('underexposed',), (), ('overexposed',))
     """
     reasons = light_reasons(frame, background)
-    if reasons or reference is None:
+    if reasons:
         return reasons
-    return drift_reasons(look_at(frame.image, background), reference)
+    look = look_at(frame.image, background)
+    reasons = cover_reasons(look)
+    if reference is not None:
+        reasons = (*reasons, *drift_reasons(look, reference))
+    if frame.um_per_px is not None:
+        reasons = (*reasons, *assess_focus(frame, frame.um_per_px))
+    return reasons
+
+
+def assess_focus(frame: Frame, um_per_px: float) -> tuple[str, ...]:
+    """Name a field that is out of focus; :func:`assess` does it where the frame knows its scale.
+
+    Parameters
+    ----------
+    frame : the field
+    um_per_px : its scale as segmentation found it
+
+    Returns
+    -------
+    ``out_of_focus`` or nothing
+    """
+    blur = blur_um(frame.image, um_per_px)
+    return () if blur is None or blur <= MAX_BLUR_UM else ("out_of_focus",)

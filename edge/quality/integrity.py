@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 
+import cv2
 import numpy as np
 
+from edge.quality.light import BURNT_OUT
 from edge.structures import UInt8Image
 
-#: Share of equal rows at one end from which a part of the picture is missing. The last rows of a picture may
-#: be equal where the slide is burnt out; a fifth of a field has cells or noise in it.
+#: Share of rows at one end that repeat from which a part of the picture is missing. Burnt-out slide repeats
+#: as well, and is none.
 _MISSING = 0.05
-#: How much more two neighbouring rows differ at a tear than rows near it do.
-_TEAR = 6.0
-#: Least mean difference of two neighbouring rows, in levels, that is a tear: blank slide over blank slide
-#: shows none.
-_LEAST_TEAR = 6.0
-#: Columns looked at: every n-th, so that about this many are left.
-_COLUMNS = 400
+#: Columns looked at: every n-th, so that about this many are left, in so many segments.
+_COLUMNS, _SEGMENTS = 128, 8
+#: A tear shows in so many segments at one row ...
+_TORN_SEGMENTS = 4
+#: ... as a change so many times that between the rows near it, and of so many levels at least. Blank slide
+#: over blank slide shows no tear, so that half of the segments have to do.
+_TEAR, _LEAST_TEAR = 4.0, 5.0
+#: Share of the rows at either end where no tear is looked for.
+_EDGE = 0.02
+#: Rows to either side that are near.
+_NEAR = 6
 
 
 class FrameWatch:
@@ -55,7 +61,9 @@ class FrameWatch:
 
 
 def damage(image: UInt8Image) -> tuple[str, ...]:
-    """Name what is missing from a picture or does not belong together in it.
+    """Name what is missing from a live picture or does not belong together in it.
+
+    Files are not asked: whoever cuts and letters a picture may leave such rows in it.
 
     Parameters
     ----------
@@ -63,27 +71,27 @@ def damage(image: UInt8Image) -> tuple[str, ...]:
 
     Returns
     -------
-    Any of ``incomplete`` and ``torn``
+    ``incomplete``, ``torn``, or nothing
     """
     step = max(1, image.shape[1] // _COLUMNS)
-    rows = np.ascontiguousarray(image[:, ::step, 1]).astype(np.int16)
-    change = np.abs(np.diff(rows, axis=0)).mean(axis=1)
-    still = change == 0
-    bottom = int(np.argmin(still[::-1])) if not still.all() else len(still)
-    top = int(np.argmin(still)) if not still.all() else len(still)
-    if not still.all() and max(bottom, top) >= _MISSING * len(rows):
-        return ("incomplete",)
-    around = _median_around(change)
-    if bool(np.any((change > _LEAST_TEAR) & (change > _TEAR * np.maximum(around, 0.5)))):
-        return ("torn",)
+    green = np.ascontiguousarray(image[:, ::step, 1])
+    change = cv2.absdiff(green[1:], green[:-1])
+    still = ~change.any(axis=1)
+    if still.all():
+        return ()
+    for rows in (still, still[::-1]):
+        run = int(np.argmin(rows))
+        edge = green[0] if rows is still else green[-1]
+        if run >= _MISSING * len(green) and int(edge.min()) < BURNT_OUT:
+            return ("incomplete",)
+    columns = change.shape[1] // _SEGMENTS * _SEGMENTS
+    by_segment = change[:, :columns].reshape(len(change), _SEGMENTS, -1).mean(axis=2, dtype=np.float32)
+    suspects = np.flatnonzero((by_segment > _LEAST_TEAR).sum(axis=1) >= _TORN_SEGMENTS)
+    # A sensor's outermost rows may be bad without any harm.
+    suspects = suspects[(suspects > _EDGE * len(change)) & (suspects < (1 - _EDGE) * len(change))]
+    for row in suspects.tolist():
+        near = [r for r in range(row - _NEAR, row + _NEAR + 1) if abs(r - row) > 1 and 0 <= r < len(change)]
+        usual = np.maximum(np.median(by_segment[near], axis=0), 0.5)
+        if int(((by_segment[row] > _LEAST_TEAR) & (by_segment[row] > _TEAR * usual)).sum()) >= _TORN_SEGMENTS:
+            return ("torn",)
     return ()
-
-
-def _median_around(
-    change: np.ndarray[tuple[int, ...], np.dtype[np.float64]], reach: int = 6
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Median of each value's neighbours, without itself and the next ones, which a tear touches too."""
-    padded = np.pad(change, reach, mode="reflect")
-    shifts = [offset for offset in range(-reach, reach + 1) if abs(offset) > 1]
-    near = [padded[reach + s : len(padded) - reach + s] for s in shifts]
-    return np.asarray(np.median(near, axis=0), dtype=np.float64)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.structures import Background, Frame
 
@@ -21,8 +25,9 @@ MAX_BURNT_OUT = 0.9995
 GREY_LEVELS = 4
 #: Range of brightness above which a field shows something. A blank slide may be grey; cells may not.
 BLANK_RANGE = 20
-#: Pixels looked at: every n-th row and column, so that about this many are left.
-_SAMPLE_PX = 300_000
+#: Pixels looked at: every n-th row and column, so that about this many are left; a cell of 12 µm has 190 of
+#: them.
+_SAMPLE_PX = 120_000
 
 
 def light_reasons(frame: Frame, background: Background) -> tuple[str, ...]:
@@ -52,14 +57,22 @@ def light_reasons(frame: Frame, background: Background) -> tuple[str, ...]:
     if float(background.grid.mean()) < MIN_BLANK:
         reasons.append("underexposed")
     step = max(1, round((frame.width * frame.height / _SAMPLE_PX) ** 0.5))
-    sample = frame.image[::step, ::step]
-    darkest_channel, brightest_channel = sample.min(axis=2), sample.max(axis=2)
-    if float(np.mean(darkest_channel >= BURNT_OUT)) > MAX_BURNT_OUT:
+    red, green, blue = cv2.split(np.ascontiguousarray(frame.image[::step, ::step]))
+    darkest, brightest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
+    dark = _histogram(darkest)
+    if float(dark[BURNT_OUT:].sum() / dark.sum()) > MAX_BURNT_OUT:
         reasons.append("overexposed")
     # White cells are told from red ones by colour: a count of a grey picture would be 0, and wrong.
-    # A ninth of the sample is enough for a percentile and takes a ninth of the time.
-    dark, bright = darkest_channel[::3, ::3], brightest_channel[::3, ::3]
-    low, high = np.percentile(dark, (0.1, 99.9))
-    if high - low > BLANK_RANGE and np.percentile(bright - dark, 99.9) <= GREY_LEVELS:
+    colour = _histogram(cv2.subtract(brightest, darkest))
+    if _level(dark, 0.999) - _level(dark, 0.001) > BLANK_RANGE and _level(colour, 0.999) <= GREY_LEVELS:
         reasons.append("no_colour")
     return tuple(reasons)
+
+
+def _histogram(plane: NDArray[Any]) -> NDArray[np.int64]:
+    return np.bincount(plane.ravel(), minlength=256)
+
+
+def _level(histogram: NDArray[np.int64], share: float) -> int:
+    """Lowest level up to which at least this share of the pixels lies."""
+    return int(np.searchsorted(np.cumsum(histogram), share * histogram.sum()))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.structures import Background, UInt8Image
 
 _LOG = np.log10(np.maximum(np.arange(256, dtype=np.float32), 1.0))
 #: Every n-th row and column, so that about this many are left on the longer side.
-_SIDE_PX = 320
+_SIDE_PX = 210
 #: Summed density from which a pixel is no blank slide: 0.12 is 9 % less light in each channel.
 _STAINED = 0.12
-#: Share of green and blue in the density by which a nucleus is told from a red cell; see
-#: ``edge.segment_stain``.
-_NUCLEUS_RATIO = 0.3
-#: Pixels that a median needs: one white cell of a field has this many at this size.
+#: Density in the palest channel from which something is opaque, and how much of the densest channel that is
+#: at least. Dyes are coloured: the palest channel of a nucleus has a fifth of the densest, of a red cell a
+#: third.
+_OPAQUE, _GREY = 0.25, 0.7
+#: Summed densities between which the commonest is looked for, in steps of a tenth: from hardly stained to
+#: black.
+_FAINTEST, _DARKEST, _STEPS = 0.05, 3.0, 40
+#: Pixels that it takes; a red cell has 60 at this size.
 _LEAST_PX = 60
 
 Density = tuple[float, float, float]
@@ -31,14 +38,15 @@ class Look:
     ----------
     blank : log10 of the blank slide's R, G and B
     cover : share of the field that is not blank slide
-    red_cells : median density of red cells in R, G and B, or None where there are hardly any
-    nuclei : median density of nuclei in R, G and B, or None where there are hardly any
+    opaque : share of it that is dark without a stain's colour
+    common : density in R, G and B that is commonest of what is stained, a red cell's or, without any, a
+        nucleus's; None where hardly anything is stained
     """
 
     blank: Density
     cover: float
-    red_cells: Density | None
-    nuclei: Density | None
+    opaque: float
+    common: Density | None
 
 
 def look_at(image: UInt8Image, background: Background) -> Look:
@@ -50,25 +58,34 @@ def look_at(image: UInt8Image, background: Background) -> Look:
     background : its blank slide
     """
     step = max(1, round(max(image.shape[:2]) / _SIDE_PX))
-    small = np.ascontiguousarray(image[::step, ::step])
+    # Three by three pixels of what is left: noise of a dark picture would be stain.
+    small = cv2.blur(np.ascontiguousarray(image[::step, ::step]), (3, 3))
     h, w = small.shape[:2]
-    blank = cv2.resize(np.log10(background.grid), (w, h), interpolation=cv2.INTER_LINEAR)
-    density = (blank - cv2.LUT(small, _LOG)).reshape(-1, 3)
-    total = density.sum(axis=1)
+    levels = np.log10(background.grid)
+    density = cv2.subtract(cv2.resize(levels, (w, h), interpolation=cv2.INTER_LINEAR), cv2.LUT(small, _LOG))
+    red, green, blue = cv2.split(density)
+    total = cv2.add(cv2.add(red, green), blue)
     stained = total > _STAINED
-    thick = density[stained]
-    ratio = (thick[:, 1] - thick[:, 2]) / total[stained]
-    level = np.log10(background.grid).mean(axis=(0, 1))
+    palest, densest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
+    opaque = (palest > _OPAQUE) & (palest > _GREY * densest)
     return Look(
-        blank=_triple(level),
-        cover=float(stained.mean()),
-        red_cells=_median(thick[ratio < _NUCLEUS_RATIO]),
-        nuclei=_median(thick[ratio >= _NUCLEUS_RATIO]),
+        blank=_triple(levels.mean(axis=(0, 1))),
+        cover=float(np.count_nonzero(stained)) / total.size,
+        opaque=float(np.count_nonzero(opaque)) / total.size,
+        common=_commonest(density, total),
     )
 
 
-def _median(density: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Density | None:
-    return None if len(density) < _LEAST_PX else _triple(np.median(density, axis=0))
+def _commonest(density: NDArray[Any], total: NDArray[Any]) -> Density | None:
+    """Median density around the mode of the stained pixels' logarithm: a few nuclei more or less leave it."""
+    logs = np.log(total[total > _FAINTEST])
+    if len(logs) < _LEAST_PX:
+        return None
+    counts, edges = np.histogram(logs, _STEPS, (math.log(_FAINTEST), math.log(_DARKEST)))
+    best = int(np.argmax(np.convolve(counts, [1, 2, 3, 2, 1], "same")))
+    mode = math.exp((edges[best] + edges[best + 1]) / 2)
+    near = density[(total > 0.7 * mode) & (total < 1.4 * mode)]
+    return _triple(np.median(near, axis=0)) if len(near) else None
 
 
 def _triple(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Density:

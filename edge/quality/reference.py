@@ -7,22 +7,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.quality.cover import BLANK_COVER
+from edge.quality.light import BURNT_OUT
 from edge.quality.look import Density, Look, look_at
 from edge.structures import Background, Frame
 
 #: Fields that make up the reference: with three, one odd first field does not decide alone.
 REFERENCE_FIELDS = 3
-#: Change of the blank slide's colour, as log10 of a channel over the mean of the three, that is a drift.
+#: Change of the blank slide's colour, as log10 of a channel over the mean of the three, that is a drift: 7 %.
+#: Within nine sessions of two cameras, the second of which balances its white by itself, it stays below
+#: 0.022.
 MAX_COLOUR_DRIFT = 0.03
-#: Factor in brightness that is one.
-MAX_LIGHT_FACTOR = 2.0
-#: Change in the mix of the red cells' density over R, G and B that is a drift of the stain.
-MAX_STAIN_MIX = 0.12
-#: Factor in the red cells' density that is one.
-MAX_STAIN_FACTOR = 1.8
-#: Share of a field that is not blank slide below which it holds no cell: one white cell of 10 µm covers 0.08
-#: % of a field 310 µm wide.
-BLANK_COVER = 0.0005
+#: Factor in brightness that is one; within those sessions it stays below 1.15.
+MAX_LIGHT_FACTOR = 1.6
+#: Change of a channel's share in the commonest density that is a drift of the stain; there it stays below
+#: 0.063.
+MAX_STAIN_MIX = 0.08
+#: Factor in that density that is one; there it stays below 1.83.
+MAX_STAIN_FACTOR = 1.87
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ class Reference:
         return _middle([look.blank for look in self.looks])
 
     @property
-    def red_cells(self) -> Density | None:
-        """Density of the red cells that later fields are compared with."""
-        known = [look.red_cells for look in self.looks if look.red_cells is not None]
+    def common(self) -> Density | None:
+        """Commonest density that later fields are compared with."""
+        known = [look.common for look in self.looks if look.common is not None]
         return _middle(known) if known else None
 
 
@@ -94,14 +96,17 @@ def drift_reasons(look: Look, reference: Reference) -> tuple[str, ...]:
     if blank is not None:
         change = np.subtract(look.blank, blank)
         brighter = float(change.mean())
-        if reference.looks and abs(brighter) > math.log10(MAX_LIGHT_FACTOR):
-            reasons.append("overexposed" if brighter > 0 else "underexposed")
+        burnt_out = min(look.blank) >= math.log10(BURNT_OUT - 5) > min(blank)
+        if burnt_out or (reference.looks and brighter > math.log10(MAX_LIGHT_FACTOR)):
+            reasons.append("overexposed")
+        elif reference.looks and -brighter > math.log10(MAX_LIGHT_FACTOR):
+            reasons.append("underexposed")
         if float(np.abs(change - brighter).max()) > MAX_COLOUR_DRIFT:
             reasons.append("colour_drift")
     if look.cover < BLANK_COVER:
         reasons.append("blank")
-    elif look.red_cells is not None and reference.red_cells is not None:
-        now, then = np.array(look.red_cells), np.array(reference.red_cells)
+    elif look.common is not None and reference.common is not None:
+        now, then = np.array(look.common), np.array(reference.common)
         mix = float(np.abs(now / now.sum() - then / then.sum()).max())
         factor = abs(math.log(float(now.sum() / then.sum())))
         if mix > MAX_STAIN_MIX or factor > math.log(MAX_STAIN_FACTOR):

@@ -23,6 +23,8 @@ MAX_ROTATION_DEG = 3.5
 #: Distance from the common motion up to which a tile agrees with it, fine px.
 _AGREES_PX = 1.5
 _LEAST_TILE_SCORE = 0.3
+#: Tiles whose pairs propose a rotation.
+_LEADING_TILES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +128,13 @@ def _tiles(
 
 
 def _spans(start: int, stop: int) -> list[tuple[int, int]]:
-    """Cut a length into at most five tiles, spread evenly."""
+    """Cut a length into at most four tiles, spread evenly."""
     length = stop - start
     if length < 10:
         return []
     if length <= 1.5 * _TILE_PX:
         return [(start, stop)]
-    number = min(5, length // _TILE_PX)
+    number = min(4, length // _TILE_PX)
     starts = np.linspace(start, stop - _TILE_PX, number).astype(int)
     return [(int(s), int(s) + _TILE_PX) for s in starts]
 
@@ -149,34 +151,37 @@ def _between(values: NDArray[Any], at: int) -> float:
 def _common_motion(
     here: NDArray[np.float64], there: NDArray[np.float64], scores: NDArray[np.float64], guess: Motion
 ) -> Motion:
-    """Rotation and shift that most tiles agree with: every pair of tiles proposes one."""
+    """Rotation and shift that most tiles agree with: each tile proposes one, and each pair of the best."""
     moved = there - guess.apply(here)
-    best, best_support = _shift(guess, moved, scores), -1.0
-    proposals = [best, *(_shift(guess, moved[i : i + 1], scores[i : i + 1]) for i in range(len(here)))]
-    for i in range(len(here)):
-        for j in range(i):
-            proposal = _rigid(here[[i, j]], there[[i, j]], np.ones(2))
-            if proposal is not None:
-                proposals.append(proposal)
-    for proposal in proposals:
-        agree = np.hypot(*(there - proposal.apply(here)).T) < _AGREES_PX
-        support = float(scores[agree].sum())
-        if support > best_support:
-            best, best_support = proposal, support
+    turns = np.full(len(here), guess.angle)
+    shifts = moved + np.array([guess.x, guess.y])
+    # Pairs of the best tiles only: of eight, two are right where anything is.
+    leading = np.argsort(-scores, kind="stable")[:_LEADING_TILES]
+    first, second = (leading[k] for k in np.triu_indices(len(leading), 1))
+    p, q = here[second] - here[first], there[second] - there[first]
+    angles = np.arctan2(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0], (p * q).sum(axis=1))
+    usable = (np.hypot(*p.T) >= _TILE_PX) & (np.abs(angles) <= math.radians(MAX_ROTATION_DEG))
+    first, angles = first[usable], angles[usable]
+    turns = np.concatenate([turns, angles])
+    shifts = np.concatenate([shifts, there[first] - _turned(here[first], angles)])
+    placed = _turned(here[None], turns[:, None]) + shifts[:, None]
+    agree = np.hypot(*np.moveaxis(there[None] - placed, 2, 0)) < _AGREES_PX
+    chosen = int(np.argmax(agree @ scores))
+    best = Motion(float(turns[chosen]), float(shifts[chosen, 0]), float(shifts[chosen, 1]))
     for _ in range(2):
-        agree = np.hypot(*(there - best.apply(here)).T) < _AGREES_PX
-        if agree.sum() < 3:
-            break
-        refined = _rigid(here[agree], there[agree], scores[agree])
+        close = np.hypot(*(there - best.apply(here)).T) < _AGREES_PX
+        refined = _rigid(here[close], there[close], scores[close]) if close.sum() >= 3 else None
         if refined is None:
             break
         best = refined
     return best
 
 
-def _shift(guess: Motion, moved: NDArray[np.float64], scores: NDArray[np.float64]) -> Motion:
-    x, y = np.average(moved, axis=0, weights=scores)
-    return Motion(guess.angle, guess.x + float(x), guess.y + float(y))
+def _turned(points: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotate points (..., 2) by angles that broadcast over them."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
 def _rigid(

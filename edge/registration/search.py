@@ -18,8 +18,8 @@ _RECENT = 2
 _PEAKS = 2
 #: Fields that are looked at after a search through all of them, best peaks first.
 _BEST_FIELDS = 8
-#: Score of a peak below which nothing is looked at: half of the chance peaks are higher.
-_LEAST_PEAK = 11.0
+#: Score of a peak below which nothing is looked at: one chance peak in twenty is higher.
+_LEAST_PEAK = 15.0
 #: How far a place found by way of other fields may be off: a quarter of the field's side, and as much more
 #: as 0.1° of error a field adds up to.
 _DRIFT, _DRIFT_PER_FIELD = 0.25, 0.002
@@ -110,15 +110,16 @@ class _Search:
                 return
             for index, guess in under:
                 self._close(index)
-                alignment = align(self._entries[index].keyframe.fine(), self._plane, guess)
-                if alignment is not None and confirms(alignment):
-                    self.found[index] = alignment
-                else:
-                    self._verify(index, peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
+                if guess is not None:
+                    alignment = align(self._entries[index].keyframe.fine(), self._plane, guess)
+                    if alignment is not None and confirms(alignment):
+                        self.found[index] = alignment
+                        continue
+                self._verify(index, peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
 
-    def _under(self) -> list[tuple[int, Motion]]:
-        """Open fields within reach of the new one, and its likely place on each."""
-        reached: list[tuple[int, Motion]] = []
+    def _under(self) -> list[tuple[int, Motion | None]]:
+        """Open fields within reach of the new one, and its likely place on each that it should overlap."""
+        reached: list[tuple[int, Motion | None]] = []
         h, w = self._plane.shape
         for island in self.islands():
             nearest = max(
@@ -134,8 +135,10 @@ class _Search:
                 slack = _DRIFT + _DRIFT_PER_FIELD * abs(index - nearest)
                 middle = np.array([[(w - 1) / 2, (h - 1) / 2]])
                 x, y = np.abs(guess.apply(middle)[0] - middle[0])
-                if x < (1 + slack) * w and y < (1 + slack) * h:
+                if x < w and y < h:
                     reached.append((index, guess))
+                elif x < (1 + slack) * w and y < (1 + slack) * h:
+                    reached.append((index, None))
         return reached
 
     def _verify(self, index: int, likely: Iterable[tuple[float, float, float]]) -> None:

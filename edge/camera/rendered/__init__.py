@@ -6,6 +6,7 @@ they look, ``optics`` how they are photographed, ``slide`` puts a field together
 count on it shows that the line works, never how well cells of patients are told apart.
 """
 
+from edge.camera.rendered.scan import Scan, scan
 from edge.camera.rendered.settings import Lamp, Population, RenderSettings, Sensor, Stain
 from edge.camera.rendered.slide import Slide, render_field
 from edge.camera.rendered.source import RenderedSource
@@ -20,8 +21,10 @@ __all__ = [
     "RenderedCell",
     "RenderedField",
     "RenderedSource",
+    "Scan",
     "Sensor",
     "Slide",
     "Stain",
     "render_field",
+    "scan",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from edge.camera.rendered.cells import Cut, Dye, Painted, paint
 from edge.camera.rendered.optics import expose
 from edge.camera.rendered.settings import (
     WHITE_KINDS,
+    Lamp,
     ObjectKind,
     RenderSettings,
     checked_seed,
@@ -79,6 +80,7 @@ class Slide:
         *,
         defocus_um: float | None = None,
         exposure: int = 0,
+        lamp: Lamp | None = None,
     ) -> RenderedField:
         """Render the field whose centre lies at (x_um, y_um) of the slide.
 
@@ -86,7 +88,7 @@ class Slide:
         ----------
         x_um, y_um : place on the slide; x grows to the right and y downwards at rotation 0
         rotation_deg : direction of the field's x axis, from the slide's x axis towards its y axis
-        defocus_um : instead of the settings'
+        defocus_um, lamp : instead of the settings'
         exposure : number of the shot; another one of the same place differs by its noise alone
 
         Raises
@@ -116,7 +118,8 @@ class Slide:
         bits = struct.unpack("<8I", struct.pack("<4d", x_um, y_um, rotation_deg, defocus))
         sequence = np.random.SeedSequence([self.seed, exposure, *bits])
         rng = np.random.Generator(np.random.PCG64(sequence))
-        image = expose(canvas.density, self.settings, defocus, rng)
+        settings = self.settings if lamp is None else replace(self.settings, lamp=lamp)
+        image = expose(canvas.density, settings, defocus, rng)
         return RenderedField(
             image, self.settings.um_per_px, cells, cell_labels, nucleus_labels, x_um, y_um, rotation_deg
         )

@@ -1,0 +1,99 @@
+"""How blurred a field is, in µm: the width of its edges, whatever lies in it and however bright it is."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.segment_windows import shrunk
+from edge.structures import UInt8Image
+
+#: Blur from which a field is out of focus, as the standard deviation of an edge. A cone of NA 1.25 is blurred
+#: so far by 1.0 µm of defocus, four times the depth of field. The worst of the real fields looked at has 0.68
+#: µm (crops of 120 px), the worst field of a camera in use 0.57.
+MAX_BLUR_UM = 0.72
+#: Pixels are averaged up to this size: coarser than the sensor's noise, finer than half the blur that is
+#: refused.
+_WORK_UM_PER_PX = 0.3
+#: Widths of the two derivatives that an edge is looked at with, px.
+_FINE, _COARSE = 1.0, 2.0
+#: Share of the steepest pixels that are looked at: rims of cells, in a crowded field and in a sparse one.
+_STEEPEST = 0.97
+#: ... which are at least this steep against the steepest of all, so that an empty field's noise is left out.
+_OF_THE_STEEPEST = 0.35
+#: Steepness in levels a px below which there is no edge at all.
+_LEAST_STEEP = 1.2
+_LEAST_PX = 50
+#: Of the steepest pixels the sharpest quarter decides: a smear is not flat, and nuclei have soft edges
+#: within.
+_SHARPEST = 75
+#: Bands of the field that are looked at, and the height of each; a low picture is looked at as a whole.
+_BANDS, _BAND = 4, 0.1
+_LEAST_ROWS = 250
+
+
+def blur_um(image: UInt8Image, um_per_px: float) -> float | None:
+    """Measure the blur of a field.
+
+    An edge of width s (the standard deviation of its derivative) has the slope 1 / sqrt(s² + a²) after a blur
+    by a. The ratio of two such slopes gives s, and the edge's height falls out [1]_.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    um_per_px : scale
+
+    Returns
+    -------
+    standard deviation in µm, or None where nothing has an edge
+
+    References
+    ----------
+    .. [1] S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition 44, 2011.
+    """
+    shrink = max(1.0, _WORK_UM_PER_PX / um_per_px)
+    bands = _bands(image, shrink)
+    coarse = np.concatenate([_slope(band, _COARSE) for band in bands])
+    steep, steepest = np.percentile(coarse[::2, ::2], (100 * _STEEPEST, 99.9))
+    if steepest < _LEAST_STEEP:
+        return None
+    edges = coarse >= max(steep, _OF_THE_STEEPEST * steepest)
+    if np.count_nonzero(edges) < _LEAST_PX:
+        return None
+    fine = np.concatenate([_slope(band, _FINE) for band in bands])
+    ratio = float(np.percentile(fine[edges] / coarse[edges], _SHARPEST)) ** 2
+    # Between no edge wider than the coarse derivative's noise and a perfect step.
+    ratio = min(max(ratio, 1.0005), (_COARSE / _FINE) ** 2)
+    width_px = math.sqrt((_COARSE**2 - _FINE**2 * ratio) / (ratio - 1))
+    return width_px * um_per_px * shrink
+
+
+def _bands(image: UInt8Image, shrink: float) -> list[NDArray[np.uint8]]:
+    """Green channel of a few bands over the whole width, at the working scale."""
+    height = image.shape[0]
+    if height / shrink < _LEAST_ROWS:
+        return [np.ascontiguousarray(shrunk(image, shrink)[..., 1])]
+    rows = round(height * _BAND)
+    starts = (round(height * (n + 0.5) / _BANDS - rows / 2) for n in range(_BANDS))
+    return [shrunk(image[start : start + rows, :, 1], shrink) for start in starts]
+
+
+def _slope(plane: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
+    """Length of the gradient of a plane blurred by sigma."""
+    blur, derivative = _kernels(sigma)
+    across = cv2.sepFilter2D(plane, cv2.CV_32F, derivative, blur)
+    down = cv2.sepFilter2D(plane, cv2.CV_32F, blur, derivative)
+    return np.asarray(cv2.magnitude(across, down), dtype=np.float32)
+
+
+@lru_cache(maxsize=4)
+def _kernels(sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    reach = math.ceil(3 * sigma)
+    x = np.arange(-reach, reach + 1, dtype=np.float32)
+    blur = np.exp(-x * x / np.float32(2 * sigma**2))
+    blur /= blur.sum()
+    return blur, -x / np.float32(sigma**2) * blur

@@ -1,0 +1,113 @@
+"""Bad optics are refused by name; the same field before them is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.camera.rendered import Lamp, Population, RenderSettings, Slide, Stain
+from edge.evaluation.degrade import DEGRADATIONS, Degradation
+from edge.illumination import estimate_background
+from edge.quality import ADVICE, Reference, assess, assess_focus
+from edge.quality.focus import MAX_BLUR_UM, blur_um
+from edge.structures import Frame, UInt8Image
+
+SETTINGS = RenderSettings(width=480, height=400, um_per_px=0.25)
+SLIDE = Slide(4, SETTINGS)
+FIELD = SLIDE.view().image
+
+
+def verdict(
+    image: UInt8Image, reference: Reference | None = None, um_per_px: float | None = 0.25
+) -> tuple[str, ...]:
+    return assess(Frame(image, "test", um_per_px=um_per_px), estimate_background(image), reference)
+
+
+def reference_of(*images: UInt8Image) -> Reference:
+    reference = Reference.start()
+    for image in images:
+        reference = reference.after(Frame(image, "test"), estimate_background(image))
+    return reference
+
+
+@pytest.mark.parametrize("way", [d for d in DEGRADATIONS if d.mode == "file"], ids=lambda d: d.name)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_picture_that_went_bad_is_refused_for_the_right_reason(way: Degradation, seed: int) -> None:
+    bad = way.apply(FIELD, 0.25, np.random.default_rng(seed))
+    assert set(verdict(bad)) & set(way.reasons)
+    assert verdict(FIELD) == ()
+
+
+@pytest.mark.parametrize("way", [d for d in DEGRADATIONS if d.mode == "live"], ids=lambda d: d.name)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_only_a_sample_can_tell_is_told_with_its_reference(way: Degradation, seed: int) -> None:
+    bad = way.apply(FIELD, 0.25, np.random.default_rng(seed))
+    reference = reference_of(FIELD)
+    assert set(verdict(bad, reference)) & set(way.reasons)
+    assert verdict(FIELD, reference) == ()
+
+
+def test_other_fields_of_the_sample_pass() -> None:
+    reference = reference_of(*(SLIDE.view(x).image for x in (300.0, 600.0, 900.0)))
+    for x_um in (1200.0, 1500.0, 1800.0):
+        dimmer = Lamp(brightness=0.7, colour_temperature_k=5150)
+        assert verdict(SLIDE.view(x_um, defocus_um=0.5, lamp=dimmer).image, reference) == ()
+
+
+def test_a_file_is_not_refused_for_what_only_a_sample_can_tell() -> None:
+    blank = Slide(4, replace(SETTINGS, population=Population.only())).view().image
+    assert verdict(blank) == ()
+    assert verdict(blank, Reference.start()) == ("blank",)
+    one_cell = Slide(4, replace(SETTINGS, population=Population.only(blast=150.0))).view().image
+    assert verdict(one_cell, Reference.start()) == ()
+
+
+def test_the_reference_is_the_first_three_fields_and_the_calibrated_white_point_before_them() -> None:
+    reference = reference_of(*(FIELD,) * 3)
+    assert reference.after(Frame(FIELD, "more"), estimate_background(FIELD)) is reference
+    blank = tuple(float(v) for v in np.median(estimate_background(FIELD).grid, axis=(0, 1)))
+    red, green, blue = blank
+    calibrated = Reference.start((red, green, blue))
+    assert verdict(FIELD, calibrated) == ()
+    yellow = SLIDE.view(lamp=Lamp(colour_temperature_k=3200)).image
+    assert verdict(yellow, calibrated) == ("colour_drift",)
+    assert verdict(yellow, Reference.start()) == ()
+
+
+@pytest.mark.parametrize(("strength", "brightness"), [(0.5, 0.4), (1.0, 0.76), (1.6, 0.9)])
+@pytest.mark.parametrize(
+    "population", [Population(), Population(red_cell=1500.0), Population.only(blast=80.0)]
+)
+def test_blur_is_measured_in_um_whatever_the_field_holds(
+    strength: float, brightness: float, population: Population
+) -> None:
+    settings = replace(
+        SETTINGS, stain=Stain(strength=strength), lamp=Lamp(brightness=brightness), population=population
+    )
+    slide = Slide(6, settings)
+    sharp, soft = (blur_um(slide.view(defocus_um=z).image, 0.25) for z in (0.0, 1.6))
+    assert sharp is not None
+    assert soft is not None
+    assert sharp < 0.5
+    assert soft > MAX_BLUR_UM
+    assert assess_focus(Frame(slide.view(defocus_um=1.6).image, "test"), 0.25) == ("out_of_focus",)
+
+
+@pytest.mark.parametrize("um_per_px", [0.1, 0.2, 0.35])
+def test_blur_is_the_same_at_every_scale(um_per_px: float) -> None:
+    size = (round(100 / um_per_px), round(80 / um_per_px))
+    slide = Slide(6, RenderSettings(*size, um_per_px=um_per_px))
+    # 1.6 µm of defocus at NA 1.25 are 1.17 µm of blur; the sharpest quarter of the edges has a little less.
+    assert blur_um(slide.view(defocus_um=1.6).image, um_per_px) == pytest.approx(1.05, rel=0.2)
+
+
+def test_a_blank_slide_has_no_edge_to_be_blurred() -> None:
+    blank = Slide(4, replace(SETTINGS, population=Population.only())).view().image
+    assert blur_um(blank, 0.25) is None
+
+
+def test_every_reason_has_its_advice() -> None:
+    assert {reason for way in DEGRADATIONS for reason in way.reasons} < set(ADVICE)
+    assert all(": " in advice for advice in ADVICE.values())

@@ -1,0 +1,55 @@
+"""A camera that repeats, cuts off or mixes its pictures is told by name; a live one is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.camera.rendered import Population, RenderSettings, Slide
+from edge.quality import FrameWatch
+from edge.quality.integrity import damage
+from edge.structures import UInt8Image
+
+SLIDE = Slide(4, RenderSettings(width=640, height=480, um_per_px=0.2))
+FIELD = SLIDE.view().image
+OTHER = SLIDE.view(25.0, 10.0).image
+
+
+def cut(image: UInt8Image, row: int, filling: object) -> UInt8Image:
+    copy = image.copy()
+    copy[row:] = filling
+    return copy
+
+
+def test_a_repeated_frame_is_frozen_and_another_shot_of_the_same_place_is_not() -> None:
+    watch = FrameWatch()
+    assert watch.reasons(FIELD) == ()
+    assert watch.reasons(SLIDE.view(exposure=1).image) == ()
+    assert watch.reasons(FIELD) == ()
+    assert watch.reasons(FIELD) == ("frozen",)
+    assert watch.reasons(FIELD) == ("frozen",)
+    assert watch.reasons(OTHER) == ()
+
+
+@pytest.mark.parametrize("filling", [0, 128, (0, 135, 0)])
+def test_rows_that_never_came(filling: object) -> None:
+    assert damage(cut(FIELD, 200, filling)) == ("incomplete",)
+    assert damage(cut(FIELD, 200, FIELD[199])) == ("incomplete",)
+    assert damage(np.ascontiguousarray(cut(FIELD, 440, filling)[::-1])) == ("incomplete",)
+    assert damage(cut(FIELD, 479, filling)) == ()  # one row is a sensor's edge
+
+
+@pytest.mark.parametrize("row", [100, 240, 400])
+def test_two_exposures_in_one_picture(row: int) -> None:
+    assert damage(np.concatenate([FIELD[:row], OTHER[row:]])) == ("torn",)
+
+
+def test_whole_pictures_pass() -> None:
+    for x_um in range(0, 1000, 200):
+        assert damage(SLIDE.view(float(x_um)).image) == ()
+    blank = Slide(4, RenderSettings(640, 480, 0.2, population=Population.only())).view().image
+    assert damage(blank) == ()
+    burnt_out = np.full((480, 640, 3), 255, np.uint8)
+    burnt_out[100:200, 100:200] = 90
+    assert damage(burnt_out) == ()
+    assert damage(np.zeros((480, 640, 3), np.uint8)) == ()  # black as a whole is underexposed
