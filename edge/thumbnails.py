@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +67,31 @@ class ThumbnailStore:
             raise OutputError("OpenCV could not encode a picture; is its memory full?")
         data = content.tobytes()
         sha256 = hashlib.sha256(data).hexdigest()
+        self.put_file(sha256, data)
+        return sha256
+
+    def put_file(self, sha256: str, data: bytes) -> None:
+        """Store a picture that is a file already; ``data`` has this hash.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written; nothing is left half-written.
+        """
         path = self.path(sha256)
         if path.exists():
-            return sha256
+            return
         try:
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                sync_folder(path.parent.parent)
-            write_durably(path, data)
+            with self.holding():
+                if not path.parent.is_dir():
+                    path.parent.mkdir(exist_ok=True)
+                    sync_folder(self.folder)
+                    sync_folder(self.folder.parent)
+                write_durably(path, data)
         except OSError as error:
+            if isinstance(error, OutputError):
+                raise
             raise OutputError(f"{path}: the picture was not stored: {error.strerror or error}") from error
-        return sha256
 
     def path(self, sha256: str) -> Path:
         """Say where a picture lies or would lie.
@@ -108,13 +125,54 @@ class ThumbnailStore:
 
     def remove(self, sha256: str) -> int:
         """Remove a picture; return the bytes that this freed, 0 where it was not there."""
-        path = self.path(sha256)
+        size = self.size(sha256)
+        self.path(sha256).unlink(missing_ok=True)
+        return size
+
+    def size(self, sha256: str) -> int:
+        """Bytes that a picture takes, 0 where it is not there."""
         try:
-            size = path.stat().st_size
-            path.unlink()
+            return self.path(sha256).stat().st_size
         except FileNotFoundError:
             return 0
-        return size
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep others from tidying up while pictures are stored whose row is not in the log yet.
+
+        Whoever puts pictures does it, and appends the row that names them, inside this block: a picture
+        that no row names is rubbish to :func:`edge.bloodlog.retention.tidy`.
+        """
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def tidying(self) -> Iterator[None]:
+        """Wait until nobody is :meth:`holding`, and keep them waiting during the block."""
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        # The kernel lets go of the lock when its process ends, however it ends.
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: pictures cannot be stored: {error.strerror or error}"
+            ) from error
+        try:
+            fcntl.flock(lock, kind)
+            yield
+        finally:
+            os.close(lock)
+
+    def files(self) -> Iterator[Path]:
+        """Go through the files of the folder, half-written ones of a killed process among them."""
+        for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
+            with os.scandir(folder) as entries:
+                yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
 
     def __iter__(self) -> Iterator[str]:
         """Go through the pictures that are there, in no order."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -96,9 +96,9 @@ def head(connection: sqlite3.Connection) -> Head:
 def add_link(connection: sqlite3.Connection, kind: Kind, row_id: int) -> Head:
     """Chain a row that was just added; call it inside the same write transaction."""
     previous = head(connection)
-    content = _content(connection, kind, row_id)
+    content = read_content(connection, kind, row_id)
     assert content is not None  # the caller has just added it
-    link = Head(previous.number + 1, _link_sha256(previous.sha256, content))
+    link = Head(previous.number + 1, link_sha256(previous.sha256, content))
     connection.execute("INSERT INTO link VALUES (?, ?, ?, ?)", (link.number, kind, row_id, link.sha256))
     return link
 
@@ -131,10 +131,10 @@ def verify(connection: sqlite3.Connection, known: Collection[Head] = ()) -> Iter
         if number != expected:
             missing = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
             yield Fault(expected, None, None, f"missing (links {missing})")
-        content = _content(connection, kind, row_id)
+        content = read_content(connection, kind, row_id)
         if content is None:
             yield Fault(number, kind, row_id, "is missing")
-        elif number == expected and _link_sha256(previous, content) != sha256:
+        elif number == expected and link_sha256(previous, content) != sha256:
             yield Fault(number, kind, row_id, "was changed, or its place in the order was")
         for one in known:
             if number == one.number and not sha256.startswith(one.sha256):
@@ -155,25 +155,33 @@ def _cut_off(connection: sqlite3.Connection, expected: int, known: Collection[He
     if reached >= expected:
         yield Fault(expected, None, None, f"missing: the chain is known to have reached link {reached}")
     linked = dict(connection.execute("SELECT kind, max(row_id) FROM link GROUP BY kind"))
+    # A repaired log says itself which of its last rows were lost.
+    for (lost,) in connection.execute("SELECT lost FROM repair"):
+        for kind, given in json.loads(lost)["numbered"].items():
+            linked[kind] = max(linked.get(kind, 0), given)
     # SQLite keeps the last number of each table. Somebody careful changes that, too.
     for kind, given in connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name"):
         if kind in KINDS and given > linked.get(kind, 0):
             yield Fault(None, kind, given, "is missing at the end: the log once had it")
 
 
-def _link_sha256(previous: str, content: str) -> str:
-    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
-
-
-def _content(connection: sqlite3.Connection, kind: Kind, row_id: int) -> str | None:
-    """Everything that a link vouches for, as canonical JSON; None where the row is not there."""
+def read_content(connection: sqlite3.Connection, kind: Kind, row_id: int) -> dict[str, Any] | None:
+    """Read everything that a link vouches for; None where the row is not there."""
     rows = _records(connection, f"SELECT * FROM {kind} WHERE id = ?", row_id)
     if not rows:
         return None
-    document: dict[str, Any] = {"kind": kind, "row": rows[0]}
+    content: dict[str, Any] = {"kind": kind, "row": rows[0]}
     if kind == "field":
-        document["cells"] = _records(connection, "SELECT * FROM cell WHERE field_id = ? ORDER BY id", row_id)
-    return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        content["cells"] = _records(connection, "SELECT * FROM cell WHERE field_id = ? ORDER BY id", row_id)
+    return content
+
+
+def link_sha256(previous: str, content: Mapping[str, Any]) -> str:
+    """Hash a row's content, in its one canonical form, together with the previous link's hash."""
+    canonical = json.dumps(
+        content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+    return hashlib.sha256(f"{previous}\n{canonical}".encode()).hexdigest()
 
 
 def _records(connection: sqlite3.Connection, query: str, row_id: int) -> list[dict[str, Any]]:

@@ -86,6 +86,11 @@ def unusable(path: Path, error: sqlite3.Error) -> LogError:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return LogError(f"{path}: is not a SQLite database; name another file")
+    if name.startswith("SQLITE_CORRUPT"):
+        return LogError(
+            f"{path}: the log cannot be used: {error}; restore a backup, or save what can be read with "
+            "`blastcount log repair --out FILE`"
+        )
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return LogError(
             f"{path}: cannot be opened ({error}); check the owner and the rights of file and folder"

@@ -71,11 +71,6 @@ class BloodLog:
         path = Path(path)
         return cls(connect(path, read_only=read_only), path)
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection, for what else works on the log in this package: verify, retention, backup."""
-        return self._connection
-
     def __enter__(self) -> Self:
         """Return the open log."""
         return self
@@ -159,7 +154,7 @@ class BloodLog:
             image_sha256,
         )
         pictures = thumbnails or {}
-        with self._writing(f"field {result.source} was not logged") as connection:
+        with self.writing(f"field {result.source} was not logged") as connection:
             field_id = connection.execute(INSERT_FIELD, row).lastrowid
             assert field_id is not None  # an INSERT that did not raise has one
             cells = [cell_row(field_id, cell, pictures.get(cell.cell.id)) for cell in result.cells]
@@ -169,7 +164,7 @@ class BloodLog:
 
     def count(self) -> int:
         """Count the fields in the log, rejected ones among them."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
         return int(fields)
 
@@ -185,7 +180,7 @@ class BloodLog:
         query = f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id > :last {chosen}ORDER BY id LIMIT :page"
         last_id = 0
         while True:
-            with self._reading() as connection:
+            with self.reading() as connection:
                 rows = connection.execute(
                     query, {"last": last_id, "sample": sample_id, "page": PAGE_FIELDS}
                 ).fetchall()
@@ -198,19 +193,19 @@ class BloodLog:
     def newest_trusted(self) -> datetime | None:
         """Look up when the last field was logged whose time can be believed; None where there is none."""
         query = "SELECT logged_at FROM field WHERE clock_trusted = 1 ORDER BY id DESC LIMIT 1"
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(query).fetchone()
         return None if row is None else datetime.fromisoformat(row[0])
 
     def last_field(self) -> LoggedField | None:
         """Look up the field that was logged last, of whatever sample."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             (last_id,) = connection.execute("SELECT max(id) FROM field").fetchone()
         return None if last_id is None else self.field(last_id)
 
     def field(self, field_id: int) -> LoggedField | None:
         """Look up a field by its number; None where there is none."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(
                 f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id = ?", (field_id,)
             ).fetchone()
@@ -223,14 +218,14 @@ class BloodLog:
     def thumbnail(self, cell: CellRef) -> str | None:
         """Look up the hash of a cell's stored picture; None where there is no such cell or picture."""
         query = "SELECT thumbnail_sha256 FROM cell WHERE field_id = ? AND id = ?"
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(query, (cell.field_id, cell.cell_id)).fetchone()
         return None if row is None else row[0]
 
     def image(self, field_id: int) -> str | None:
         """Look up the hash of a field's stored picture; None where there is no such field or picture."""
         query = "SELECT image_sha256 FROM field WHERE id = ?"
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(query, (field_id,)).fetchone()
         return None if row is None else row[0]
 
@@ -240,7 +235,7 @@ class BloodLog:
 
     def head(self) -> Head:
         """Read the end of the hash chain: who knows it can tell later that nothing was cut off."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return chain.head(connection)
 
     def verify(self, known: Head | None = None) -> tuple[Fault, ...]:
@@ -250,7 +245,7 @@ class BloodLog:
         ----------
         known : a head that the chain is known to have had; without one a tail that was cut off goes unseen
         """
-        with self._reading() as connection, snapshot(connection):
+        with self.reading() as connection, snapshot(connection):
             return tuple(chain.verify(connection, () if known is None else (known,)))
 
     def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
@@ -261,7 +256,7 @@ class BloodLog:
         LogError
             The name is taken, another sample is open, or a value cannot be.
         """
-        with self._writing(f"sample {name} was not opened") as connection:
+        with self.writing(f"sample {name} was not opened") as connection:
             return samples.add_sample(connection, name, specimen, quota, who)
 
     def close_sample(self, name: str, *, who: str = NOBODY) -> Sample:
@@ -300,17 +295,17 @@ class BloodLog:
         LogError
             There is none of this name.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             return samples.get_sample(connection, name)
 
     def samples(self) -> tuple[Sample, ...]:
         """List all samples in the order of their first opening."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return tuple(samples.all_samples(connection))
 
     def current_sample(self) -> Sample | None:
         """Look up the sample that is open, if one is."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return samples.open_sample(connection)
 
     def add_review(self, cell: CellRef, label: ReviewLabel | None, observer: str) -> Review:
@@ -327,7 +322,7 @@ class BloodLog:
         LogError
             There is no such cell, or the label or the observer's name cannot be.
         """
-        with self._writing("the review was not logged") as connection:
+        with self.writing("the review was not logged") as connection:
             return insert_review(connection, cell, label, observer)
 
     def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
@@ -342,7 +337,7 @@ class BloodLog:
         LogError
             As for :meth:`add_review`.
         """
-        with self._writing("the reviews were not logged") as connection:
+        with self.writing("the reviews were not logged") as connection:
             for cell, label in words.items():
                 insert_review(connection, cell, label, observer)
         return len(words)
@@ -354,20 +349,20 @@ class BloodLog:
         -------
         the new row, with what holds now; None where nothing is left to be undone
         """
-        with self._writing("the review was not undone") as connection:
+        with self.writing("the review was not undone") as connection:
             return undo_last(connection, observer, sample_id)
 
     def reviews(self, sample_id: int) -> tuple[Review, ...]:
         """List every word on the cells of a sample, oldest first; the last on a cell by an observer holds."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return tuple(select_reviews(connection, sample_id))
 
     def _change_sample(self, name: str, change: SampleChange, who: str) -> Sample:
-        with self._writing(f"sample {name} was not {change}") as connection:
+        with self.writing(f"sample {name} was not {change}") as connection:
             return samples.change_sample(connection, name, change, who)
 
     @contextmanager
-    def _writing(self, failed: str) -> Iterator[sqlite3.Connection]:
+    def writing(self, failed: str) -> Iterator[sqlite3.Connection]:
         """Write in one transaction; ``failed`` begins the message where SQLite refuses."""
         try:
             with transaction(self._connection):
@@ -378,7 +373,8 @@ class BloodLog:
             raise LogError(f"{self.path}: {failed}: {error}") from error
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read, with SQLite's complaints as errors of the log."""
         try:
             yield self._connection
         except sqlite3.Error as error:

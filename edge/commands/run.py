@@ -144,7 +144,7 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
     make_source(config)  # what cannot be made is refused now
     provenance = Provenance(config.sha256, software_version(), classifier.runtime, config.camera.source)
     card = classifier.card
-    guard, pin = DiskGuard(log.path.parent), config.gpio.button_pin
+    guard, pin = DiskGuard(log.path.parent, config.storage.reserve_mb), config.gpio.button_pin
     return Setup(
         config=config,
         make_source=lambda: make_source(config),

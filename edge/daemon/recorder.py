@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,19 +123,21 @@ class Recorder:
         frame = self._correction.applied(frame)
         sitting, provenance = self._sitting, self._provenance
         processed = self._counter.process(frame, None if sitting is None else sitting.reference)
-        entry = None if sitting is None else sitting.enter(frame, processed)
-        result = processed.result if entry is None else entry.result
-        row = self._log.append(
-            result,
-            config_sha256=provenance.config_sha256,
-            software_version=provenance.software_version,
-            runtime=provenance.runtime,
-            source_kind=provenance.source_kind,
-            sample_id=None if sitting is None else sitting.sample.id,
-            clock_trusted=self._clock.is_trusted(self._newest),
-            thumbnails={} if entry is None else entry.thumbnails,
-            image_sha256=None if entry is None else entry.image_sha256,
-        )
+        # What nobody has named yet is rubbish to retention: it waits until the row is there.
+        with nullcontext() if sitting is None else self._store.holding():
+            entry = None if sitting is None else sitting.enter(frame, processed)
+            result = processed.result if entry is None else entry.result
+            row = self._log.append(
+                result,
+                config_sha256=provenance.config_sha256,
+                software_version=provenance.software_version,
+                runtime=provenance.runtime,
+                source_kind=provenance.source_kind,
+                sample_id=None if sitting is None else sitting.sample.id,
+                clock_trusted=self._clock.is_trusted(self._newest),
+                thumbnails={} if entry is None else entry.thumbnails,
+                image_sha256=None if entry is None else entry.image_sha256,
+            )
         if sitting is not None and entry is not None:
             sitting.logged(row, entry)
         return Recorded(row, result, None if sitting is None else sitting.sample.name)

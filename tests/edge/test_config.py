@@ -22,6 +22,7 @@ from edge.config import (
     ModelConfig,
     ReviewConfig,
     ScaleConfig,
+    StorageConfig,
     TriggerConfig,
     load_config,
     parse_config,
@@ -97,6 +98,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         path = "calibration.json"
         [log]
         path = "logs/blood.db"
+        [storage]
+        reserve_mb = 300
+        pictures_days = 30
+        pictures_mb = 4000
         [review]
         with_daemon = true
         host = "0.0.0.0"
@@ -113,6 +118,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         gpio=GpioConfig(17, 0.2),
         calibration=CalibrationConfig(tmp_path / "calibration.json"),
         log=LogConfig(tmp_path / "logs/blood.db"),
+        storage=StorageConfig(300, 30, 4000),
         review=ReviewConfig(True, "0.0.0.0", 8000, tmp_path / "review.token", "scope.example"),
     )
     assert isinstance(config.camera.interval_s, float)
@@ -244,7 +250,7 @@ def test_the_example_file_tells_the_ranges(repository: Path) -> None:
             (paragraph,) = [part for part in paragraphs if re.search(f"^#{key.name} = ", part, re.MULTILINE)]
             assert f"{key.metadata['low']:g} to {key.metadata['high']:g}" in paragraph
             told += 1
-    assert told == 7
+    assert told == 10
 
 
 toml_values = (

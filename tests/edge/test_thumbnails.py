@@ -63,7 +63,7 @@ def test_names_from_elsewhere_never_become_paths(store: ThumbnailStore, name: st
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "pictures").write_text("a file where the folder should be")
-    with pytest.raises(OutputError, match="the picture was not stored"):
+    with pytest.raises(OutputError, match="pictures cannot be stored: File exists"):
         ThumbnailStore(tmp_path / "pictures").put(smooth(1))
 
 

@@ -1,0 +1,195 @@
+"""Copies of the log and its pictures, whole and verified, or not there.
+
+In the backup's folder lie one database a state of the log, its manifest, and ``pictures``, which all of
+them share: a picture that is there already is not copied again. A database is named by the length and the
+head of its chain, not by a date: a clock that is wrong makes no backup overwrite another, and a log that
+has not changed gives no second copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.bloodlog.chain import Head
+from edge.bloodlog.core import BloodLog
+from edge.bloodlog.inspection import Verdict, inspect
+from edge.bloodlog.retention import is_given_up, needed_pictures
+from edge.durable import sync_folder, write_durably
+from edge.errors import LogError, OutputError
+from edge.thumbnails import ThumbnailStore
+
+SCHEMA = "blastcount.backup/1"
+#: Pages copied in one go; between two of them the daemon may write.
+_PAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that is there and was verified.
+
+    Attributes
+    ----------
+    database, manifest : its files
+    head : end of the chain in it
+    fields : fields in it
+    pictures, copied : pictures that belong to it, and those of them that were not in the folder before
+    made : False where a backup of this very state was there already
+    """
+
+    database: Path
+    manifest: Path
+    head: Head
+    fields: int
+    pictures: int
+    copied: int
+    made: bool
+
+
+def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
+    """Copy the log and its pictures into a folder, and verify the copy.
+
+    Others may go on writing. Cut off at any moment, the earlier backups are as they were.
+
+    Parameters
+    ----------
+    log, store : what is copied
+    folder : made where it is not there; better on another disk
+
+    Raises
+    ------
+    LogError
+        The log cannot be read, or what was copied does not verify.
+    OutputError
+        The folder cannot be written.
+    """
+    known = _earlier_heads(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+        unfinished = folder / f".backup-{os.getpid()}.part"
+        try:
+            _copy_database(log, unfinished)
+            with BloodLog.open(unfinished, read_only=True) as copy:
+                pictures, copied = _copy_pictures(log, copy, store, ThumbnailStore.beside(unfinished))
+                verdict = inspect(copy, known)
+            _refuse(log, verdict)
+            return _finish(unfinished, folder, verdict, pictures, copied)
+        finally:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        if isinstance(error, LogError | OutputError):
+            raise
+        raise OutputError(f"{folder}: no backup was made: {error.strerror or error}") from error
+
+
+def read_manifest(path: Path) -> tuple[Head, dict[str, Any]]:
+    """Read a backup's manifest, for the head of the chain that it noted.
+
+    Raises
+    ------
+    LogError
+        The file cannot be read or is no manifest.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise ValueError(manifest["schema"])
+        return Head.parse(manifest["head"]), manifest
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LogError(
+            f"{path}: is no manifest of a backup (schema {SCHEMA}); name the .json file of one"
+        ) from error
+
+
+def _earlier_heads(folder: Path) -> list[Head]:
+    """Heads that the chain must still pass through, or this is another log, or one that was cut."""
+    return [read_manifest(path)[0] for path in sorted(folder.glob("blastcount-*.json"))]
+
+
+def _copy_database(log: BloodLog, target: Path) -> None:
+    with log.reading() as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        source.backup(copy, pages=_PAGES)
+        # A copy is one file: no journal has to be copied beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _copy_pictures(
+    log: BloodLog, copy: BloodLog, store: ThumbnailStore, target: ThumbnailStore
+) -> tuple[int, int]:
+    """Copy what the copied rows need and the folder lacks; return how many belong to it and were copied.
+
+    Each picture in the backup is read once and compared with its name.
+    """
+    needed = copied = 0
+    for field_id, _, sha256 in needed_pictures(copy):
+        needed += 1
+        if target.read(sha256) is not None:
+            continue
+        data = store.read(sha256)
+        if data is None:
+            # Retention may have taken it after the rows were copied: nothing to be done, and no fault.
+            if not is_given_up(log, field_id):
+                path = store.path(sha256)
+                raise LogError(
+                    f"{log.path}: no backup was made: the picture {path} of field {field_id} is missing or "
+                    "damaged; see `blastcount log verify`"
+                )
+            needed -= 1
+            continue
+        target.remove(sha256)  # a damaged one
+        target.put_file(sha256, data)
+        if target.read(sha256) is None:
+            raise OutputError(
+                f"{target.path(sha256)}: reads back other than it was written; is the disk failing?"
+            )
+        copied += 1
+    return needed, copied
+
+
+def _refuse(log: BloodLog, verdict: Verdict) -> None:
+    if verdict.faults:
+        more = f" and {len(verdict.faults) - 1} more" if len(verdict.faults) > 1 else ""
+        raise LogError(
+            f"{log.path}: no backup was made, what was copied does not verify: {verdict.faults[0]}{more}; "
+            "see `blastcount log verify`"
+        )
+
+
+def _finish(unfinished: Path, folder: Path, verdict: Verdict, pictures: int, copied: int) -> Backup:
+    head = verdict.head
+    database = folder / f"blastcount-{head.number:09d}-{head.sha256[:12]}.db"
+    manifest = database.with_suffix(".json")
+    made = not manifest.exists()
+    if made:
+        content = {
+            "schema": SCHEMA,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "head": str(head),
+            "fields": verdict.fields,
+            "pictures": pictures,
+            "database": database.name,
+            "database_sha256": _file_sha256(unfinished),
+        }
+        unfinished.replace(database)
+        sync_folder(folder)
+        # Last: a database without its manifest is one that was not finished.
+        write_durably(manifest, json.dumps(content, indent=1).encode("ascii"))
+    return Backup(database, manifest, head, verdict.fields, pictures, copied, made)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,271 @@
+"""``blastcount log``: verify, back up, export, make room in and repair the blood log."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from edge.bloodlog import BloodLog
+from edge.bloodlog.backup import back_up, read_manifest
+from edge.bloodlog.chain import Head
+from edge.bloodlog.export import export_csv, export_jsonl
+from edge.bloodlog.inspection import inspect
+from edge.bloodlog.repair import Salvage, repair, spans
+from edge.bloodlog.retention import Policy, retain
+from edge.clock import WallClock
+from edge.config import load_config
+from edge.errors import OutputError
+from edge.printable import printable
+from edge.thumbnails import ThumbnailStore
+
+#: What a command ends with that found the log not to be as it was written.
+_GATE_SAID_NO = 4
+#: Faults and numbers that are printed for a person; --json has all of them.
+_MAX_LINES = 50
+
+_Command = Callable[..., None]
+
+
+def _log_option(command: _Command) -> _Command:
+    return click.option(
+        "--log",
+        "log_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The log; without it the configured one.",
+    )(command)
+
+
+def _json_option(command: _Command) -> _Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(command)
+
+
+class _HeadType(click.ParamType):  # type: ignore[type-arg]  # generic for mypy only
+    name = "NUMBER:SHA256"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Head:
+        """Read a head as `verify` prints it."""
+        try:
+            return Head.parse(value)
+        except ValueError as error:
+            self.fail(f"{error}; `blastcount log verify` and every manifest of a backup give one", param, ctx)
+
+
+@click.group("log")
+def log_group() -> None:
+    """Verify, back up, export, make room in and repair the blood log.
+
+    What it stores and how: docs/log.md.
+    """
+
+
+@log_group.command("verify")
+@_log_option
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    type=_HeadType(),
+    help="A head that was noted earlier, on paper for example; repeat for several.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="Manifest of a backup, or a folder of backups: the log must begin with what they hold.",
+)
+@click.option("--pictures/--no-pictures", default=True, help="Read every picture, too.  [default: yes]")
+@_json_option
+def verify(
+    log_path: Path | None, heads: Sequence[Head], against: Path | None, pictures: bool, as_json: bool
+) -> None:
+    """Find rows and pictures that were changed, lost, slipped in or put in another order.
+
+    Exit code 4 where something was. A tail that was cut off with care and a log that was made anew as a whole
+    show only against a head that was noted elsewhere: --head, --against.
+    """
+    path = log_path or load_config().log_path
+    known = [*heads, *_heads_of(against)]
+    with BloodLog.open(path, read_only=True) as log:
+        verdict = inspect(log, known, ThumbnailStore.beside(path) if pictures else None)
+    if as_json:
+        record = {"log": str(path), **asdict(verdict), "head": str(verdict.head), "known_heads": len(known)}
+        click.echo(json.dumps({"schema": "blastcount.verify/1", **record}))
+    else:
+        for fault in verdict.faults[:_MAX_LINES]:
+            click.echo(f"FAULT  {printable(fault)}")
+        if len(verdict.faults) > _MAX_LINES:
+            click.echo(f"       and {len(verdict.faults) - _MAX_LINES} more; --json lists all")
+        seen = "pictures not looked at" if verdict.pictures is None else f"{verdict.pictures} pictures"
+        click.echo(f"{verdict.fields} fields, {verdict.head.number} links, {seen}; {_against(known)}")
+        click.echo(f"head {verdict.head}")
+        click.echo(
+            f"{len(verdict.faults)} faults: this log is not as it was written"
+            if verdict.faults
+            else "verified"
+        )
+    click.get_current_context().exit(_GATE_SAID_NO if verdict.faults else 0)
+
+
+@log_group.command("retention")
+@_log_option
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@_json_option
+def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Remove pictures that are too old or too many, as [storage] of the configuration says.
+
+    Never those of a sample that is open or kept, and never a row of the log.
+    """
+    config = load_config()
+    path = log_path or config.log_path
+    storage = config.storage
+    with BloodLog.open(path) as log:
+        removed = retain(
+            log,
+            ThumbnailStore.beside(path),
+            Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb),
+            clock_problem=WallClock().problem(log.newest_trusted()),
+            dry_run=dry_run,
+        )
+    if as_json:
+        click.echo(json.dumps({"schema": "blastcount.retention/1", "dry_run": dry_run, **asdict(removed)}))
+        return
+    if removed.age_skipped:
+        click.echo(f"blastcount: warning: nothing goes by age: {removed.age_skipped}", err=True)
+    would = "would go" if dry_run else "went"
+    for reason, gone in (("age", removed.by_age), ("space", removed.by_space)):
+        if gone:
+            click.echo(f"by {reason}: pictures of {len(gone)} fields {would}: {_numbers(gone)}")
+    click.echo(f"{removed.files} files, {removed.bytes_freed / 1e6:.1f} MB {would}")
+    click.echo(f"{removed.files_left} pictures, {removed.bytes_left / 1e6:.1f} MB are left")
+
+
+@log_group.command("backup")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_log_option
+@_json_option
+def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
+    """Copy the log and its pictures to FOLDER, and verify the copy.
+
+    The daemon may go on counting. Pictures that are there from an earlier backup are not copied again;
+    earlier backups stay as they are, and the log must still begin with what they hold.
+    """
+    path = log_path or load_config().log_path
+    with BloodLog.open(path, read_only=True) as log:
+        made = back_up(log, ThumbnailStore.beside(path), folder)
+    if as_json:
+        names = [key.name for key in fields(made)]
+        record = {name: _plain(getattr(made, name)) for name in names}
+        click.echo(json.dumps({"schema": "blastcount.backup/1", **record}))
+        return
+    was = "verified" if made.made else "was there already, verified again"
+    click.echo(f"{printable(made.database)}: {made.fields} fields, {made.pictures} pictures "
+               f"({made.copied} of them new), {was}")  # fmt: skip
+    click.echo(f"head {made.head}")
+
+
+@log_group.command("export")
+@click.option("--csv", "form", flag_value="csv", help="One line a cell, for a spreadsheet.")
+@click.option("--jsonl", "form", flag_value="jsonl", help="Every row with its link, one JSON object a line.")
+@click.option("--sample", "name", metavar="NAME", help="Only what belongs to this sample.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Without it: stdout."
+)
+@_log_option
+def export(form: str | None, name: str | None, out: Path | None, log_path: Path | None) -> None:
+    """Write the log's rows for other programs."""
+    if form is None:
+        raise click.UsageError("give --csv or --jsonl")
+    path = log_path or load_config().log_path
+    write = export_csv if form == "csv" else export_jsonl
+    with BloodLog.open(path, read_only=True) as log, _output(out) as file:
+        write(log, file, None if name is None else log.sample(name))
+
+
+@log_group.command("repair")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="The new log.",
+)
+@_log_option
+def repair_command(out: Path, log_path: Path | None) -> None:
+    """Save what can be saved of a damaged log in a new file.
+
+    Stop the daemon first. The damaged file is not touched: keep it. Where there is a good backup, that is the
+    better way: docs/log.md.
+    """
+    path = log_path or load_config().log_path
+    salvage = repair(path, out)
+    for line in _told(salvage):
+        click.echo(line)
+    click.echo(f"{printable(path)} is as it was; what was saved is in {printable(out)}")
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int) else str(value)
+
+
+def _told(salvage: Salvage) -> Iterator[str]:
+    saved = ", ".join(f"{number} {kind} rows" for kind, number in salvage.saved.items() if number)
+    yield f"saved: {saved or 'nothing'}"
+    for title, numbers in (
+        ("lost, could not be read", salvage.lost),
+        ("left behind, not as they were written", salvage.changed),
+        ("saved, but their links are lost and nothing vouches for them", salvage.unchecked),
+    ):
+        for kind, rows in numbers.items():
+            if rows:
+                yield f"{title}: {kind} {_numbers(rows)}"
+
+
+def _heads_of(against: Path | None) -> list[Head]:
+    if against is None:
+        return []
+    if not against.is_dir():
+        return [read_manifest(against)[0]]
+    manifests = sorted(against.glob("blastcount-*.json"))
+    if not manifests:
+        raise click.UsageError(f"--against {against}: there is no manifest of a backup in this folder")
+    return [read_manifest(manifest)[0] for manifest in manifests]
+
+
+def _against(known: Sequence[Head]) -> str:
+    if not known:
+        return "compared with no head from elsewhere"
+    return f"compared with {len(known)} head{'s' if len(known) > 1 else ''} from elsewhere"
+
+
+def _numbers(rows: Sequence[int]) -> str:
+    runs = spans(rows)
+    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs[:_MAX_LINES])
+    return text if len(runs) <= _MAX_LINES else f"{text}, ..."
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Give stdout, or a file that is whole or not there."""
+    if path is None:
+        yield sys.stdout
+        return
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                yield file
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        if isinstance(error, OutputError) or error.filename is None:
+            raise
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error

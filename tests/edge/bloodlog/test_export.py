@@ -1,0 +1,80 @@
+"""Exports hold every row; from the JSON Lines alone the chain can be computed again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.bloodlog.export import export_csv, export_jsonl
+from tests.edge.bloodlog.fields import PROVENANCE, make_result
+
+
+def jsonl(log: BloodLog, name: str | None = None) -> list[dict[str, object]]:
+    file = io.StringIO()
+    rows = export_jsonl(log, file, None if name is None else log.sample(name))
+    records = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert len(records) == rows
+    return records
+
+
+def table(log: BloodLog, name: str | None = None) -> list[dict[str, str]]:
+    file = io.StringIO()
+    lines = export_csv(log, file, None if name is None else log.sample(name))
+    records = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert len(records) == lines
+    return records
+
+
+def test_the_chain_follows_from_the_lines_alone(full: Path) -> None:
+    with BloodLog.open(full) as log:
+        records = jsonl(log)
+        head = log.head()
+    previous = "0" * 64
+    for number, record in enumerate(records, start=1):
+        content = {key: record[key] for key in ("kind", "row", "cells") if key in record}
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        previous = hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+        assert (record["link"], record["sha256"]) == (number, previous)
+    assert (head.number, head.sha256) == (len(records), previous)
+
+
+def test_a_sample_alone(full: Path) -> None:
+    with BloodLog.open(full) as log:
+        kinds = [record["kind"] for record in jsonl(log, "S-1")]
+        assert sorted(kinds) == ["field"] * 3 + ["review"] * 3 + ["sample"] + ["sample_event"] * 2
+        assert {line["sample"] for line in table(log, "S-2")} == {"S-2"}
+
+
+def test_a_line_a_cell(full: Path) -> None:
+    with BloodLog.open(full) as log:
+        log.append(make_result("=cmd|'/c calc'!A0"), **PROVENANCE)
+        empty = replace(make_result(), cells=(), status="rejected", reasons=("blank", "out_of_focus"))
+        log.append(empty, **PROVENANCE)
+        lines = table(log)
+        fields = list(log.fields())
+    assert len(lines) == sum(max(1, len(logged.result.cells)) for logged in fields)
+    first, cell = lines[0], fields[0].result.cells[0]
+    assert (first["field"], first["cell"], first["sample"], first["class"]) == ("1", "1", "", "blast")
+    assert (float(first["x"]), float(first["p_blast"]), first["touches_border"]) == (
+        cell.cell.x,
+        cell.p_blast,
+        "0",
+    )
+    assert lines[-2]["source"] == "'=cmd|'/c calc'!A0"
+    assert (lines[-1]["status"], lines[-1]["reasons"], lines[-1]["cell"]) == (
+        "rejected",
+        "blank out_of_focus",
+        "",
+    )
+
+
+def test_an_unknown_sample_is_named(full: Path) -> None:
+    with BloodLog.open(full) as log, pytest.raises(OSError, match="there is no sample S-9"):
+        jsonl(log, "S-9")
