@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -29,6 +30,8 @@ _CONNECTIONS = 64
 _SILENCE_S = 20
 #: bytes of a request's headers. The cookie is the largest, below 1 kB.
 _MAX_HEADER_BYTES = 8192
+#: A name of <malloc.h>.
+_M_ARENA_MAX = -8
 #: The count comes first: the server takes what the daemon leaves.
 _NICENESS = 5
 
@@ -116,7 +119,14 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def give_way() -> None:
-    """Take what the count leaves of the processor."""
+    """Take what the count leaves of the processor, and little memory.
+
+    By default the C library keeps a heap for each thread that allocates, and each grows to the largest page;
+    one heap for all takes 18 MB less after pages of 2,000 cells.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # glibc has it, musl does not
+        mallopt(_M_ARENA_MAX, 1)
     try:
         os.nice(_NICENESS)
     except OSError as error:

@@ -107,3 +107,43 @@ def wheels(
         return folder
 
     return build
+
+
+@pytest.fixture
+def log_sample() -> Callable[[Path, int], None]:
+    """Function that logs an open sample S-0142 of so many cells with pictures."""
+    import numpy as np
+
+    from edge.bloodlog import BloodLog
+    from edge.camera.rendered import render_field
+    from edge.structures import Cell, ClassifiedCell, FieldResult, ModelIdentity, Scale
+    from edge.thumbnails import ThumbnailStore
+
+    def write(path: Path, number: int) -> None:
+        rng = np.random.default_rng(1)
+        image, store = render_field(7).image, ThumbnailStore.beside(path)
+        stored = store.put(image)
+        with BloodLog.open(path) as log:
+            sample = log.open_sample("S-0142", "blood", 200)
+            for first in range(0, number, 13):
+                cells, pictures = [], {}
+                for cell_id in range(1, min(13, number - first) + 1):
+                    x, y = (int(rng.integers(64, side - 64)) for side in (image.shape[1], image.shape[0]))
+                    p_blast = float(rng.random())
+                    label = "blast" if p_blast > 0.75 else "normal" if p_blast < 0.25 else "uncertain"
+                    cell = Cell(cell_id, x, y, (x - 40, y - 40, 80, 80), 5000, 3000, "wbc", False)
+                    cells.append(ClassifiedCell(cell, label, p_blast))  # type: ignore[arg-type]
+                    # No two pictures are alike, so that none is stored or sent once for two.
+                    noise = rng.integers(0, 4, (128, 128, 3), np.uint8)
+                    pictures[cell_id] = store.put(image[y - 64 : y + 64, x - 64 : x + 64] // 4 * 4 + noise)
+                log.append(
+                    FieldResult(
+                        f"rendered:7#{first}", image.shape[1], image.shape[0], None, f"{first:064x}",
+                        Scale(0.1, "red_cells", 0.9), "counted", (), tuple(cells),
+                        ModelIdentity("m", "ab" * 32),
+                    ),
+                    config_sha256="cd" * 32, software_version="1", runtime="r 1", source_kind="rendered",
+                    sample_id=sample.id, thumbnails=pictures, image_sha256=stored,
+                )  # fmt: skip
+
+    return write

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, request, stream_template, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
@@ -20,6 +20,8 @@ blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=100000000
 
 #: Cells on a page. 200 is a usual quota; all of a long sample is there for those who rather scroll.
 SIZES = (200, 2000)
+#: Characters of a page that are sent at a time.
+_PIECE = 32_768
 #: Which cells are shown. The first is what a person should look at.
 FILTERS: dict[str, Callable[[ReadCell, str | None], bool]] = {
     "counted": lambda cell, word: cell.counts,
@@ -49,7 +51,7 @@ def parse_ref(text: str) -> CellRef | None:
 
 
 @blueprint.get("/cells")
-def page(sample_id: int) -> str:
+def page(sample_id: int) -> Response:
     """Show the cells."""
     show = request.args.get("show", "counted")
     size = request.args.get("size", str(SIZES[0]))
@@ -70,7 +72,7 @@ def page(sample_id: int) -> str:
     at = min(int(number), pages)
     shown = chosen[(at - 1) * int(size) : at * int(size)]
     last = reading.last_review(observer)
-    return render_template(
+    text = stream_template(
         "cells.html",
         sample=sample,
         figures=figures,
@@ -91,6 +93,8 @@ def page(sample_id: int) -> str:
         progress=progress(reading, observer),
         hidden=hidden,
     )
+    # 2,000 cells are 2 MB of text, which need not be there at once.
+    return Response(_in_pieces(text), mimetype="text/html")
 
 
 @blueprint.post("/words")
@@ -146,6 +150,20 @@ def undo(sample_id: int) -> ResponseReturnValue:
         reading = Reading.of(log, sample_id)
         cell = _cell_or_404(reading, CellRef(last.field_id, last.cell_id))
         return _answer(log, sample, reading, cell, observer, said="cells.undone")
+
+
+def _in_pieces(text: Iterator[str]) -> Iterator[str]:
+    """Put a template's small pieces together to larger ones, each of which is a packet or more."""
+    pending: list[str] = []
+    length = 0
+    for piece in text:
+        pending.append(piece)
+        length += len(piece)
+        if length > _PIECE:
+            yield "".join(pending)
+            pending.clear()
+            length = 0
+    yield "".join(pending)
 
 
 def progress(reading: Reading, observer: str | None) -> str:

@@ -1,0 +1,356 @@
+"""The whole story of a sample in a real Chromium, with the real server and the daemon on a rendered slide."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from edge.bloodlog import BloodLog, Review
+from edge.review.gate import BURST
+
+selenium = pytest.importorskip("selenium")
+from selenium import webdriver  # noqa: E402
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+Chrome = webdriver.Chrome
+#: Chromium without a screen, and without its own talk to the world.
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+)  # fmt: skip
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        with suppress(StaleElementReferenceException):  # the page has just replaced what it shows
+            if found := condition():
+                return found
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Iterator[Callable[..., Chrome]]:
+    """Function that opens a browser of its own: nobody else's cookies, a window of some size."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
+    opened: list[Chrome] = []
+
+    def open_(width: int = 1280, height: int = 900, language: str = "en", script: bool = True) -> Chrome:
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(binary)
+        for option in OPTIONS:
+            options.add_argument(option)
+        options.add_argument(f"--user-data-dir={tmp_path / f'chromium{len(opened)}'}")
+        options.add_argument(f"--window-size={width},{height}")
+        preferences: dict[str, Any] = {"intl.accept_languages": language}
+        if not script:
+            preferences["profile.managed_default_content_settings.javascript"] = 2
+        options.add_experimental_option("prefs", preferences)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+        chrome.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+        opened.append(chrome)
+        return chrome
+
+    yield open_
+    for chrome in opened:
+        chrome.quit()
+
+
+class Page:
+    """The address of the page, and the log behind it."""
+
+    def __init__(self, address: str, log_path: Path, process: subprocess.Popen[bytes]) -> None:
+        self.address = address
+        self.log_path = log_path
+        self.process = process
+
+    def reviews(self) -> list[Review]:
+        with BloodLog.open(self.log_path, read_only=True) as log:
+            return list(log.reviews(1))
+
+
+@pytest.fixture
+def start(repository: Path, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Function that starts a command which serves the page, and waits until it can be opened."""
+    started: list[subprocess.Popen[bytes]] = []
+    (tmp_path / "run").mkdir(mode=0o700)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def start_(command: str, config: str) -> Page:
+        path = tmp_path / "blastcount.toml"
+        path.write_text(f'{config}\n[log]\npath = "blood.db"\n[review]\nwith_daemon = true\nport = {port}\n')
+        environment = {**os.environ, "PYTHONPATH": str(repository), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+        with (tmp_path / "messages.txt").open("wb") as messages:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "edge.cli", command, "--config", str(path)],
+                cwd=tmp_path, env=environment, stdout=messages, stderr=messages,
+            )  # fmt: skip
+        started.append(process)
+
+        def is_served() -> bool:
+            assert process.poll() is None, (tmp_path / "messages.txt").read_text()
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return True
+            return False
+
+        wait_for(is_served)
+        return Page(f"http://127.0.0.1:{port}", tmp_path / "blood.db", process)
+
+    yield start_
+    for process in started:
+        process.terminate()
+        process.wait(30)
+        messages = (tmp_path / "messages.txt").read_text()
+        assert "Traceback" not in messages, messages
+
+
+def text_of(chrome: Chrome) -> str:
+    return chrome.find_element(By.TAG_NAME, "main").text
+
+
+def says_who(chrome: Chrome, name: str, *, blind: bool = False) -> None:
+    chrome.find_element(By.NAME, "observer").send_keys(name)
+    if blind:
+        chrome.find_element(By.NAME, "hide_program").click()
+    chrome.find_element(By.CSS_SELECTOR, "form.observer button").click()
+
+
+def press(chrome: Chrome, *keys: str) -> None:
+    """Press keys one after the other, wherever the focus is."""
+    for key in keys:
+        chrome.switch_to.active_element.send_keys(key)
+
+
+def saying(chrome: Chrome) -> str:
+    return chrome.find_element(By.ID, "saying").text
+
+
+def focused(chrome: Chrome) -> str:
+    return str(chrome.switch_to.active_element.get_attribute("data-ref"))
+
+
+def complaints(chrome: Chrome) -> list[str]:
+    return [
+        entry["message"] for entry in chrome.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+    ]
+
+
+def requests_elsewhere(chrome: Chrome, address: str) -> list[str]:
+    names = chrome.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    return [name for name in names if not name.startswith(address)]
+
+
+def read_the_rest(chrome: Chrome, page: Page, word: str) -> None:
+    """Go through all cells with the arrow and one key each."""
+    chrome.get(f"{page.address}/samples/1/cells?show=unread&size=2000")
+    while cards := chrome.find_elements(By.CSS_SELECTOR, ".cell"):
+        for _ in cards:
+            press(chrome, word)
+        wait_for(lambda cards=cards: "read" in cards[-1].get_attribute("class"))
+        chrome.get(f"{page.address}/samples/1/cells?show=unread&size=2000")
+
+
+def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrome]) -> None:
+    page = start("run", '[camera]\nsource = "rendered"\nseed = 7\ninterval_s = 0.5')
+    chrome = browse()
+    chrome.get(page.address)
+    says_who(chrome, "Ani")
+
+    # Open a sample; the live page counts up by itself until the quota is reached.
+    chrome.find_element(By.NAME, "name").send_keys("S-0142")
+    chrome.find_element(By.CSS_SELECTOR, "select[name=quota] option:nth-child(2)").click()
+    chrome.find_element(By.CSS_SELECTOR, "form.stack button.main").click()
+    assert chrome.current_url == f"{page.address}/live"
+    wait_for(lambda: chrome.find_elements(By.CSS_SELECTOR, "img.field"))
+    assert "Sharpness" in text_of(chrome)
+    wait_for(lambda: "quota reached" in text_of(chrome).lower(), 240.0)
+    assert re.search(r"95 % interval", text_of(chrome))
+    chrome.get(page.address)
+    chrome.find_element(By.XPATH, "//button[text()='Close S-0142']").click()
+
+    # Correct three of the most doubtful cells by keyboard alone, undo one.
+    chrome.get(f"{page.address}/samples/1/cells")
+    refs = [card.get_attribute("data-ref") for card in chrome.find_elements(By.CSS_SELECTOR, ".cell")]
+    assert focused(chrome) == refs[0]
+    press(chrome, "n", "b", "x")
+    wait_for(lambda: f"Cell {refs[2]}: not a cell." in saying(chrome))
+    assert focused(chrome) == refs[3]
+    press(chrome, "u")
+    wait_for(lambda: f"Cell {refs[2]}: taken back." in saying(chrome))
+    assert focused(chrome) == refs[2]
+    said = [(f"{review.field_id}-{review.cell_id}", review.label) for review in page.reviews()]
+    assert said == [(refs[0], "normal"), (refs[1], "blast"), (refs[2], "not_a_cell"), (refs[2], None)]
+    press(chrome, Keys.ARROW_RIGHT, Keys.ARROW_LEFT, Keys.HOME)
+    assert focused(chrome) == refs[0]
+    press(chrome, "f")
+    wait_for(lambda: "/fields/" in chrome.current_url)
+    chrome.find_element(By.CSS_SELECTOR, f"[id='c{refs[0]}']").send_keys(Keys.ENTER)
+    wait_for(lambda: chrome.current_url.endswith(f"#c{refs[0]}") and focused(chrome) == refs[0])
+    assert complaints(chrome) == []
+    assert requests_elsewhere(chrome, page.address) == []
+    read_the_rest(chrome, page, "n")
+
+    # A second observer, on another device, sees nothing of that before being done.
+    other = browse(width=390, height=800, language="id")
+    other.get(page.address)
+    says_who(other, "Budi", blind=True)
+    other.get(f"{page.address}/samples/1/cells?size=2000")
+    assert other.find_elements(By.CSS_SELECTOR, ".chip.uncertain") == []
+    assert other.find_elements(By.CSS_SELECTOR, "[aria-pressed=true]") == []
+    other.get(f"{page.address}/samples/1/observers")
+    assert "Ani" in text_of(other)
+    assert "Kappa Cohen" not in text_of(other)
+    read_the_rest(other, page, "b")
+    other.get(f"{page.address}/samples/1/observers")
+    assert "Kappa Cohen" in text_of(other)
+    chrome.get(f"{page.address}/samples/1/observers")
+    assert "Cohen's kappa" in text_of(chrome)
+    assert complaints(other) == []
+
+
+CELLS = ".cell button[value$='-blast']"
+
+
+def test_without_script_the_forms_do_the_same(
+    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
+) -> None:
+    log_sample(tmp_path / "blood.db", 5)
+    page = start("review", "")
+    chrome = browse(script=False)
+    chrome.get(page.address)
+    says_who(chrome, "Ani")
+    chrome.get(f"{page.address}/samples/1/cells")
+    chrome.find_element(By.CSS_SELECTOR, CELLS).click()
+    (said,) = page.reviews()
+    assert (said.label, said.observer) == ("blast", "Ani")
+    assert chrome.current_url.endswith(f"/cells#c{said.field_id}-{said.cell_id}")
+    chrome.find_element(By.CSS_SELECTOR, "#undo button").click()
+    assert [review.label for review in page.reviews()] == ["blast", None]
+    chrome.get(f"{page.address}/live")
+    image = chrome.find_element(By.CSS_SELECTOR, "svg.field image")
+    wait_for(lambda: is_stale(image))  # the page has loaded itself again
+
+
+def is_stale(element: WebElement) -> bool:
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    return False
+
+
+def first_paint_ms(chrome: Chrome, address: str) -> float:
+    chrome.get(address)
+    return float(
+        wait_for(
+            lambda: chrome.execute_script(
+                "const [paint] = performance.getEntriesByName('first-contentful-paint');"
+                "return paint && paint.startTime"
+            )
+        )
+    )
+
+
+def test_two_thousand_cells(
+    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
+) -> None:
+    """First paint below a second, below 30 MB with every picture seen, below 60 MB in the server."""
+    log_sample(tmp_path / "blood.db", 2000)
+    page = start("review", "")
+    chrome = browse()
+    address = f"{page.address}/samples/1/cells?size=2000"
+    chrome.get(page.address)
+    paints = [first_paint_ms(chrome, address) for _ in range(3)]
+    assert min(paints) < 1000.0
+    # A reader's pace: a screen of pictures, then the next; more than the rate that the gate lets through.
+    chrome.execute_script("performance.setResourceTimingBufferSize(5000)")
+    shown = 0
+    while shown < 2000:
+        shown = chrome.execute_script(
+            "const all = [...document.querySelectorAll('.cell img')];"
+            "const next = all.find(image => !(image.complete && image.naturalWidth));"
+            "if (next) next.scrollIntoView(); "
+            "return all.filter(image => image.complete && image.naturalWidth).length"
+        )
+        assert complaints(chrome) == []
+        time.sleep(0.05)
+    transferred = chrome.execute_script(
+        "return performance.getEntries().reduce((sum, entry) => sum + (entry.transferSize || 0), 0)"
+    )
+    assert BURST < 2000
+    assert 2e6 < transferred < 30e6
+    memory = psutil.Process(page.process.pid).memory_full_info()
+    # What is shared with the daemon (Python, NumPy) is in memory once; `uss` is what the server adds.
+    assert memory.uss < 60e6
+    assert memory.rss < 70e6
+
+
+WIDTHS = {"phone": 320, "200 %": 640, "desktop": 1280}
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_every_page_fits_and_every_control_has_a_name(
+    start: Callable[..., Page],
+    browse: Callable[..., Chrome],
+    log_sample: Callable[..., None],
+    tmp_path: Path,
+    language: str,
+) -> None:
+    log_sample(tmp_path / "blood.db", 14)
+    page = start("review", "")
+    chrome = browse(language=language)
+    chrome.get(page.address)
+    says_who(chrome, "Ani")
+    paths = (
+        "",
+        "/live",
+        *(f"/samples/1{part}" for part in ("", "/cells", "/fields", "/fields/1", "/observers")),
+    )
+    for path in paths:
+        chrome.get(page.address + path)
+        assert chrome.find_element(By.TAG_NAME, "html").get_attribute("lang") == language
+        for width in WIDTHS.values():
+            chrome.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+            )
+            wide = chrome.execute_script(
+                "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert wide <= 0, (path, width)
+        controls = chrome.find_elements(
+            By.CSS_SELECTOR, "button, select, img, a[href], input:not([type=hidden]), [role=group], summary"
+        )
+        unnamed = [control.get_attribute("outerHTML") for control in controls if not name_of(control)]
+        assert unnamed == [], path
+        assert len(chrome.find_elements(By.TAG_NAME, "h1")) == 1
+        assert complaints(chrome) == [], path
+
+
+def name_of(control: WebElement) -> str:
+    return control.accessible_name.strip() or ("hidden" if not control.is_displayed() else "")
