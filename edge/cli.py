@@ -25,6 +25,7 @@ COMMANDS = {
     "status": ("edge.commands.control:status", "Show what the daemon does."),
     "capture": ("edge.commands.control:capture", "Have the daemon count what the camera sees now."),
     "log": ("edge.commands.log:log_group", "Verify, back up, export, make room in and repair the log."),
+    "reload": ("edge.commands.control:reload", "Have the daemon read its configuration again."),
     "review": ("edge.commands.review:review", "Serve the page on which people look at every cell."),
     "check": ("edge.commands.check:check", "Test model, camera, disk, clock, rights, supply and log."),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),

@@ -1,4 +1,4 @@
-"""``blastcount status`` and ``blastcount capture``: ask the daemon that runs."""
+"""``blastcount status``, ``capture`` and ``reload``: ask the daemon that runs."""
 
 from __future__ import annotations
 
@@ -73,6 +73,17 @@ def capture(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
     else:
         click.echo(printable(field_line(found)))
     click.get_current_context().exit(4 if found["status"] == "rejected" else 0)
+
+
+@click.command("reload")
+@_options
+def reload(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
+    """Have the daemon read its configuration again; one that cannot be used leaves the old one in force.
+
+    Exit code 1 where it was refused.
+    """
+    found = _result("reload", log_path, socket)
+    click.echo(json.dumps(found) if as_json else f"configuration in force: sha256 {found['sha256'][:12]}")
 
 
 def field_line(field: dict[str, Any]) -> str:

@@ -134,7 +134,7 @@ class Recorder:
                 runtime=provenance.runtime,
                 source_kind=provenance.source_kind,
                 sample_id=None if sitting is None else sitting.sample.id,
-                clock_trusted=self._clock.is_trusted(self._newest),
+                clock_trusted=self._clock.is_trusted(self._log.newest_trusted()),
                 thumbnails={} if entry is None else entry.thumbnails,
                 image_sha256=None if entry is None else entry.image_sha256,
             )

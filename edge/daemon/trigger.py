@@ -12,8 +12,9 @@ from edge.structures import Frame, UInt8Image
 
 #: Looks at a stage that moves or has just stopped: ten a second, which the watcher's steps are meant for.
 LOOK_S = 0.1
-#: Looks at a stage that rests where it was counted. A person turns the knob for longer than this.
-REST_LOOK_S = 0.5
+#: Looks at a stage that rests where it was counted. Whoever moves it on is noticed this much later at most,
+#: which is less than a stage takes to settle.
+REST_LOOK_S = 1.0
 #: Width that looks are reduced to, in px.
 LOOK_PX = 480
 

@@ -36,7 +36,7 @@ def examine(model: Path | None = None) -> list[Finding]:
         check_calibration(config.calibration_path, required=config.calibration.path is not None),
         check_camera(config),
         check_rights(config.log_path),
-        check_disk(config.log_path.parent),
+        check_disk(config.log_path.parent, config.storage.reserve_mb),
         log,
         check_clock(newest),
         check_supply(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge.clock import WallClock, synchronised
-from edge.disk import DiskGuard
+from edge.clock import WallClock
+from edge.disk import RESERVE_MB, DiskGuard
 from edge.errors import DiskFullError
 from edge.pi import Condition, read_condition
 from edge.selfcheck.finding import Finding, bad, good
@@ -22,32 +23,40 @@ _ADVICE = {
 }
 
 
-def check_disk(folder: Path) -> Finding:
-    """Look for room where the log lies."""
+def check_disk(folder: Path, reserve_mb: float = RESERVE_MB) -> Finding:
+    """Look for room where the log lies.
+
+    Parameters
+    ----------
+    folder : of the log
+    reserve_mb : room that must be left
+    """
     try:
-        free_mb = DiskGuard(nearest(folder)).check()
+        free_mb = DiskGuard(nearest(folder), reserve_mb).check()
     except DiskFullError as error:
         return bad("disk", str(error))
     return good("disk", f"{free_mb / 1000:.1f} GB free at {nearest(folder)}")
 
 
-def check_clock(newest: datetime | None, clock: WallClock | None = None) -> Finding:
+def check_clock(newest: datetime | None, clock: Callable[..., WallClock] = WallClock) -> Finding:
     """See whether the time written beside a field can be believed.
+
+    One that is plainly wrong fails. One that only nobody vouches for, as on every Pi 4 without a network, is
+    said: fields are counted all the same, and marked in the log.
 
     Parameters
     ----------
-    newest : latest time in the log, or None
-    clock : the wall clock
+    newest : latest time that was logged with a trusted clock, or None
+    clock : makes the wall clock
     """
-    if (clock or WallClock()).is_trusted(newest):
-        how = "synchronised" if synchronised() else "not synchronised, but later than everything logged"
-        return good("clock", how)
-    held = "" if newest is None else f" (the log's newest field is of {newest:%Y-%m-%d %H:%M} UTC)"
-    return bad(
-        "clock",
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC cannot be believed{held}; fields are counted and marked. "
-        "Set it with `sudo timedatectl set-time`, connect a network, or fit a clock with a battery",
-    )
+    problem = clock().problem(newest)
+    if problem is None:
+        return good("clock", "right, as a time server or a hardware clock says")
+    wrong = clock(is_battery_backed=lambda: True).problem(newest)
+    if wrong is None:
+        return good("clock", f"{problem}; fields are counted and marked. Connect a network, or fit a clock")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return bad("clock", f"{now}: {wrong}; set it with `sudo timedatectl set-time`, or connect a network")
 
 
 def check_rights(log_path: Path) -> Finding:

@@ -18,16 +18,15 @@ def check_log(path: Path) -> tuple[Finding, datetime | None]:
 
     Returns
     -------
-    the finding, and the time of the newest field
+    the finding, and the latest time logged with a trusted clock
     """
     if not path.exists():
         return good("log", f"{path}: not there yet, nothing has been counted"), None
     try:
         with BloodLog.open(path, read_only=True) as log:
-            faults, fields, last = log.verify(), log.count(), log.last_field()
+            faults, fields, newest = log.verify(), log.count(), log.newest_trusted()
     except EdgeError as error:
         return bad("log", f"{error}; see `blastcount log repair`"), None
-    newest = None if last is None else last.logged_at
     if faults:
         shown = "; ".join(str(fault) for fault in faults[:_SHOWN])
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""

@@ -174,6 +174,13 @@ def test_a_rejected_capture_is_a_gate_that_said_no(ask: Ask) -> None:
     assert result.stdout == "field 12: rejected, out_of_focus; sample S-0142\n"
 
 
+def test_a_reload_says_what_is_in_force(ask: Ask) -> None:
+    assert ask({"sha256": "ab" * 32}, "reload").stdout == "configuration in force: sha256 abababababab\n"
+    assert json.loads(ask({"sha256": "ab" * 32}, "reload", "--json").stdout) == {"sha256": "ab" * 32}
+    refused = ask(ControlError("kept the old configuration: unknown key", "bad_config"), "reload")
+    assert refused.exit_code == 1
+
+
 def test_a_refusal_is_one_line(ask: Ask) -> None:
     result = ask(ControlError("nothing counted: picamera:0: no frame within 3 s", "no_camera"), "capture")
     assert result.exit_code == 1

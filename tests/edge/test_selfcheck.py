@@ -138,17 +138,31 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clock() -> None:
-    def clock(now: datetime, synchronised: bool) -> WallClock:
-        return WallClock(wall=lambda: now, monotonic=lambda: 0.0, is_synchronised=lambda: synchronised)
+    def clock(now: datetime, synchronised: bool, battery: bool) -> Callable[..., WallClock]:
+        def make(is_battery_backed: Callable[[], bool] = lambda: battery) -> WallClock:
+            return WallClock(
+                wall=lambda: now,
+                since_boot=lambda: 0.0,
+                is_synchronised=lambda: synchronised,
+                is_battery_backed=is_battery_backed,
+            )
+
+        return make
 
     now = datetime(2027, 5, 1, tzinfo=UTC)
-    assert check_clock(None, clock(now, synchronised=False)).passed
-    assert check_clock(now + timedelta(days=9), clock(now, synchronised=True)).passed
-    behind = check_clock(now + timedelta(days=9), clock(now, synchronised=False))
-    assert (behind.passed, behind.exit_code) == (False, 4)
-    assert "the log's newest field is of 2027-05-10" in behind.detail
-    assert "timedatectl" in behind.detail
-    assert not check_clock(None, clock(datetime(1970, 1, 1, tzinfo=UTC), synchronised=False)).passed
+    later = now + timedelta(days=9)
+    assert check_clock(None, clock(now, synchronised=False, battery=True)).passed
+    assert check_clock(later, clock(now, synchronised=True, battery=False)).passed
+    unknown = check_clock(None, clock(now, synchronised=False, battery=False))
+    assert unknown.passed
+    assert "no time server and no hardware clock" in unknown.detail
+    assert "fields are counted and marked" in unknown.detail
+    for battery in (True, False):
+        behind = check_clock(later, clock(now, synchronised=False, battery=battery))
+        assert (behind.passed, behind.exit_code) == (False, 4)
+        assert "earlier than 2027-05-10" in behind.detail
+        assert "timedatectl" in behind.detail
+    assert not check_clock(None, clock(datetime(1970, 1, 1, tzinfo=UTC), False, False)).passed
 
 
 def test_rights(tmp_path: Path) -> None:
@@ -201,7 +215,9 @@ def test_log(tmp_path: Path) -> None:
     assert "nothing has been counted" in found.detail
     with BloodLog.open(path) as log:
         for _ in range(3):
-            log.append(a_field(), config_sha256="c" * 64, software_version="1", runtime="r")
+            log.append(
+                a_field(), config_sha256="c" * 64, software_version="1", runtime="r", clock_trusted=True
+            )
     found, newest = check_log(path)
     assert found.passed
     assert "3 fields, the hash chain is whole" in found.detail

@@ -21,6 +21,10 @@ SUITE = "bookworm"
 LEAST_QEMU = 10
 #: Optimised int8 kernels of two architectures round apart by one step at most, 1/256 before the temperature.
 MAX_DELTA_P = 0.01
+#: OpenCV's floating-point filters round apart, too: of 49 cells two had another area, by 0.05 % (a nucleus by
+#: 0.2 %), and one a box one pixel larger.
+MAX_AREA_CHANGE = 0.005
+MAX_SHIFT_PX = 1.0
 #: Read after `make count`, by the environment that it has made.
 ASK = """
 set -eu
@@ -117,7 +121,11 @@ def test_every_cell_is_the_same(counted: dict[str, Path]) -> None:
         for a, b in zip(on_arm.pop("cells"), on_x86.pop("cells"), strict=True):
             cells += 1
             p_a, p_b = a.pop("p_blast"), b.pop("p_blast")
-            assert a == b
             assert (p_a is None and p_b is None) or abs(p_a - p_b) <= MAX_DELTA_P
+            for key in ("area_px", "nucleus_area_px"):
+                assert a.pop(key) == pytest.approx(b.pop(key), rel=MAX_AREA_CHANGE)
+            for key in ("x", "y", "bbox"):
+                assert a.pop(key) == pytest.approx(b.pop(key), abs=MAX_SHIFT_PX)
+            assert a == b  # number, kind, class, at the border or not
         assert on_arm == on_x86
     assert cells > 20

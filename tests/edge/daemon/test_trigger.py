@@ -80,7 +80,7 @@ def test_a_stage_that_rests_is_counted_once_a_place() -> None:
             counted.append(x_um)
             auto.counted(frame, now_s)
     assert counted == [0.0, 150.0, 0.0]
-    # Ten looks a second while it moves, two while it rests where it was counted.
+    # Ten looks a second while it moves, one while it rests where it was counted.
     steps = np.diff(looks)
     assert steps.min() == pytest.approx(LOOK_S)
     assert steps.max() == pytest.approx(REST_LOOK_S)
