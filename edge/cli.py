@@ -28,6 +28,10 @@ COMMANDS = {
     "reload": ("edge.commands.control:reload", "Have the daemon read its configuration again."),
     "review": ("edge.commands.review:review", "Serve the page on which people look at every cell."),
     "check": ("edge.commands.check:check", "Test model, camera, disk, clock, rights, supply and log."),
+    "calibrate": (
+        "edge.commands.calibrate:calibrate_group",
+        "Measure even light, white point and the size of a pixel.",
+    ),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
     "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),
     "evaluate": ("edge.commands.evaluate:evaluate_group", "Measure on your own annotated images."),

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import cv2
 
+from edge.commands.evaluate_live import quality, registration
+from edge.commands.figures import figure_json, markdown_table, source_name, table
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.evaluation.overlay import draw_comparison
@@ -23,6 +25,10 @@ from edge.version import software_version
 @click.group("evaluate")
 def evaluate_group() -> None:
     """Measure on your own annotated images."""
+
+
+evaluate_group.add_command(registration)
+evaluate_group.add_command(quality)
 
 
 @evaluate_group.command("segmentation")
@@ -66,11 +72,10 @@ def segmentation(
         "machine": platform.machine(),
         "sources": [
             {
-                # Not the whole path: a report is handed on, and where images lie is the lab's own business.
-                "truth": "/".join(folder.resolve().parts[-2:]),
+                "truth": source_name(folder),
                 "layout": layout,
                 "images": images,
-                "figures": [_as_dict(f) for f in figures],
+                "figures": [figure_json(f) for f in figures],
             }
             for folder, layout, images, figures in sources
         ],
@@ -82,9 +87,11 @@ def segmentation(
     if as_json:
         click.echo(text)
     elif markdown:
-        click.echo(_markdown(sources))
+        click.echo(markdown_table({folder.name: figures for folder, _, _, figures in sources}, digits=3))
     else:
-        click.echo("\n\n".join(_table(*source) for source in sources))
+        titles = [f"{folder} ({images} images, layout '{layout}')" for folder, layout, images, _ in sources]
+        tables = [table(title, source[3], digits=3) for title, source in zip(titles, sources, strict=True)]
+        click.echo("\n\n".join(tables))
 
 
 def _painter(
@@ -98,34 +105,3 @@ def _painter(
         progress.step()
 
     return paint
-
-
-def _as_dict(figure: Figure) -> dict[str, object]:
-    return {
-        "name": figure.name,
-        "value": round(figure.value, 6),
-        "n": figure.n,
-        "hits": figure.hits,
-        "ci95": None
-        if figure.low is None or figure.high is None
-        else [round(figure.low, 4), round(figure.high, 4)],
-    }
-
-
-def _table(folder: Path, layout: Layout, images: int, figures: Sequence[Figure]) -> str:
-    lines = [f"{folder} ({images} images, layout '{layout}')"]
-    for figure in figures:
-        interval = "" if figure.low is None else f"  95 % interval {figure.low:.3f} to {figure.high:.3f}"
-        count = f"{figure.hits}/{figure.n}" if figure.hits is not None else f"n = {figure.n}"
-        lines.append(f"  {figure.name:28s} {figure.value:.4f}  {count:>10s}{interval}")
-    return "\n".join(lines)
-
-
-def _markdown(sources: Sequence[tuple[Path, Layout, int, list[Figure]]]) -> str:
-    lines = ["| source | figure | value | hits / n | 95 % interval |", "|---|---|---|---|---|"]
-    for folder, _, _, figures in sources:
-        for figure in figures:
-            interval = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
-            count = f"{figure.hits}/{figure.n}" if figure.hits is not None else f"n = {figure.n}"
-            lines.append(f"| {folder.name} | {figure.name} | {figure.value:.3f} | {count} | {interval} |")
-    return "\n".join(lines)

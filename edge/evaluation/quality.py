@@ -73,13 +73,17 @@ class GateFigures:
 
 
 def evaluate_gate(
-    images: Sequence[Path], on_image: Callable[[], None] = lambda: None, seed: int = 1
+    images: Sequence[Path],
+    degraded: int | None = None,
+    on_image: Callable[[], None] = lambda: None,
+    seed: int = 1,
 ) -> GateFigures:
     """Judge pictures that people found good, then the same pictures degraded.
 
     Parameters
     ----------
     images : files of one source
+    degraded : degrade so many of them only, spread evenly; None for all
     on_image : called after each
     seed : of what is random about the degradations
 
@@ -89,12 +93,16 @@ def evaluate_gate(
         An image cannot be read.
     """
     outcome = GateFigures()
+    chosen = set(np.linspace(0, len(images) - 1, degraded).astype(int).tolist()) if degraded else None
     for number, path in enumerate(images):
         frame = read_image(path)
         um_per_px = segment(frame).scale.um_per_px
         outcome.good["as a file"].add(path.name, file_verdict(frame), ())
         known = replace(frame, um_per_px=um_per_px)
         outcome.good["with known scale"].add(path.name, _verdict(known, None), ())
+        on_image()
+        if chosen is not None and number not in chosen:
+            continue
         own = _reference([known])
         for kind, degradation in enumerate(DEGRADATIONS):
             if degradation.whole_fields and min(frame.image.shape[:2]) * um_per_px < _WHOLE_FIELD_UM:
@@ -102,7 +110,6 @@ def evaluate_gate(
             rng = np.random.default_rng([seed, number, kind])
             image = degradation.apply(frame.image, um_per_px, rng)
             _judge(outcome, degradation, path.name, frame.image, replace(known, image=image), own)
-        on_image()
     return outcome
 
 
@@ -121,6 +128,18 @@ def follow_sessions(sessions: Iterable[Sequence[Path]], outcome: GateFigures) ->
         reference = _reference(frames[:REFERENCE_FIELDS])
         for path, frame in zip(session[REFERENCE_FIELDS:], frames[REFERENCE_FIELDS:], strict=True):
             outcome.good["live"].add(path.name, _verdict(frame, reference), ())
+
+
+def summed(sources: Iterable[Sequence[Figure]]) -> list[Figure]:
+    """Add up shares of the same name over sources, and all bad pictures to one share."""
+    hits: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    for figures in sources:
+        for figure in figures:
+            for name in (figure.name, *(["passed: all"] if figure.name.startswith("passed") else [])):
+                hits[name] += figure.hits or 0
+                numbers[name] += figure.n
+    return [proportion(name, hits[name], n) for name, n in numbers.items()]
 
 
 def read_sessions(folder: Path) -> list[list[Path]]:

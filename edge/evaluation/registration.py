@@ -7,13 +7,19 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from edge.camera.files import read_image
 from edge.camera.rendered import RenderedField
 from edge.camera.rendered.settings import WHITE_KINDS
 from edge.evaluation.run import Figure, proportion
 from edge.registration import Mosaic, Placement
+from edge.registration.align import Alignment
+from edge.registration.keyframe import Keyframe, make_keyframe
+from edge.registration.motion import Motion
+from edge.registration.search import Entry, find_overlaps
 from edge.segment import Segmentation, segment
 from edge.structures import Frame
 
@@ -127,23 +133,34 @@ def follow_slide(
     outcome.false += sum(not _overlap(views[old], views[new]) for old, new in claims)
 
 
-def registered_pairs(frames: Sequence[Frame]) -> list[tuple[int, int, Placement]]:
-    """Compare every two pictures, each pair by itself.
+def registered_pairs(
+    images: Sequence[Path], on_image: Callable[[], None] = lambda: None
+) -> list[tuple[Path, Path, Alignment]]:
+    """Compare every two pictures of one size, each pair by itself.
+
+    Parameters
+    ----------
+    images : files of fields
+    on_image : called after each
 
     Returns
     -------
-    (index of the earlier, index of the later, placement of the later on the earlier) of the pairs that
-    were found to overlap
+    the pairs that were found to overlap, and how
+
+    Raises
+    ------
+    ImageError
+        An image cannot be read.
     """
     found = []
-    segmentations = [segment(frame) for frame in frames]
-    for i in range(len(frames)):
-        mosaic = Mosaic()
-        mosaic.add(i, mosaic.place(frames[i], segmentations[i]))
-        for j in range(i + 1, len(frames)):
-            placement = mosaic.place(frames[j], segmentations[j])
-            if placement.registered:
-                found.append((i, j, placement))
+    earlier: list[tuple[Path, Keyframe]] = []
+    for path in images:
+        keyframe = make_keyframe(read_image(path).image)
+        for other, old in earlier:
+            alignments, _ = find_overlaps([Entry(old, 0, Motion(0.0, 0.0, 0.0))], keyframe)
+            found += [(other, path, alignment) for alignment in alignments.values()]
+        earlier.append((path, keyframe))
+        on_image()
     return found
 
 
