@@ -93,6 +93,8 @@ class Capture:
         self.is_connected = self.has_ended = False
         self.restarts = -1
         self.refused_frames: Counter[str] = Counter()
+        #: One for all openings: a camera that repeats its last picture does so after it was opened anew, too.
+        self.inspector = Inspector() if live else None
         self._changed = threading.Condition()
         self._asked = self._answered = 0
         self._newest: Captured | None = None
@@ -297,7 +299,7 @@ class _Reader(threading.Thread):
 
     def _serve(self, source: FrameSource) -> None:
         """Answer requests until told to leave or the source ends."""
-        inspector = Inspector() if self._owner.live else None
+        inspector = self._owner.inspector
         self._do("waiting")
         while request := self._owner.wait_for_request(self):
             self._do("reading")

@@ -43,7 +43,8 @@ class Inspector:
         self.refused[reason] += 1
         self._in_a_row += 1
         if self._in_a_row >= MAX_FAULTY:
+            self._in_a_row = 0
             raise CameraError(
-                f"{frame.source}: {self._in_a_row} {reason} frames in a row: {ADVICE[reason]}", reason
+                f"{frame.source}: {MAX_FAULTY} {reason} frames in a row: {ADVICE[reason]}", reason
             )
         return reason

@@ -1,0 +1,174 @@
+"""What a camera can do wrong, at the border to OpenCV: the right reason, no count from it, back within 10 s.
+
+The daemon's own times, its V4L2 source and its whole pipeline; only the device is scripted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.rendered import RenderSettings, render_field
+from edge.camera.v4l2 import V4L2Source
+from edge.classify import Classifier
+from edge.modelcard import load_bundle
+from edge.pipeline import Pipeline
+from edge.structures import Frame, UInt8Image
+
+RECOVERY_S = 10.0
+SETTINGS = RenderSettings(width=640, height=480, um_per_px=0.2)
+
+
+class Microscope:
+    """A UVC camera on a microscope, with faults to order."""
+
+    def __init__(self, node: Path) -> None:
+        self.node = node
+        self.fault: str | None = None
+        self.fine = threading.Event()
+        self.fine.set()
+        self.field = render_field(3, SETTINGS).image
+        self.other = render_field(4, SETTINGS).image
+        self.rng = np.random.default_rng(1)
+        self.last: Any = None
+        self.faulty: set[str] = set()
+        self.controls: dict[int, float] = {}
+
+    def begin(self, fault: str) -> None:
+        self.fine.clear()
+        self.fault = fault
+        if fault == "disappears":
+            self.node.unlink()
+
+    def end(self) -> None:
+        self.fault = None
+        self.node.touch()
+        self.fine.set()
+
+    def __call__(self, path: str, backend: int) -> Microscope:
+        return self
+
+    def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
+        return self.fault != "does not open"
+
+    def set(self, prop: int, value: float) -> bool:
+        self.controls[prop] = value
+        return True
+
+    def get(self, prop: int) -> float:
+        size = {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}
+        return size.get(prop, self.controls.get(prop, 0.0))
+
+    def grab(self) -> bool:
+        return self.fault != "disappears"
+
+    def read(self) -> tuple[bool, Any]:
+        time.sleep(0.02)  # fifty frames a second
+        fault = self.fault
+        if fault == "hangs":
+            self.fine.wait(30.0)
+            return False, None
+        if fault in ("disappears", "returns None"):
+            return False, None
+        if fault is None or self.last is None:
+            self.last = self._seen(self.field)
+        elif fault != "frozen":
+            self.last = self._faulty(fault)
+            self.faulty.add(Frame(np.ascontiguousarray(self.last[..., ::-1]), "faulty").sha256())
+        return True, self.last.copy()
+
+    def _seen(self, image: UInt8Image) -> UInt8Image:
+        noisy = image.astype(np.int16) + self.rng.integers(-3, 4, image.shape)
+        return np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1]
+
+    def _faulty(self, fault: str) -> UInt8Image:
+        frame = self._seen(self.field).copy()
+        if fault == "black":
+            frame[:] = self.rng.integers(0, 3, frame.shape)
+        elif fault == "torn":
+            frame[200:] = self._seen(self.other)[200:]
+        elif fault == "cut short":
+            frame[300:] = 128
+        elif fault == "wrong size":
+            frame = frame[:240]
+        return frame
+
+    def release(self) -> None: ...
+
+
+@pytest.fixture
+def microscope(tmp_path: Path) -> Iterator[Microscope]:
+    node = tmp_path / "video0"
+    node.touch()
+    microscope = Microscope(node)
+    yield microscope
+    microscope.end()
+
+
+def reasons(status: dict[str, Any]) -> Counter[str]:
+    """Every reason that the status names, wherever."""
+    camera, fields = status["camera"], status["fields"]
+    return (
+        Counter(camera["by_reason"])
+        + Counter(camera["refused_frames"])
+        + Counter(fields["rejected_by_reason"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("hangs", "hung"),
+        ("returns None", "no_frame"),
+        ("disappears", "unplugged"),
+        ("black", "underexposed"),
+        ("torn", "torn"),
+        ("cut short", "incomplete"),
+        ("wrong size", "wrong_size"),
+        ("frozen", "frozen"),
+    ],
+)
+def test_a_fault_is_named_not_counted_and_over_soon_after_its_end(
+    make_bench: Callable[..., Any], microscope: Microscope, tiny_model: Path, fault: str, reason: str
+) -> None:
+    bench = make_bench()
+    bench.live = True
+    bench.configure(camera={"interval_s": 0.2, "timeout_s": 0.5}, trigger={"mode": "interval"})
+    bench.source = V4L2Source(str(microscope.node), open_capture=microscope)
+    bench.counter = Pipeline(Classifier(load_bundle(tiny_model)))
+    with bench.running():
+
+        def counted() -> int:
+            fields = bench.ask("status")["fields"]
+            return int(fields["logged"]) - int(fields["rejected"])
+
+        bench.wait(lambda: counted() >= 2, "fields before the fault", 30.0)
+        assert reasons(bench.ask("status")) == {}
+        microscope.begin(fault)
+        bench.wait(lambda: reasons(bench.ask("status"))[reason] > 0, f"{reason} in the status", 30.0)
+        time.sleep(0.7)
+        during = counted()
+        time.sleep(1.0)
+        assert counted() == during, "a field was counted while the camera was faulty"
+        status_lines = [message for message in bench.told.messages if message.startswith("STATUS=")]
+        microscope.end()
+        ended = time.monotonic()
+        bench.wait(lambda: counted() > during, "a field after the fault", 30.0)
+        assert time.monotonic() - ended < RECOVERY_S
+        assert set(reasons(bench.ask("status"))) <= {reason, "missing"}  # an absent camera cannot be opened
+    assert bench.error is None
+    logged = [field.result for field in bench.fields()]
+    shas = [result.frame_sha256 for result in logged if result.status == "counted"]
+    assert not microscope.faulty & set(shas)
+    assert len(set(shas)) == len(shas), "a frame was counted twice"
+    if reason == "underexposed":
+        assert any(result.reasons == (reason,) for result in logged)
+        assert any(reason in line for line in status_lines)
