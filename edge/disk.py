@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from edge.errors import DiskFullError
 #: checkpoints, one field with its pictures takes 1 MB, a migration copies at most the largest table; ext4
 #: slows down well above that, and journald wants room to say what happened.
 RESERVE_MB = 200.0
+
+#: Empty file that is opened for writing to see whether the disk can be written at all.
+PROBE = ".writable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,7 @@ class DiskGuard:
             The disk takes no writes, less than the reserve is left, or fewer than 1000 files can still be
             made.
         """
-        if os.statvfs(self.folder).f_flag & os.ST_RDONLY:
-            raise DiskFullError(
-                f"{self.folder}: the disk is mounted read-only, as a failing SD card is; look at `dmesg`, "
-                "copy the log off and replace the card; nothing is counted until it can be written"
-            )
+        self._refuse_read_only()
         free_mb = self.free_mb()
         if free_mb < self.reserve_mb:
             raise DiskFullError(
@@ -68,3 +68,19 @@ class DiskGuard:
                 "nothing is counted until there is room: make a backup, then `blastcount log retention`"
             )
         return free_mb
+
+    def _refuse_read_only(self) -> None:
+        # After an error ext4 refuses writes and says so nowhere: not in statvfs, not in access. Opening a
+        # file for writing tells, and writes nothing once the file is there. Never the log itself: closing it
+        # would let go of SQLite's locks in this process.
+        try:
+            os.close(os.open(self.folder / PROBE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660))
+        except OSError as error:
+            if error.errno == errno.EROFS:
+                raise DiskFullError(
+                    f"{self.folder}: the disk is mounted read-only, as a failing SD card is; look at "
+                    "`dmesg`, copy the log off and replace the card; nothing is counted until it takes writes"
+                ) from error
+            raise DiskFullError(
+                f"{self.folder}: cannot be written: {error.strerror}; nothing is counted until it can"
+            ) from error

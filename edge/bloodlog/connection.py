@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -24,9 +25,16 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
     if read_only and not path.exists():
         raise LogError(f"{path}: no such log; nothing has been counted into it yet")
+    # On a disk that nobody can write to there is no place for locks, nor for the journal and its index, and
+    # no need of them. Rows that a crash left in the journal are read through an index in memory.
+    alone = read_only and bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    has_journal = path.with_name(f"{path.name}-wal").exists()
+    options = f"mode={'ro' if read_only else 'rwc'}"
+    if alone:
+        options += "&vfs=unix-none" if has_journal else "&immutable=1"
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+            f"{path.absolute().as_uri()}?{options}",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,  # transactions are begun and ended here, in plain sight
@@ -34,6 +42,8 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise unusable(path, error) from error
     try:
+        if alone and has_journal:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         _prepare(connection, path, read_only=read_only)
     except sqlite3.Error as error:
         connection.close()

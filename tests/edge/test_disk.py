@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from edge.disk import DiskGuard
+import edge.disk
+from edge.disk import PROBE, DiskGuard
 from edge.errors import DiskFullError
 
 
@@ -35,9 +37,23 @@ def test_running_out_of_files_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         DiskGuard(tmp_path, reserve_mb=0.001).check()
 
 
-def test_a_disk_that_takes_no_writes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = list(os.statvfs(tmp_path))
-    values[8] |= os.ST_RDONLY
-    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(values))
-    with pytest.raises(DiskFullError, match="mounted read-only, as a failing SD card is"):
-        DiskGuard(tmp_path, reserve_mb=0.001).check()
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EROFS, "mounted read-only, as a failing SD card is"),
+        (errno.ENOSPC, "cannot be written: No space left on device; nothing is counted until it can"),
+    ],
+)
+def test_a_disk_that_takes_no_writes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    guard = DiskGuard(tmp_path, reserve_mb=0.001)
+    guard.check()
+    assert [file.name for file in tmp_path.iterdir()] == [PROBE]
+
+    def refuse(_path: Path, _flags: int, _mode: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(edge.disk.os, "open", refuse)
+    with pytest.raises(DiskFullError, match=message):
+        guard.check()

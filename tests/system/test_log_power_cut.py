@@ -1,0 +1,148 @@
+"""The power fails at any moment of real work: what was told as done is there, whole, and the log verifies."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.bloodlog.backup import read_manifest
+from edge.bloodlog.inspection import inspect
+from edge.thumbnails import ThumbnailStore
+from tests.system.log_work import say
+from tests.system.power_cut import Call, Disk, python, record
+
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="needs strace: apt-get install strace"
+)
+pytestmark = needs_strace
+
+WORK = (
+    "import sys; from pathlib import Path; from tests.system.log_work import maintain\n"
+    "maintain(Path(sys.argv[1]))"
+)
+#: The same with one link of the chain of trust taken out.
+WITHOUT_SYNC_OF_ROWS = (
+    "import edge.bloodlog.connection as c; prepare = c._prepare\n"
+    "def weaker(connection, path, *, read_only):\n"
+    "    prepare(connection, path, read_only=read_only); connection.execute('PRAGMA synchronous = OFF')\n"
+    f"c._prepare = weaker\n{WORK}"
+)
+WITHOUT_SYNC_OF_PICTURES = f"import os; os.fsync = lambda descriptor: None\n{WORK}"
+WITHOUT_SYNC_OF_FOLDERS = (
+    "import edge.durable, edge.thumbnails, edge.bloodlog.backup as b\n"
+    f"for m in (edge.durable, edge.thumbnails, b): m.sync_folder = lambda folder: None\n{WORK}"
+)
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> list[Call]:
+    return recorded(WORK, tmp_path_factory.mktemp("traced"), repository)
+
+
+def recorded(code: str, folder: Path, repository: Path) -> list[Call]:
+    root = folder / "state"
+    root.mkdir()
+    calls = record(python(code, root / "blood.db"), folder / "trace", repository)
+    return [*calls, Call("root", [str(root)], [], None, 0)]
+
+
+def cut_often(calls: list[Call], cuts: int, tmp_path: Path, seed: int = 0) -> Iterator[list[str]]:
+    """Cut the power at moments spread over all calls that change something; give what is wrong each time."""
+    *calls, root = calls
+    changing = count_changes(calls, Path(root.arguments[0]))
+    chance = random.Random(seed)
+    moments = sorted(chance.randrange(changing) for _ in range(cuts))
+    disk = Disk(Path(root.arguments[0]))
+    passed = 0
+    for call in calls:
+        if disk.feed(call):
+            while moments and moments[0] == passed:
+                moments.pop(0)
+                target = tmp_path / "after"
+                shutil.rmtree(target, ignore_errors=True)
+                disk.after_cut(target, chance)
+                yield wrong(target, disk.told)
+            passed += 1
+
+
+def count_changes(calls: list[Call], root: Path) -> int:
+    disk = Disk(root)
+    return sum(disk.feed(call) for call in calls)
+
+
+def wrong(folder: Path, told: list[dict[str, str]]) -> list[str]:
+    """Switch on again: compare what is there with what was told."""
+    path = folder / "blood.db"
+    faults = []
+    if not path.exists() and any("field" in step for step in told):
+        return ["the log is gone"]
+    try:
+        with BloodLog.open(path) as log:
+            faults += inspect(log, store=ThumbnailStore.beside(path)).faults
+            sources = [result.source for result in log.results()]
+            open_sample = log.current_sample()
+            fields = [step["field"] for step in told if "field" in step]
+            if sources[: len(fields)] != fields or not 0 <= len(sources) - len(fields) <= 1:
+                faults.append(f"told {fields[-3:]}, there are {sources[-3:]}")
+            if len(set(sources)) != len(sources):
+                faults.append("a field is there twice")
+            named = [step for step in told if "opened" in step or "closed" in step]
+            if named and "opened" in named[-1] and open_sample is None and not closing(told):
+                faults.append("the open sample is not open")
+            log.open_sample("after", "blood", 200) if open_sample is None else None
+            log.close_sample("after" if open_sample is None else open_sample.name)
+    except OSError as error:
+        faults.append(str(error))
+    for manifest in (folder / "backups").glob("*.json"):
+        faults += backup_faults(manifest)
+    for step in told:
+        if "backup" in step and not (folder / "backups" / step["backup"]).exists():
+            faults.append(f"the backup {step['backup']} is gone")
+    return faults
+
+
+def closing(told: list[dict[str, str]]) -> bool:
+    """Whether the next step may have been the closing of the sample, done and not told."""
+    return "field" in told[-1] or "review" in told[-1]
+
+
+def backup_faults(manifest: Path) -> list[str]:
+    try:
+        head, _ = read_manifest(manifest)
+        with BloodLog.open(manifest.with_suffix(".db"), read_only=True) as copy:
+            return list(inspect(copy, [head], ThumbnailStore.beside(manifest)).faults)
+    except OSError as error:
+        return [str(error)]
+
+
+@pytest.mark.parametrize("cuts", [25, pytest.param(2000, marks=pytest.mark.slow)])
+def test_the_power_fails_at_any_moment(calls: list[Call], tmp_path: Path, cuts: int) -> None:
+    began = time.monotonic()
+    for number, faults in enumerate(cut_often(calls, cuts, tmp_path, seed=cuts)):
+        assert faults == [], f"cut {number}"
+    say(
+        f"{cuts} power cuts at {count_changes(calls[:-1], Path(calls[-1].arguments[0]))} moments, in "
+        f"{time.monotonic() - began:.0f} s: nothing lost, nothing twice, every log and backup verifies"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        pytest.param(WITHOUT_SYNC_OF_ROWS, "told", id="rows"),
+        pytest.param(WITHOUT_SYNC_OF_PICTURES, "picture of", id="pictures"),
+        pytest.param(WITHOUT_SYNC_OF_FOLDERS, "picture of", id="folders"),
+    ],
+)
+def test_this_test_sees_what_was_not_forced_to_the_disk(
+    code: str, expected: str, tmp_path: Path, repository: Path
+) -> None:
+    calls = recorded(code, tmp_path, repository)
+    found = [fault for faults in cut_often(calls, 60, tmp_path) for fault in faults]
+    assert any(expected in fault for fault in found), found[:5]
