@@ -50,7 +50,11 @@ def cross_entropy(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]])
     return float(-np.where(labels == 1, np.log(p), np.log(1 - p)).mean())
 
 
-def fit_temperature(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> float:
+def fit_temperature(
+    labels: NDArray[np.int64],
+    p_blast: NDArray[np.floating[Any]],
+    limits: tuple[float, float] = TEMPERATURE_RANGE,
+) -> float:
     """Find the temperature of least cross-entropy on cells that the network has not seen.
 
     Golden-section search over its logarithm: the cross-entropy has one minimum in 1/T.
@@ -59,14 +63,15 @@ def fit_temperature(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]
     ----------
     labels : (n,) 1 blast, 0 normal
     p_blast : (n,) of the same cells, out of fold
+    limits : smallest and largest temperature
 
     Returns
     -------
     float
-        Within ``TEMPERATURE_RANGE``.
+        Within ``limits``.
     """
     shrink = (math.sqrt(5) - 1) / 2
-    low, high = (math.log(limit) for limit in TEMPERATURE_RANGE)
+    low, high = (math.log(limit) for limit in limits)
     while high - low > 1e-4:
         left, right = high - shrink * (high - low), low + shrink * (high - low)
         if cross_entropy(labels, rescale(p_blast, math.exp(left))) <= cross_entropy(

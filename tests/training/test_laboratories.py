@@ -188,7 +188,7 @@ def test_marks_that_contradict_each_other_leave_a_cell_without_label(draw: Draw)
         found, [Mark("xyc", 1, point=here), Mark("idb2", 0, point=here), Mark("xyc", 1, point=(1.0, 1.0))]
     )
     assert marks[cell.id].label is None
-    assert unmatched == 1
+    assert [mark.point for mark in unmatched] == [(1.0, 1.0)]
 
 
 def test_a_long_pause_of_a_camera_begins_a_session() -> None:

@@ -24,7 +24,7 @@ from edge.segment import Segmentation, segment
 from edge.structures import Background, Cell, Scale
 
 #: Modules of the device that decide what a cell is; a change in one of them makes every entry stale.
-_SEGMENTATION_MODULES = ("segment*.py", "scale.py", "illumination.py", "structures.py", "camera/decode.py")
+_SEGMENTATION_MODULES = ("segment*.py", "scale.py", "illumination.py", "camera/decode.py")
 
 
 @cache

@@ -124,7 +124,9 @@ def collect(
     return Collection(root, fields, tuple(cells), tuple(all_shifts), tuple(all_duplicates), cache)
 
 
-def match_marks(segmentation: Segmentation, marks: Iterable[Mark]) -> tuple[dict[int, Mark], int]:
+def match_marks(
+    segmentation: Segmentation, marks: Iterable[Mark]
+) -> tuple[dict[int, Mark], tuple[Mark, ...]]:
     """Give each segmented cell the mark that stands for it.
 
     A point belongs to the nearest cell whose centroid is within ``SAME_CELL_UM``, a box to the cell nearest
@@ -134,10 +136,10 @@ def match_marks(segmentation: Segmentation, marks: Iterable[Mark]) -> tuple[dict
     Returns
     -------
     marks : mark by cell id
-    unmatched : how many marks of white cells (label not None) found no cell
+    unmatched : the marks at which no cell was found
     """
     matched: dict[int, Mark] = {}
-    unmatched = 0
+    unmatched = []
     for mark in marks:
         near = [
             (distance, cell.id)
@@ -145,13 +147,13 @@ def match_marks(segmentation: Segmentation, marks: Iterable[Mark]) -> tuple[dict
             if (distance := _distance(mark, cell, segmentation.scale.um_per_px)) is not None
         ]
         if not near:
-            unmatched += mark.label is not None
+            unmatched.append(mark)
             continue
         cell_id = min(near)[1]
         earlier = matched.setdefault(cell_id, mark)
         if earlier.label != mark.label:
             matched[cell_id] = Mark(earlier.origin, None, earlier.cell_type, earlier.point, earlier.box)
-    return matched, unmatched
+    return matched, tuple(unmatched)
 
 
 def device_crop(image: UInt8Image, cell: Cell, segmentation: Segmentation, spec: InputSpec) -> UInt8Image:
@@ -249,8 +251,9 @@ def _record(
     place: ScenePlace,
     copy_of: Mapping[str, str],
     segmentation: Segmentation,
-    unmatched: int,
+    unmatched: Sequence[Mark],
 ) -> FieldRecord:
+    blasts = sum(mark.origin == "xyc" for mark in field.marks)
     return FieldRecord(
         field.lab,
         field.name,
@@ -266,7 +269,9 @@ def _record(
         segmentation.width,
         segmentation.height,
         segmentation.scale,
-        unmatched,
+        sum(mark.label is not None for mark in unmatched),
+        blasts,
+        sum(mark.origin == "xyc" for mark in unmatched),
     )
 
 

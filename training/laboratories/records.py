@@ -83,7 +83,9 @@ class FieldRecord:
     duplicate_of : key of an earlier field with the same pixels, else None
     width, height : px
     scale : of the product's segmentation
-    unmatched_marks : marks of white cells at which the segmentation found none
+    unmatched_marks : marks of white cells or platelets (``other_xyc`` does not tell them apart) at which the
+        segmentation found no cell
+    blasts, unmatched_blasts : marked blasts, cut ones among them, and those at which no cell was found
     """
 
     lab: str
@@ -101,6 +103,8 @@ class FieldRecord:
     height: int
     scale: Scale
     unmatched_marks: int
+    blasts: int
+    unmatched_blasts: int
 
     @property
     def key(self) -> str:

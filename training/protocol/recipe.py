@@ -42,8 +42,8 @@ class Recipe(Protocol):
         Parameters
         ----------
         collection : gives pixels and outlines (:func:`training.laboratories.collection.cut`)
-        cells : whole white cells of the training side, unlabelled ones (``label`` None) among them; the recipe
-            chooses what it learns from. Nothing else may be looked at, not even without labels.
+        cells : whole white cells of the training side, unlabelled ones (``label`` None) among them; the
+            recipe chooses what it learns from. Nothing else may be looked at, not even without labels.
         seed : of everything random
         tick : may be called as often as the recipe likes, to show that it is alive
         """

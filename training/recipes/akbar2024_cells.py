@@ -1,7 +1,7 @@
 """The reference recipe under the leak-free protocol: the same network and training, cells instead of crops.
 
-The paper's own split is in :mod:`training.recipes.akbar2024`. Here the network learns from the marked cells of
-ALL-IDB that it is given: blasts, and normal cells of healthy persons' fields, as there.
+The paper's own split is in :mod:`training.recipes.akbar2024`. Here the network learns from the marked cells
+of ALL-IDB that it is given: blasts, and normal cells of healthy persons' fields, as there.
 """
 
 from __future__ import annotations
@@ -32,13 +32,21 @@ class Akbar2024:
     epochs: int = akbar2024.EPOCHS
 
     def version(self) -> str:
-        """Hash of the modules that decide the training."""
-        source = "".join(inspect.getsource(module) for module in (akbar2024, networks))
+        """Hash of what decides the training."""
+        source = inspect.getsource(akbar2024.fit) + inspect.getsource(networks.akbar2024)
+        source += inspect.getsource(type(self).fit)
         return hashlib.sha256(f"{self.epochs} {source}".encode()).hexdigest()[:16]
 
     def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Tick) -> Predictor:
-        """Train the network of the paper on blasts and on normal cells of healthy persons' fields."""
-        chosen = [cell for cell in cells if cell.label == 1 or (cell.label == 0 and cell.weak_label == 0)]
+        """Train the network of the paper on blasts and on normal cells of healthy persons' fields.
+
+        Where no healthy person's field is among them (one camera of ALL-IDB has none), the normal cells of
+        patients' fields serve.
+        """
+        healthy = any(cell.label == 0 and cell.weak_label == 0 for cell in cells)
+        chosen = [
+            cell for cell in cells if cell.label == 1 or (cell.label == 0 and cell.weak_label == 1 - healthy)
+        ]
         labels = np.array([cell.label for cell in chosen], dtype=np.int64)
         model, _ = akbar2024.fit(cut(collection, chosen, self.spec), labels, seed, self.epochs, tick)
 

@@ -1,0 +1,137 @@
+"""The protocol from data to one JSON: what was tested, on what, and what came out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from edge.bench.machine import describe_machine
+from edge.modelcard import Decision
+from training.card import software
+from training.laboratories.cache import segmentation_code
+from training.laboratories.collection import Collection
+from training.laboratories.records import LABS
+from training.protocol.figures import of_test
+from training.protocol.goals import against_goals
+from training.protocol.judged import decide_on, judge
+from training.protocol.plan import FOLDS, LEFT_OUT, Split, plan
+from training.protocol.recipe import Recipe
+from training.protocol.run import Judged, jobs_of, run
+
+SCHEMA = "blastcount.evaluation/1"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation and the decision that follows from it for the model trained on everything.
+
+    Attributes
+    ----------
+    document : JSON, schema ``blastcount.evaluation/1``
+    decision : chosen on the out-of-fold probabilities of the test by session
+    """
+
+    document: Json
+    decision: Decision
+
+
+def evaluate(
+    collection: Collection,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    start: Callable[[int], Callable[[], None]] = lambda _trainings: lambda: None,
+) -> Evaluated:
+    """Run the whole protocol for a recipe, or go on with what a killed run left.
+
+    Parameters
+    ----------
+    collection : all laboratories
+    recipe : what is trained
+    seed : of folds and networks
+    workers : processes
+    start : told how many trainings there are, gives what is called after each
+
+    Returns
+    -------
+    Evaluated
+    """
+    splits = plan(collection, recipe.labs, seed)
+    tick = start(len(jobs_of(splits)))
+    judged, cpu_s = run(collection, recipe, splits, seed=seed, workers=workers, tick=tick)
+    by_test: dict[str, list[Judged]] = defaultdict(list)
+    for fold in judged:
+        by_test[fold.split.test].append(fold)
+    tests = [of_test(judge(collection.cells, folds), collection.fields) for folds in by_test.values()]
+    decision, decided_on = final_decision(collection, by_test)
+    document: Json = {
+        "schema": SCHEMA,
+        "recipe": {"name": recipe.name, "version": recipe.version(), "labs": list(recipe.labs)},
+        "seed": seed,
+        "folds": FOLDS,
+        "data": _data(collection),
+        "segmentation": segmentation_code(),
+        "tests": tests,
+        "not_tested": _missing(splits, collection),
+        "goals": against_goals({test["test"]: test for test in tests}),
+        "decision": asdict(decision) | {"chosen_on": decided_on, "of_test": "session"},
+        "trainings": len(jobs_of(splits)),
+        "cpu_s": round(cpu_s),
+        "machine": describe_machine() | {"load": round(os.getloadavg()[0], 1)},
+        "software": software(),
+    }
+    return Evaluated(document, decision)
+
+
+def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) -> tuple[Decision, int]:
+    """Choose the decision of the model that is trained on everything, on the test by session.
+
+    That model has left no cell out, so its own probabilities cannot serve; those of five networks, each on
+    sessions that it has not seen, are the nearest there is.
+    """
+    folds = by_test.get("session") or by_test.get("scene") or []
+    cells = [collection.cells[i] for fold in folds for i in fold.split.judged]
+    p_blast = np.concatenate([np.zeros(0, np.float32), *(fold.p_blast for fold in folds)])
+    return decide_on(cells, p_blast)
+
+
+def _missing(splits: list[Split], collection: Collection) -> list[str]:
+    there = {split.test for split in splits}
+    present = {field.lab for field in collection.fields.values()}
+    return [
+        f"lab:{name}: without it no blasts or no normal cells are left for this recipe to train on"
+        for name, members in LEFT_OUT.items()
+        if present & set(members) and f"lab:{name}" not in there
+    ] + [f"lab:{name}: not in the data folder" for name in LABS if name not in present]
+
+
+def _data(collection: Collection) -> Json:
+    found: Json = {}
+    for lab in LABS:
+        fields = [field for field in collection.fields.values() if field.lab == lab]
+        if not fields:
+            continue
+        cells = [cell for cell in collection.cells if cell.lab == lab]
+        usable = [cell for cell in cells if cell.usable]
+        labels = Counter({1: "blast", 0: "normal", None: "unknown"}[cell.label] for cell in usable)
+        found[lab] = {
+            "fields": len(fields),
+            "exact_copies": sum(field.duplicate_of is not None for field in fields),
+            "groups": len({field.group for field in fields}),
+            "sessions": len({field.session for field in fields}),
+            "cameras": sorted({field.camera for field in fields}),
+            "cells_found": len(cells),
+            "whole_cells": len(usable),
+            "labels": dict(sorted(labels.items())),
+            "smudges": sum(cell.cell.kind == "smudge" for cell in cells),
+            "seen_before": sum(cell.seen_before for cell in cells),
+            "marks_without_cell": sum(field.unmatched_marks for field in fields),
+        }
+    return found

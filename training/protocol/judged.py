@@ -1,0 +1,121 @@
+"""Out-of-fold probabilities become words, by decisions that were chosen on other cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.modelcard import Decision
+from training.calibrate import rescale
+from training.laboratories.allidb_marks import LAB as ALL_IDB
+from training.laboratories.records import CellRecord
+from training.protocol.decision import choose, words
+from training.protocol.plan import WEAK, known_label
+from training.protocol.run import Judged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedCells:
+    """All cells of a test with what the device would have said of them.
+
+    Attributes
+    ----------
+    test : its name
+    cells : the cells
+    p_blast : (n,) calibrated
+    word : (n,) 2 blast, 1 uncertain, 0 normal
+    above : (n,) at or above the threshold, whatever the band
+    decisions : one a fold
+    chosen_on : how many cells each was chosen on
+    trained_on : cells that each network was handed
+    """
+
+    test: str
+    cells: tuple[CellRecord, ...]
+    p_blast: NDArray[np.float64]
+    word: NDArray[np.int64]
+    above: NDArray[np.bool_]
+    decisions: tuple[Decision, ...]
+    chosen_on: tuple[int, ...]
+    trained_on: tuple[int, ...]
+
+    def take(self, keep: Sequence[bool] | NDArray[np.bool_]) -> JudgedCells:
+        """Return some of the cells."""
+        kept = np.asarray(keep, dtype=np.bool_)
+        return JudgedCells(
+            self.test,
+            tuple(cell for cell, wanted in zip(self.cells, kept, strict=True) if wanted),
+            self.p_blast[kept],
+            self.word[kept],
+            self.above[kept],
+            self.decisions,
+            self.chosen_on,
+            self.trained_on,
+        )
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Label of each cell; only for cells that have one."""
+        return np.array([known_label(cell) for cell in self.cells], dtype=np.int64)
+
+    @property
+    def groups(self) -> list[str]:
+        """Group of each cell."""
+        return [cell.group for cell in self.cells]
+
+
+def judge(cells: Sequence[CellRecord], folds: Sequence[Judged]) -> JudgedCells:
+    """Choose each fold's decision on cells that it does not judge, and apply it.
+
+    In a test of several folds that is on what the other folds' networks said of their own left-out cells;
+    else on the inner fold. Cells of ALL-IDB serve, whose labels are of single cells; where both classes are
+    not among them (ALL-IDB itself is left out), those of all-taleqani with their field's label.
+
+    Parameters
+    ----------
+    cells : of the collection
+    folds : all folds of one test
+    """
+    chosen, numbers = [], []
+    for fold in folds:
+        if fold.split.inner:
+            indices, p = list(fold.split.inner), fold.p_inner
+        else:
+            others = [other for other in folds if other is not fold]
+            indices = [i for other in others for i in other.split.judged]
+            p = np.concatenate([np.zeros(0, np.float32), *(other.p_blast for other in others)])
+        decision, number = decide_on([cells[i] for i in indices], p)
+        chosen.append(decision)
+        numbers.append(number)
+    calibrated = [
+        rescale(fold.p_blast, decision.temperature) for fold, decision in zip(folds, chosen, strict=True)
+    ]
+    return JudgedCells(
+        folds[0].split.test,
+        tuple(cells[i] for fold in folds for i in fold.split.judged),
+        np.concatenate(calibrated),
+        np.concatenate([words(p, decision) for p, decision in zip(calibrated, chosen, strict=True)]),
+        np.concatenate([p >= decision.threshold for p, decision in zip(calibrated, chosen, strict=True)]),
+        tuple(chosen),
+        tuple(numbers),
+        tuple(len(fold.split.train) for fold in folds),
+    )
+
+
+def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tuple[Decision, int]:
+    """Choose a decision on out-of-fold cells, and say on how many.
+
+    Parameters
+    ----------
+    cells : out of fold
+    p_blast : (n,) of the same, uncalibrated
+    """
+    for lab in (ALL_IDB, WEAK):
+        use = np.array([c.lab == lab and c.usable and known_label(c) is not None for c in cells], np.bool_)
+        labels = np.array([known_label(c) for c, u in zip(cells, use, strict=True) if u], dtype=np.int64)
+        if set(labels.tolist()) == {0, 1}:
+            return choose(labels, p_blast[use]), len(labels)
+    return Decision(), 0
