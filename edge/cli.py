@@ -39,6 +39,7 @@ COMMANDS = {
 #: Other packages announce their commands here; see pyproject.toml.
 PLUGIN_GROUP = "blastcount.commands"
 PLUGIN_HELP = {
+    "audit": "Find copies, overlaps and leaks in training data (needs the [train] extra).",
     "train": "Data set to Keras model (needs the [train] extra).",
     "convert": "Keras model to int8 TFLite, through the parity gate (needs the [convert] extra).",
 }

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from edge.modelcard import SCHEMA
 from training.allidb import LABELS, AllIdb
@@ -110,7 +111,7 @@ def held_back_crops(outcome: Outcome) -> list[LabelledCrop]:
 
 def card(
     data: AllIdb, surveyed: Survey, crop_set: CropSet, outcome: Outcome, files: Mapping[str, str]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Describe the model.
 
     Parameters

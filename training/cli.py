@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from training import allidb, folder, results
+from edge.errors import GateError
+from training import allidb, cell_results, folder, results
 from training.backend import load_keras
 from training.card import camera_alone
 from training.crops import cut, survey
+from training.laboratories import sources
+from training.laboratories.cache import Cache
+from training.laboratories.collection import Collection, collect
+from training.protocol import report
+from training.protocol.evaluation import Evaluated, evaluate
+from training.protocol.recipe import RECIPES, Recipe, load
 from training.recipes import akbar2024
 from training.recipes.akbar2024 import Outcome
+from training.terminal import bar
 
 
 @click.command()
 @click.option(
     "--recipe",
-    type=click.Choice([akbar2024.NAME]),
+    "name",
+    type=click.Choice(list(RECIPES)),
     default=akbar2024.NAME,
     show_default=True,
     help="What to train.",
@@ -30,7 +38,8 @@ from training.recipes.akbar2024 import Outcome
     "data_folder",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder that holds ALL_IDB1 and ALL_IDB2 in their official layout; only read.",
+    help="Folder that holds ALL_IDB1 and ALL_IDB2 in their official layout, and the other laboratories "
+    "(see `blastcount audit`); only read.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option(
@@ -38,35 +47,150 @@ from training.recipes.akbar2024 import Outcome
     help="Of the choice of cells, the split and the network.",
 )  # fmt: skip
 @click.option(
-    "--epochs", type=click.IntRange(1), default=akbar2024.EPOCHS, show_default=True, help="20 in the paper."
-)
+    "--epochs", type=click.IntRange(1), default=akbar2024.EPOCHS, show_default=True,
+    help="Of akbar2024; 20 in the paper.",
+)  # fmt: skip
 @click.option(
     "--leak-free/--no-leak-free", default=True, show_default=True,
-    help=f"Test by whole scenes as well; trains {akbar2024.FOLDS} more networks.",
+    help=f"Of akbar2024: test by whole scenes as well; trains {akbar2024.FOLDS} more networks.",
 )  # fmt: skip
+@click.option(
+    "--allow-leakage/--refuse-leakage",
+    "allow_leakage",
+    default=None,
+    help="Whether one cell or field may be on both sides of the split.  [default: only for akbar2024, whose "
+    "paper splits so; its card says how often]",
+)
+@click.option(
+    "--evaluate", "with_protocol", is_flag=True,
+    help="Run the leak-free protocol over all laboratories; a run that was stopped goes on.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True,
+    help="Of --evaluate: trainings at once, each with one thread.",
+)  # fmt: skip
+@click.option(
+    "--cache",
+    "cache_folder",
+    type=click.Path(path_type=Path),
+    help="Folder for segmentations and trainings of --evaluate.  [default: the user's cache]",
+)
 @click.option("--force", is_flag=True, help="Replace earlier results in --out.")
 def train(
-    recipe: str, data_folder: Path, out: Path, seed: int, epochs: int, leak_free: bool, force: bool
+    name: str,
+    data_folder: Path,
+    out: Path,
+    seed: int,
+    epochs: int,
+    leak_free: bool,
+    allow_leakage: bool | None,
+    with_protocol: bool,
+    workers: int,
+    cache_folder: Path | None,
+    force: bool,
 ) -> None:
-    """Train a classifier of blasts on ALL-IDB.
+    """Train a classifier of blasts.
 
-    Writes model.keras, card.json, table1.csv, history.json, figure4.png, split.csv, manifest.json and, for
-    `blastcount convert`, crops.npz. Research use only.
+    Writes model.keras, card.json, manifest.json and, for `blastcount convert`, crops.npz; akbar2024 also
+    table1.csv, history.json, figure4.png and split.csv; --evaluate also evaluation.json, .md and .html.
+    Research use only.
     """
-    folder.check(out, results.FILES, force=force)
+    of_paper = name == akbar2024.NAME
+    files = (*results.FILES, *report.FILES) if of_paper else cell_results.FILES
+    folder.check(out, files, force=force)
     load_keras()  # says at once that TensorFlow is missing
+    evaluated = None
+    recipe = load(name)
+    if with_protocol or not of_paper:
+        collection = _collect(data_folder, Cache(cache_folder))
+        if with_protocol:
+            evaluated = _evaluate(collection, recipe, seed, workers)
+    if of_paper:
+        _train_paper(data_folder, out, seed, epochs, leak_free, allow_leakage is not False, evaluated, force)
+    else:
+        cells = cell_results.trained_on(collection, recipe)
+        click.echo(f"{name}: training on {len(cells)} cells", err=True)
+        fitted = recipe.fit(collection, cells, seed, lambda: None)
+        cell_results.write(out, collection, recipe, fitted, evaluated, seed=seed, force=force)
+    if evaluated is not None:
+        for line in goals(evaluated):
+            click.echo(line)
+    click.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", err=True)
+
+
+def _train_paper(
+    data_folder: Path,
+    out: Path,
+    seed: int,
+    epochs: int,
+    leak_free: bool,
+    allow_leakage: bool,
+    evaluated: Evaluated | None,
+    force: bool,
+) -> None:
     data = allidb.load(data_folder)
     click.echo(f"{data_folder}: {len(data.fields)} fields, {len(data.crops)} crops", err=True)
-    with _bar("Reading", 2 * len(data.fields)) as tick:
+    with bar("Reading", 2 * len(data.fields)) as tick:
         surveyed = survey(data, tick)
         crop_set = cut(data, surveyed, akbar2024.SPEC, tick)
+    if not allow_leakage:
+        refuse_leakage(akbar2024.leakage(crop_set, seed))
     networks = 1 + (akbar2024.FOLDS if leak_free else 0)
-    with _bar("Epochs", networks * epochs) as tick:
+    with bar("Epochs", networks * epochs) as tick:
         outcome = akbar2024.run(crop_set, seed=seed, epochs=epochs, leak_free=leak_free, tick=tick)
-    results.write(out, data, surveyed, crop_set, outcome, force=force)
+    results.write(out, data, surveyed, crop_set, outcome, evaluated, force=force)
     for line in summary(outcome):
         click.echo(line)
-    click.echo(f"{out}: {', '.join(results.FILES)}", err=True)
+
+
+def refuse_leakage(leaked: tuple[int, int, str]) -> None:
+    """Say no to a split that shows the network what it is tested on.
+
+    Parameters
+    ----------
+    leaked : number of test crops whose cell is trained on, number of test crops, and the first one's name
+
+    Raises
+    ------
+    GateError
+        There is such a crop.
+    """
+    shared, n_test, first = leaked
+    if shared:
+        raise GateError(
+            f"the split leaks: {shared} of {n_test} test crops show a cell that is also trained on, first "
+            f"{first}; use a recipe that splits whole fields, or --allow-leakage to repeat the paper's split"
+        )
+
+
+def _collect(data_folder: Path, cache: Cache) -> Collection:
+    labs = sources.present(data_folder)
+    click.echo(f"{data_folder}: {', '.join(labs)}", err=True)
+    with bar("Segmenting", sources.count(data_folder, labs)) as tick:
+        return collect(data_folder, cache, labs, lambda _lab: tick())
+
+
+def _evaluate(collection: Collection, recipe: Recipe, seed: int, workers: int) -> Evaluated:
+    with ExitStack() as stack:
+
+        def start(trainings: int) -> Callable[[], None]:
+            return stack.enter_context(bar("Trainings", trainings))
+
+        return evaluate(collection, recipe, seed=seed, workers=workers, start=start)
+
+
+def goals(evaluated: Evaluated) -> Iterator[str]:
+    """Put an evaluation's goals into lines for people."""
+    document = evaluated.document
+    minutes = document["cpu_s"] / 60
+    yield f"Leak-free protocol: {document['trainings']} trainings, {minutes:.0f} minutes of processor time"
+    for goal in document["goals"]:
+        sign = "≥" if goal["at_least"] else "≤"
+        figure = goal["figure"]
+        yield (
+            f"  {'reached ' if goal['reached'] else 'MISSED  '}{goal['name']}: {report.number(figure)}, "
+            f"95 % interval {report.interval(figure)}, goal {sign} {goal['wanted']:g}"
+        )
 
 
 def summary(outcome: Outcome) -> Iterator[str]:
@@ -114,13 +238,3 @@ def summary(outcome: Outcome) -> Iterator[str]:
         yield f"  temperature  {test.temperature:.2f}, then calibration error {test.calibration_error:.3f}"
         yield f"  uncertain    {100 * test.uncertain:.1f} %"
     yield "Research use only."
-
-
-@contextmanager
-def _bar(label: str, length: int) -> Iterator[Callable[[], None]]:
-    """Show progress on stderr where that is a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    with click.progressbar(length=length, label=label, file=sys.stderr, show_pos=True) as bar:
-        yield lambda: bar.update(1)

@@ -11,21 +11,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training import cardpage
 from training.allidb import AllIdb
 from training.card import calibration_crops, card, held_back_crops, manifest, rows
 from training.crops import CropSet, LabelledCrop, Survey
 from training.figures import draw_figure_4
 from training.folder import written_whole
+from training.protocol import report
+from training.protocol.evaluation import Evaluated, summary
 from training.recipes import akbar2024
 from training.recipes.akbar2024 import Epoch, Outcome
 
 MODEL, CARD, MANIFEST, SPLIT = "model.keras", "card.json", "manifest.json", "split.csv"
 TABLE_1, HISTORY, FIGURE_4, CROPS = "table1.csv", "history.json", "figure4.png", "crops.npz"
-FILES = (MODEL, CARD, MANIFEST, SPLIT, TABLE_1, HISTORY, FIGURE_4, CROPS)
+CARD_PAGE = "card.md"
+FILES = (MODEL, CARD, CARD_PAGE, MANIFEST, SPLIT, TABLE_1, HISTORY, FIGURE_4, CROPS)
 
 
 def write(
-    out: Path, data: AllIdb, surveyed: Survey, crop_set: CropSet, outcome: Outcome, *, force: bool
+    out: Path,
+    data: AllIdb,
+    surveyed: Survey,
+    crop_set: CropSet,
+    outcome: Outcome,
+    evaluated: Evaluated | None = None,
+    *,
+    force: bool,
 ) -> None:
     """Write everything that a run of the recipe gave.
 
@@ -33,6 +44,7 @@ def write(
     ----------
     out : folder; appears whole or not at all
     data, surveyed, crop_set, outcome : of the run
+    evaluated : of the leak-free protocol; None where it was not run
     force : whether earlier results there may be replaced
 
     Raises
@@ -42,16 +54,21 @@ def write(
     RuntimeMissingError
         Matplotlib is not installed.
     """
-    with written_whole(out, FILES, force=force) as folder:
-        _write_json(folder / MANIFEST, manifest(data, outcome))
+    with written_whole(out, (*FILES, *report.FILES), force=force) as folder:
+        write_json(folder / MANIFEST, manifest(data, outcome))
         _write_csv(folder / SPLIT, rows(outcome))
         _write_csv(folder / TABLE_1, table_1(outcome.history))
-        _write_json(folder / HISTORY, history(outcome))
+        write_json(folder / HISTORY, history(outcome))
         draw_figure_4(outcome.history, folder / FIGURE_4)
         _write_crops(folder / CROPS, outcome)
         outcome.model.save(folder / MODEL)
         hashes = {name: _sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
-        _write_json(folder / CARD, card(data, surveyed, crop_set, outcome, hashes))
+        made = card(data, surveyed, crop_set, outcome, hashes)
+        if evaluated is not None:
+            made["evaluation"] |= {"protocol": summary(evaluated.document)}
+            report.write(evaluated.document, folder)
+        write_json(folder / CARD, made)
+        (folder / CARD_PAGE).write_text(cardpage.as_markdown(made), encoding="utf-8")
 
 
 def table_1(epochs: Sequence[Epoch]) -> list[dict[str, object]]:
@@ -80,7 +97,8 @@ def history(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
+    """Write JSON as every file of a training has it."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 

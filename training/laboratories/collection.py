@@ -28,6 +28,27 @@ Cutter = Callable[[UInt8Image, Cell, Segmentation, InputSpec], UInt8Image]
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """A laboratory's fields and what ties them together, before any segmentation.
+
+    Attributes
+    ----------
+    fields : in the order of their names
+    sha256 : of each image file, by key
+    shifts, duplicates : what overlaps and what shows the same, by key
+    groups : group of each field, by key
+    places : where each field lies among those that overlap it, by key
+    """
+
+    fields: tuple[SourceField, ...]
+    sha256: Mapping[str, str]
+    shifts: tuple[Shift, ...]
+    duplicates: tuple[Duplicate, ...]
+    groups: Mapping[str, str]
+    places: Mapping[str, ScenePlace]
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """Fields and cells of all laboratories that a data folder holds.
 
@@ -89,39 +110,58 @@ def collect(
     all_shifts: list[Shift] = []
     all_duplicates: list[Duplicate] = []
     for lab in labs or sources.present(root):
-        shifts: list[Shift] = []
-        if lab == allidb_marks.LAB:
-            data = allidb.load(root)
-            listed = allidb_marks.source_fields(data, allidb_marks.locate_crops(data, cache))
-            shifts = [_keyed(shift, lab) for shift in allidb_marks.overlaps(data, cache)]
-        else:
-            listed = sources.read(root, lab)
-        hashes = {field.key: file_sha256(field.path) for field in listed}
-        duplicates = find_duplicates(_fingerprints(listed, hashes, cache))
-        all_shifts += shifts
-        all_duplicates += duplicates
-        groups = _groups(listed, shifts, duplicates)
-        places = join((field.key for field in listed), shifts)
-        copy_of = {pair.second: pair.first for pair in duplicates if pair.exact}
+        listing = list_lab(root, lab, cache)
+        all_shifts += listing.shifts
+        all_duplicates += listing.duplicates
+        copy_of = {pair.second: pair.first for pair in listing.duplicates if pair.exact}
         seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for field in listed:
-            segmentation = cache.segmentation(field.path, hashes[field.key])
+        for field in listing.fields:
+            place, sha256 = listing.places[field.key], listing.sha256[field.key]
+            segmentation = cache.segmentation(field.path, sha256)
             marks, unmatched = match_marks(segmentation, field.marks)
             record = _record(
                 field,
-                hashes[field.key],
-                groups[field.key],
-                places[field.key],
+                sha256,
+                listing.groups[field.key],
+                place,
                 copy_of,
                 segmentation,
                 unmatched,
             )
             fields[field.key] = record
             if record.duplicate_of is None:
-                found = _cells(record, places[field.key], segmentation, marks, seen)
+                found = _cells(record, place, segmentation, marks, seen)
                 cells += found
             tick(lab)
     return Collection(root, fields, tuple(cells), tuple(all_shifts), tuple(all_duplicates), cache)
+
+
+def list_lab(root: Path, lab: str, cache: Cache) -> Listing:
+    """List a laboratory's fields, find what overlaps and what shows the same.
+
+    Parameters
+    ----------
+    root : the data folder
+    lab : of ``LABS``
+    cache : keeps what was found
+
+    Raises
+    ------
+    DataSetError
+        The data set has another layout than expected.
+    """
+    shifts: list[Shift] = []
+    if lab == allidb_marks.LAB:
+        data = allidb.load(root)
+        fields = allidb_marks.source_fields(data, allidb_marks.locate_crops(data, cache))
+        shifts = [_keyed(shift, lab) for shift in allidb_marks.overlaps(data, cache)]
+    else:
+        fields = sources.read(root, lab)
+    hashes = {field.key: file_sha256(field.path) for field in fields}
+    duplicates = find_duplicates(_fingerprints(fields, hashes, cache))
+    groups = _groups(fields, shifts, duplicates)
+    places = join((field.key for field in fields), shifts)
+    return Listing(tuple(fields), hashes, tuple(shifts), tuple(duplicates), groups, places)
 
 
 def match_marks(

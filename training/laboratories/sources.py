@@ -15,7 +15,7 @@ wbc-seg        ``set1`` and ``set2``, one cell in the middle of each image
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -23,6 +23,7 @@ from PIL import Image
 from edge.camera.files import IMAGE_SUFFIXES
 from edge.errors import DataSetError
 from edge.evaluation.truth import read_truth
+from training import allidb
 from training.laboratories.records import LABS, MATURE_TYPES, Mark, SourceField
 
 #: Consecutive numbers of all-taleqani that stay together: 1,085 fields of 89 patients are 12 a patient, so
@@ -96,6 +97,11 @@ def read(root: Path, lab: str) -> list[SourceField]:
     if not fields:
         raise DataSetError(f"{folder}: no image of {lab} found there; fetch the data set anew")
     return fields
+
+
+def count(root: Path, labs: Sequence[str]) -> int:
+    """Count the fields of laboratories, for a progress bar."""
+    return sum(len(allidb.load(root).fields if lab == "all-idb" else read(root, lab)) for lab in labs)
 
 
 def block_of(number: int) -> int:

@@ -102,6 +102,28 @@ def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) 
     return decide_on(cells, p_blast)
 
 
+def summary(document: Mapping[str, Any]) -> Json:
+    """Shorten an evaluation to what a card carries: goals and figures of each test, without curves."""
+    left_out = ("roc", "reliability", "decisions", "trained_on", "decided_on")
+    tests = []
+    for test in document["tests"]:
+        short = {name: value for name, value in test.items() if name not in left_out}
+        if "count" in short:
+            short["count"] = {name: value for name, value in short["count"].items() if name != "fields"}
+        if "weak" in short:
+            short["weak"] = {name: value for name, value in short["weak"].items() if name != "roc"}
+        tests.append(short)
+    return {
+        "schema": document["schema"],
+        "leakage": "No test has a field, nor one that overlaps or copies it, on both sides.",
+        "goals": document["goals"],
+        "tests": tests,
+        "not_tested": document["not_tested"],
+        "data": document["data"],
+        "decision_chosen_on": document["decision"]["chosen_on"],
+    }
+
+
 def _missing(splits: list[Split], collection: Collection) -> list[str]:
     there = {split.test for split in splits}
     present = {field.lab for field in collection.fields.values()}

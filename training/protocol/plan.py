@@ -192,6 +192,10 @@ def _deal(cells: Sequence[CellRecord], groups: Sequence[str], labs: Sequence[str
         own = np.array([i for i, cell in enumerate(cells) if cell.lab == lab], dtype=np.int64)
         if not len(own):
             continue
+        names = [groups[i] for i in own]
+        if len(set(names)) < FOLDS:
+            fold_of[own] = np.unique(names, return_inverse=True)[1]
+            continue
         strata = [_stratum(cells[i]) for i in own]
         size = Counter(strata)
         # A stratum with fewer cells than folds cannot be spread; it follows the commonest one.
@@ -200,7 +204,7 @@ def _deal(cells: Sequence[CellRecord], groups: Sequence[str], labs: Sequence[str
             1
         ]
         dealt = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        for fold, (_, held_back) in enumerate(dealt.split(codes, codes, [groups[i] for i in own])):
+        for fold, (_, held_back) in enumerate(dealt.split(codes, codes, names)):
             fold_of[own[held_back]] = fold
     return [int(fold) for fold in fold_of]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,25 @@ from edge.structures import InputSpec
 from training.laboratories.collection import Collection
 from training.laboratories.records import CellRecord
 
-#: p_blast of cells of the collection that the recipe was fitted with, (n,) float32, before any temperature.
-Predictor = Callable[[Sequence[CellRecord]], NDArray[np.float32]]
+if TYPE_CHECKING:
+    import keras
+
 Tick = Callable[[], None]
+
+
+class Fitted(Protocol):
+    """What a training gave.
+
+    Attributes
+    ----------
+    model : crops in 0 to 255 in, probabilities (normal, blast) out
+    """
+
+    model: keras.Model
+
+    def __call__(self, cells: Sequence[CellRecord]) -> NDArray[np.float32]:
+        """Give p_blast of cells of the collection it was fitted with: (n,), before any temperature."""
+        ...
 
 
 class Recipe(Protocol):
@@ -36,7 +52,7 @@ class Recipe(Protocol):
         """Everything that decides what :meth:`fit` gives, but data and seed; results are kept under it."""
         ...
 
-    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Tick) -> Predictor:
+    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Tick) -> Fitted:
         """Train on cells and return what judges others.
 
         Parameters

@@ -100,8 +100,9 @@ def run(
     results: dict[tuple[int, ...], dict[int, float]] = {}
     cpu_s = 0.0
     missing = []
+    version = recipe.version()
     for job in jobs_of(splits):
-        kept = _kept(_path(collection, recipe, job, seed), len(job.cells))
+        kept = _kept(_path(collection, recipe.name, version, job, seed), len(job.cells))
         if kept is None:
             missing.append(job)
             continue
@@ -124,6 +125,8 @@ def run(
 
 def do(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
     """Do one job and keep its result."""
+    # Asked for before the training: whoever edits the recipe meanwhile must not change the result's name.
+    version = recipe.version()
     start = time.process_time()
     cells = collection.cells
     predict = recipe.fit(collection, [cells[i] for i in job.train], seed, lambda: None)
@@ -131,7 +134,7 @@ def do(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
     result = Result(p_blast, time.process_time() - start)
     buffer = io.BytesIO()
     np.savez(buffer, p_blast=result.p_blast, cpu_s=result.cpu_s)
-    collection.cache.write(_path(collection, recipe, job, seed), buffer.getvalue())
+    collection.cache.write(_path(collection, recipe.name, version, job, seed), buffer.getvalue())
     return result
 
 
@@ -167,16 +170,16 @@ def _work(job: Job, seed: int) -> Result:
     return do(_worker["collection"], _worker["recipe"], job, seed)
 
 
-def _path(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Path:
+def _path(collection: Collection, name: str, version: str, job: Job, seed: int) -> Path:
     """Name a result after everything that it depends on: pixels, labels, cells, recipe and seed."""
-    digest = hashlib.sha256(f"{recipe.version()} {seed} {segmentation_code()}".encode())
+    digest = hashlib.sha256(f"{version} {seed} {segmentation_code()}".encode())
     for indices in (job.train, job.cells):
         for i in indices:
             cell = collection.cells[i]
             sha256 = collection.fields[cell.field].sha256
             digest.update(f"{sha256}{cell.cell.id}{cell.label}{cell.weak_label}{cell.origin};".encode())
         digest.update(b"|")
-    return collection.cache.folder / "trainings" / recipe.name / f"{digest.hexdigest()[:32]}.npz"
+    return collection.cache.folder / "trainings" / name / f"{digest.hexdigest()[:32]}.npz"
 
 
 def _kept(path: Path, cells: int) -> Result | None:

@@ -258,6 +258,20 @@ def split(crops: Sequence[LabelledCrop], seed: int) -> NDArray[np.bool_]:
     return is_test
 
 
+def leakage(crop_set: CropSet, seed: int) -> tuple[int, int, str]:
+    """Say before any training how much the split leaks.
+
+    Returns
+    -------
+    number of test crops whose cell is also trained on, number of test crops, source of the first (or empty)
+    """
+    crops = choose(crop_set, seed)
+    is_test = split(crops, seed)
+    held_back = [crop for crop, test in zip(crops, is_test, strict=True) if test]
+    leaked = list(same_cells(held_back, [c for c, test in zip(crops, is_test, strict=True) if not test]))
+    return len(leaked), len(held_back), leaked[0].source if leaked else ""
+
+
 def fit(
     pixels: NDArray[np.uint8], labels: NDArray[np.int64], seed: int, epochs: int, tick: Tick
 ) -> tuple[keras.Model, tuple[Epoch, ...]]:

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,35 @@ from edge.structures import InputSpec
 from training import networks
 from training.laboratories.collection import Collection, cut
 from training.laboratories.records import CellRecord
-from training.protocol.recipe import Predictor, Tick
+from training.protocol.recipe import Tick
 from training.recipes import akbar2024
 
+if TYPE_CHECKING:
+    import keras
 
-@dataclass(frozen=True, slots=True)
+
+#: Cells cut and judged at once: a crop of 128 px is 48 kB.
+_PIECE = 512
+
+
+@dataclass(slots=True)
+class FittedAkbar2024:
+    """The network, and where the pixels of the cells that it judges are."""
+
+    model: keras.Model
+    collection: Collection
+    spec: InputSpec
+
+    def __call__(self, cells: Sequence[CellRecord]) -> NDArray[np.float32]:
+        """Give p_blast of cells, (n,)."""
+        parts = [
+            akbar2024.predict(self.model, cut(self.collection, cells[first : first + _PIECE], self.spec))
+            for first in range(0, len(cells), _PIECE)
+        ]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+@dataclass(slots=True)
 class Akbar2024:
     """The recipe; ``epochs`` 20 in the paper."""
 
@@ -34,10 +59,11 @@ class Akbar2024:
     def version(self) -> str:
         """Hash of what decides the training."""
         source = inspect.getsource(akbar2024.fit) + inspect.getsource(networks.akbar2024)
-        source += inspect.getsource(type(self).fit)
         return hashlib.sha256(f"{self.epochs} {source}".encode()).hexdigest()[:16]
 
-    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Tick) -> Predictor:
+    def fit(
+        self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Tick
+    ) -> FittedAkbar2024:
         """Train the network of the paper on blasts and on normal cells of healthy persons' fields.
 
         Where no healthy person's field is among them (one camera of ALL-IDB has none), the normal cells of
@@ -49,16 +75,7 @@ class Akbar2024:
         ]
         labels = np.array([cell.label for cell in chosen], dtype=np.int64)
         model, _ = akbar2024.fit(cut(collection, chosen, self.spec), labels, seed, self.epochs, tick)
-
-        def p_blast(others: Sequence[CellRecord]) -> NDArray[np.float32]:
-            # In pieces: a crop of 128 px is 48 kB, and there are tens of thousands of cells.
-            parts = [
-                akbar2024.predict(model, cut(collection, others[first : first + 512], self.spec))
-                for first in range(0, len(others), 512)
-            ]
-            return np.concatenate([np.zeros(0, np.float32), *parts])
-
-        return p_blast
+        return FittedAkbar2024(model, collection, self.spec)
 
 
 def recipe() -> Akbar2024:

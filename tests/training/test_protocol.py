@@ -1,0 +1,346 @@
+"""The leak-free protocol: whole groups, decisions from other cells, figures with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge.errors import DataSetError, GateError
+from edge.modelcard import Decision
+from edge.structures import InputSpec
+from training import cli
+from training.laboratories.cache import Cache
+from training.laboratories.collection import Collection, collect
+from training.laboratories.records import CellRecord
+from training.protocol import report, run, statistics
+from training.protocol.decision import WANTED_SENSITIVITY, choose, words
+from training.protocol.evaluation import evaluate
+from training.protocol.judged import judge
+from training.protocol.plan import Split, check, joined, plan
+
+
+class ByNucleus:
+    """A recipe without a network: the share of the nucleus, with a threshold between the training classes."""
+
+    name = "by-nucleus"
+    spec = InputSpec(size_px=32)
+    labs: tuple[str, ...] = ("all-idb",)
+
+    def __init__(self) -> None:
+        self.fits: list[set[str]] = []
+        self.fail_at: int | None = None
+
+    def version(self) -> str:
+        return "1"
+
+    def fit(
+        self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Callable[[], None]
+    ) -> Any:
+        if len(self.fits) == self.fail_at:
+            raise KeyboardInterrupt
+        self.fits.append({cell.key for cell in cells})
+        share = {label: np.mean([_share(cell) for cell in cells if cell.label == label]) for label in (0, 1)}
+        middle = (share[0] + share[1]) / 2
+
+        def predict(others: Sequence[CellRecord]) -> NDArray[np.float32]:
+            return np.array([1 / (1 + np.exp(-40 * (_share(c) - middle))) for c in others], np.float32)
+
+        return predict
+
+
+def _share(cell: CellRecord) -> float:
+    return cell.cell.nucleus_area_px / cell.cell.area_px
+
+
+@pytest.fixture(scope="module")
+def collection(tree: Any, draw: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """ALL-IDB, a few fields of all-taleqani and of bccd, drawn."""
+    root = tmp_path_factory.mktemp("data")
+    for part in tree.root.iterdir():
+        (root / part.name).symlink_to(part)
+    for name in ("benign", "early", "pre", "pro"):
+        (root / "all-taleqani" / name).mkdir(parents=True)
+    for number, name in enumerate(("benign", "benign", "early", "early"), start=1):
+        path = root / "all-taleqani" / name / f"F-{number:03d}.png"
+        Image.fromarray(draw(30 + number, blasts=name == "early").image).save(path)
+    for kind in ("images", "annotations"):
+        (root / "bccd" / kind).mkdir(parents=True)
+    for number in (1, 2):
+        drawn = draw(40 + number, blasts=False)
+        Image.fromarray(drawn.image).save(root / "bccd" / "images" / f"B{number}.png")
+        boxes = "".join(
+            f"<object><name>WBC</name><bndbox><xmin>{x - 35}</xmin><ymin>{y - 35}</ymin><xmax>{x + 35}</xmax>"
+            f"<ymax>{y + 35}</ymax></bndbox></object>"
+            for x, y in drawn.cells
+        )
+        (root / "bccd" / "annotations" / f"B{number}.xml").write_text(f"<annotation>{boxes}</annotation>")
+    return collect(root, Cache(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def document(collection: Collection) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(evaluate(collection, ByNucleus()).document))
+    return found
+
+
+def by_name(document: dict[str, Any]) -> dict[str, Any]:
+    return {test["test"]: test for test in document["tests"]}
+
+
+@pytest.mark.parametrize("labs", [("all-idb",), ("all-idb", "all-taleqani", "bccd")])
+def test_no_group_is_on_both_sides(collection: Collection, labs: tuple[str, ...]) -> None:
+    splits = plan(collection, labs)
+    assert {split.test for split in splits} >= {"scene", "session", "lab:all-taleqani", "lab:bccd"}
+    for split in splits:
+        sides = [{collection.cells[i].group for i in side} for side in (split.train, split.judged)]
+        assert not sides[0] & sides[1]
+        inner = {collection.cells[i].group for i in split.inner}
+        assert not inner & {collection.cells[i].group for i in split.without_inner}
+        assert all(collection.cells[i].usable and collection.cells[i].lab in labs for i in split.train)
+
+
+def test_every_cell_of_a_grouped_test_is_judged_once(collection: Collection) -> None:
+    for test in ("scene", "session"):
+        judged = [i for s in plan(collection, ("all-idb",)) if s.test == test for i in s.judged]
+        wanted = [
+            i for i, cell in enumerate(collection.cells) if cell.lab == "all-idb" and cell.cell.kind == "wbc"
+        ]
+        assert sorted(judged) == wanted
+
+
+def test_a_left_out_laboratory_is_not_trained_on(collection: Collection) -> None:
+    labs = ("all-idb", "all-taleqani", "bccd")
+    split = next(s for s in plan(collection, labs) if s.test == "lab:all-taleqani")
+    assert {collection.cells[i].lab for i in split.judged} == {"all-taleqani"}
+    assert "all-taleqani" not in {collection.cells[i].lab for i in split.train}
+
+
+def test_folds_of_all_idb_do_not_depend_on_other_laboratories(collection: Collection) -> None:
+    def folds(labs: tuple[str, ...]) -> list[list[str]]:
+        return [
+            [collection.cells[i].key for i in s.judged if collection.cells[i].lab == "all-idb"]
+            for s in plan(collection, labs)
+            if s.test == "scene"
+        ]
+
+    assert folds(("all-idb",)) == folds(("all-idb", "all-taleqani", "bccd"))
+
+
+def test_a_leaked_cell_is_refused(collection: Collection) -> None:
+    split = next(s for s in plan(collection, ("all-idb",)) if s.test == "scene")
+    leaky = dataclasses.replace(split, train=(*split.train, split.judged[0]))
+    with pytest.raises(DataSetError, match="is trained on, too; expected whole groups on one side"):
+        check(collection.cells, leaky)
+
+
+def test_a_cell_of_the_same_field_is_refused_for_the_choice_of_the_decision(collection: Collection) -> None:
+    split = next(s for s in plan(collection, ("all-idb",)) if s.inner)
+    leaky = dataclasses.replace(split, inner=split.inner[1:])
+    with pytest.raises(DataSetError, match="is decided on"):
+        check(collection.cells, leaky)
+
+
+def test_groupings_are_joined_over_others() -> None:
+    assert joined(["a", "b", "c", "d"], ["x", "x", "y", "y"]) == ["a", "a", "c", "c"]
+    assert joined(["a", "b", "b", "c"], ["x", "x", "y", "y"]) == ["a"] * 4
+
+
+def test_a_decision_keeps_the_wanted_sensitivity_and_share() -> None:
+    random = np.random.default_rng(3)
+    labels = (random.random(2000) < 0.5).astype(np.int64)
+    logits = random.normal(3.0 * (2 * labels - 1), 2.5)
+    p = 1 / (1 + np.exp(-logits))
+    found = choose(labels, p)
+    from training.calibrate import rescale
+
+    said = rescale(p, found.temperature)
+    assert float((said[labels == 1] >= found.threshold).mean()) == pytest.approx(
+        WANTED_SENSITIVITY, abs=0.002
+    )
+    assert float((words(said, found) == 1).mean()) == pytest.approx(0.08, abs=0.002)
+    # These logits are right up to a factor of 3 * 2 / 2.5² = 0.96.
+    assert found.temperature == pytest.approx(1 / 0.96, abs=0.15)
+
+
+def judged_split(p: Sequence[float], cells: Sequence[int], fold: int) -> run.Judged:
+    split = Split("scene", fold, (), (), tuple(cells))
+    return run.Judged(split, np.array(p, np.float32), np.zeros(0, np.float32))
+
+
+def test_no_cell_takes_part_in_its_own_decision(collection: Collection) -> None:
+    cells = [c for c in collection.cells if c.lab == "all-idb" and c.usable and c.label is not None]
+    half = {label: [i for i, c in enumerate(cells) if c.label == label][:6] for label in (0, 1)}
+    first, second = half[0][:3] + half[1][:3], half[0][3:] + half[1][3:]
+    p_first, p_second = [0.1, 0.2, 0.1, 0.9, 0.8, 0.9], [0.2, 0.4, 0.3, 0.7, 0.6, 0.8]
+    found = judge(cells, [judged_split(p_first, first, 0), judged_split(p_second, second, 1)])
+    # Other probabilities of the first fold change the second's decision, never its own.
+    changed = judge(
+        cells, [judged_split([0.3, 0.3, 0.3, 0.5, 0.5, 0.4], first, 0), judged_split(p_second, second, 1)]
+    )
+    assert found.decisions[0] == changed.decisions[0]
+    assert found.decisions[1] != changed.decisions[1]
+
+
+def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any]) -> None:
+    scene = by_name(document)["scene"]
+    assert scene["figures"]["sensitivity"]["n"] == scene["figures"]["specificity"]["n"] == 18
+    assert scene["figures"]["auc"]["value"] == 1.0
+    assert scene["count"]["marked"] == 18
+    for goal in document["goals"]:
+        assert goal["figure"]["n"] > 0
+        assert len(goal["figure"]["ci95"]) == 2
+    names = [goal["name"] for goal in document["goals"]]
+    assert "bccd left out: mature cells called blast" in names
+    assert any("all-taleqani" in name for name in names)
+    assert by_name(document)["lab:bccd"]["mature"]["bccd"]["figures"]["called_blast"]["n"] == 6
+
+
+def test_what_cannot_be_tested_is_named(document: dict[str, Any]) -> None:
+    assert any(text.startswith("lab:all-idb:") for text in document["not_tested"])
+    assert any(text.startswith("lab:pbc: not in the data folder") for text in document["not_tested"])
+
+
+def test_pages_show_what_the_json_says(document: dict[str, Any], tmp_path: Path) -> None:
+    report.write(document, tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == document
+    page, text = (tmp_path / "evaluation.html").read_text(), (tmp_path / "evaluation.md").read_text()
+    for goal in document["goals"]:
+        row = f"| {goal['name']} | {'≥' if goal['at_least'] else '≤'} {goal['wanted']:g} | "
+        assert row + report.number(goal["figure"]) in text
+        assert report.number(goal["figure"]) in page
+    assert page.count("<svg") >= 8
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    changed = json.loads(json.dumps(document))
+    changed["goals"][0]["figure"]["value"] = 0.123
+    report.write(changed, tmp_path)
+    assert (tmp_path / "evaluation.md").read_text() != text
+
+
+def test_a_killed_run_goes_on_where_it_stopped(collection: Collection, tmp_path: Path) -> None:
+    fresh = dataclasses.replace(collection, cache=_Overlay(collection.cache, tmp_path))
+    splits = plan(fresh, ("all-idb",))
+    jobs = len(run.jobs_of(splits))
+    recipe = ByNucleus()
+    recipe.fail_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        run.run(fresh, recipe, splits, seed=0)
+    recipe.fail_at = None
+    judged, _ = run.run(fresh, recipe, splits, seed=0)
+    assert len(recipe.fits) == jobs
+    again, _ = run.run(fresh, recipe, splits, seed=0)
+    assert len(recipe.fits) == jobs
+    for a, b in zip(judged, again, strict=True):
+        assert np.array_equal(a.p_blast, b.p_blast)
+    run.run(fresh, recipe, splits, seed=1)
+    assert len(recipe.fits) == 2 * jobs
+
+
+class _Overlay(Cache):
+    """Trainings in a folder of their own, segmentations from another cache."""
+
+    def __init__(self, base: Cache, folder: Path) -> None:
+        super().__init__(folder)
+        self._base = base
+
+    def segmentation(self, image: Path, sha256: str) -> Any:
+        return self._base.segmentation(image, sha256)
+
+
+def test_no_network_judges_a_cell_whose_field_it_saw(collection: Collection, tmp_path: Path) -> None:
+    fresh = dataclasses.replace(collection, cache=_Overlay(collection.cache, tmp_path))
+    recipe = ByNucleus()
+    splits = plan(fresh, recipe.labs)
+    jobs = run.jobs_of(splits)
+    run.run(fresh, recipe, splits, seed=0)
+    for job, seen in zip(jobs, recipe.fits, strict=True):
+        fields = {key.rpartition("#")[0] for key in seen}
+        assert not fields & {fresh.cells[i].field for i in job.cells}
+
+
+def test_an_interval_over_groups_is_wider_than_one_over_cells() -> None:
+    hits = np.array([True] * 60 + [False] * 20)
+    alone = statistics.proportion(hits, [str(i) for i in range(80)])
+    grouped = statistics.proportion(hits, [str(i // 20) for i in range(80)])
+    assert alone.low is not None
+    assert grouped.low is not None
+    assert grouped.low < alone.low - 0.1
+    assert grouped.groups == 4
+
+
+def test_a_group_bootstrap_is_never_surer_than_the_exact_interval() -> None:
+    found = statistics.proportion(np.ones(20, dtype=bool), [str(i) for i in range(20)])
+    assert found.low == pytest.approx(0.8316, abs=1e-4)  # exact, Clopper-Pearson for 20 of 20
+
+
+def test_auc_agrees_with_scikit_learn_with_ties() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(0)
+    labels = (random.random(300) < 0.4).astype(np.int64)
+    scores = np.round(random.normal(labels, 1.5), 1)
+    assert statistics.auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores))
+    assert statistics.auc(np.ones(3, np.int64), np.ones(3)) is None
+
+
+def test_the_interval_of_an_auc_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Two normal distributions a distance of 1 apart have an AUC of Phi(1/sqrt 2) = 0.760."""
+    covered = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        labels = np.repeat([0, 1], 60)
+        scores = random.normal(labels, 1.0)
+        found = statistics.statistic(
+            lambda i, labels=labels, scores=scores: statistics.auc(labels[i], scores[i]),
+            [str(i) for i in range(120)],
+            resamples=300,
+        )
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.7602 <= found.high
+    assert 34 <= covered <= 40
+
+
+def test_calibration_error_by_chance_is_above_zero_and_falls_with_n() -> None:
+    few, many = (
+        statistics.calibration_error_by_chance(np.random.default_rng(0).random(n)) for n in (100, 10_000)
+    )
+    assert 0.05 < few < 0.15
+    assert many < 0.015
+
+
+def test_without_cells_a_figure_is_none_and_not_zero() -> None:
+    assert statistics.proportion(np.zeros(0, dtype=bool), []).value is None
+    assert statistics.statistic(lambda _i: 1.0, []).value is None
+
+
+def test_words_follow_the_device() -> None:
+    from edge.classify import decide
+
+    decision = Decision(0.4, 0.3, 0.55, 1.0)
+    p = np.linspace(0, 1, 101)
+    names = ("normal", "uncertain", "blast")
+    assert [names[word] for word in words(p, decision)] == [decide(float(value), decision) for value in p]
+
+
+def test_the_papers_split_is_refused_where_leakage_is(tree: Any, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli.train, ["--data", str(tree.root), "--out", str(tmp_path / "out"), "--refuse-leakage"]
+    )
+    assert isinstance(result.exception, GateError)
+    assert result.exception.exit_code == 4
+    assert "test crops show a cell that is also trained on" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_without_shared_cells_passes() -> None:
+    cli.refuse_leakage((0, 78, ""))

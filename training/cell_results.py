@@ -1,0 +1,208 @@
+"""The folder that a recipe of cells leaves: model, card, manifest, crops and evaluation, all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.modelcard import SCHEMA, Decision
+from training import cardpage
+from training.allidb import LABELS
+from training.card import INTENDED_USE, MANIFEST_SCHEMA, software
+from training.folder import written_whole
+from training.laboratories.cache import file_sha256
+from training.laboratories.collection import Collection, cut
+from training.laboratories.records import CellRecord
+from training.protocol import report
+from training.protocol.evaluation import Evaluated, summary
+from training.protocol.recipe import Fitted, Recipe
+from training.results import CARD, CARD_PAGE, CROPS, MANIFEST, MODEL, write_json
+
+FILES = (MODEL, CARD, CARD_PAGE, MANIFEST, CROPS, *report.FILES)
+LABEL_RULE = (
+    "Cells are those that the product's own segmentation finds, whole ones, each once. ALL-IDB: blasts at "
+    "the points of xyc, normal cells at those of other_xyc and where an ALL_IDB2 crop says so. "
+    "all-taleqani: the label of the field. Other laboratories: normal cells of people without leukaemia, "
+    "at their boxes or in the middle of their images."
+)
+HELD_OUT_RULE = (
+    "The crops held out for the parity test are of labelled cells that the image's edge cuts, which are "
+    "never trained on; how well the model knows cells is judged by the out-of-fold tests, not by them."
+)
+Json = dict[str, Any]
+
+
+def trained_on(collection: Collection, recipe: Recipe) -> list[CellRecord]:
+    """Whole white cells of the recipe's laboratories: what the final model is handed."""
+    return [cell for cell in collection.cells if cell.usable and cell.lab in recipe.labs]
+
+
+def write(
+    out: Path,
+    collection: Collection,
+    recipe: Recipe,
+    fitted: Fitted,
+    evaluated: Evaluated | None,
+    *,
+    seed: int,
+    force: bool,
+) -> Json:
+    """Write everything that a training gave, and return the card.
+
+    Parameters
+    ----------
+    out : folder; appears whole or not at all
+    collection, recipe, fitted : of the training
+    evaluated : of the protocol; None where it was not run
+    seed : of the training
+    force : whether earlier results there may be replaced
+
+    Raises
+    ------
+    OutputError
+        The folder is taken or cannot be written.
+    """
+    with written_whole(out, FILES, force=force) as folder:
+        train = trained_on(collection, recipe)
+        held_out = [
+            cell
+            for cell in collection.cells
+            if cell.cell.kind == "wbc" and cell.cell.touches_border and cell.label is not None
+        ]
+        _write_crops(folder / CROPS, collection, recipe, fitted, train, held_out)
+        write_json(folder / MANIFEST, _manifest(collection, recipe, train, held_out, seed))
+        fitted.model.save(folder / MODEL)
+        hashes = {name: file_sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
+        made = card(collection, recipe, fitted, evaluated, seed=seed, files=hashes)
+        write_json(folder / CARD, made)
+        (folder / CARD_PAGE).write_text(cardpage.as_markdown(made), encoding="utf-8")
+        if evaluated is not None:
+            report.write(evaluated.document, folder)
+    return made
+
+
+def card(
+    collection: Collection,
+    recipe: Recipe,
+    fitted: Fitted,
+    evaluated: Evaluated | None,
+    *,
+    seed: int,
+    files: Mapping[str, str],
+) -> Json:
+    """Describe the model: the sections of a ``blastcount.model/1`` card that training knows."""
+    train = trained_on(collection, recipe)
+    count = Counter((cell.lab, _word(cell)) for cell in train)
+    decision = Decision() if evaluated is None else evaluated.decision
+    return {
+        "schema": SCHEMA,
+        "name": recipe.name,
+        "labels": list(LABELS),
+        "input": asdict(recipe.spec),
+        "decision": {name: round(value, 4) for name, value in asdict(decision).items()},
+        "training": {
+            "recipe": recipe.name,
+            "version": recipe.version(),
+            "seed": seed,
+            "parameters": int(fitted.model.count_params()),
+            "data": {
+                "cells": len(train),
+                "by_laboratory_and_label": {f"{lab} {word}": n for (lab, word), n in sorted(count.items())},
+                "label_rule": LABEL_RULE,
+                "held_out_rule": HELD_OUT_RULE,
+            },
+            "software": software(),
+            "machine": platform.machine(),
+            "sha256": dict(files),
+        },
+        "evaluation": {} if evaluated is None else {"protocol": summary(evaluated.document)},
+        "limits": limits(evaluated),
+        "intended_use": INTENDED_USE,
+    }
+
+
+def limits(evaluated: Evaluated | None) -> list[str]:
+    """Say what a reader must not overlook; figures below their goal among it."""
+    found = [
+        "Trained on public data of few patients; blasts come from two data sets, all of acute lymphoblastic "
+        "leukaemia. Other leukaemias were never shown to it.",
+        "ALL-IDB has no patient numbers: sessions stand for patients, which they may not.",
+        "The labels of all-taleqani are those of fields: normal cells of a patient's field count as blasts.",
+        "Immature normal cells (haematogones, myelocytes) look like blasts to people, too.",
+    ]
+    if evaluated is None:
+        return [*found, "Not evaluated: its threshold and its probabilities mean nothing yet."]
+    return found + [
+        f"Below its goal: {goal['name']} {report.number(goal['figure'])}, 95 % interval "
+        f"{report.interval(goal['figure'])}, goal {'≥' if goal['at_least'] else '≤'} {goal['wanted']:g}."
+        for goal in evaluated.document["goals"]
+        if not goal["reached"]
+    ]
+
+
+def _word(cell: CellRecord) -> str:
+    if cell.label is not None:
+        return LABELS[cell.label]
+    return "of patients' fields" if cell.weak_label else "of other fields"
+
+
+def _manifest(
+    collection: Collection,
+    recipe: Recipe,
+    train: Sequence[CellRecord],
+    held_out: Sequence[CellRecord],
+    seed: int,
+) -> Json:
+    return {
+        "schema": MANIFEST_SCHEMA,
+        "recipe": recipe.name,
+        "seed": seed,
+        "input": asdict(recipe.spec),
+        "data": {"fields": len(collection.fields)},
+        "crops": [
+            {
+                "source": collection.fields[cell.field].path.relative_to(collection.root).as_posix(),
+                "source_sha256": collection.fields[cell.field].sha256,
+                "side": side,
+                "label": cell.label,
+                "class": _word(cell),
+                "origin": cell.origin,
+                "x": round(cell.cell.x, 1),
+                "y": round(cell.cell.y, 1),
+                "group": cell.group,
+                "session": cell.session,
+                "camera": cell.camera,
+            }
+            for side, cells in (("train", train), ("held out", held_out))
+            for cell in cells
+        ],
+    }
+
+
+def _write_crops(
+    path: Path,
+    collection: Collection,
+    recipe: Recipe,
+    fitted: Fitted,
+    train: Sequence[CellRecord],
+    held_out: Sequence[CellRecord],
+) -> None:
+    """Write the crops for the converter; plain arrays, so that they are read back without pickle."""
+    arrays: dict[str, NDArray[Any]] = {}
+    labelled = [cell for cell in train if cell.label is not None]
+    for side, cells in (("train", labelled), ("test", held_out)):
+        crops = cut(collection, cells, recipe.spec)
+        arrays[f"{side}_crops"] = crops
+        arrays[f"{side}_labels"] = np.array([cell.label for cell in cells], dtype=np.int64)
+        hashes = [hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest() for crop in crops]
+        arrays[f"{side}_sha256"] = np.array(hashes, dtype="U64")
+        arrays[f"{side}_fields"] = np.array([cell.field for cell in cells], dtype=np.str_)
+    np.savez_compressed(path, test_p_blast=np.asarray(fitted(held_out), np.float32), **arrays)
