@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from training.page import Block, Bullets, Heading, Table, Text, markdown
-from training.protocol.report import figures_table, goals_table, interval, number, size
+from training.protocol.report import called_table, figures_table, goals_table, interval, number, size
 
 Json = Mapping[str, Any]
 
@@ -129,23 +129,11 @@ def _test(test: Json) -> Iterator[Block]:
     for camera, figures in test.get("by_camera", {}).items():
         yield Text(f"Of these, camera {camera}:")
         yield figures_table(figures)
-    rows = [(f"{lab}, mature cells", part["figures"]) for lab, part in test["mature"].items()]
     weak = test.get("weak", {}).get("cells", {})
-    rows += [(f"all-taleqani, cells of {name} fields", part) for name, part in weak.items()]
-    if rows:
-        yield Table(
-            ("cells", "called blast", "95 % interval", "uncertain", "n"),
-            tuple(
-                (
-                    name,
-                    number(part["called_blast"]),
-                    interval(part["called_blast"]),
-                    number(part["uncertain"]),
-                    size(part["called_blast"]),
-                )
-                for name, part in rows
-            ),
-        )
+    parts = {f"{lab}, mature cells": part["figures"] for lab, part in test["mature"].items()}
+    parts |= {f"all-taleqani, cells of {name} fields": part for name, part in weak.items()}
+    if parts:
+        yield called_table(parts)
     if "weak" in test:
         auc = test["weak"]["field_auc"]
         yield Text(f"Fields, malignant against benign: AUC {number(auc)} ({interval(auc)}), {size(auc)}.")

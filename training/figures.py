@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.errors import RuntimeMissingError
+from training.drawing import new_figure
 from training.recipes.akbar2024 import PAPER_TABLE_1, Epoch
 
 #: Size of the two panels side by side, in inches, and pixels per inch: 1280 x 480 px.
@@ -26,18 +26,9 @@ def draw_figure_4(history: Sequence[Epoch], path: Path) -> None:
     RuntimeMissingError
         Matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"drawing needs Matplotlib, which cannot be imported ({error}); "
-            "install it with: pip install 'blastcount[train]'"
-        ) from error
-    # Figure and canvas directly: pyplot would look for a display and keep the figure open.
-    figure = Figure(figsize=_SIZE_IN, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE_IN)
+    from matplotlib.ticker import MaxNLocator
+
     error_axes, accuracy_axes = figure.subplots(1, 2)
     numbers = [epoch.number for epoch in history]
     paper_numbers = [number for number, _, _ in PAPER_TABLE_1]

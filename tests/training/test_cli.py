@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from edge.errors import DataSetError, OutputError, RuntimeMissingError
-from training import cli, results
+from training import cli, results, terminal
 from training.backend import load_keras
 from training.recipes import akbar2024
 
@@ -201,17 +201,17 @@ def test_wrong_usage_ends_with_2(tree: Any, tmp_path: Path, arguments: tuple[str
     assert train("--data", tree.root).exit_code == 2
 
 
-@pytest.mark.parametrize(("terminal", "shown"), [(True, True), (False, False)])
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, True), (False, False)])
 def test_progress_is_shown_on_a_terminal_only(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool, shown: bool
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, shown: bool
 ) -> None:
     class Stream(io.StringIO):
         def isatty(self) -> bool:
-            return terminal
+            return is_terminal
 
     stream = Stream()
     monkeypatch.setattr(sys, "stderr", stream)
-    with cli._bar("Epochs", 2) as tick:
+    with terminal.bar("Epochs", 2) as tick:
         tick()
         tick()
     assert ("Epochs" in stream.getvalue() and "2/2" in stream.getvalue()) is shown

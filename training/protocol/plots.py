@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import RuntimeMissingError
+from training.drawing import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,17 +84,7 @@ def counts(fields: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _axes() -> tuple[Figure, Axes]:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"drawing needs Matplotlib, which cannot be imported ({error}); "
-            "install it with: pip install 'blastcount[train]'"
-        ) from error
-    # Figure and canvas directly: pyplot would look for a display and keep the figure open.
-    figure = Figure(figsize=_SIZE_IN, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE_IN)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

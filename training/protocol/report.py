@@ -139,7 +139,7 @@ def _test(test: Json) -> Iterator[Block]:
         yield from _blasts(test)
     for lab, mature in test["mature"].items():
         yield Heading(f"{lab}: normal cells of people without leukaemia", 3)
-        yield _called_table(
+        yield called_table(
             {"mature cells, all types": mature["figures"]}
             | {f"… {kind}": part for kind, part in mature["by_type"].items()}
             | {"everything found, cut cells and false finds too": mature["all_found"]}
@@ -168,7 +168,7 @@ def _blasts(test: Json) -> Iterator[Block]:
     )
     parts = {f"normal cells of {who}": part for who, part in test["normal_of"].items()}
     if parts:
-        yield _called_table(parts)
+        yield called_table(parts)
     for camera, figures in test.get("by_camera", {}).items():
         yield Heading(f"Camera {camera}", 3)
         yield figures_table(figures)
@@ -192,12 +192,13 @@ def _weak(weak: Json) -> Iterator[Block]:
         f"{malignant} malignant and {benign} benign fields; a field's score is the mean probability of its "
         f"whole cells ({weak['fields_without_whole_cell']} fields have none and are left out)."
     )
-    yield _called_table({f"cells of {name} fields": part for name, part in weak["cells"].items()})
+    yield called_table({f"cells of {name} fields": part for name, part in weak["cells"].items()})
     if weak["roc"]:
         yield Picture(plots.roc({"fields": weak["roc"]}), "ROC of fields")
 
 
-def _called_table(parts: Json) -> Table:
+def called_table(parts: Json) -> Table:
+    """How often cells are called blast or uncertain, by their name."""
     return Table(
         ("cells", "called blast", "95 % interval", "uncertain", "n"),
         tuple(
