@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edge.bloodlog import BloodLog
 from edge.commands.journal import logging_to_stderr
 from edge.config import Config, LogConfig, ReviewConfig, load_config
 from edge.review.access import Lock, new_token, read_token_file, write_token_file
@@ -70,6 +71,9 @@ def review(
         config = replace(config, log=LogConfig(log_path))
     section = _section(config, host=host, port=port, token_file=token_file)
     setup = make_setup(config, section)
+    if setup.log_path.exists():
+        # Brings an older log up to date, and says now what is wrong with one that cannot be used.
+        BloodLog.open(setup.log_path).close()
     with logging_to_stderr(logging.INFO):
         give_way()
         if until_stdin_ends:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge.i18n import Catalogue
+from edge.review.shown import REFERENCE_LINES
 from edge.statistics.reading import ReadCell
 from edge.structures import CellRef
 
@@ -59,6 +60,11 @@ def reasons(_: Catalogue, names: Iterable[str]) -> str:
     return ", ".join(_(key) if _.has(key) else name.replace("_", " ") for name, key in keys.items())
 
 
+def advice(_: Catalogue, names: Iterable[str]) -> str:
+    """Say what a person can do about a field that was not counted."""
+    return " ".join(_(key) for name in names if _.has(key := f"advice.{name}"))
+
+
 #: What templates may call.
 TEMPLATE_WORDS = {
     "letters": LETTERS,
@@ -67,4 +73,6 @@ TEMPLATE_WORDS = {
     "own_words": own_words,
     "cell_words": cell_words,
     "reasons": reasons,
+    "advice": advice,
+    "reference_lines": REFERENCE_LINES,
 }

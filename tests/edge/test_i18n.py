@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import string
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from edge.errors import ConfigError
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue, catalogue, languages
+from edge.quality import ADVICE
 
 OTHERS = [code for code in languages() if code != DEFAULT_LANGUAGE]
-EDGE = Path(__file__).resolve().parents[2] / "edge"
 
 
 def names_in(text: str) -> set[str | None]:
@@ -75,3 +74,12 @@ def test_texts_numbers_and_times() -> None:
 def test_a_language_that_does_not_exist(language: str) -> None:
     with pytest.raises(ConfigError, match=r"no language .* there are en, id"):
         catalogue(language)
+
+
+@pytest.mark.parametrize("code", list(languages()))
+def test_every_reason_of_the_quality_gate_has_words_and_advice(code: str) -> None:
+    texts = catalogue(code).texts
+    for section in ("reason", "advice"):
+        assert {key.removeprefix(f"{section}.") for key in texts if key.startswith(f"{section}.")} == set(
+            ADVICE
+        )

@@ -63,8 +63,8 @@ def page(sample_id: int) -> Response:
     observer = preferences.observer()
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
-        figures = figures_of(log, sample, reading, observer)
+        figures = figures_of(log, sample, observer)
+    reading = figures.reading
     chosen = [cell for cell in reading.cells if FILTERS[show](cell, reading.word(observer, cell.ref))]
     if not hidden:  # the order would tell the program's word
         chosen.sort(key=lambda cell: cell.doubt)
@@ -112,8 +112,7 @@ def say(sample_id: int) -> ResponseReturnValue:
         # A form that is sent twice adds nothing.
         if reading.word(observer, ref) != word:
             log.add_review(ref, word, observer)
-            reading = Reading.of(log, sample_id)
-        return _answer(log, sample, reading, cell, observer, said="cells.said")
+        return _answer(log, sample, cell, observer, said="cells.said")
 
 
 @blueprint.post("/agreed")
@@ -147,9 +146,7 @@ def undo(sample_id: int) -> ResponseReturnValue:
         if last is None or request.form.get("last") != str(last.id):
             abort(409)
         log.undo_review(observer, sample_id)
-        reading = Reading.of(log, sample_id)
-        cell = _cell_or_404(reading, CellRef(last.field_id, last.cell_id))
-        return _answer(log, sample, reading, cell, observer, said="cells.undone")
+        return _answer(log, sample, _cell_or_404(reading, last.cell), observer, said="cells.undone")
 
 
 def _in_pieces(text: Iterator[str]) -> Iterator[str]:
@@ -196,12 +193,13 @@ def _cells_or_404(reading: Reading, refs: Sequence[CellRef]) -> list[ReadCell]:
 
 
 def _answer(
-    log: BloodLog, sample: Sample, reading: Reading, cell: ReadCell, observer: str, *, said: str
+    log: BloodLog, sample: Sample, cell: ReadCell, observer: str, *, said: str
 ) -> ResponseReturnValue:
     if not security.wants_json():
         return _back(sample.id, cell.ref)
     _ = preferences.catalogue_of_request()
-    figures = figures_of(log, sample, reading, observer)
+    figures = figures_of(log, sample, observer)
+    reading = figures.reading
     word = reading.word(observer, cell.ref)
     last = reading.last_review(observer)
     return {
@@ -209,7 +207,7 @@ def _answer(
         "word": word,
         "own": own_words(_, word),
         "progress": progress(reading, observer),
-        "figure": figures.headline(_),
+        "figure": figures.own(_) or ("" if preferences.hides_program() else figures.headline(_)),
         "last": None if last is None else last.id,
         "said": _(said, cell=ref_text(cell.ref), word="" if word is None else _(f"class.{word}")),
     }

@@ -69,9 +69,9 @@ def _now() -> dict[str, Any]:
             reading = Reading([] if logged is None else [logged], [])
             figures = None
         else:
-            reading = Reading.of(log, sample.id)
+            figures = figures_of(log, sample, observer)
+            reading = figures.reading
             logged = reading.fields[-1] if reading.fields else None
-            figures = figures_of(log, sample, reading, observer)
     return {
         **shown,
         "sample": sample,
@@ -83,10 +83,12 @@ def _now() -> dict[str, Any]:
     }
 
 
-def _meters(preview: Preview) -> list[tuple[str, float, float, float, str]]:
-    """Name, value, both limits of what is good, and the words for it."""
+def _meters(preview: Preview) -> list[tuple[str, float, float, float, float, str]]:
+    """Name, value, both limits of what is good, the best value, and the words for it."""
     _, meters = preferences.catalogue_of_request(), preview.meters
+    middle = (EXPOSURE_LOW + EXPOSURE_HIGH) / 2
+    focus, light = _(meters.sharpness_word), _(meters.exposure_word)
     return [
-        ("sharpness", meters.sharpness, SHARP_ENOUGH - 0.2, SHARP_ENOUGH, _(meters.sharpness_word)),
-        ("exposure", meters.exposure, EXPOSURE_LOW, EXPOSURE_HIGH, _(meters.exposure_word)),
+        ("sharpness", meters.sharpness, SHARP_ENOUGH / 2, SHARP_ENOUGH, 1.0, focus),
+        ("exposure", meters.exposure, EXPOSURE_LOW, EXPOSURE_HIGH, middle, light),
     ]

@@ -9,7 +9,7 @@ from flask import Blueprint, render_template
 from edge.review import preferences, store
 from edge.review.shown import figures_of
 from edge.statistics.agreement import agreement
-from edge.statistics.reading import WORDS, Reading
+from edge.statistics.reading import WORDS
 
 blueprint = Blueprint("observers", __name__)
 
@@ -20,8 +20,8 @@ def page(sample_id: int) -> str:
     observer = preferences.observer()
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
-        figures = figures_of(log, sample, reading, observer)
+        figures = figures_of(log, sample, observer)
+    reading = figures.reading
     pairs = []
     for first, second in combinations(reading.done, 2):
         words = reading.blind_words(first, second)

@@ -11,7 +11,6 @@ from edge.errors import LogError
 from edge.printable import printable
 from edge.review import preferences, security, store
 from edge.review.shown import Figures, figures_of
-from edge.statistics.reading import Reading
 
 blueprint = Blueprint("samples", __name__)
 
@@ -35,7 +34,7 @@ def _start(wrong: str | None = None, typed: str = "", *, must_confirm: bool = Fa
             samples = list(log.samples())[::-1]
             current = log.current_sample()
             if current is not None:
-                figures = figures_of(log, current, Reading.of(log, current.id), preferences.observer())
+                figures = figures_of(log, current, preferences.observer())
     return render_template(
         "samples.html",
         samples=samples,
@@ -76,13 +75,11 @@ def page(sample_id: int) -> str:
     """Show what a sample gave."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
-        observer = preferences.observer()
         return render_template(
             "sample.html",
             sample=sample,
-            figures=figures_of(log, sample, reading, observer),
-            withheld=reading.withholds_results(observer),
+            figures=figures_of(log, sample, preferences.observer()),
+            another_open=log.current_sample() is not None,
         )
 
 

@@ -129,26 +129,32 @@ if (gallery) {
 // ---------------------------------------------------------------- live
 const live = document.querySelector("[data-live]");
 if (live) {
-  const picture = document.querySelector("#picture");
-  const body = document.querySelector("#state");
+  const announce = document.querySelector("#announce");
+  const stopText = (root) => root.querySelector(".stop")?.textContent.trim() ?? "";
+
+  // Only what has changed is put in place, so that the focus of a keyboard stays where it is.
+  const update = (fresh, id) => {
+    const now = document.getElementById(id);
+    const then = fresh.getElementById(id);
+    if (now.innerHTML !== then.innerHTML) now.replaceChildren(...then.childNodes);
+  };
+
   const refresh = async () => {
     if (!document.hidden) {
       try {
         const reply = await fetch(live.dataset.live, { credentials: "same-origin", cache: "no-store" });
         if (reply.status === 401) { window.location.reload(); return; }
         if (reply.ok) {
-          const parsed = new DOMParser().parseFromString(await reply.text(), "text/html");
-          const fresh = parsed.querySelector("#picture");
-          const text = parsed.querySelector("#state");
+          const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
           // The new picture is loaded before it is shown: no flicker, and no pile of requests on a slow network.
-          const image = fresh.querySelector("image, img");
+          const image = fresh.querySelector("#preview img");
           if (image) {
             const loaded = new Image();
-            loaded.src = image.getAttribute("href") || image.getAttribute("src");
+            loaded.src = image.getAttribute("src");
             await loaded.decode().catch(() => {});
           }
-          picture.replaceChildren(...fresh.childNodes);
-          if (text.textContent !== body.textContent || text.innerHTML !== body.innerHTML) body.replaceChildren(...text.childNodes);
+          if (stopText(fresh) !== stopText(live)) announce.textContent = stopText(fresh);
+          ["preview", "counted", "meters", "state"].forEach((id) => update(fresh, id));
         }
       } catch { /* the device is busy or gone: the page keeps what it shows and asks again */ }
     }
