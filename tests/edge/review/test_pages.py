@@ -11,12 +11,20 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.errors import ControlError
 from edge.i18n import languages
+from edge.review import preview
 from edge.review.app import Setup
 from edge.structures import CellRef
 from edge.thumbnails import ThumbnailStore
 
 if TYPE_CHECKING:
     from conftest import Browser, Clinic
+
+
+@pytest.fixture(autouse=True)
+def long_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test machine that is busy must not make a picture old."""
+    monkeypatch.setattr(preview, "FRESH_S", 60.0)
+    monkeypatch.setattr(preview, "BACK_OFF_S", 60.0)
 
 
 @pytest.fixture
@@ -126,6 +134,7 @@ def test_live_without_a_daemon_shows_the_last_field(browser: Browser) -> None:
 
 
 def test_live_with_a_daemon_that_talks_nonsense(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "BACK_OFF_S", 0.0)
     for answer in ({}, {"jpeg": 7}, {"jpeg": "no base64!"}, {"jpeg": "AAAA"}):
         monkeypatch.setattr(Setup, "ask_daemon", lambda *_, answer=answer: answer)
         assert browser.get("/live/state").status_code == 200
