@@ -209,7 +209,7 @@ def test_what_is_no_request_is_refused(server: Server, clinic: Clinic) -> None:
 
 def flood(port: int, requests: int, answers: Counter[bytes]) -> None:
     """Ask on one connection as fast as it goes, fifty at a time, from another address of this machine."""
-    request = b"GET /samples/1/cells HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    request = b"GET /samples/1/fields HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), 30, source_address=("127.0.0.2", 0)) as connection:
         stream = connection.makefile("rb")
         for _ in range(requests // 50):
