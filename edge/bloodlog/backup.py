@@ -72,8 +72,9 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
     """
     known = _earlier_heads(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder.parent)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            sync_folder(folder.parent)
         unfinished = folder / f".backup-{os.getpid()}.part"
         try:
             _copy_database(log, unfinished)

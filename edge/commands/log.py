@@ -81,12 +81,14 @@ def log_group() -> None:
     metavar="PATH",
     help="Manifest of a backup, or a folder of backups: the log must begin with what they hold.",
 )
-@click.option("--pictures/--no-pictures", default=True, help="Read every picture, too.  [default: yes]")
+@click.option("--pictures/--no-pictures", default=True, help="Read every picture, too; the default.")
 @_json_option
 def verify(
     log_path: Path | None, heads: Sequence[Head], against: Path | None, pictures: bool, as_json: bool
 ) -> None:
-    """Find rows and pictures that were changed, lost, slipped in or put in another order.
+    """Find what was changed, lost, slipped in or reordered.
+
+    Every row and every picture is looked at.
 
     Exit code 4 where something was. A tail that was cut off with care and a log that was made anew as a whole
     show only against a head that was noted elsewhere: --head, --against.
@@ -106,11 +108,7 @@ def verify(
         seen = "pictures not looked at" if verdict.pictures is None else f"{verdict.pictures} pictures"
         click.echo(f"{verdict.fields} fields, {verdict.head.number} links, {seen}; {_against(known)}")
         click.echo(f"head {verdict.head}")
-        click.echo(
-            f"{len(verdict.faults)} faults: this log is not as it was written"
-            if verdict.faults
-            else "verified"
-        )
+        click.echo(_verdict(len(verdict.faults)))
     click.get_current_context().exit(_GATE_SAID_NO if verdict.faults else 0)
 
 
@@ -119,9 +117,10 @@ def verify(
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @_json_option
 def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Remove pictures that are too old or too many, as [storage] of the configuration says.
+    """Remove pictures that are too old or too many.
 
-    Never those of a sample that is open or kept, and never a row of the log.
+    As [storage] of the configuration says. Never those of a sample that is open or kept, and never a row of
+    the log.
     """
     config = load_config()
     path = log_path or config.log_path
@@ -152,7 +151,7 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
 @_log_option
 @_json_option
 def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
-    """Copy the log and its pictures to FOLDER, and verify the copy.
+    """Copy the log and its pictures to FOLDER and verify.
 
     The daemon may go on counting. Pictures that are there from an earlier backup are not copied again;
     earlier backups stay as they are, and the log must still begin with what they hold.
@@ -209,6 +208,12 @@ def repair_command(out: Path, log_path: Path | None) -> None:
     for line in _told(salvage):
         click.echo(line)
     click.echo(f"{printable(path)} is as it was; what was saved is in {printable(out)}")
+
+
+def _verdict(faults: int) -> str:
+    if not faults:
+        return "verified"
+    return f"{faults} fault{'s' if faults > 1 else ''}: this log is not as it was written"
 
 
 def _plain(value: object) -> object:

@@ -86,7 +86,8 @@ def run(
             Supervisor() as supervisor,
             _review_page(config, config_path),
         ):
-            _log.info("log: %s, %d fields so far", log.path, log.count())
+            # The journal is another file: what it notes shows later whether the log's end was cut off.
+            _log.info("log: %s, %d fields so far, head %s", log.path, log.count(), log.head())
             daemon = Daemon(
                 make_setup(config, classifier, log),
                 lambda: reloaded(load(), log),
@@ -95,6 +96,7 @@ def run(
                 supervisor=supervisor,
             )
             daemon.run(fields)
+            _log.info("log: %d fields, head %s", log.count(), log.head())
 
 
 def _review_page(config: Config, config_path: Path | None) -> AbstractContextManager[object]:

@@ -67,7 +67,7 @@ def test_verify(configured: Path) -> None:
     assert said.exit_code == 4
     assert "FAULT  link 4: field 2 was changed, or its place in the order was" in said.output
     assert "pictures not looked at" in said.output
-    assert said.output.endswith("1 faults: this log is not as it was written\n")
+    assert said.output.endswith("1 fault: this log is not as it was written\n")
     record = json.loads(run("verify", "--json").output)
     assert record["schema"] == "blastcount.verify/1"
     assert record["faults"] == ["link 4: field 2 was changed, or its place in the order was"]
