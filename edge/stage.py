@@ -139,4 +139,5 @@ def _sharpness(preview: UInt8Image) -> float:
     """Energy of the finest details over that of the picture: independent of the lamp's brightness."""
     grey = cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY)
     light = float(cv2.mean(grey)[0])
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var()) / max(light * light, 1.0)
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    return float(deviation[0, 0]) ** 2 / max(light * light, 1.0)

@@ -73,7 +73,7 @@ def make_keyframe(image: UInt8Image) -> Keyframe:
     density = cv2.transform(cv2.LUT(small, _DENSITY), np.ones((1, 3), np.float32))
     band = cv2.GaussianBlur(density, (0, 0), _NARROW) - cv2.GaussianBlur(density, (0, 0), _WIDE)
     # 1.4826: sigma over median absolute deviation of a normal distribution.
-    sigma = max(_FLOOR, 1.4826 * float(np.median(np.abs(band))))
+    sigma = max(_FLOOR, 1.4826 * float(np.median(np.abs(band[::2, ::2]))))
     fine = np.tanh(band / (2 * sigma)).astype(np.float32)
     coarse = cv2.resize(fine, _size(width, height, COARSE_PX), interpolation=cv2.INTER_AREA)
     coarse /= max(float(np.sqrt(np.mean(coarse * coarse))), 1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,11 @@ from edge.registration.motion import Motion
 from edge.registration.search import Entry, find_overlaps
 from edge.segment import Segmentation
 from edge.structures import Cell, CellRef, Frame, UInt8Image
+
+_log = logging.getLogger(__name__)
+
+#: Fields of a sample that are remembered, at 0.12 MB each. A sample of 500 white cells has 20 to 100.
+MAX_FIELDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,11 @@ class Placement:
     )  # fields by index and motions onto them, best first
 
     @property
+    def adds_cells(self) -> bool:
+        """Whether the field has a whole cell that was not counted before."""
+        return any(not cell.touches_border and cell.id not in self.seen for cell in self._cells)
+
+    @property
     def registered(self) -> bool:
         """Whether the field was found to overlap an earlier one."""
         return bool(self.overlaps)
@@ -75,6 +86,7 @@ class Mosaic:
         self._entries: list[Entry] = []
         self._field_ids: list[int] = []
         self._cells: list[tuple[Sighting, ...]] = []
+        self._forgotten = 0
         self._um_per_px: float | None = None  # the first field's; the scale of a sample does not change
 
     def __len__(self) -> int:
@@ -100,6 +112,8 @@ class Mosaic:
         placement : what :meth:`place` gave for it, with no other field added since
         """
         keyframe, links = placement._keyframe, placement._links
+        if links and links[0][1].is_rest(keyframe.plane.shape) and not placement.adds_cells:
+            return  # the same view again: whoever returns here is recognised by the one that is kept
         if self._um_per_px is None:
             self._um_per_px = placement._um_per_px
         self._field_ids.append(field_id)
@@ -116,6 +130,7 @@ class Mosaic:
         if not links:
             island = max((entry.island for entry in self._entries), default=-1) + 1
             self._entries.append(Entry(keyframe, island, Motion(0.0, 0.0, 0.0)))
+            self._forget_oldest()
             return
         nearest, motion = links[0]
         onto = self._entries[nearest]
@@ -125,6 +140,7 @@ class Mosaic:
             other = self._entries[index]
             if other.island != new.island:
                 self._join(new.island, other.island, new.pose.after(other.pose.after(motion).inverse()))
+        self._forget_oldest()
 
     def restore(
         self,
@@ -188,6 +204,18 @@ class Mosaic:
                 moved = replace(new, x=x, y=y)
                 for old in self._cells[index]:
                     yield cell.id, moved, old
+
+    def _forget_oldest(self) -> None:
+        """Keep memory within bounds, whatever is scanned."""
+        if len(self._entries) <= MAX_FIELDS:
+            return
+        if not self._forgotten:
+            _log.warning(
+                "the sample has more than %d fields; cells of its first ones would be counted again",
+                MAX_FIELDS,
+            )
+        self._forgotten += 1
+        del self._entries[0], self._field_ids[0], self._cells[0]
 
     def _join(self, a: int, b: int, b_to_a: Motion) -> None:
         """Make two islands one, named and placed by the older."""

@@ -33,6 +33,12 @@ class Motion:
         x, y = Motion(-self.angle, 0.0, 0.0).apply(np.array([[-self.x, -self.y]]))[0]
         return Motion(-self.angle, float(x), float(y))
 
+    def is_rest(self, shape: tuple[int, ...]) -> bool:
+        """Whether it moves a plane of this shape by less than a fiftieth of its side: 3 µm of 170."""
+        h, w = shape
+        corners = np.array([[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]])
+        return bool(np.hypot(*(self.apply(corners) - corners).T).max() < 0.02 * w)
+
     def matrix(self) -> NDArray[np.float64]:
         """Return the (2, 3) matrix that OpenCV takes."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
+from edge.camera.rendered import Placement as CellPlacement
 from edge.camera.rendered import RenderedField, RenderSettings, Slide
+from edge.evaluation.registration import registered_pairs
 from edge.registration import Mosaic, Placement
 from edge.segment import Segmentation, segment
 from edge.structures import Frame
 
 SETTINGS = RenderSettings(width=856, height=684, um_per_px=0.2)
 SLIDE = Slide(4, SETTINGS)
+
+#: Fields that each of two known overlapping ALL-IDB1 pictures show in part.
+REAL_OVERLAPS = {
+    ("009", "010"), ("009", "011"), ("010", "011"), ("013", "015"), ("014", "015"), ("020", "021"),
+    ("020", "022"), ("021", "022"), ("038", "044"), ("039", "044"), ("078", "089"), ("093", "108"),
+}  # fmt: skip
 
 
 def seen(field: RenderedField) -> tuple[Frame, Segmentation]:
@@ -70,3 +81,112 @@ def test_the_same_field_again_has_no_new_cell() -> None:
     assert {placement.seen[number].field_id for number in whole} == {1}
     assert len(set(placement.seen.values())) == len(placement.seen)
     assert len(whole) == sum(not cell.touches_border for cell in found.cells)
+
+
+def test_a_view_that_adds_nothing_is_not_kept() -> None:
+    mosaic = Mosaic()
+    for number in range(1, 4):
+        put(mosaic, number, SLIDE.view(0.0, 0.0, exposure=number))
+    assert len(mosaic) == 1
+    put(mosaic, 4, SLIDE.view(60.0, 0.0))
+    assert len(mosaic) == 2
+
+
+def test_memory_is_bounded_and_says_what_it_forgets(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.registration.mosaic.MAX_FIELDS", 2)
+    mosaic = Mosaic()
+    fields = [SLIDE.view(x_um) for x_um in (0.0, 300.0, 330.0, 600.0)]
+    for number, field in enumerate(fields, start=1):
+        put(mosaic, number, field)
+    assert len(mosaic) == 2
+    assert caplog.text.count("would be counted again") == 1
+    assert not put(mosaic, 5, fields[0])[0].registered
+    assert put(mosaic, 6, fields[3])[0].overlaps == (4,)
+
+
+def test_a_return_after_many_fields_and_a_power_cut() -> None:
+    """Restoring from pictures as they are stored gives the same answers as never having stopped."""
+    before, after = Mosaic(), Mosaic()
+    for number, x_um in enumerate((0.0, 90.0, 180.0, 600.0, 690.0), start=1):
+        field = SLIDE.view(x_um, 0.0)
+        frame, found = seen(field)
+        placement = before.place(frame, found)
+        before.add(number, placement)
+        _, jpeg = cv2.imencode(".jpg", field.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        stored = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+        restored = after.restore(number, stored, 0.2, found.cells, placement.seen)
+        assert restored.overlaps == placement.overlaps
+    back = SLIDE.view(20.0, 10.0, 1.0)
+    frame, found = seen(back)
+    one, other = before.place(frame, found), after.place(frame, found)
+    assert dict(one.seen) == dict(other.seen) != {}
+    assert one.overlaps == other.overlaps
+    assert other.stage_um == pytest.approx(one.stage_um, abs=0.3)
+
+
+def test_islands_meet_when_a_field_connects_them() -> None:
+    mosaic = Mosaic()
+    put(mosaic, 1, SLIDE.view(0.0, 0.0))
+    island, _ = put(mosaic, 2, SLIDE.view(200.0, 0.0))
+    assert island.stage_um is None
+    follower, _ = put(mosaic, 3, SLIDE.view(300.0, 0.0))
+    assert follower.registered
+    assert follower.stage_um is None
+    bridge, _ = put(mosaic, 4, SLIDE.view(100.0, 0.0))
+    assert set(bridge.overlaps) == {1, 2}
+    last, _ = put(mosaic, 5, SLIDE.view(320.0, 0.0))
+    assert last.stage_um == pytest.approx((320.0, 0.0), abs=1.5)
+
+
+def test_a_cell_cut_by_the_edge_is_counted_where_it_is_whole() -> None:
+    """Every cell of two overlapping fields is counted once, wherever the edges cut."""
+    for x_um in (120.0, 150.0):
+        mosaic = Mosaic()
+        first_field, second_field = SLIDE.view(0.0, 0.0), SLIDE.view(x_um, 0.0)
+        _, first = put(mosaic, 1, first_field)
+        placement, second = put(mosaic, 2, second_field)
+        whole = [c for c in first.cells if not c.touches_border]
+        new = [c for c in second.cells if not c.touches_border and c.id not in placement.seen]
+        places = np.array(
+            [(c.x * 0.2, c.y * 0.2) for c in whole] + [(c.x * 0.2 + x_um, c.y * 0.2) for c in new]
+        )
+        apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1)) + 99 * np.eye(len(places))
+        assert apart.min() > 4.0
+        cut = {c.id for c in second.cells if c.touches_border}
+        assert all(placement.seen.get(i) is None or placement.seen[i].field_id == 1 for i in cut)
+
+
+def test_fields_of_another_size_are_not_compared() -> None:
+    mosaic = Mosaic()
+    put(mosaic, 1, SLIDE.view(0.0, 0.0))
+    smaller = Slide(4, RenderSettings(428, 342, 0.4)).view(0.0, 0.0)
+    frame = Frame(smaller.image, "another camera", um_per_px=0.4)
+    placement = mosaic.place(frame, segment(frame))
+    assert not placement.registered
+    assert placement.compared == 0
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_alike_cells_in_different_places_are_not_confused(number: int) -> None:
+    """The same few cells, drawn the same way, on two otherwise empty fields of which one is mirrored."""
+    rng = np.random.default_rng(number)
+    places = rng.uniform(-50, 50, (number, 2))
+    cells = [CellPlacement("lymphocyte", x, y, 9.0) for x, y in places]
+    cells += [CellPlacement("lymphocyte", 500.0 - x, y, 9.0) for x, y in places]
+    slide = Slide(1, SETTINGS, cells)
+    mosaic = Mosaic()
+    put(mosaic, 1, slide.view(0.0, 0.0))
+    placement, found = put(mosaic, 2, slide.view(500.0, 0.0))
+    assert len(found.cells) >= 1
+    assert not placement.registered
+    assert not placement.seen
+
+
+@pytest.mark.real_data
+def test_real_fields_that_overlap_are_found_and_no_others(real_data: Path) -> None:
+    """Of 84 fields, 13 pairs share a part; 102 and 103 share a strip of 9 % that is bent by the lens."""
+    images = sorted((real_data / "all-idb1" / "im").glob("*.jpg"))
+    found = {(old.stem[2:5], new.stem[2:5]) for old, new, _ in registered_pairs(images)}
+    assert found - {("102", "103")} == REAL_OVERLAPS
