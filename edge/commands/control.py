@@ -11,6 +11,8 @@ import click
 
 from edge.config import load_config
 from edge.daemon.client import ask, find_socket
+from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
+from edge.errors import ConfigError
 from edge.printable import printable
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -39,9 +41,22 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _result(command: str, log_path: Path | None, socket: Path | None) -> dict[str, Any]:
-    if socket is None:
-        socket = find_socket(log_path if log_path is not None else load_config().log_path)
-    return ask(socket, command)
+    return ask(socket if socket is not None else _socket(log_path), command)
+
+
+def _socket(log_path: Path | None) -> Path:
+    if log_path is not None:
+        return find_socket(log_path)
+    try:
+        return find_socket(load_config().log_path)
+    except ConfigError:
+        # A mistake in the file is the running daemon's to name, which still has the one before it in force.
+        service = socket_path(Path())
+        if not service.exists():
+            service = SYSTEM_RUNTIME / SOCKET_NAME
+        if not service.exists():
+            raise
+        return service
 
 
 @click.command("status")

@@ -181,6 +181,24 @@ def test_a_reload_says_what_is_in_force(ask: Ask) -> None:
     assert refused.exit_code == 1
 
 
+def test_a_mistake_in_the_configuration_is_the_daemon_s_to_name(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("r")
+    (folder / "bad.toml").write_text("[camera]\nintervall = 3\n")
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(folder / "bad.toml"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
+    assert CliRunner().invoke(main, ["reload"]).exit_code == 3  # no daemon is there to ask
+
+    def refuse(command: str) -> dict[str, Any]:
+        raise ControlError("kept the old configuration: unknown key camera.intervall", "bad_config")
+
+    with ControlServer(folder / "control.sock", refuse):
+        result = CliRunner().invoke(main, ["reload"])
+    assert result.exit_code == 1
+    assert "kept the old configuration" in result.stderr
+
+
 def test_a_refusal_is_one_line(ask: Ask) -> None:
     result = ask(ControlError("nothing counted: picamera:0: no frame within 3 s", "no_camera"), "capture")
     assert result.exit_code == 1

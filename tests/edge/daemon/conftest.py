@@ -183,6 +183,10 @@ class Bench:
         try:
             self.wait(lambda: "READY=1" in self.told.messages or self.error is not None, "readiness")
             yield self
+        except Exception as error:
+            if self.error is not None:
+                raise error from self.error  # what the daemon died of explains the rest
+            raise
         finally:
             self.requests.stop()
             thread.join(10.0)
