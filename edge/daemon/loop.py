@@ -166,6 +166,7 @@ class Daemon:
             if self._requests.take_reload():
                 self._reload()
             self._take_commands()
+            self._look_for_sample()
             self._camera.check()
             self._notice_failures()
             captured = self._camera.take()
@@ -191,7 +192,6 @@ class Daemon:
                 wanted.answer.set_result(answer)
 
     def _count(self, captured: Captured) -> dict[str, Any]:
-        self._look_for_sample()
         recorded = self._setup.recorder.record(captured.frame)
         now_s = self._clock()
         self._setup.trigger.counted(captured.frame, now_s)
@@ -203,7 +203,12 @@ class Daemon:
 
     def _look_for_sample(self) -> None:
         """See whether somebody has opened or closed a sample; its first field is counted wherever it lies."""
-        if self._setup.recorder.refresh(self._feed):
+
+        def go_on() -> bool:
+            self._feed()  # a sample of 200 fields takes a Pi a minute or two
+            return not self._requests.is_stopping
+
+        if self._setup.recorder.refresh(go_on):
             self._setup.trigger.reset()
 
     def _feed(self) -> None:
@@ -362,7 +367,6 @@ class Daemon:
                     _log.error("not counting: %s", problem)
                     self._inbox.refuse(ControlError(problem, "disk_full"))
                 self._disk_problem = problem
-            self._look_for_sample()
             self._refresh()
 
     def _refresh(self) -> None:

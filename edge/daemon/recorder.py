@@ -91,12 +91,13 @@ class Recorder:
         """Why frames are not corrected as configured; None where all is well."""
         return self._correction.problem
 
-    def refresh(self, alive: Callable[[], None] = lambda: None) -> bool:
+    def refresh(self, go_on: Callable[[], bool] = lambda: True) -> bool:
         """Look which sample is open, and resume one that has fields already.
 
         Parameters
         ----------
-        alive : called between the fields of a sample that is resumed, which takes a while
+        go_on : asked between the fields of a sample that is resumed, which takes a while; where it says no,
+            the sample is not resumed, and looked at again the next time
 
         Returns
         -------
@@ -108,8 +109,10 @@ class Recorder:
             return False
         self._sitting = None
         if sample is not None:
-            self._sitting = Sitting(sample, self._store, self._correction.white_point)
-            self._sitting.resume(self._log.fields(sample.id), alive)
+            sitting = Sitting(sample, self._store, self._correction.white_point)
+            if not sitting.resume(self._log.fields(sample.id), go_on):
+                return False
+            self._sitting = sitting
         return True
 
     def record(self, frame: Frame) -> Recorded:

@@ -67,13 +67,17 @@ class Sitting:
         self._mosaic = Mosaic()
         self._tally = RunningTally()
 
-    def resume(self, fields: Iterable[LoggedField], alive: Callable[[], None]) -> None:
+    def resume(self, fields: Iterable[LoggedField], go_on: Callable[[], bool]) -> bool:
         """Take up what was logged before the program was last started.
 
         Parameters
         ----------
         fields : of the sample, in the order of the log
-        alive : called after each of them
+        go_on : asked after each of them
+
+        Returns
+        -------
+        whether all were taken up
         """
         resumed = lost = 0
         for logged in fields:
@@ -86,13 +90,15 @@ class Sitting:
                     lost += 1
                 else:
                     self._restore(logged.id, image, result)
-            alive()
+            if not go_on():
+                return False
         _log.info("sample %s: open, %d fields so far", self.sample.name, resumed)
         if lost:
             _log.warning(
                 "sample %s: pictures of %d of its fields are missing; cells in them would be counted again",
                 self.sample.name, lost,
             )  # fmt: skip
+        return True
 
     def enter(self, frame: Frame, processed: ProcessedField) -> Entry:
         """Place a field beside the others and store its pictures; nothing is remembered yet.

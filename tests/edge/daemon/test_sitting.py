@@ -95,13 +95,24 @@ def test_a_restart_resumes_the_open_sample(desk: Desk) -> None:
     desk.scan(before, 0.0, 60.0, 120.0)
     alive: list[int] = []
     after = desk.recorder()
-    assert after.refresh(lambda: alive.append(1))
+    assert after.refresh(lambda: alive.append(1) is None)
     assert len(alive) == 3
     assert after.sample_status() == before.sample_status()
     # What the first process would have said of a field, the second says, too.
     (by_after,) = desk.scan(after, 30.0)
     assert by_after.result.stage_um == pytest.approx((30.0, 0.0), abs=1.0)
     assert [c for c in by_after.result.cells if c.seen_before is None and not c.cell.touches_border] == []
+
+
+def test_a_stop_ends_a_long_resumption(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    desk.scan(desk.recorder(), 0.0, 60.0, 120.0)
+    after = desk.recorder()
+    asked: list[int] = []
+    assert not after.refresh(lambda: asked.append(1) is not None)
+    assert len(asked) == 1
+    assert after.sample_status() is None
+    assert after.refresh()  # taken up the next time
 
 
 def test_samples_opened_and_closed_elsewhere_are_noticed(desk: Desk) -> None:
