@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge.tally import clopper_pearson
+
 #: Half-width of a 95 % interval in standard errors.
 _Z95 = 1.959964
 
@@ -21,7 +23,7 @@ class Agreement:
     n : number of cells
     agreed : cells on which both said the same
     kappa : Cohen's kappa; None where chance alone would give full agreement (one class only) or n is 0
-    low, high : approximate 95 % interval of kappa, within -1 to 1; None where kappa is
+    low, high : 95 % interval of kappa, within -1 to 1; None where kappa is
     """
 
     table: dict[tuple[str, str], int]
@@ -33,7 +35,13 @@ class Agreement:
 
 
 def agreement(pairs: Iterable[tuple[str, str]]) -> Agreement:
-    """Compare two observers by Cohen's kappa [1]_ with its large-sample standard error [2]_.
+    """Compare two observers by Cohen's kappa [1]_ with an interval that holds for few cells, too.
+
+    The large-sample standard error [2]_ is 0 where two observers agree on every cell, and its interval then
+    covers the truth in 17 % (20 cells, 99 % true agreement; 86 % with 200 cells). The interval given is
+    therefore the hull of that one and of the exact interval of the observed agreement, carried over at the
+    agreement by chance that was observed. In simulations of two classes with 20 to 200 cells it covers the
+    truth in 95 % or more (see ``tests/edge/statistics/test_agreement.py``).
 
     Parameters
     ----------
@@ -68,7 +76,9 @@ def agreement(pairs: Iterable[tuple[str, str]]) -> Agreement:
         if chance < 1.0:
             kappa = (observed - chance) / (1.0 - chance)
             error = math.sqrt(_variance(table, row, column, n, observed, chance))
-            low, high = max(-1.0, kappa - _Z95 * error), min(1.0, kappa + _Z95 * error)
+            exact = [(limit - chance) / (1.0 - chance) for limit in clopper_pearson(agreed, n)]
+            low = max(-1.0, min(kappa - _Z95 * error, exact[0]))
+            high = min(1.0, max(kappa + _Z95 * error, exact[1]))
     return Agreement(dict(table), n, agreed, kappa, low, high)
 
 
