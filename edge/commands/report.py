@@ -1,0 +1,128 @@
+"""``blastcount report``: the one-page result of a sample."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from edge.bloodlog import BloodLog
+from edge.commands.outputs import write_atomically
+from edge.config import Config, load_config
+from edge.errors import ModelError, OutputError
+from edge.i18n import catalogue
+from edge.modelcard import default_bundle_path, load_bundle
+from edge.report.html import render_html
+from edge.report.page import make_page
+from edge.report.record import report_record
+from edge.statistics.corrected import KnownErrors
+from edge.statistics.summary import SampleSummary, summarise
+from edge.structures import ModelIdentity
+from edge.thumbnails import ThumbnailStore
+
+_FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+@click.command("report")
+@click.argument("sample_id", metavar="SAMPLE")
+@click.option("--pdf", type=_FORM, metavar="FILE", help="Write the sheet as PDF.")
+@click.option("--html", type=_FORM, metavar="FILE", help="Write the sheet as one HTML file.")
+@click.option("--json", "as_json", type=_FORM, metavar="FILE", help="Write the figures as JSON.")
+@click.option("--language", default="en", show_default=True, help="Language of the sheet, e.g. en or id.")
+@click.option(
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The log; without it the configured one.",
+)
+def report(
+    sample_id: str,
+    pdf: Path | None,
+    html: Path | None,
+    as_json: Path | None,
+    language: str,
+    log_path: Path | None,
+) -> None:
+    """Write the one-page result of SAMPLE; "-" for FILE writes to stdout.
+
+    Counts, the share of blasts with its interval, what people said of the cells, pictures of blasts and of
+    cells in doubt, what was rejected, and what counted. For research use only, not for diagnosis.
+    """
+    if pdf is None and html is None and as_json is None:
+        raise click.UsageError("say in which form: --pdf FILE, --html FILE or --json FILE")
+    config = load_config()
+    texts = catalogue(language)
+    log_path = log_path or config.log_path
+    with BloodLog.open(log_path, read_only=True) as log:
+        summary = summarise(log, log.sample(sample_id), known_errors(config))
+    write_report(summary, log_path, texts.language, pdf=pdf, html=html, as_json=as_json)
+
+
+def write_report(
+    summary: SampleSummary,
+    log_path: Path,
+    language: str,
+    *,
+    pdf: Path | None = None,
+    html: Path | None = None,
+    as_json: Path | None = None,
+) -> None:
+    """Write a report in the forms that a file was named for.
+
+    Parameters
+    ----------
+    summary : of the sample
+    log_path : of the log, beside which the pictures are
+    language : ISO 639-1 code
+    pdf, html, as_json : files, or ``-`` for stdout
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written; one of that name is as it was.
+    """
+    page = make_page(summary, catalogue(language), ThumbnailStore.beside(log_path).read)
+    if html is not None:
+        _write(html, render_html(page).encode("utf-8"))
+    if pdf is not None:
+        from edge.report.pdf import render_pdf  # 10 MB that the other forms do not need
+
+        _write(pdf, render_pdf(page))
+    if as_json is not None:
+        _write(
+            as_json, (json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n").encode("ascii")
+        )
+
+
+def known_errors(config: Config) -> Callable[[ModelIdentity], KnownErrors | None]:
+    """Give the known errors of a model that is installed here; those of another one are not known.
+
+    They are read from the card whose SHA-256 is the model's, never from one of the same name.
+    """
+
+    def of(model: ModelIdentity) -> KnownErrors | None:
+        for path in dict.fromkeys((config.model.path or default_bundle_path(), default_bundle_path())):
+            try:
+                card = load_bundle(path).card
+            except ModelError:  # a report of an old sample does not need today's model to be usable
+                continue
+            evaluation = card.sections.get("evaluation")
+            if card.sha256 == model.sha256 and isinstance(evaluation, dict):
+                return KnownErrors.of_evaluation(evaluation)
+        return None
+
+    return of
+
+
+def _write(path: Path, content: bytes) -> None:
+    if str(path) == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    write_atomically(path, content)
