@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from edge.errors import LogError, OutputError
 from edge.thumbnails import ThumbnailStore
 
 SCHEMA = "blastcount.backup/1"
+#: End of the name of a backup of a log that does not verify.
+_FAULTY = "-faulty"
 #: Pages copied in one go; between two of them the daemon may write.
 _PAGES = 1000
 
@@ -42,6 +44,7 @@ class Backup:
     fields : fields in it
     pictures, copied : pictures that belong to it, and those of them that were not in the folder before
     made : False where a backup of this very state was there already
+    faults : what is wrong with the log, and so with its copy; empty where it verifies
     """
 
     database: Path
@@ -51,12 +54,14 @@ class Backup:
     pictures: int
     copied: int
     made: bool
+    faults: tuple[str, ...]
 
 
 def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
     """Copy the log and its pictures into a folder, and verify the copy.
 
-    Others may go on writing. Cut off at any moment, the earlier backups are as they were.
+    Others may go on writing. Cut off at any moment, the earlier backups are as they were. A log that does not
+    verify is copied all the same, for its new rows have no other copy, under a name that says so.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
     Raises
     ------
     LogError
-        The log cannot be read, or what was copied does not verify.
+        The log cannot be read.
     OutputError
         The folder cannot be written.
     """
@@ -79,10 +84,10 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
         try:
             _copy_database(log, unfinished)
             with BloodLog.open(unfinished, read_only=True) as copy:
-                pictures, copied = _copy_pictures(log, copy, store, ThumbnailStore.beside(unfinished))
+                pictures, copied, lost = _copy_pictures(log, copy, store, ThumbnailStore.beside(unfinished))
                 verdict = inspect(copy, known)
-            _refuse(log, verdict)
-            return _finish(unfinished, folder, verdict, pictures, copied)
+            verdict = replace(verdict, pictures=pictures, faults=(*verdict.faults, *lost))
+            return _finish(unfinished, folder, verdict, copied)
         finally:
             for suffix in ("", "-wal", "-shm", "-journal"):
                 unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
@@ -113,42 +118,51 @@ def read_manifest(path: Path) -> tuple[Head, dict[str, Any]]:
         ) from error
 
 
+def good_manifests(folder: Path) -> list[Path]:
+    """List the manifests of the backups that verified when they were made, the shortest log first."""
+    return [path for path in sorted(folder.glob("blastcount-*.json")) if not path.stem.endswith(_FAULTY)]
+
+
 def _earlier_heads(folder: Path) -> list[Head]:
     """Heads that the chain must still pass through, or this is another log, or one that was cut."""
-    return [read_manifest(path)[0] for path in sorted(folder.glob("blastcount-*.json"))]
+    return [read_manifest(path)[0] for path in good_manifests(folder)]
 
 
 def _copy_database(log: BloodLog, target: Path) -> None:
     with log.reading() as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
-        source.backup(copy, pages=_PAGES)
-        # A copy is one file: no journal has to be copied beside it.
-        copy.execute("PRAGMA journal_mode = DELETE")
+        try:
+            source.backup(copy, pages=_PAGES)
+            # A copy is one file: no journal has to be copied beside it.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError as error:  # the copy's disk; damage of the log is a DatabaseError
+            raise OutputError(f"{target.parent}: no backup was made: {error}") from error
     with target.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def _copy_pictures(
     log: BloodLog, copy: BloodLog, store: ThumbnailStore, target: ThumbnailStore
-) -> tuple[int, int]:
-    """Copy what the copied rows need and the folder lacks; return how many belong to it and were copied.
+) -> tuple[int, int, list[str]]:
+    """Copy what the copied rows need and the folder lacks.
 
     Each picture in the backup is read once and compared with its name.
+
+    Returns
+    -------
+    how many belong to it, how many were copied, and which are missing
     """
     needed = copied = 0
+    faults = []
     for field_id, _, sha256 in needed_pictures(copy):
         needed += 1
         if target.read(sha256) is not None:
             continue
         data = store.read(sha256)
         if data is None:
+            needed -= 1
             # Retention may have taken it after the rows were copied: nothing to be done, and no fault.
             if not is_given_up(log, field_id):
-                path = store.path(sha256)
-                raise LogError(
-                    f"{log.path}: no backup was made: the picture {path} of field {field_id} is missing or "
-                    "damaged; see `blastcount log verify`"
-                )
-            needed -= 1
+                faults.append(f"picture of field {field_id} is missing or damaged: {store.path(sha256)}")
             continue
         target.remove(sha256)  # a damaged one
         target.put_file(sha256, data)
@@ -157,21 +171,13 @@ def _copy_pictures(
                 f"{target.path(sha256)}: reads back other than it was written; is the disk failing?"
             )
         copied += 1
-    return needed, copied
+    return needed, copied, faults
 
 
-def _refuse(log: BloodLog, verdict: Verdict) -> None:
-    if verdict.faults:
-        more = f" and {len(verdict.faults) - 1} more" if len(verdict.faults) > 1 else ""
-        raise LogError(
-            f"{log.path}: no backup was made, what was copied does not verify: {verdict.faults[0]}{more}; "
-            "see `blastcount log verify`"
-        )
-
-
-def _finish(unfinished: Path, folder: Path, verdict: Verdict, pictures: int, copied: int) -> Backup:
-    head = verdict.head
-    database = folder / f"blastcount-{head.number:09d}-{head.sha256[:12]}.db"
+def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int) -> Backup:
+    head, pictures = verdict.head, verdict.pictures or 0
+    suffix = _FAULTY if verdict.faults else ""
+    database = folder / f"blastcount-{head.number:09d}-{head.sha256[:12]}{suffix}.db"
     manifest = database.with_suffix(".json")
     made = not manifest.exists()
     if made:
@@ -181,6 +187,7 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, pictures: int, cop
             "head": str(head),
             "fields": verdict.fields,
             "pictures": pictures,
+            "faults": verdict.faults,
             "database": database.name,
             "database_sha256": _file_sha256(unfinished),
         }
@@ -188,7 +195,7 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, pictures: int, cop
         sync_folder(folder)
         # Last: a database without its manifest is one that was not finished.
         write_durably(manifest, json.dumps(content, indent=1).encode("ascii"))
-    return Backup(database, manifest, head, verdict.fields, pictures, copied, made)
+    return Backup(database, manifest, head, verdict.fields, pictures, copied, made, verdict.faults)
 
 
 def _file_sha256(path: Path) -> str:

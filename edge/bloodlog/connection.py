@@ -15,6 +15,8 @@ from edge.errors import DiskFullError, LogError
 #: How long to wait for another writer. One field is one short transaction; a backup or a
 #: checkpoint on a slow SD card takes a few seconds.
 BUSY_TIMEOUT_S = 10.0
+#: What reading a file may raise. Where a broken schema is no text, Python cannot even say what SQLite said.
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -45,7 +47,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if alone and has_journal:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         _prepare(connection, path, read_only=read_only)
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         connection.close()
         raise unusable(path, error) from error
     except BaseException:
@@ -91,12 +93,12 @@ def _switch_to_wal(connection: sqlite3.Connection) -> str:
             return str(mode)
 
 
-def unusable(path: Path, error: sqlite3.Error) -> LogError:
+def unusable(path: Path, error: Exception) -> LogError:
     """Say in a person's words why SQLite refused the file."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return LogError(f"{path}: is not a SQLite database; name another file")
-    if name.startswith("SQLITE_CORRUPT"):
+    if name.startswith("SQLITE_CORRUPT") or isinstance(error, UnicodeDecodeError):
         return LogError(
             f"{path}: the log cannot be used: {error}; restore a backup, or save what can be read with "
             "`blastcount log repair --out FILE`"

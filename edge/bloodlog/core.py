@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from edge.bloodlog import chain, samples
 from edge.bloodlog.chain import Fault, Head, add_link
-from edge.bloodlog.connection import connect, refused, snapshot, transaction, unusable
+from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
 from edge.bloodlog.rows import (
     CELL_COLUMNS,
@@ -377,5 +377,5 @@ class BloodLog:
         """Read, with SQLite's complaints as errors of the log."""
         try:
             yield self._connection
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise unusable(self.path, error) from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 
 from edge.bloodlog import chain
 from edge.bloodlog.chain import Head
-from edge.bloodlog.connection import snapshot
+from edge.bloodlog.connection import DAMAGE, snapshot
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.retention import is_given_up, needed_pictures
+from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.thumbnails import ThumbnailStore
 
 #: Faults of SQLite's own structures that are listed; a broken page often makes hundreds.
@@ -55,16 +57,40 @@ def inspect(log: BloodLog, known: Collection[Head] = (), store: ThumbnailStore |
         try:
             (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
             end = chain.head(connection)
+            faults += _look_at_schema(connection)
             lines = connection.execute(f"PRAGMA integrity_check({_MAX_STRUCTURE})").fetchall()
             faults += [f"file: {line}" for (line,) in lines if line != "ok"]
             faults += [str(fault) for fault in chain.verify(connection, known)]
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             is_damaged = True
             faults.append(f"file: is damaged ({error}); `blastcount log repair` saves what can be read")
     if store is None or is_damaged:
         return Verdict(end, fields, None, tuple(faults))
     good, lost = _look_at_pictures(log, store)
     return Verdict(end, fields, good, (*faults, *lost))
+
+
+def _look_at_schema(connection: sqlite3.Connection) -> list[str]:
+    """Compare tables, indexes and triggers with those of a new log: the triggers are what refuses changes."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as new:
+        migrate(new, shipped_migrations(), ":memory:")
+        expected, found = _schema(new), _schema(connection)
+    faults = [f"file: {name} is missing" for name in expected if name not in found]
+    faults += [f"file: {name} is not part of a log" for name in found if name not in expected]
+    return faults + [
+        f"file: {name} is not as this program makes it"
+        for name, text in expected.items()
+        if found.get(name, text) != text
+    ]
+
+
+def _schema(connection: sqlite3.Connection) -> dict[str, str]:
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+    return {
+        f"{kind} {name}": " ".join(text.split())
+        for kind, name, text in rows
+        if not name.startswith("sqlite_")  # SQLite's own
+    }
 
 
 def _look_at_pictures(log: BloodLog, store: ThumbnailStore) -> tuple[int, list[str]]:

@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.backup import back_up, read_manifest
+from edge.bloodlog.backup import back_up, good_manifests, read_manifest
 from edge.bloodlog.chain import Head
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.inspection import inspect
@@ -101,10 +101,7 @@ def verify(
         record = {"log": str(path), **asdict(verdict), "head": str(verdict.head), "known_heads": len(known)}
         click.echo(json.dumps({"schema": "blastcount.verify/1", **record}))
     else:
-        for fault in verdict.faults[:_MAX_LINES]:
-            click.echo(f"FAULT  {printable(fault)}")
-        if len(verdict.faults) > _MAX_LINES:
-            click.echo(f"       and {len(verdict.faults) - _MAX_LINES} more; --json lists all")
+        _tell_faults(verdict.faults)
         seen = "pictures not looked at" if verdict.pictures is None else f"{verdict.pictures} pictures"
         click.echo(f"{verdict.fields} fields, {verdict.head.number} links, {seen}; {_against(known)}")
         click.echo(f"head {verdict.head}")
@@ -154,7 +151,8 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
     """Copy the log and its pictures to FOLDER and verify.
 
     The daemon may go on counting. Pictures that are there from an earlier backup are not copied again;
-    earlier backups stay as they are, and the log must still begin with what they hold.
+    earlier backups stay as they are. Exit code 4 where the log does not verify or does not begin with what
+    they hold: it is copied all the same, under a name that says so.
     """
     path = log_path or load_config().log_path
     with BloodLog.open(path, read_only=True) as log:
@@ -163,11 +161,16 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
         names = [key.name for key in fields(made)]
         record = {name: _plain(getattr(made, name)) for name in names}
         click.echo(json.dumps({"schema": "blastcount.backup/1", **record}))
-        return
-    was = "verified" if made.made else "was there already, verified again"
-    click.echo(f"{printable(made.database)}: {made.fields} fields, {made.pictures} pictures "
-               f"({made.copied} of them new), {was}")  # fmt: skip
-    click.echo(f"head {made.head}")
+    else:
+        _tell_faults(made.faults)
+        was = "made" if made.made else "was there already"
+        click.echo(
+            f"{printable(made.database)}: {made.fields} fields, {made.pictures} pictures "
+            f"({made.copied} of them new), {was}"
+        )
+        click.echo(f"head {made.head}")
+        click.echo(_verdict(len(made.faults)))
+    click.get_current_context().exit(_GATE_SAID_NO if made.faults else 0)
 
 
 @log_group.command("export")
@@ -210,6 +213,13 @@ def repair_command(out: Path, log_path: Path | None) -> None:
     click.echo(f"{printable(path)} is as it was; what was saved is in {printable(out)}")
 
 
+def _tell_faults(faults: Sequence[str]) -> None:
+    for fault in faults[:_MAX_LINES]:
+        click.echo(f"FAULT  {printable(fault)}")
+    if len(faults) > _MAX_LINES:
+        click.echo(f"       and {len(faults) - _MAX_LINES} more; --json lists all")
+
+
 def _verdict(faults: int) -> str:
     if not faults:
         return "verified"
@@ -217,7 +227,7 @@ def _verdict(faults: int) -> str:
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, int) else str(value)
+    return value if isinstance(value, int | tuple) else str(value)
 
 
 def _told(salvage: Salvage) -> Iterator[str]:
@@ -238,7 +248,7 @@ def _heads_of(against: Path | None) -> list[Head]:
         return []
     if not against.is_dir():
         return [read_manifest(against)[0]]
-    manifests = sorted(against.glob("blastcount-*.json"))
+    manifests = good_manifests(against)
     if not manifests:
         raise click.UsageError(f"--against {against}: there is no manifest of a backup in this folder")
     return [read_manifest(manifest)[0] for manifest in manifests]

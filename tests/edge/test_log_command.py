@@ -67,10 +67,15 @@ def test_verify(configured: Path) -> None:
     assert said.exit_code == 4
     assert "FAULT  link 4: field 2 was changed, or its place in the order was" in said.output
     assert "pictures not looked at" in said.output
-    assert said.output.endswith("1 fault: this log is not as it was written\n")
+    # What refuses changes has to go first.
+    assert "FAULT  file: trigger field_no_update is missing" in said.output
+    assert said.output.endswith("2 faults: this log is not as it was written\n")
     record = json.loads(run("verify", "--json").output)
     assert record["schema"] == "blastcount.verify/1"
-    assert record["faults"] == ["link 4: field 2 was changed, or its place in the order was"]
+    assert record["faults"] == [
+        "file: trigger field_no_update is missing",
+        "link 4: field 2 was changed, or its place in the order was",
+    ]
     assert (record["fields"], record["pictures"], record["head"]) == (2, 2, head)
 
 
@@ -93,10 +98,23 @@ def test_verify_against_what_was_noted_elsewhere(configured: Path, tmp_path: Pat
 def test_backup_and_again(tmp_path: Path) -> None:
     done = run("backup", tmp_path / "backups")
     assert done.exit_code == 0, done.output
-    assert "2 fields, 2 pictures (2 of them new), verified" in done.output
+    assert "2 fields, 2 pictures (2 of them new), made\nhead 5:" in done.output
+    assert done.output.endswith("verified\n")
     record = json.loads(run("backup", "--json", tmp_path / "backups").output)
     assert (record["made"], record["copied"], record["pictures"]) == (False, 0, 2)
     assert Path(record["database"]).is_file()
+    assert record["faults"] == []
+
+
+def test_a_backup_of_a_log_that_does_not_verify_says_no(configured: Path, tmp_path: Path) -> None:
+    break_row(configured)
+    said = run("backup", tmp_path / "backups")
+    assert said.exit_code == 4
+    assert "FAULT  link 4: field 2 was changed" in said.output
+    assert len(list((tmp_path / "backups").glob("*-faulty.db"))) == 1
+    assert json.loads(run("backup", "--json", tmp_path / "backups").output)["faults"][1:] == [
+        "link 4: field 2 was changed, or its place in the order was"
+    ]
 
 
 def test_retention_by_space(configured: Path) -> None:

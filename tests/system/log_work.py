@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up
 from edge.bloodlog.retention import Policy, retain
+from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
 from edge.thumbnails import ThumbnailStore
 
@@ -95,6 +98,29 @@ def work(path: Path, run: int) -> Iterator[dict[str, object]]:
                 log.close_sample(sample.name)
                 yield {"closed": sample.name}
                 sample = None
+
+
+def make_old(path: Path, fields: int) -> None:
+    """Make a log of the first schema."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate(connection, shipped_migrations()[:1], str(path))
+        connection.execute("BEGIN")
+        for number in range(fields):
+            connection.execute(
+                "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
+                "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
+                "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
+                "1.0, 'file', :source, 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', :sha, 'm', :sha, "
+                ":sha, '1', 'r', '{}')",
+                {"sha": "e" * 64, "source": f"old-{number}"},
+            )
+            connection.execute(
+                "INSERT INTO cell VALUES (last_insert_rowid(), 1, 1.5, 2, 0, 0, 5, 5, 20, 9, 'wbc', 'blast', "
+                "0.9, 0)"
+            )
+        connection.execute("COMMIT")
 
 
 def say(figures: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.backup import back_up
 from edge.bloodlog.inspection import inspect
 from edge.disk import DiskGuard
 from edge.errors import DiskFullError, LogError, OutputError
@@ -114,6 +115,21 @@ def test_rows_alone_fill_the_disk(mount: Mount) -> None:
     with BloodLog.open(path) as log:
         assert sources(log) == [f"f-{number}" for number in range(done)]
         assert inspect(log).faults == ()
+
+
+def test_a_backup_to_a_disk_without_room(mount: Mount, tmp_path: Path) -> None:
+    path, store = tmp_path / "blood.db", ThumbnailStore.beside(tmp_path / "blood.db")
+    with BloodLog.open(path) as log:
+        for number in range(120):
+            append(log, store, f"f-{number}")
+        for size in ("100k", "700k"):
+            disk = mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+            with pytest.raises(OutputError, match=r"no backup was made: .*full|No space left"):
+                back_up(log, store, disk)
+            assert not list(disk.glob("blastcount-*"))
+            assert not list(disk.glob(".*.part*"))
+        disk = mount("-t", "tmpfs", "-o", "size=20m", "tmpfs")
+        assert back_up(log, store, disk).fields == 120
 
 
 def test_a_card_that_fails_is_remounted_read_only(mount: Mount, tmp_path: Path) -> None:

@@ -24,9 +24,8 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up, read_manifest
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.retention import Policy, needed_pictures, retain
-from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.thumbnails import ThumbnailStore
-from tests.system.log_work import append, say, work
+from tests.system.log_work import append, make_old, say, work
 
 LONG = pytest.mark.slow
 
@@ -182,23 +181,7 @@ def kill_often(
 def old_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of the first schema with 300 fields."""
     path = tmp_path_factory.mktemp("old") / "old.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        migrate(connection, shipped_migrations()[:1], str(path))
-        connection.execute("BEGIN")
-        for number in range(300):
-            connection.execute(
-                "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
-                "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
-                "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
-                "1.0, 'file', :source, 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', :sha, 'm', :sha, "
-                ":sha, '1', 'r', '{}')",
-                {"sha": "e" * 64, "source": f"old-{number}"},
-            )
-            connection.execute(
-                "INSERT INTO cell VALUES (last_insert_rowid(), 1, 1.5, 2, 0, 0, 5, 5, 20, 9, 'wbc', 'blast', "
-                "0.9, 0)"
-            )
-        connection.execute("COMMIT")
+    make_old(path, 300)
     return path
 
 

@@ -26,7 +26,12 @@ WORK = (
     "import sys; from pathlib import Path; from tests.system.log_work import maintain\n"
     "maintain(Path(sys.argv[1]))"
 )
-#: The same with one link of the chain of trust taken out.
+MIGRATION = (
+    "import sys; from pathlib import Path; from tests.system.log_work import make_old, tell\n"
+    "from edge.bloodlog import BloodLog\n"
+    "path = Path(sys.argv[1]); make_old(path, 60); tell({'old': 60}); BloodLog.open(path).close()"
+)
+#: The same as WORK with one link of the chain of trust taken out.
 WITHOUT_SYNC_OF_ROWS = (
     "import edge.bloodlog.connection as c; prepare = c._prepare\n"
     "def weaker(connection, path, *, read_only):\n"
@@ -130,6 +135,28 @@ def test_the_power_fails_at_any_moment(calls: list[Call], tmp_path: Path, cuts: 
         f"{cuts} power cuts at {count_changes(calls[:-1], Path(calls[-1].arguments[0]))} moments, in "
         f"{time.monotonic() - began:.0f} s: nothing lost, nothing twice, every log and backup verifies"
     )
+
+
+@pytest.mark.parametrize("cuts", [10, pytest.param(500, marks=pytest.mark.slow)])
+def test_the_power_fails_during_migration(tmp_path: Path, repository: Path, cuts: int) -> None:
+    calls = recorded(MIGRATION, tmp_path, repository)
+    (before,) = {
+        number for number, call in enumerate(calls) if call.name == "write" and b"old" in call.strings[-1]
+    }
+    chance = random.Random(cuts)
+    root = Path(calls[-1].arguments[0])
+    began = time.monotonic()
+    for moment in sorted(chance.randrange(before, len(calls)) for _ in range(cuts)):
+        disk = Disk(root)
+        for call in calls[:moment]:
+            disk.feed(call)
+        target = tmp_path / "after"
+        shutil.rmtree(target, ignore_errors=True)
+        disk.after_cut(target, chance)
+        with BloodLog.open(target / "blood.db") as log:
+            assert [result.source for result in log.results()] == [f"old-{number}" for number in range(60)]
+            assert inspect(log).faults == ()
+    say(f"{cuts} power cuts during migration, in {time.monotonic() - began:.0f} s: nothing lost")
 
 
 @pytest.mark.parametrize(

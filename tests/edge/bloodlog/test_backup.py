@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.bloodlog import BloodLog, backup
-from edge.bloodlog.backup import Backup, back_up, read_manifest
+from edge.bloodlog.backup import Backup, back_up, good_manifests, read_manifest
 from edge.bloodlog.inspection import inspect
 from edge.errors import LogError, OutputError
 from edge.thumbnails import ThumbnailStore
@@ -72,23 +73,27 @@ def test_a_damaged_picture_in_the_backup_is_mended(full: Path, folder: Path) -> 
     assert made.database.exists()
 
 
-def test_a_log_that_does_not_verify_is_not_backed_up(full: Path, folder: Path) -> None:
+def test_a_log_that_does_not_verify_is_copied_under_a_name_that_says_so(full: Path, folder: Path) -> None:
+    good = run(full, folder)
     with closing(sqlite3.connect(full, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER cell_no_update")
         connection.execute("UPDATE cell SET x = 1 WHERE field_id = 3")
-    with pytest.raises(
-        LogError, match=r"no backup was made, what was copied does not verify: link .*field 3"
-    ):
-        run(full, folder)
-    assert [file.name for file in folder.iterdir()] == ["pictures"]
+    made = run(full, folder)
+    assert made.faults[0] == "file: trigger cell_no_update is missing"
+    assert re.match(r"link \d+: field 3 was changed", made.faults[1])
+    assert made.database.name == f"{good.database.stem}-faulty.db"
+    assert read_manifest(made.manifest)[1]["faults"] == list(made.faults)
+    # What it noted proves nothing.
+    assert good_manifests(folder) == [good.manifest]
 
 
-def test_a_missing_picture_is_named(full: Path, folder: Path) -> None:
+def test_a_missing_picture_is_named_and_the_rest_copied(full: Path, folder: Path) -> None:
     (picture, *_) = ThumbnailStore.beside(full).files()
     picture.unlink()
-    with pytest.raises(LogError, match=f"no backup was made: the picture {picture} of field"):
-        run(full, folder)
-    assert not list(folder.glob("blastcount-*"))
+    made = run(full, folder)
+    (fault,) = made.faults
+    assert re.fullmatch(rf"picture of field \d+ is missing or damaged: {picture}", fault)
+    assert (made.fields, made.pictures, made.copied) == (7, 18, 18)
 
 
 def test_a_log_that_was_cut_shows_against_earlier_backups(full: Path, folder: Path, tmp_path: Path) -> None:
@@ -97,8 +102,8 @@ def test_a_log_that_was_cut_shows_against_earlier_backups(full: Path, folder: Pa
     with BloodLog.open(other) as log:
         for _ in range(20):
             log.append(make_result(), **PROVENANCE)
-    with pytest.raises(LogError, match=r"does not verify: link 16: .*is not what the known head says"):
-        run(other, folder)
+    (fault,) = run(other, folder).faults
+    assert re.match(r"link 16: field 16 is not what the known head says", fault)
 
 
 def test_a_backup_beside_a_writer(full: Path, folder: Path) -> None:

@@ -96,6 +96,10 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
                 "field 99 was slipped in: it has no link",
             ],
         ),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE link SET kind = 'field; --' WHERE number = 4",
+            ["link 4: field; -- 2 is missing", "field 2 was slipped in"],
+        ),
         # Two fields change places.
         (
             "UPDATE link SET row_id = 99 WHERE number = 3; UPDATE link SET row_id = 1 WHERE number = 4; "

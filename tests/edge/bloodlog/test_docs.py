@@ -79,7 +79,7 @@ def test_what_verify_prints(page: str, tmp_path: Path) -> None:
     assert [line for line in printed if not line.startswith("head")] == [
         line for line in lines if not line.startswith("head")
     ]
-    assert re.fullmatch(r"head 5:[0-9a-f]{64}", lines[2])
+    assert re.fullmatch(r"head 5:[0-9a-f]{64}", lines[3])
 
 
 def test_the_room_that_a_field_takes(page: str, tmp_path: Path) -> None:
