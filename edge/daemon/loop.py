@@ -384,7 +384,8 @@ class Daemon:
         if self._has_stopped:
             self._snapshot["state"] = "stopped"
         status = self.status()
-        self._supervisor.tell(f"STATUS={status_line(status)}")
+        # One line: another would be taken for an assignment of its own.
+        self._supervisor.tell(f"STATUS={' '.join(status_line(status).split())}")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_heartbeat(self._folder, status)

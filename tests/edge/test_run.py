@@ -134,6 +134,31 @@ def test_a_signal_stops_it_cleanly(run: Run, number: signal.Signals) -> None:
     assert count_of(run.log) >= 2
 
 
+def test_a_camera_that_hangs_as_it_opens_does_not_hold_up_a_stop(run: Run) -> None:
+    (run.folder / "picamera2.py").write_text(
+        "import pathlib, time\n"
+        "class Picamera2:\n"
+        "    @staticmethod\n"
+        "    def global_camera_info(): return [{'Model': 'imx477'}]\n"
+        "    def __init__(self, number):\n"
+        "        pathlib.Path('opening').touch()\n"
+        "        time.sleep(60)\n"
+    )
+    run.environment["PYTHONPATH"] = f"{run.folder}:{run.environment['PYTHONPATH']}"
+    with run.start("--source", "picamera", "--log", run.log) as process:
+        try:
+            wait_for((run.folder / "opening").exists)
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+            stopped_after_s = time.monotonic() - started
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    assert stopped_after_s < 5.0
+    assert "still opening; left behind" in errors
+
+
 def test_a_kill_leaves_every_logged_field(run: Run) -> None:
     with run.start("--log", run.log) as process:
         try:

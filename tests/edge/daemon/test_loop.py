@@ -164,6 +164,13 @@ def test_failures_are_counted_logged_and_forgotten_after_a_frame(
     assert any("no frames, camera failure 4 in a row: script: gave no" in m for m in bench.told.messages)
 
 
+def test_a_driver_s_many_lines_are_one_for_systemd(make_bench: MakeBench) -> None:
+    bench = make_bench("frame", CameraError("bus error\nWATCHDOG=trigger\nREADY=1"))
+    bench.run(fields=2)
+    (line,) = {m for m in bench.told.messages if "bus error" in m}
+    assert line.startswith("STATUS=no frames, camera failure 1 in a row: bus error WATCHDOG=trigger READY=1")
+
+
 def test_too_many_failures_end_the_run(make_bench: MakeBench) -> None:
     bench = make_bench("frame", *[unplugged() for _ in range(99)])
     with pytest.raises(CameraError, match=rf"gave up after {MAX_FAILURES} failures within 300 s"):
