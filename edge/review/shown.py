@@ -63,6 +63,13 @@ class Figures:
                 return _share(_, count.blasts, count.cells, count.share, count.ci_low, count.ci_high)
         return None
 
+    def for_reader(self, _: Catalogue, *, hidden: bool) -> str:
+        """Say the reader's own count, else the program's, unless that must stay hidden."""
+        own = self.own(_)
+        if own is not None:
+            return _("figures.own", count=own)
+        return "" if hidden else self.headline(_)
+
     def reviewed(self, _: Catalogue) -> str | None:
         """Say the count with people's words in place of the program's; None without any, or where blind."""
         reviewed = self.summary.reviewed

@@ -207,7 +207,7 @@ def _answer(
         "word": word,
         "own": own_words(_, word),
         "progress": progress(reading, observer),
-        "figure": figures.own(_) or ("" if preferences.hides_program() else figures.headline(_)),
+        "figure": figures.for_reader(_, hidden=preferences.hides_program()),
         "last": None if last is None else last.id,
         "said": _(said, cell=ref_text(cell.ref), word="" if word is None else _(f"class.{word}")),
     }

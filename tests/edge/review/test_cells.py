@@ -60,6 +60,7 @@ def test_a_word_is_kept_beside_the_programs_with_who_said_it(browser: Browser, c
     assert answer.json is not None
     assert answer.json["word"] == "normal"
     assert answer.json["progress"] == "1 of 8 looked at"
+    assert answer.json["figure"] == "You: blasts: 0 of 1 = 0.0 % (95 % interval 0.0 to 97.5 %)"
     assert clinic.words() == [(CellRef(1, 1), "normal", "dr. Sari")]
     with clinic.log as log:
         assert next(iter(log.fields())).result.cells[0].label == "blast"
@@ -176,6 +177,7 @@ def test_a_blind_observer_sees_nothing_of_the_program(browser: Browser) -> None:
     assert 'data-sure=""' in page
     assert not re.search(r'data-sure="[a-z]', page)
     assert "0.99" not in page
+    assert "3 of 8" not in page
     for show in ("uncertain", "blast", "normal", "changed", "smudge"):
         assert browser.get(f"/samples/1/cells?show={show}").status_code == 400
     assert browser.post("/samples/1/agreed", {"refs": "1-1"}).status_code == 400
