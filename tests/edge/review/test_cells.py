@@ -60,7 +60,7 @@ def test_a_word_is_kept_beside_the_programs_with_who_said_it(browser: Browser, c
     assert answer.json is not None
     assert answer.json["word"] == "normal"
     assert answer.json["progress"] == "1 of 8 looked at"
-    assert answer.json["figure"] == "You: blasts: 0 of 1 = 0.0 % (95 % interval 0.0 to 97.5 %)"
+    assert answer.json["figure"] == "You: blasts 0 of 1 = 0.0 % (95 % interval 0.0 to 97.5 %)"
     assert clinic.words() == [(CellRef(1, 1), "normal", "dr. Sari")]
     with clinic.log as log:
         assert next(iter(log.fields())).result.cells[0].label == "blast"
