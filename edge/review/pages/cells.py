@@ -56,9 +56,12 @@ def page(sample_id: int) -> Response:
     show = request.args.get("show", "counted")
     size = request.args.get("size", str(SIZES[0]))
     number = request.args.get("page", "1")
+    field = request.args.get("field")
     hidden = preferences.hides_program()
     allowed = [name for name in FILTERS if not (hidden and name in _TELLING)]
     if show not in allowed or size not in map(str, SIZES) or not re.fullmatch("[1-9][0-9]{0,5}", number):
+        abort(400)
+    if field is not None and not re.fullmatch("[1-9][0-9]{0,8}", field):
         abort(400)
     observer = preferences.observer()
     with store.reading() as log:
@@ -66,6 +69,8 @@ def page(sample_id: int) -> Response:
         figures = figures_of(log, sample, observer)
     reading = figures.reading
     chosen = [cell for cell in reading.cells if FILTERS[show](cell, reading.word(observer, cell.ref))]
+    if field is not None:
+        chosen = [cell for cell in chosen if cell.ref.field_id == int(field)]
     if not hidden:  # the order would tell the program's word
         chosen.sort(key=lambda cell: cell.doubt)
     pages = max(1, -(-len(chosen) // int(size)))
@@ -84,6 +89,7 @@ def page(sample_id: int) -> Response:
         show=show,
         filters=allowed,
         size=int(size),
+        field=field,
         page=at,
         pages=pages,
         last=None if last is None else last.id,

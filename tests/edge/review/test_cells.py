@@ -53,6 +53,11 @@ def test_filters(browser: Browser, show: str, refs: set[str]) -> None:
     assert set(shown(browser.get(f"/samples/1/cells?show={show}").text)) == refs
 
 
+def test_the_cells_of_one_field(browser: Browser) -> None:
+    assert set(shown(browser.get("/samples/1/cells?field=1").text)) == {"1-1", "1-2", "1-3"}
+    assert shown(browser.get("/samples/1/cells?field=9").text) == []
+
+
 def test_a_word_is_kept_beside_the_programs_with_who_said_it(browser: Browser, clinic: Clinic) -> None:
     browser.says_who("  dr.  Sari ")
     answer = browser.script("/samples/1/words", {"word": "1-1-normal"})

@@ -184,8 +184,7 @@ def test_a_field_links_each_cell_and_shows_a_persons_word(browser: Browser) -> N
     for number in range(1, 5):
         assert f'id="c1-{number}"' in page
         assert (
-            f"/samples/1/cells?show={'smudge' if number == 4 else 'counted'}&amp;size=2000#c1-{number}"
-            in page
+            f"/samples/1/cells?show={'smudge' if number == 4 else 'counted'}&amp;field=1#c1-{number}" in page
         )
     assert 'class="box normal" id="c1-1"' in page
     assert "Cell 1-1: blast, you: normal" in page
@@ -280,7 +279,7 @@ def test_long_lists_have_pages(
     assert browser.get("/samples/1/cells?size=2000").text.count('<li class="cell') == 260
     # A page beyond the end is the last one; what is no page is refused.
     assert browser.get("/samples/1/cells?page=99").text.count('<li class="cell') == 60
-    for query in ("page=0", "page=-1", "page=x", "size=7", "show=everything", "page=9999999"):
+    for query in ("page=0", "page=-1", "page=x", "size=7", "show=everything", "page=9999999", "field=0"):
         assert browser.get(f"/samples/1/cells?{query}").status_code == 400, query
     assert "Page 1 of 2, 130 fields" in browser.get("/samples/1/fields").text
     assert browser.get("/samples/1/fields?page=2").text.count("<tr>") == 31
