@@ -162,7 +162,9 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _state(status: dict[str, Any]) -> str:
-    since = f"mode {status['mode']}, up {status['uptime_s'] / 3600:.1f} h"
+    up_s = status["uptime_s"]
+    up = f"{up_s / 60:.0f} min" if up_s < 3600 else f"{up_s / 3600:.1f} h"
+    since = f"mode {status['mode']}, up {up}"
     text = {
         "counting": "counting",
         "opening": "the camera is being opened",

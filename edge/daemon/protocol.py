@@ -20,12 +20,9 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from edge.errors import ControlError
 
@@ -50,10 +47,12 @@ def runtime_folder(log_path: Path) -> Path:
         return Path(first)
     # A log has one writer, so that its path names the daemon. Socket paths are short, log paths need not be.
     name = sha256(os.fsencode(log_path.absolute())).hexdigest()[:12]
-    with warnings.catch_warnings():
-        # Without XDG_RUNTIME_DIR, as for root, it is a folder in /tmp, whose owner the server checks.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return platformdirs.user_runtime_path("blastcount", appauthor=False) / name
+    of_session = os.environ.get("XDG_RUNTIME_DIR")
+    if of_session:
+        return Path(of_session) / "blastcount" / name
+    # As for root in a container. In /tmp nobody can put another folder in the place of this one; the server
+    # checks whose it is.
+    return Path("/tmp") / f"blastcount-{os.geteuid()}-{name}"
 
 
 def socket_path(log_path: Path) -> Path:

@@ -140,6 +140,10 @@ def test_a_socket_left_behind_is_replaced_and_a_living_one_is_not(path: Path) ->
 def test_folders_and_paths_that_do_not_do(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="too long for a socket, at most 107 bytes"):
         ControlServer(tmp_path / ("x" * 120), answer).__enter__()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(ControlError, match="must belong to this user"):
+        ControlServer(tmp_path / "open" / "s", answer).__enter__()
     (tmp_path / "file").touch()
     with pytest.raises(ControlError, match="the control socket cannot be made: "):
         ControlServer(tmp_path / "file" / "s", answer).__enter__()
@@ -198,6 +202,10 @@ def test_where_the_socket_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     one.parent.mkdir(parents=True)
     one.touch()
     assert find_socket(Path("/a/blood.db")) == one
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    bare = runtime_folder(Path("/a/blood.db"))
+    assert bare.parent == Path("/tmp")
+    assert bare.name == f"blastcount-{os.geteuid()}-{one.parent.name}"
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/blastcount:/run/other")
     assert runtime_folder(Path("/a/blood.db")) == Path("/run/blastcount")
 
