@@ -75,6 +75,10 @@ class StageWatcher:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen and counted: a new sample, or a camera that was away."""
         self._anchor: Keyframe | None = None  # where the present rest began
         self._current: Keyframe | None = None
         self._counted: Keyframe | None = None
@@ -110,10 +114,6 @@ class StageWatcher:
     def counted(self) -> None:
         """Remember that the place of the last preview has been counted."""
         self._counted = self._current
-
-    def reset(self) -> None:
-        """Forget what was counted: a new sample, or a camera that was away."""
-        self.__init__()  # type: ignore[misc]
 
     def _is_new(self, keyframe: Keyframe) -> bool:
         if self._counted is None:

@@ -97,7 +97,7 @@ def evaluate_gate(
     for number, path in enumerate(images):
         frame = read_image(path)
         um_per_px = segment(frame).scale.um_per_px
-        outcome.good["as a file"].add(path.name, file_verdict(frame), ())
+        outcome.good["as a file"].add(path.name, file_verdict(frame, um_per_px), ())
         known = replace(frame, um_per_px=um_per_px)
         outcome.good["with known scale"].add(path.name, _verdict(known, None), ())
         on_image()
@@ -165,10 +165,18 @@ def read_sessions(folder: Path) -> list[list[Path]]:
     return [[path for _, path in sorted(fields)] for _, fields in sorted(by_session.items())]
 
 
-def file_verdict(frame: Frame) -> tuple[str, ...]:
-    """Return the reasons that ``blastcount count`` would give for a picture."""
+def file_verdict(frame: Frame, um_per_px: float | None = None) -> tuple[str, ...]:
+    """Return the reasons that ``blastcount count`` gives for a picture without a known scale.
+
+    Parameters
+    ----------
+    frame : the picture
+    um_per_px : the scale that segmentation finds in it, where that is known already
+    """
     reasons = _verdict(frame, None)
-    return reasons or (assess_focus(frame, segment(frame).scale.um_per_px) if frame.um_per_px is None else ())
+    if reasons:
+        return reasons
+    return assess_focus(frame, segment(frame).scale.um_per_px if um_per_px is None else um_per_px)
 
 
 def _verdict(frame: Frame, reference: Reference | None) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from edge.illumination import estimate_background
 from edge.quality.cover import cover_reasons
-from edge.quality.focus import MAX_BLUR_UM, blur_um
+from edge.quality.focus import EDGELESS_COVER, MAX_BLUR_UM, blur_um
 from edge.quality.light import light_reasons
-from edge.quality.look import look_at
+from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
 from edge.structures import Background, Frame
 
@@ -58,7 +59,7 @@ def assess(frame: Frame, background: Background, reference: Reference | None = N
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if frame.um_per_px is not None:
-        reasons = (*reasons, *assess_focus(frame, frame.um_per_px))
+        reasons = (*reasons, *_focus_reasons(frame, frame.um_per_px, look))
     return reasons
 
 
@@ -74,5 +75,13 @@ def assess_focus(frame: Frame, um_per_px: float) -> tuple[str, ...]:
     -------
     ``out_of_focus`` or nothing
     """
+    return _focus_reasons(frame, um_per_px, None)
+
+
+def _focus_reasons(frame: Frame, um_per_px: float, look: Look | None) -> tuple[str, ...]:
     blur = blur_um(frame.image, um_per_px)
-    return () if blur is None or blur <= MAX_BLUR_UM else ("out_of_focus",)
+    if blur is None:
+        # Blank slide has no edge, and neither has stain that is far out of focus.
+        look = look or look_at(frame.image, estimate_background(frame.image))
+        return ("out_of_focus",) if look.cover > EDGELESS_COVER else ()
+    return ("out_of_focus",) if blur > MAX_BLUR_UM else ()
