@@ -24,6 +24,7 @@ COMMANDS = {
     "run": ("edge.commands.run:run", "Count what a camera sees, field after field, into the log."),
     "status": ("edge.commands.control:status", "Show what the daemon does."),
     "capture": ("edge.commands.control:capture", "Have the daemon count what the camera sees now."),
+    "sample": ("edge.commands.sample:sample_group", "Open, close, list, show and hand on samples."),
     "report": ("edge.commands.report:report", "Write the one-page result of a sample."),
     "log": ("edge.commands.log:log_group", "Verify, back up, export, make room in and repair the log."),
     "reload": ("edge.commands.control:reload", "Have the daemon read its configuration again."),

@@ -87,13 +87,13 @@ def write_report(
     """
     page = make_page(summary, catalogue(language), ThumbnailStore.beside(log_path).read)
     if html is not None:
-        _write(html, render_html(page).encode("utf-8"))
+        write_file(html, render_html(page).encode("utf-8"))
     if pdf is not None:
         from edge.report.pdf import render_pdf  # 10 MB that the other forms do not need
 
-        _write(pdf, render_pdf(page))
+        write_file(pdf, render_pdf(page))
     if as_json is not None:
-        _write(
+        write_file(
             as_json, (json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n").encode("ascii")
         )
 
@@ -118,7 +118,14 @@ def known_errors(config: Config) -> Callable[[ModelIdentity], KnownErrors | None
     return of
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a result whole or not at all; ``-`` is stdout.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
     if str(path) == "-":
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

@@ -128,6 +128,16 @@ def reason_text(_: Catalogue, name: str) -> str:
     return _(key) if _.has(key) else name.replace("_", " ")
 
 
+def stop_text(summary: SampleSummary, _: Catalogue) -> str:
+    """Say whether to count on."""
+    stopping = summary.stopping
+    line = _.percent(LINE, 0)
+    advice = _(f"stop.{stopping.advice}", cells=stopping.cells, quota=stopping.quota, line=line)
+    if stopping.advice in ("quota_open", "count_on") and stopping.more_cells is not None:
+        advice += " " + _("stop.more", more=stopping.more_cells)
+    return advice
+
+
 def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[tuple[str, str], ...]:
     sample = summary.sample
     state = (
@@ -174,12 +184,7 @@ def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Bar | None:
 
 
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
-    stopping = summary.stopping
-    line = _.percent(LINE, 0)
-    advice = _(f"stop.{stopping.advice}", cells=stopping.cells, quota=stopping.quota, line=line)
-    if stopping.advice == "quota_open" and stopping.more_cells is not None:
-        advice += " " + _("stop.more", more=stopping.more_cells)
-    yield advice
+    yield stop_text(summary, _)
     yield _("report.denominator")
     if summary.corrected is None:
         yield _("report.not_corrected")

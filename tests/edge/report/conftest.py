@@ -29,7 +29,7 @@ SIDE, STEP = 400, 70
 def field_image(seed: int) -> UInt8Image:
     """A blank slide with dark discs where the cells are said to be."""
     image = np.full((SIDE, SIDE, 3), 230, np.uint8)
-    image[:, :, 2] = 225 + seed % 5
+    image[:, :, 2] = 190 + 8 * (seed % 5)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     for number in range(1, 10):
         x, y = place(number)

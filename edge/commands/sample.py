@@ -1,0 +1,211 @@
+"""``blastcount sample``: open, close, list, show and hand on samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import click
+
+from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog.export import export_csv, export_jsonl
+from edge.commands.report import known_errors, write_file
+from edge.commands.sample_page import list_lines, sample_lines
+from edge.config import load_config
+from edge.exports.fhir import fhir_bundle
+from edge.exports.training import export_training
+from edge.pseudonym import personal_doubt, wrong_id
+from edge.report.record import report_record
+from edge.statistics.summary import summarise
+from edge.thumbnails import ThumbnailStore
+
+#: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
+USUAL_QUOTA = {"blood": 200, "marrow": 500}
+_Command = Callable[..., None]
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+def _common(command: _Command) -> _Command:
+    command = click.option(
+        "--log",
+        "log_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The log; without it the configured one.",
+    )(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(command)
+
+
+def _who(command: _Command) -> _Command:
+    return click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")(
+        command
+    )
+
+
+@click.group("sample")
+def sample_group() -> None:
+    """Open, close, list, show and hand on samples.
+
+    A sample is one slide under a code of your own, never under a name. Fields are counted into the open one
+    until it is closed; a power cut changes nothing of that. For research use only.
+    """
+
+
+@sample_group.command("open")
+@click.option("--id", "name", required=True, metavar="ID", help="Your own code for the slide, e.g. S-0142.")
+@click.option("--specimen", type=click.Choice(list(USUAL_QUOTA)), default="blood", show_default=True)
+@click.option(
+    "--quota",
+    type=click.Choice(["100", "200", "500"]),
+    help="White cells to count; without it 200 of blood, 500 of marrow.",
+)
+@click.option(
+    "--sure", is_flag=True, help="The id is a code, although it looks like a name or a person's number."
+)
+@_who
+@_common
+def open_(
+    name: str, specimen: str, quota: str | None, sure: bool, who: str, log_path: Path | None, as_json: bool
+) -> None:
+    """Open a sample: what is counted from now on belongs to it."""
+    if (wrong := wrong_id(name)) is not None:
+        raise click.BadParameter(f"{name!r}: {wrong}", param_hint="--id")
+    if not sure and (doubt := personal_doubt(name)) is not None:
+        raise click.BadParameter(
+            f"{name!r}: {doubt}, and the log never forgets; use a code of your own, or say --sure",
+            param_hint="--id",
+        )
+    path = log_path or load_config().log_path
+    if log_path is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with BloodLog.open(path) as log:
+        sample = log.open_sample(
+            name,
+            "marrow" if specimen == "marrow" else "blood",
+            USUAL_QUOTA[specimen] if quota is None else int(quota),
+            who=who,
+        )
+    _say(sample, as_json)
+
+
+def _changing(name: str, change: Callable[..., Sample], text: str) -> None:
+    """Add a command that changes a sample."""
+
+    @sample_group.command(name, help=text)
+    @click.argument("sample_id", metavar="SAMPLE")
+    @_who
+    @_common
+    def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
+        with BloodLog.open(log_path or load_config().log_path) as log:
+            _say(change(log, sample_id, who=who), as_json)
+
+
+_changing("close", BloodLog.close_sample, "Close SAMPLE: nothing more is counted into it.")
+_changing("reopen", BloodLog.reopen_sample, "Count on in SAMPLE, which was closed.")
+_changing("keep", BloodLog.keep_sample, "Never remove the pictures of SAMPLE to make room.")
+_changing("release", BloodLog.release_sample, "Let the pictures of SAMPLE be removed when room is needed.")
+
+
+@sample_group.command("list")
+@_common
+def list_(log_path: Path | None, as_json: bool) -> None:
+    """List all samples, the newest last."""
+    with BloodLog.open(log_path or load_config().log_path, read_only=True) as log:
+        summaries = [summarise(log, sample) for sample in log.samples()]
+    if as_json:
+        for summary in summaries:
+            program = summary.program
+            counts = {"cells": program.wbc, "blasts": program.blasts, "fields": program.fields}
+            click.echo(json.dumps(_record(summary.sample) | counts))
+        return
+    for line in list_lines(summaries):
+        click.echo(line)
+
+
+@sample_group.command("show")
+@click.argument("sample_id", metavar="SAMPLE", required=False)
+@_common
+def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
+    """Show what SAMPLE gave; without SAMPLE the open one."""
+    config = load_config()
+    with BloodLog.open(log_path or config.log_path, read_only=True) as log:
+        sample = log.current_sample() if sample_id is None else log.sample(sample_id)
+        if sample is None:
+            raise click.UsageError("no sample is open; name one, `blastcount sample list` shows them")
+        summary = summarise(log, sample, known_errors(config))
+    if as_json:
+        click.echo(json.dumps(report_record(summary), allow_nan=False))
+        return
+    for line in sample_lines(summary):
+        click.echo(line)
+
+
+@sample_group.command("export")
+@click.argument("sample_id", metavar="SAMPLE")
+@click.option("--csv", "csv_file", type=_FILE, metavar="FILE", help="One line a cell, for a spreadsheet.")
+@click.option("--jsonl", type=_FILE, metavar="FILE", help="Every row of the log, one JSON object a line.")
+@click.option("--fhir", type=_FILE, metavar="FILE", help="A FHIR R4 bundle, for a hospital's system.")
+@click.option(
+    "--training",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Cells with a person's word, as a data set that `blastcount train` reads; DIR must not exist.",
+)
+@click.option(
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The log; without it the configured one.",
+)
+def export(
+    sample_id: str,
+    csv_file: Path | None,
+    jsonl: Path | None,
+    fhir: Path | None,
+    training: Path | None,
+    log_path: Path | None,
+) -> None:
+    """Hand SAMPLE on to other programs; "-" for FILE writes to stdout."""
+    if csv_file is None and jsonl is None and fhir is None and training is None:
+        raise click.UsageError("say in which form: --csv, --jsonl, --fhir or --training")
+    config = load_config()
+    path = log_path or config.log_path
+    with BloodLog.open(path, read_only=True) as log:
+        sample = log.sample(sample_id)
+        summary = summarise(log, sample, known_errors(config))
+        for file, write in ((csv_file, export_csv), (jsonl, export_jsonl)):
+            if file is not None:
+                text = StringIO()
+                write(log, text, sample)
+                write_file(file, text.getvalue().encode("utf-8"))
+    if fhir is not None:
+        write_file(fhir, (json.dumps(fhir_bundle(summary), indent=2, allow_nan=False) + "\n").encode("ascii"))
+    if training is not None:
+        made = export_training(summary.reading, ThumbnailStore.beside(path), training)
+        cells = ", ".join(f"{number} {label}" for label, number in sorted(made.cells.items()))
+        click.echo(f"{training}: {made.fields} fields, {cells}", err=True)
+        for reason, number in made.left_out.items():
+            click.echo(f"left out, {reason}: {number}", err=True)
+
+
+def _say(sample: Sample, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_record(sample)))
+        return
+    state = "open" if sample.is_open else "closed"
+    kept = ", its pictures are kept" if sample.kept else ""
+    click.echo(f"sample {sample.name}: {state}, {sample.specimen}, {sample.quota} white cells to count{kept}")
+
+
+def _record(sample: Sample) -> dict[str, object]:
+    return {
+        "id": sample.name,
+        "specimen": sample.specimen,
+        "quota": sample.quota,
+        "opened_at": sample.opened_at.isoformat(),
+        "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
+        "kept": sample.kept,
+    }
