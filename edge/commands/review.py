@@ -11,6 +11,7 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.commands.journal import logging_to_stderr
+from edge.commands.report import known_errors
 from edge.config import Config, LogConfig, ReviewConfig, load_config
 from edge.review.access import Lock, new_token, read_token_file, write_token_file
 from edge.review.app import Setup
@@ -116,6 +117,7 @@ def make_setup(config: Config, section: ReviewConfig) -> Setup:
     """
     return Setup(
         log_path=config.log_path,
+        errors_of=known_errors(config),
         lock=None if section.token_file is None else Lock(read_token_file(section.token_file)),
     )
 

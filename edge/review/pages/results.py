@@ -1,7 +1,73 @@
-"""What is handed on."""
+"""What is handed on: the one-page report and the files for other systems."""
 
 from __future__ import annotations
 
-from flask import Blueprint
+import json
 
-blueprint = Blueprint("results", __name__)
+from flask import Blueprint, Response, abort
+from werkzeug.utils import secure_filename
+
+from edge.bloodlog import Sample
+from edge.report.html import render_html
+from edge.report.page import Page, make_page
+from edge.report.record import report_record
+from edge.review import preferences, security, store
+from edge.statistics.summary import SampleSummary, summarise
+from edge.thumbnails import ThumbnailStore
+
+blueprint = Blueprint("results", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
+
+#: The report is one file with its style and pictures in it. It has no script and may do nothing at all.
+REPORT_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
+
+
+@blueprint.get("/report")
+def report(sample_id: int) -> Response:
+    """Show the report, ready to be printed."""
+    summary = _summary(sample_id)
+    answer = Response(render_html(_page(summary)), mimetype="text/html")
+    answer.headers["Content-Security-Policy"] = REPORT_POLICY
+    return answer
+
+
+@blueprint.get("/report.pdf")
+def pdf(sample_id: int) -> Response:
+    """Send the report as PDF."""
+    from edge.report.pdf import render_pdf  # 10 MB that nobody needs who prints from the browser
+
+    summary = _summary(sample_id)
+    return _file(render_pdf(_page(summary)), "application/pdf", summary.sample, "pdf")
+
+
+@blueprint.get("/report.json")
+def figures(sample_id: int) -> Response:
+    """Send the figures for machines."""
+    summary = _summary(sample_id)
+    text = json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n"
+    return _file(text.encode("ascii"), "application/json", summary.sample, "json")
+
+
+def _summary(sample_id: int) -> SampleSummary:
+    """Count a sample up, unless that would unblind the one who asks."""
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        summary = summarise(log, sample, security.setup().errors_of)
+    if summary.reading.withholds_results(preferences.observer()):
+        abort(423)
+    return summary
+
+
+def _page(summary: SampleSummary) -> Page:
+    pictures = ThumbnailStore.beside(security.setup().log_path)
+    return make_page(summary, preferences.catalogue_of_request(), pictures.read)
+
+
+def _file(content: bytes, mimetype: str, sample: Sample, suffix: str) -> Response:
+    """Send a file that a browser saves under the sample's name."""
+    name = f"{secure_filename(sample.name) or f'sample-{sample.id}'}.{suffix}"
+    answer = Response(content, mimetype=mimetype)
+    answer.headers.set("Content-Disposition", "attachment", filename=name)
+    return answer
