@@ -192,9 +192,13 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int) -> Ba
             "database_sha256": _file_sha256(unfinished),
         }
         unfinished.replace(database)
-        sync_folder(folder)
-        # Last: a database without its manifest is one that was not finished.
-        write_durably(manifest, json.dumps(content, indent=1).encode("ascii"))
+        try:
+            sync_folder(folder)
+            # Last: a database without its manifest is one that was not finished.
+            write_durably(manifest, json.dumps(content, indent=1).encode("ascii"))
+        except OSError:
+            database.unlink()
+            raise
     return Backup(database, manifest, head, verdict.fields, pictures, copied, made, verdict.faults)
 
 

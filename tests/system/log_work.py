@@ -128,7 +128,7 @@ def say(figures: str) -> None:
     sys.stdout.write(f"\n{figures}\n")
 
 
-def maintain(path: Path) -> None:
+def maintain(path: Path, length: int) -> None:
     """Work for a while, with a backup, retention and another backup in between; tell each step on stdout."""
     steps = work(path, 0)
     store, backups = ThumbnailStore.beside(path), path.parent / "backups"
@@ -141,15 +141,15 @@ def maintain(path: Path) -> None:
         with BloodLog.open(path, read_only=True) as log:
             tell({"backup": back_up(log, store, backups).manifest.name})
 
-    go_on(30)
+    go_on(3 * length)
     copy()
-    go_on(10)
+    go_on(length)
     with BloodLog.open(path) as log:
         log.keep_sample(log.samples()[0].name)
         retain(log, store, Policy(days=1, room_mb=1000), now=datetime.now(UTC) + timedelta(days=9))
-    go_on(10)
+    go_on(length)
     copy()
-    go_on(10)
+    go_on(length)
 
 
 def tell(done: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ The short versions belong to the quick tests; the long ones to ``make test-log-c
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -30,10 +31,13 @@ from tests.system.log_work import append, make_old, say, work
 LONG = pytest.mark.slow
 
 
-def killed(job: Callable[[int], None], after_s: float) -> tuple[list[dict[str, str]], bool]:
+def killed(
+    job: Callable[[int], None], after_s: float, after_steps: int = 0
+) -> tuple[list[dict[str, str]], bool]:
     """Run a job in a process of its own and kill it; give what it told, and whether it was killed.
 
-    The process is forked: it starts in a millisecond, and dies as any other does.
+    The process is forked: it starts in a millisecond, and dies as any other does. It is killed some time
+    after it has told so many steps.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -48,11 +52,16 @@ def killed(job: Callable[[int], None], after_s: float) -> tuple[list[dict[str, s
     os.close(writer)
     # Read meanwhile: a full pipe would stop the work.
     told = bytearray()
-    deadline = time.monotonic() + after_s
     os.set_blocking(reader, False)
+    deadline = math.inf
     while time.monotonic() < deadline:
+        if deadline == math.inf and told.count(b"\n") >= after_steps:
+            deadline = time.monotonic() + after_s
         try:
-            told += os.read(reader, 65536)
+            chunk = os.read(reader, 65536)
+            if not chunk and deadline == math.inf:
+                break  # it has ended
+            told += chunk
         except BlockingIOError:
             time.sleep(0.0005)
     os.kill(child, signal.SIGKILL)
@@ -111,7 +120,7 @@ class Books:
         self.sample = there
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(1000, marks=LONG)])
+@pytest.mark.parametrize("kills", [15, pytest.param(1000, marks=LONG)])
 def test_a_writer_that_is_killed_at_any_moment(tmp_path: Path, kills: int) -> None:
     path = tmp_path / "blood.db"
     chance = random.Random(kills)
@@ -123,7 +132,7 @@ def test_a_writer_that_is_killed_at_any_moment(tmp_path: Path, kills: int) -> No
             for done in work(path, run):
                 os.write(writer, f"{json.dumps(done)}\n".encode())
 
-        steps, was_killed = killed(job, chance.uniform(0.0, 0.25))
+        steps, was_killed = killed(job, chance.uniform(0.0, 0.05), chance.randrange(8))
         assert was_killed
         books.compare(steps)
         if run % 100 == 99:
@@ -185,7 +194,7 @@ def old_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(70, marks=LONG)])
+@pytest.mark.parametrize("kills", [3, pytest.param(70, marks=LONG)])
 def test_a_migration_that_is_killed_at_any_moment(tmp_path: Path, old_log: Path, kills: int) -> None:
     path = tmp_path / "blood.db"
 
@@ -225,7 +234,7 @@ def sampled_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(65, marks=LONG)])
+@pytest.mark.parametrize("kills", [3, pytest.param(65, marks=LONG)])
 def test_a_backup_that_is_killed_at_any_moment(tmp_path: Path, sampled_log: Path, kills: int) -> None:
     folder = tmp_path / "backups"
     path = Path(shutil.copytree(sampled_log.parent, tmp_path / "live")) / sampled_log.name
@@ -258,7 +267,7 @@ def test_a_backup_that_is_killed_at_any_moment(tmp_path: Path, sampled_log: Path
     assert not list(folder.glob(".*.part")) or number > 1
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(65, marks=LONG)])
+@pytest.mark.parametrize("kills", [3, pytest.param(65, marks=LONG)])
 def test_retention_that_is_killed_at_any_moment(tmp_path: Path, sampled_log: Path, kills: int) -> None:
     live = tmp_path / "live"
     path = live / sampled_log.name

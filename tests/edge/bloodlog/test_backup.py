@@ -145,7 +145,7 @@ def test_being_cut_off_leaves_no_backup_that_is_not_one(
     monkeypatch.setattr(backup, "write_durably", cut_off)
     with pytest.raises(OutputError, match="No space left"):
         run(full, folder)
-    assert not list(folder.glob("*.json"))
+    assert not list(folder.glob("blastcount-*"))
     monkeypatch.undo()
     assert run(full, folder).made
 
