@@ -21,12 +21,16 @@ from edge.commands.notices import Failures, Repeats
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
 from edge.commands.printers import JsonPrinter, Printer, TablePrinter
 from edge.commands.progress import Progress
+from edge.commands.recording import Recording
+from edge.commands.report import known_errors, write_report
 from edge.commands.truth import truth_path
 from edge.config import Config, ModelConfig, ScaleConfig, load_config
 from edge.errors import ImageError, SourceError
+from edge.i18n import DEFAULT_LANGUAGE
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.pipeline import Pipeline, ProcessedField
 from edge.printable import printable
+from edge.statistics.summary import summarise
 from edge.structures import Frame
 from edge.tally import RunningTally
 from edge.version import software_version
@@ -69,6 +73,19 @@ class _Counted:
     help="Append every field to this log (SQLite).",
 )
 @click.option(
+    "--sample",
+    "sample_id",
+    metavar="ID",
+    help="Count into this open sample of the log; without --log of the configured one.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --sample: write its one-page result, as FILE's suffix says: .pdf, .html or .json.",
+)
+@click.option(
     "--model", type=click.Path(path_type=Path), metavar="FILE", help="Model bundle, if not the shipped one."
 )
 @click.option(
@@ -88,6 +105,8 @@ def count(
     masks: Path | None,
     pictures: Path | None,
     log_path: Path | None,
+    sample_id: str | None,
+    report_file: Path | None,
     model: Path | None,
     um_per_px: float | None,
     threads: int | None,
@@ -98,6 +117,7 @@ def count(
     Of a folder, the images and videos directly in it are counted, not those in its subfolders. Whatever
     cannot be read is named on stderr, the rest is counted, and the exit code is 1.
     """
+    form = _report_form(report_file, sample_id)
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     cv2.setNumThreads(threads)
     config = _with_options(load_config(), model, um_per_px, threads)
@@ -116,28 +136,50 @@ def count(
     running = RunningTally()
     repeats = Repeats()
     with ExitStack() as stack:
+        log_path = log_path or (config.log_path if sample_id is not None else None)
         log = stack.enter_context(BloodLog.open(log_path)) if log_path else None
+        recording = None
+        if log:
+            sample = None if sample_id is None else log.sample(sample_id)
+            recording = Recording(log, config.sha256, classifier.runtime, sample)
         stack.enter_context(progress.over(len(files)))
         for counted in _count_files(files, Pipeline(classifier), config, every, failures, progress):
             result = counted.field.result
             if masks or pictures:
                 _write_pictures(counted, stems[counted.file], masks, pictures)
-            if log:
-                log.append(
-                    result,
-                    config_sha256=config.sha256,
-                    software_version=software_version(),
-                    runtime=classifier.runtime,
-                )
+            if recording:
+                result = recording.add(counted.frame, counted.field)
             running.add(result)
-            repeats.add(result)
+            if sample_id is None:  # in a sample a cell that was seen before is not counted again
+                repeats.add(result)
             printer.field(counted.file, result, counted.total_ms)
             del counted  # or its pixels would stay in memory while the next file is decoded
+        if log and sample_id is not None and form is not None:
+            summary = summarise(log, log.sample(sample_id), known_errors(config))
+            write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
     printer.end(running.total(), failures.number)
     if warning := repeats.warning():
         click.echo(warning, err=True)
     if failures.number:
         click.get_current_context().exit(1)
+
+
+def _report_form(file: Path | None, sample_id: str | None) -> dict[str, Path] | None:
+    """Say in which form a report is wanted, before anything is counted."""
+    if file is None:
+        return None
+    if sample_id is None:
+        raise click.UsageError("--report is of a sample: name one with --sample")
+    forms = {".pdf": "pdf", ".html": "html", ".json": "as_json"}
+    if file.suffix.lower() not in forms:
+        raise click.BadParameter(
+            f"{file}: expected a name that ends in .pdf, .html or .json", param_hint="--report"
+        )
+    if not file.parent.is_dir():
+        raise click.BadParameter(
+            f"{file}: the folder {file.parent} does not exist; make it first", param_hint="--report"
+        )
+    return {forms[file.suffix.lower()]: file}
 
 
 def _with_options(config: Config, model: Path | None, um_per_px: float | None, threads: int) -> Config:

@@ -264,6 +264,58 @@ def test_the_log_holds_every_field(count: CountCommand, field_folder: Path, tmp_
         assert len({row.config_sha256 for row in log.fields()}) == 2
 
 
+def test_files_counted_into_a_sample_with_its_report(
+    count: CountCommand, field_folder: Path, tmp_path: Path
+) -> None:
+    log_path, page = tmp_path / "b.db", tmp_path / "r.json"
+    with BloodLog.open(log_path) as log:
+        sample = log.open_sample("S-0142", "blood", 200)
+    into = ("--log", log_path, "--sample", "S-0142", "--um-per-px", "0.2")
+    result = count(*into, "--report", page, field_folder)
+    assert result.exit_code == 0, result.output
+    share = re.search(r"blasts: (\d+) of (\d+) whole white cells", result.stdout)
+    assert share
+    program = json.loads(page.read_text())["program"]
+    assert (program["blasts"], program["n"]) == (int(share[1]), int(share[2]))
+    assert program["n"] > 0
+    with BloodLog.open(log_path, read_only=True) as log:
+        (logged,) = log.fields(sample.id)
+    assert logged.image_sha256 is not None
+    assert len(logged.thumbnails) == logged.result.wbc
+    # The same slide again: every cell was seen before, and the tally stays as it is.
+    assert count(*into, "--report", page, field_folder).exit_code == 0
+    assert json.loads(page.read_text())["program"]["n"] == program["n"]
+
+
+def test_a_closed_or_unknown_sample_takes_no_fields(
+    count: CountCommand, field_folder: Path, tmp_path: Path
+) -> None:
+    log_path = tmp_path / "b.db"
+    with BloodLog.open(log_path) as log:
+        log.open_sample("S-0142", "blood", 200)
+        log.close_sample("S-0142")
+    for name, message in (("S-0142", "sample S-0142 is closed"), ("S-1", "there is no sample S-1")):
+        result = count("--log", log_path, "--sample", name, field_folder)
+        assert (result.exit_code, message in result.stderr) == (1, True)
+    with BloodLog.open(log_path, read_only=True) as log:
+        assert log.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--report", "r.pdf"], "--report is of a sample"),
+        (["--report", "r.doc", "--sample", "S-1"], "ends in .pdf, .html or .json"),
+        (["--report", "no/such/r.pdf", "--sample", "S-1"], "make it first"),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused_before_counting(
+    count: CountCommand, field_folder: Path, arguments: list[str], message: str
+) -> None:
+    result = count(*arguments, field_folder)
+    assert (result.exit_code, message in result.stderr) == (2, True)
+
+
 def test_a_file_given_twice_counts_once(count: CountCommand, field_folder: Path) -> None:
     result = count("--json", field_folder, field_folder / "rendered_0001.jpg")
     assert result.exit_code == 0
