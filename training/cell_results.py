@@ -22,7 +22,7 @@ from training.laboratories.cache import file_sha256
 from training.laboratories.collection import Collection, cut
 from training.laboratories.records import CellRecord
 from training.protocol import report
-from training.protocol.evaluation import Evaluated, summary
+from training.protocol.evaluation import Evaluated, sections
 from training.protocol.recipe import Fitted, Recipe
 from training.results import CARD, CARD_PAGE, CROPS, MANIFEST, MODEL, write_json
 
@@ -123,7 +123,7 @@ def card(
             "machine": platform.machine(),
             "sha256": dict(files),
         },
-        "evaluation": {} if evaluated is None else {"protocol": summary(evaluated.document)},
+        "evaluation": {} if evaluated is None else sections(evaluated.document),
         "limits": limits(evaluated),
         "intended_use": INTENDED_USE,
     }

@@ -18,7 +18,7 @@ from training.crops import CropSet, LabelledCrop, Survey
 from training.figures import draw_figure_4
 from training.folder import written_whole
 from training.protocol import report
-from training.protocol.evaluation import Evaluated, summary
+from training.protocol.evaluation import Evaluated, sections
 from training.recipes import akbar2024
 from training.recipes.akbar2024 import Epoch, Outcome
 
@@ -65,7 +65,7 @@ def write(
         hashes = {name: _sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
         made = card(data, surveyed, crop_set, outcome, hashes)
         if evaluated is not None:
-            made["evaluation"] |= {"protocol": summary(evaluated.document)}
+            made["evaluation"] |= sections(evaluated.document)
             report.write(evaluated.document, folder)
         write_json(folder / CARD, made)
         (folder / CARD_PAGE).write_text(cardpage.as_markdown(made), encoding="utf-8")

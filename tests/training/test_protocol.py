@@ -23,7 +23,7 @@ from training.laboratories.collection import Collection, collect
 from training.laboratories.records import CellRecord
 from training.protocol import report, run, statistics
 from training.protocol.decision import WANTED_SENSITIVITY, choose, words
-from training.protocol.evaluation import evaluate
+from training.protocol.evaluation import evaluate, sections
 from training.protocol.judged import judge
 from training.protocol.plan import Split, check, joined, plan
 
@@ -202,6 +202,17 @@ def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any
     assert "bccd left out: mature cells called blast" in names
     assert any("all-taleqani" in name for name in names)
     assert by_name(document)["lab:bccd"]["mature"]["bccd"]["figures"]["called_blast"]["n"] == 6
+
+
+def test_calls_are_those_that_the_device_corrects_by(document: dict[str, Any]) -> None:
+    from edge.statistics.corrected import KnownErrors
+
+    errors = KnownErrors.of_evaluation(sections(document))
+    assert errors is not None
+    session = by_name(document)["session"]
+    assert (errors.blasts, errors.others) == (18, 18)
+    assert errors.blasts_called == session["figures"]["blasts_called_blast"]["k"]
+    assert errors.others_called == session["figures"]["normal_called_blast"]["k"]
 
 
 def test_what_cannot_be_tested_is_named(document: dict[str, Any]) -> None:

@@ -124,6 +124,30 @@ def summary(document: Mapping[str, Any]) -> Json:
     }
 
 
+def sections(document: Mapping[str, Any]) -> Json:
+    """Return what a card's ``evaluation`` says of an evaluation.
+
+    Parameters
+    ----------
+    document : schema ``blastcount.evaluation/1``
+
+    Returns
+    -------
+    dict
+        ``protocol``: the goals and figures. ``calls``: what blasts and normal cells of sessions that were
+        not trained on were called, by which the device corrects a share of blasts for its errors.
+    """
+    found: Json = {"protocol": summary(document)}
+    session = next((test for test in document["tests"] if test["test"] == "session"), None)
+    if session is not None and "confusion" in session:
+        confusion = session["confusion"]
+        found["calls"] = {
+            "source": "cells of ALL-IDB, each judged by a network that was not trained on its session, at a "
+            "threshold and band chosen on other sessions"
+        } | {name: {"n": sum(counts.values())} | counts for name, counts in confusion.items()}
+    return found
+
+
 def _missing(splits: list[Split], collection: Collection) -> list[str]:
     there = {split.test for split in splits}
     present = {field.lab for field in collection.fields.values()}
