@@ -11,7 +11,7 @@ DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: count test lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -20,6 +20,10 @@ count: $(DEVICE)/.installed
 	@mkdir -p "$(OUT)"
 	@$(DEVICE)/bin/blastcount count --annotate "$(OUT)/annotated" --log "$(OUT)/blastcount.sqlite" "$(IMAGES)"
 	@echo "annotated pictures: $(OUT)/annotated    log: $(OUT)/blastcount.sqlite"
+
+# Pages rendered from JSON; a test says when they are stale.
+docs: $(DEV)/.installed
+	$(DEV)/bin/python -m training.docs
 
 test: lint test-quick
 

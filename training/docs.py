@@ -1,0 +1,39 @@
+"""Writes the pages of ``docs/`` that are rendered from JSON: model cards and evaluations (``make docs``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from training import cardpage
+from training.page import markdown
+from training.protocol import report
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
+    """Render every page that has a JSON.
+
+    Parameters
+    ----------
+    root : of the checkout
+
+    Yields
+    ------
+    path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
+    ``docs/evaluation-NAME.json``
+    """
+    docs = root / "docs"
+    for card in sorted((root / "edge" / "models").glob("*.json")):
+        yield docs / f"card-{card.stem}.md", cardpage.as_markdown(json.loads(card.read_text("utf-8")))
+    for evaluation in sorted(docs.glob("evaluation-*.json")):
+        document = json.loads(evaluation.read_text("utf-8"))
+        text = markdown(report.title_of(document), list(report.blocks(document)))
+        yield evaluation.with_suffix(".md"), text
+
+
+if __name__ == "__main__":
+    for path, text in pages():
+        path.write_text(text, encoding="utf-8")
