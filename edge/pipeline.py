@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.illumination import estimate_background
 from edge.modelcard import ModelCard
 from edge.preprocess import to_input
-from edge.quality import Reference, assess, assess_focus
+from edge.quality import Reference, assess, assess_scaled
 from edge.segment import Segmentation, segment
 from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
 
@@ -94,8 +94,8 @@ class Pipeline:
         segmentation = segment(frame, background)
         started = self._lap(stage_ms, "segment", started)
         if frame.um_per_px is None:
-            # Blur is judged in µm, and only now is it known what a pixel is.
-            reasons = assess_focus(frame, segmentation.scale.um_per_px)
+            # Blur and crowding are judged in µm, and only now is it known what a pixel is.
+            reasons = assess_scaled(frame, background, segmentation.scale.um_per_px)
             started = self._lap(stage_ms, "focus", started)
             if reasons:
                 return ProcessedField(self._result(frame, segmentation.scale, reasons, (), stage_ms), None)

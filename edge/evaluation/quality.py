@@ -14,7 +14,7 @@ from edge.camera.files import read_image
 from edge.evaluation.degrade import DEGRADATIONS, Degradation
 from edge.evaluation.run import Figure, proportion
 from edge.illumination import estimate_background
-from edge.quality import FrameWatch, Reference, assess, assess_focus
+from edge.quality import FrameWatch, Reference, assess, assess_scaled
 from edge.quality.reference import REFERENCE_FIELDS
 from edge.segment import segment
 from edge.structures import Frame, UInt8Image
@@ -176,7 +176,8 @@ def file_verdict(frame: Frame, um_per_px: float | None = None) -> tuple[str, ...
     reasons = _verdict(frame, None)
     if reasons:
         return reasons
-    return assess_focus(frame, segment(frame).scale.um_per_px if um_per_px is None else um_per_px)
+    scale = segment(frame).scale.um_per_px if um_per_px is None else um_per_px
+    return assess_scaled(frame, estimate_background(frame.image), scale)
 
 
 def _verdict(frame: Frame, reference: Reference | None) -> tuple[str, ...]:

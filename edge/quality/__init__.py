@@ -5,8 +5,8 @@ are told by, ``reference`` remembers how a sample's first fields looked, and ``g
 together.
 """
 
-from edge.quality.gate import ADVICE, assess, assess_focus
+from edge.quality.gate import ADVICE, assess, assess_scaled
 from edge.quality.integrity import FrameWatch
 from edge.quality.reference import Reference
 
-__all__ = ["ADVICE", "FrameWatch", "Reference", "assess", "assess_focus"]
+__all__ = ["ADVICE", "FrameWatch", "Reference", "assess", "assess_scaled"]

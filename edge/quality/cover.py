@@ -14,25 +14,16 @@ MAX_COVER = 0.84
 BLANK_COVER = 0.0005
 
 
+#: Shorter side of a picture up to which it is the crop of a cell: three cells of 15 µm.
+LEAST_FIELD_UM = 45.0
+
+
 def cover_reasons(look: Look) -> tuple[str, ...]:
-    """Name what keeps cells from being told apart.
-
-    Parameters
-    ----------
-    look : of the field
-
-    Returns
-    -------
-    Any of ``obstructed`` and ``too_dense``
+    """Name what hides the cells: ``obstructed`` or nothing.
 
     Examples
     --------
-    >>> cover_reasons(Look(blank=(2.3, 2.3, 2.3), cover=0.9, opaque=0.0, common=None))
-    ('too_dense',)
+    >>> cover_reasons(Look(blank=(2.3, 2.3, 2.3), cover=0.4, opaque=0.02, common=None))
+    ('obstructed',)
     """
-    reasons = []
-    if look.opaque > MAX_OPAQUE:
-        reasons.append("obstructed")
-    if look.cover > MAX_COVER:
-        reasons.append("too_dense")
-    return tuple(reasons)
+    return ("obstructed",) if look.opaque > MAX_OPAQUE else ()

@@ -16,6 +16,8 @@ from edge.structures import UInt8Image
 #: so far by 1.0 µm of defocus, four times the depth of field. The worst of the real fields looked at has 0.68
 #: µm (crops of 120 px), the worst field of a camera in use 0.57.
 MAX_BLUR_UM = 0.72
+#: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
+COARSEST_UM_PER_PX = 0.4
 #: Share of the field that is stained from which it must have an edge somewhere: forty red cells.
 EDGELESS_COVER = 0.05
 #: Pixels are averaged up to this size: coarser than the sensor's noise, finer than half the blur that is

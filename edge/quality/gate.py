@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from edge.illumination import estimate_background
-from edge.quality.cover import cover_reasons
-from edge.quality.focus import EDGELESS_COVER, MAX_BLUR_UM, blur_um
+from edge.quality.cover import LEAST_FIELD_UM, MAX_COVER, cover_reasons
+from edge.quality.focus import COARSEST_UM_PER_PX, EDGELESS_COVER, MAX_BLUR_UM, blur_um
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
@@ -59,29 +58,34 @@ def assess(frame: Frame, background: Background, reference: Reference | None = N
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if frame.um_per_px is not None:
-        reasons = (*reasons, *_focus_reasons(frame, frame.um_per_px, look))
+        reasons = (*reasons, *_scaled_reasons(frame, look, frame.um_per_px))
     return reasons
 
 
-def assess_focus(frame: Frame, um_per_px: float) -> tuple[str, ...]:
-    """Name a field that is out of focus; :func:`assess` does it where the frame knows its scale.
+def assess_scaled(frame: Frame, background: Background, um_per_px: float) -> tuple[str, ...]:
+    """Name what takes a scale to tell; :func:`assess` does it where the frame knows its own.
 
     Parameters
     ----------
     frame : the field
+    background : its blank slide
     um_per_px : its scale as segmentation found it
 
     Returns
     -------
-    ``out_of_focus`` or nothing
+    Any of ``out_of_focus`` and ``too_dense``
     """
-    return _focus_reasons(frame, um_per_px, None)
+    # A scale beyond the coarsest that is supported is a mistake of its own.
+    return _scaled_reasons(frame, look_at(frame.image, background), min(um_per_px, COARSEST_UM_PER_PX))
 
 
-def _focus_reasons(frame: Frame, um_per_px: float, look: Look | None) -> tuple[str, ...]:
+def _scaled_reasons(frame: Frame, look: Look, um_per_px: float) -> tuple[str, ...]:
+    reasons = []
     blur = blur_um(frame.image, um_per_px)
-    if blur is None:
-        # Blank slide has no edge, and neither has stain that is far out of focus.
-        look = look or look_at(frame.image, estimate_background(frame.image))
-        return ("out_of_focus",) if look.cover > EDGELESS_COVER else ()
-    return ("out_of_focus",) if blur > MAX_BLUR_UM else ()
+    # Blank slide has no edge, and neither has stain that is far out of focus.
+    if look.cover > EDGELESS_COVER if blur is None else blur > MAX_BLUR_UM:
+        reasons.append("out_of_focus")
+    # One cell may fill the picture that was cut around it.
+    if look.cover > MAX_COVER and min(frame.width, frame.height) * um_per_px > LEAST_FIELD_UM:
+        reasons.append("too_dense")
+    return tuple(reasons)

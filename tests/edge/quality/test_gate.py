@@ -10,9 +10,9 @@ import pytest
 from edge.camera.rendered import Lamp, Population, RenderSettings, Slide, Stain
 from edge.evaluation.degrade import DEGRADATIONS, Degradation
 from edge.illumination import estimate_background
-from edge.quality import ADVICE, Reference, assess, assess_focus
+from edge.quality import ADVICE, Reference, assess, assess_scaled
 from edge.quality.focus import MAX_BLUR_UM, blur_um
-from edge.structures import Frame, UInt8Image
+from edge.structures import Background, Frame, UInt8Image
 
 SETTINGS = RenderSettings(width=480, height=400, um_per_px=0.25)
 SLIDE = Slide(4, SETTINGS)
@@ -92,7 +92,9 @@ def test_blur_is_measured_in_um_whatever_the_field_holds(
     assert soft is not None
     assert sharp < 0.5
     assert soft > MAX_BLUR_UM
-    assert assess_focus(Frame(slide.view(defocus_um=1.6).image, "test"), 0.25) == ("out_of_focus",)
+    soft_image = slide.view(defocus_um=1.6).image
+    background = estimate_background(soft_image)
+    assert assess_scaled(Frame(soft_image, "test"), background, 0.25) == ("out_of_focus",)
 
 
 @pytest.mark.parametrize("um_per_px", [0.1, 0.2, 0.35])
@@ -106,6 +108,29 @@ def test_blur_is_the_same_at_every_scale(um_per_px: float) -> None:
 def test_a_blank_slide_has_no_edge_to_be_blurred() -> None:
     blank = Slide(4, replace(SETTINGS, population=Population.only())).view().image
     assert blur_um(blank, 0.25) is None
+
+
+def test_a_crop_that_one_cell_fills_is_not_too_dense() -> None:
+    """The same stain without a gap is the thick end of a smear when it is a whole field."""
+    rng = np.random.default_rng(1)
+    purple = (130 + rng.normal(0, 20, (200, 200, 1)) + np.array([0, -70, 40])).clip(0, 255).astype(np.uint8)
+    blank = Background(np.full((1, 1, 3), 230, np.float32), 200, 200)
+    assert "too_dense" in assess(Frame(purple, "test", um_per_px=0.25), blank)
+    assert "too_dense" not in assess(Frame(purple, "test", um_per_px=0.1), blank)
+    assert "too_dense" in assess_scaled(Frame(purple, "test"), blank, 0.25)
+    assert "too_dense" not in assess(Frame(purple, "test"), blank)
+
+
+def test_a_scale_that_cannot_be_makes_nothing_blurred() -> None:
+    background = estimate_background(FIELD)
+    assert assess_scaled(Frame(FIELD, "test"), background, 2.0) == ()
+
+
+def test_stain_without_any_edge_is_out_of_focus() -> None:
+    lost = DEGRADATIONS[0].apply(FIELD, 0.25, np.random.default_rng(1))
+    for _ in range(12):
+        lost = DEGRADATIONS[2].apply(lost, 0.25, np.random.default_rng(1))
+    assert "out_of_focus" in verdict(lost)
 
 
 def test_every_reason_has_its_advice() -> None:
