@@ -11,6 +11,7 @@ from edge.report.pictures import PictureBox, chosen_pictures
 from edge.statistics.stopping import LINE
 from edge.statistics.summary import ObserverCount, SampleSummary
 from edge.structures import Tally
+from edge.tally import clopper_pearson
 
 #: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
 REFERENCE_LINES = (LINE, 0.25)
@@ -186,6 +187,7 @@ def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Bar | None:
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
     yield stop_text(summary, _)
     yield _("report.denominator")
+    yield from _other_denominators(program, _)
     if summary.corrected is None:
         yield _("report.not_corrected")
     else:
@@ -216,6 +218,18 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
         yield _("report.more_observers", number=len(summary.observers) - _MAX_OBSERVERS)
     if not program.wbc:
         yield _("report.nothing")
+
+
+def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
+    """Say what the share would be by other customs, where they give another one."""
+    for key, cells, differs in (
+        ("report.without_uncertain", program.blasts + program.normal, program.uncertain),
+        ("report.with_smudges", program.wbc + program.smudges, program.smudges),
+    ):
+        if differs and cells:
+            low, high = clopper_pearson(program.blasts, cells)
+            share = share_text(_, program.blasts, cells, program.blasts / cells, low, high)
+            yield _(key, share=share)
 
 
 def _table(summary: SampleSummary, _: Catalogue) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

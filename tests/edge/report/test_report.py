@@ -61,6 +61,9 @@ def test_the_page_has_counts_share_and_interval(sample_log: Path) -> None:
         "m aaaaaaaaaaaa, blastcount 0.1.0, ai_edge_litert 2.3.0"
     )
     assert any("Not corrected" in note for note in page.notes)
+    # The share by other customs: 12 of 24 without the 4 uncertain cells, 12 of 32 with the 4 smudge cells.
+    assert any("left out: 50.0 %" in note and "12 of 24" in note for note in page.notes)
+    assert any("as normal cells: 37.5 %" in note and "12 of 32" in note for note in page.notes)
 
 
 def test_the_corrected_share_is_a_bar_with_its_source(sample_log: Path) -> None:
