@@ -83,7 +83,8 @@ def corrected_share(blasts: int, cells: int, errors: KnownErrors) -> CorrectedSh
 
     The point is Rogan and Gladen's, clipped to 0 to 1. The interval is Lang and Reiczigel's, which adds
     pseudo-counts to all three proportions and propagates their variances; in simulations (see
-    ``tests/edge/statistics/test_corrected.py``) it covers the truth in 94.8 % of the worst case.
+    ``tests/system/test_interval_coverage.py``) it covers the truth in 96.5 %, and in 94.2 % in the worst of
+    360 situations.
 
     Parameters
     ----------
