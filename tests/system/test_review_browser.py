@@ -232,6 +232,17 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     assert "Cohen's kappa" in text_of(chrome)
     assert complaints(other) == []
 
+    # What is handed on, each in the reader's language.
+    for reader, words in ((chrome, "not for diagnosis"), (other, "bukan untuk diagnosis")):
+        reader.get(f"{page.address}/samples/1")
+        reader.find_element(By.CSS_SELECTOR, "a[href$='/report']").click()
+        sheet = reader.find_element(By.TAG_NAME, "body").text
+        assert words in sheet
+        assert "S-0142" in sheet
+        assert "Ani" in sheet
+        assert "Budi" in sheet
+        assert complaints(reader) == []
+
 
 CELLS = ".cell button[value$='-blast']"
 
