@@ -37,7 +37,7 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while True:
         with suppress(StaleElementReferenceException):  # the page has just replaced what it shows
@@ -186,9 +186,9 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     chrome.find_element(By.CSS_SELECTOR, "select[name=quota] option:nth-child(2)").click()
     chrome.find_element(By.CSS_SELECTOR, "form.stack button.main").click()
     assert chrome.current_url == f"{page.address}/live"
-    wait_for(lambda: chrome.find_elements(By.CSS_SELECTOR, "img.field"))
+    wait_for(lambda: chrome.find_elements(By.CSS_SELECTOR, "img.field"), 240.0)
     assert "Sharpness" in text_of(chrome)
-    wait_for(lambda: "quota reached" in text_of(chrome).lower(), 240.0)
+    wait_for(lambda: "quota reached" in text_of(chrome).lower(), 600.0)
     assert re.search(r"95 % interval", text_of(chrome))
     chrome.get(page.address)
     chrome.find_element(By.XPATH, "//button[text()='Close S-0142']").click()
@@ -242,6 +242,15 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
         assert "Ani" in sheet
         assert "Budi" in sheet
         assert complaints(reader) == []
+    # The same request as a click on the link, which would only put a file into a folder.
+    chrome.get(f"{page.address}/samples/1")
+    bundle = chrome.execute_async_script(
+        "const done = arguments[0];fetch('/samples/1/fhir.json').then(reply => reply.json()).then(done)"
+    )
+    assert bundle["resourceType"] == "Bundle"
+    kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
+    assert kinds.count("DiagnosticReport") == 1
+    assert "Observation" in kinds
 
 
 CELLS = ".cell button[value$='-blast']"

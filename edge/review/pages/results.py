@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 from flask import Blueprint, Response, abort
 from werkzeug.utils import secure_filename
 
 from edge.bloodlog import Sample
+from edge.bloodlog.export import export_csv
+from edge.exports.fhir import fhir_bundle
 from edge.report.html import render_html
 from edge.report.page import Page, make_page
 from edge.report.record import report_record
@@ -48,6 +51,24 @@ def figures(sample_id: int) -> Response:
     summary = _summary(sample_id)
     text = json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n"
     return _file(text.encode("ascii"), "application/json", summary.sample, "json")
+
+
+@blueprint.get("/fhir.json")
+def fhir(sample_id: int) -> Response:
+    """Send the sample as a FHIR R4 bundle, for a hospital's system."""
+    summary = _summary(sample_id)
+    text = json.dumps(fhir_bundle(summary), indent=2, allow_nan=False) + "\n"
+    return _file(text.encode("ascii"), "application/fhir+json", summary.sample, "fhir.json")
+
+
+@blueprint.get("/cells.csv")
+def table(sample_id: int) -> Response:
+    """Send one line a cell, for a spreadsheet."""
+    sample = _summary(sample_id).sample
+    text = StringIO()
+    with store.reading() as log:
+        export_csv(log, text, sample)
+    return _file(text.getvalue().encode("utf-8"), "text/csv", sample, "csv")
 
 
 def _summary(sample_id: int) -> SampleSummary:

@@ -9,6 +9,7 @@ from edge.bloodlog import Sample, Specimen
 from edge.bloodlog.core import NOBODY
 from edge.errors import LogError
 from edge.printable import printable
+from edge.pseudonym import personal_doubt, wrong_id
 from edge.review import preferences, security, store
 from edge.review.shown import Figures, figures_of
 
@@ -54,6 +55,11 @@ def open_new() -> Response | tuple[str, int]:
     specimen, quota = request.form.get("specimen", ""), request.form.get("quota", "")
     if specimen not in _USUAL or quota not in _QUOTAS:
         abort(400)
+    _ = preferences.catalogue_of_request()
+    if wrong_id(name) is not None:
+        return _start(_("samples.wrong_name"), name), 400
+    if request.form.get("sure") != "1" and personal_doubt(name) is not None:
+        return _start(_("samples.personal"), name, must_confirm=True), 400
     try:
         with store.writing() as log:
             log.open_sample(name, _specimen(specimen), _QUOTAS[quota] or _USUAL[specimen], who=_who())

@@ -35,6 +35,8 @@ PAGES = [
     "/samples/1/report",
     "/samples/1/report.pdf",
     "/samples/1/report.json",
+    "/samples/1/fhir.json",
+    "/samples/1/cells.csv",
 ]
 #: Every form that changes something.
 FORMS: dict[str, dict[str, str]] = {
