@@ -126,3 +126,43 @@ def test_method_page_shows_the_figures_of_the_shipped_card() -> None:
         for name in ("accuracy", "sensitivity", "specificity"):
             value = figure[name]
             assert f"{value['k']}/{value['n']}" in page, (name, value)
+
+
+def recorded_all(name: str) -> dict[str, dict[str, object]]:
+    """Figures of a page's last source by name, as its command wrote them."""
+    recorded = json.loads((ROOT / "docs" / f"{name}.json").read_text())
+    source = recorded["sources"][-1 if name == "quality" else 0]
+    return {figure["name"]: figure for figure in source["figures"]}
+
+
+@pytest.mark.parametrize("name", ["registration", "quality"])
+def test_a_live_page_shows_the_recorded_figures(name: str) -> None:
+    """The pages' tables are the output of the command that they name."""
+    figures = recorded_all(name)
+    rows = {row[0]: row for row in table_rows(ROOT / "docs" / f"{name}.md") if len(row) == 4}
+    assert figures
+    for key, figure in figures.items():
+        hits, low_high = figure["hits"], figure["ci95"]
+        count = f"n = {figure['n']}" if hits is None else f"{hits}/{figure['n']}"
+        interval = "" if low_high is None else "{:.4f} to {:.4f}".format(*low_high)  # type: ignore[misc]
+        assert rows[key] == [key, f"{figure['value']:.4f}", count, interval]
+
+
+def test_a_live_page_says_what_misses_its_target() -> None:
+    """What passes too often is named below the table, and the targets of registration are met."""
+    registration, quality = recorded_all("registration"), recorded_all("quality")
+    for key in ("cells_counted_twice", "cells_lost"):
+        assert registration[key]["value"] <= 0.005  # type: ignore[operator]
+    assert registration["false_registrations"]["hits"] == 0
+    short = (ROOT / "docs" / "quality.md").read_text().split("## What falls short")[1]
+    for key, figure in quality.items():
+        limit = 0.02 if key.startswith("good") else 0.05
+        if figure["value"] > limit:  # type: ignore[operator]
+            assert f"`{key}`" in short, key
+
+
+def test_every_reason_is_on_the_quality_page() -> None:
+    from edge.quality import ADVICE
+
+    rows = {row[0] for row in table_rows(ROOT / "docs" / "quality.md")}
+    assert set(ADVICE) <= rows
