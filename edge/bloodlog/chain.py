@@ -189,9 +189,12 @@ def read_content(connection: sqlite3.Connection, kind: Kind, row_id: int) -> dic
 
 def link_sha256(previous: str, content: Mapping[str, Any]) -> str:
     """Hash a row's content, in its one canonical form, together with the previous link's hash."""
-    canonical = json.dumps(
-        content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    try:
+        canonical = json.dumps(
+            content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
+    except TypeError as error:  # bytes, where somebody or something has been at the file
+        raise ValueError(str(error)) from error
     return hashlib.sha256(f"{previous}\n{canonical}".encode()).hexdigest()
 
 

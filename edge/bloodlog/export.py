@@ -57,7 +57,10 @@ def export_jsonl(log: BloodLog, file: TextIO, sample: Sample | None = None) -> i
         links = connection.execute(_LINKS, {"sample": None if sample is None else sample.id})
         for number, kind, row_id, sha256 in links:
             content = read_content(connection, cast(Kind, kind), row_id) or {"kind": kind, "row": None}
-            file.write(json.dumps({"schema": SCHEMA, "link": number, "sha256": sha256, **content}) + "\n")
+            file.write(
+                json.dumps({"schema": SCHEMA, "link": number, "sha256": sha256, **content}, default=repr)
+                + "\n"
+            )
             rows += 1
     return rows
 

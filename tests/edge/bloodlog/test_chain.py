@@ -100,6 +100,12 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "PRAGMA ignore_check_constraints = ON; UPDATE link SET kind = 'field; --' WHERE number = 4",
             ["link 4: field; -- 2 is missing", "field 2 was slipped in"],
         ),
+        (
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') "
+            "WHERE name = 'sample'; PRAGMA writable_schema = RESET; "
+            "UPDATE sample SET name = CAST(name AS BLOB)",
+            ["link 1: sample 1 was changed"],
+        ),
         # Two fields change places.
         (
             "UPDATE link SET row_id = 99 WHERE number = 3; UPDATE link SET row_id = 1 WHERE number = 4; "
