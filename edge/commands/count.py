@@ -22,7 +22,7 @@ from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, un
 from edge.commands.printers import JsonPrinter, Printer, TablePrinter
 from edge.commands.progress import Progress
 from edge.commands.recording import Recording
-from edge.commands.report import known_errors, write_report
+from edge.commands.report import write_report
 from edge.commands.truth import truth_path
 from edge.config import Config, ModelConfig, ScaleConfig, load_config
 from edge.errors import ImageError, SourceError
@@ -30,6 +30,7 @@ from edge.i18n import DEFAULT_LANGUAGE
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.pipeline import Pipeline, ProcessedField
 from edge.printable import printable
+from edge.statistics.installed import known_errors
 from edge.statistics.summary import summarise
 from edge.structures import Frame
 from edge.tally import RunningTally

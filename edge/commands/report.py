@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from edge.bloodlog import BloodLog
 from edge.commands.outputs import write_atomically
-from edge.config import Config, load_config
-from edge.errors import ModelError, OutputError
+from edge.config import load_config
+from edge.errors import OutputError
 from edge.i18n import catalogue
-from edge.modelcard import default_bundle_path, load_bundle
 from edge.report.html import render_html
 from edge.report.page import make_page
 from edge.report.record import report_record
-from edge.statistics.corrected import KnownErrors
+from edge.statistics.installed import known_errors
 from edge.statistics.summary import SampleSummary, summarise
-from edge.structures import ModelIdentity
 from edge.thumbnails import ThumbnailStore
 
 _FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -96,26 +93,6 @@ def write_report(
         write_file(
             as_json, (json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n").encode("ascii")
         )
-
-
-def known_errors(config: Config) -> Callable[[ModelIdentity], KnownErrors | None]:
-    """Give the known errors of a model that is installed here; those of another one are not known.
-
-    They are read from the card whose SHA-256 is the model's, never from one of the same name.
-    """
-
-    def of(model: ModelIdentity) -> KnownErrors | None:
-        for path in dict.fromkeys((config.model.path or default_bundle_path(), default_bundle_path())):
-            try:
-                card = load_bundle(path).card
-            except ModelError:  # a report of an old sample does not need today's model to be usable
-                continue
-            evaluation = card.sections.get("evaluation")
-            if card.sha256 == model.sha256 and isinstance(evaluation, dict):
-                return KnownErrors.of_evaluation(evaluation)
-        return None
-
-    return of
 
 
 def write_file(path: Path, content: bytes) -> None:

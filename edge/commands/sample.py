@@ -11,13 +11,14 @@ import click
 
 from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.export import export_csv, export_jsonl
-from edge.commands.report import known_errors, write_file
+from edge.commands.report import write_file
 from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
 from edge.exports.fhir import fhir_bundle
 from edge.exports.training import export_training
 from edge.pseudonym import personal_doubt, wrong_id
 from edge.report.record import report_record
+from edge.statistics.installed import known_errors
 from edge.statistics.summary import summarise
 from edge.thumbnails import ThumbnailStore
 
