@@ -166,3 +166,15 @@ def test_every_reason_is_on_the_quality_page() -> None:
 
     rows = {row[0] for row in table_rows(ROOT / "docs" / "quality.md")}
     assert set(ADVICE) <= rows
+
+
+def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
+    """docs/evaluation-relative.json is written by the command that the page names."""
+    from training.protocol.report import goals_table
+
+    recorded = json.loads((ROOT / "docs" / "evaluation-relative.json").read_text())
+    shown = {tuple(row) for row in table_rows(ROOT / "docs" / "method.md")}
+    rows = goals_table(recorded).rows
+    assert len(rows) >= 20
+    for row in rows:
+        assert row in shown, row
