@@ -215,6 +215,16 @@ def test_calls_are_those_that_the_device_corrects_by(document: dict[str, Any]) -
     assert errors.others_called == session["figures"]["normal_called_blast"]["k"]
 
 
+def test_other_thresholds_are_shown_and_fall_with_the_threshold(document: dict[str, Any]) -> None:
+    for test in document["tests"]:
+        for kind in set().union(*test["at_thresholds"]) - {"threshold"}:
+            shares = [row[kind]["value"] for row in test["at_thresholds"]]
+            assert shares == sorted(shares, reverse=True), (test["test"], kind)
+    scene = by_name(document)["scene"]["at_thresholds"]
+    assert {row["all-idb blasts"]["n"] for row in scene} == {18}
+    assert any("bccd mature cells" in row for row in by_name(document)["lab:bccd"]["at_thresholds"])
+
+
 def test_what_cannot_be_tested_is_named(document: dict[str, Any]) -> None:
     assert any(text.startswith("lab:all-idb:") for text in document["not_tested"])
     assert any(text.startswith("lab:pbc: not in the data folder") for text in document["not_tested"])

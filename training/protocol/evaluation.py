@@ -104,7 +104,7 @@ def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) 
 
 def summary(document: Mapping[str, Any]) -> Json:
     """Shorten an evaluation to what a card carries: goals and figures of each test, without curves."""
-    left_out = ("roc", "reliability", "decisions", "trained_on", "decided_on")
+    left_out = ("roc", "reliability", "decisions", "trained_on", "decided_on", "at_thresholds")
     tests = []
     for test in document["tests"]:
         short = {name: value for name, value in test.items() if name not in left_out}

@@ -28,6 +28,9 @@ _BINS = 10
 #: Most points of a ROC curve that are kept; a screen shows no more.
 _ROC_POINTS = 200
 
+#: Calibrated probabilities at which the report shows what another threshold would have given.
+_OTHER_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
 Json = dict[str, Any]
 
 
@@ -61,10 +64,51 @@ def of_test(judged: JudgedCells, fields: Mapping[str, FieldRecord]) -> Json:
         if lab not in (ALL_IDB, WEAK)
     }
     about["mature"] = {lab: _mature(part) for lab, part in others.items() if part.cells}
+    about["at_thresholds"] = at_thresholds(judged)
     weak = judged.take([cell.lab == WEAK and cell.usable for cell in judged.cells])
     if weak.cells:
         about["weak"] = _weak(weak, fields)
     return about
+
+
+def at_thresholds(judged: JudgedCells) -> list[Json]:
+    """Say what fixed thresholds without a band would have given; shown, never chosen from.
+
+    Parameters
+    ----------
+    judged : cells of a test
+
+    Returns
+    -------
+    list of dict
+        ``threshold``, and the share of cells at or above it by kind of cell: blasts and normal cells of
+        ALL-IDB, mature cells of each other laboratory; kinds that the test does not have are left out.
+    """
+    kinds = {
+        f"{ALL_IDB} {word}": [_is_of(cell, (ALL_IDB,), label) for cell in judged.cells]
+        for word, label in (("blasts", 1), ("normal cells", 0))
+    } | {
+        f"{lab} mature cells": [_is_of(cell, members, 0) and _is_mature(cell) for cell in judged.cells]
+        for lab, members in LEFT_OUT.items()
+        if lab not in (ALL_IDB, WEAK)
+    }
+    parts = {name: judged.take(chosen) for name, chosen in kinds.items() if any(chosen)}
+    return [
+        {"threshold": threshold}
+        | {
+            name: dict(proportion(part.p_blast >= threshold, part.groups).to_json())
+            for name, part in parts.items()
+        }
+        for threshold in (_OTHER_THRESHOLDS if parts else ())
+    ]
+
+
+def _is_of(cell: CellRecord, labs: tuple[str, ...], label: int) -> bool:
+    return cell.usable and cell.lab in labs and cell.label == label
+
+
+def _is_mature(cell: CellRecord) -> bool:
+    return cell.cell_type is None or cell.cell_type in MATURE_TYPES
 
 
 def cell_figures(judged: JudgedCells) -> dict[str, Figure]:
@@ -154,7 +198,7 @@ def _mature(part: JudgedCells) -> Json:
     """How often normal cells of a laboratory without patients are called blasts."""
     normal = part.take([cell.usable and cell.label == 0 for cell in part.cells])
     kinds = sorted({cell.cell_type for cell in normal.cells if cell.cell_type is not None})
-    mature = normal.take([cell.cell_type is None or cell.cell_type in MATURE_TYPES for cell in normal.cells])
+    mature = normal.take([_is_mature(cell) for cell in normal.cells])
     return {
         "figures": _json(_called(mature)),
         "by_type": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,7 @@ def _test(test: Json) -> Iterator[Block]:
             | {f"… {kind}": part for kind, part in mature["by_type"].items()}
             | {"everything found, cut cells and false finds too": mature["all_found"]}
         )
+    yield from _thresholds(test["at_thresholds"])
     if "weak" in test:
         yield from _weak(test["weak"])
 
@@ -172,6 +173,27 @@ def _blasts(test: Json) -> Iterator[Block]:
     for camera, figures in test.get("by_camera", {}).items():
         yield Heading(f"Camera {camera}", 3)
         yield figures_table(figures)
+
+
+def _thresholds(rows: Sequence[Json]) -> Iterator[Block]:
+    """Show what other thresholds would have given."""
+    if not rows:
+        return
+    kinds = [name for name in rows[0] if name != "threshold"]
+    yield Text(
+        "Share of cells at or above other thresholds of the calibrated probability, without a band; shown, "
+        "never chosen from:"
+    )
+    yield Table(
+        ("threshold", *kinds),
+        tuple(
+            (
+                f"{row['threshold']:g}",
+                *(f"{number(row[kind])}, {interval(row[kind])}" for kind in kinds),
+            )
+            for row in rows
+        ),
+    )
 
 
 def _weak(weak: Json) -> Iterator[Block]:
