@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 OPEN_DEADLINE_S = 20.0
 #: Sources keep to the time that they are given for a frame; this much longer, and the source itself hangs.
 READ_GRACE_S = 2.0
+#: What is decoded or rendered takes the processor's time, a Pi some seconds for a large field; only a network
+#: share that has gone takes this long.
+FILE_DEADLINE_S = 120.0
 #: Closing waits for the frame in flight, 2 s at most in the sources.
 CLOSE_DEADLINE_S = 5.0
 
@@ -170,7 +173,7 @@ class Capture:
 
     def _deadline_s(self, doing: Doing) -> float | None:
         if doing == "reading":
-            return self.timeout_s + READ_GRACE_S
+            return self.timeout_s + READ_GRACE_S if self.live else FILE_DEADLINE_S
         return {"opening": OPEN_DEADLINE_S, "closing": CLOSE_DEADLINE_S}.get(doing)
 
     def _start_reader(self) -> _Reader:

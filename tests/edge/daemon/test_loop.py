@@ -136,6 +136,8 @@ def test_a_camera_that_hangs_is_left_and_opened_anew(
     make_bench: MakeBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = make_bench()
+    bench.live = True
+    bench.configure(trigger={"mode": "interval"})
     with hanging() as hang:
         bench.source.steps = ["frame", hang]
         with bench.running():
@@ -146,6 +148,13 @@ def test_a_camera_that_hangs_is_left_and_opened_anew(
     assert re.search(r"script: no answer for \d+ s while reading; the camera hangs, check its", caplog.text)
     # What the hanging call gave in the end is not counted.
     assert [field.result.source for field in bench.fields()][:2] == ["script#1", "script#3"]
+
+
+def test_a_large_file_may_take_its_time(make_bench: MakeBench) -> None:
+    bench = make_bench(lambda: time.sleep(1.0) or "frame")  # beyond what a camera may take here
+    bench.run(fields=2)
+    assert bench.source.opened == 1
+    assert len(bench.fields()) == 2
 
 
 def test_failures_are_counted_logged_and_forgotten_after_a_frame(
