@@ -191,7 +191,9 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     wait_for(lambda: "quota reached" in text_of(chrome).lower(), 600.0)
     assert re.search(r"95 % interval", text_of(chrome))
     chrome.get(page.address)
+    assert "S-0142 is being counted" in text_of(chrome), text_of(chrome)
     chrome.find_element(By.XPATH, "//button[text()='Close S-0142']").click()
+    wait_for(lambda: "closed" in text_of(chrome))
 
     # Correct three of the most doubtful cells by keyboard alone, undo one.
     chrome.get(f"{page.address}/samples/1/cells")
@@ -266,11 +268,11 @@ def test_without_script_the_forms_do_the_same(
     says_who(chrome, "Ani")
     chrome.get(f"{page.address}/samples/1/cells")
     chrome.find_element(By.CSS_SELECTOR, CELLS).click()
-    (said,) = page.reviews()
+    (said,) = wait_for(page.reviews)
     assert (said.label, said.observer) == ("blast", "Ani")
-    assert chrome.current_url.endswith(f"/cells#c{said.field_id}-{said.cell_id}")
+    wait_for(lambda: chrome.current_url.endswith(f"/cells#c{said.field_id}-{said.cell_id}"))
     chrome.find_element(By.CSS_SELECTOR, "#undo button").click()
-    assert [review.label for review in page.reviews()] == ["blast", None]
+    wait_for(lambda: [review.label for review in page.reviews()] == ["blast", None])
     chrome.get(f"{page.address}/live")
     image = chrome.find_element(By.CSS_SELECTOR, "svg.field image")
     wait_for(lambda: is_stale(image))  # the page has loaded itself again
