@@ -99,11 +99,19 @@ def _commonest_diameter_px(
         good &= (along > 1.5) & (along < limit - 2.5)
         for ends in across:
             good &= (ends > 1.5) & (ends < limit - 2.5)
-    votes = good.sum(axis=0)
-    total = np.where(good, np.log(2 * np.maximum(radius, 1e-6)), 0).sum(axis=0)
-    inward_x, inward_y = (behind_x + before_x) / 2 - x, (behind_y + before_y) / 2 - y
-    reach = np.where(good, radius / np.maximum(np.hypot(inward_x, inward_y), 1e-6), 0)
-    centre = votes * np.stack([x, y]) + np.stack([inward_x * reach, inward_y * reach]).sum(axis=1)
+    _, point = np.nonzero(good)
+    votes = np.bincount(point, minlength=len(at))
+    radius = radius[good]
+    total = np.bincount(point, np.log(2 * radius), len(at))
+    inward_x = (behind_x[good] + before_x[good]) / 2 - x[point]
+    inward_y = (behind_y[good] + before_y[good]) / 2 - y[point]
+    reach = radius / np.maximum(np.sqrt(inward_x * inward_x + inward_y * inward_y), 1e-6)
+    centre = np.stack(
+        [
+            np.bincount(point, start[point] + inward * reach, len(at))
+            for start, inward in ((x, inward_x), (y, inward_y))
+        ]
+    )
     logs = total[votes > 0] / votes[votes > 0]
     if to_stained is not None and len(logs):
         middle = np.rint(centre[:, votes > 0] / votes[votes > 0]).astype(int)

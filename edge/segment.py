@@ -13,7 +13,7 @@ from edge.illumination import estimate_background
 from edge.scale import cells_alone
 from edge.segment_join import join_parts
 from edge.segment_judge import NOTHING, SMUDGE, judge, measure
-from edge.segment_labels import Labels, Mask, as_mask, boxes, ellipse, relabelled, renumber
+from edge.segment_labels import Labels, Mask, as_mask, ellipse, relabelled, renumber, shapes_of
 from edge.segment_nuclei import find_parts
 from edge.segment_outline import refine_nuclei, smooth_cells, whole_cells
 from edge.segment_stain import COARSE, blank_slide, contrast_levels, densities, levels_of, like_red
@@ -33,7 +33,7 @@ from edge.structures import Background, Cell, CellKind, Frame, Outline, Scale
 _WORK_UM_PER_PX = 0.25
 _WORTH_SHRINKING = 1.3
 #: ... unless that makes more pixels than this: then coarser, up to the coarsest scale supported.
-_MOST_PX = 200_000
+_MOST_PX = 150_000
 _COARSEST_UM_PER_PX = 0.4
 _LARGEST_CELL_UM2 = 290.0
 _FRINGE_UM = 1.0  # between the foreground's outline and the faintest edge of a cell
@@ -236,15 +236,9 @@ def _assemble(
     kinds: NDArray[np.uint8],
 ) -> Segmentation:
     count = len(kinds) - 1
-    at = np.flatnonzero(cells)
-    ids = np.take(cells, at)
-    ys, xs = np.divmod(at, cells.shape[1])
-    area = np.bincount(ids, minlength=count + 1)
-    known = np.maximum(area, 1)
-    x = np.bincount(ids, weights=xs, minlength=count + 1) / known
-    y = np.bincount(ids, weights=ys, minlength=count + 1) / known
-    nucleus = np.bincount(np.take(nuclei, np.flatnonzero(nuclei)), minlength=count + 1)
-    box = boxes(cells, at, count)
+    shapes = shapes_of(cells, count)
+    area, box = shapes.area, shapes.box
+    nucleus = np.bincount(nuclei.ravel(), minlength=count + 1)
     cut = np.zeros(count + 1, np.bool_)
     cut[cells[edge]] = True
     kept = np.flatnonzero((kinds != NOTHING) & (area > 0))
@@ -252,8 +246,8 @@ def _assemble(
     step, origin = windows.steps()[window], windows.regions[window, :2]
     offset = origin - windows.places[window, :2] * step
     x, y = (
-        (x[kept] + 0.5) * step[:, 0] + offset[:, 0] - 0.5,
-        (y[kept] + 0.5) * step[:, 1] + offset[:, 1] - 0.5,
+        (shapes.x[kept] + 0.5) * step[:, 0] + offset[:, 0] - 0.5,
+        (shapes.y[kept] + 0.5) * step[:, 1] + offset[:, 1] - 0.5,
     )
     corners = np.concatenate([box[kept, :2], box[kept, 2:] + 1], axis=1) * np.tile(step, 2) + np.tile(
         offset, 2

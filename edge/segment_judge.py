@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, as_mask, boxes
+from edge.segment_labels import Labels, as_mask, places_of, shapes_of
 from edge.segment_stain import FINE, LEVELS
 from edge.segment_view import View
 
@@ -131,7 +131,7 @@ def measure(
     """
     n = count + 1
     um2 = view.um_per_px**2
-    at = np.flatnonzero(nuclei)
+    at = places_of(nuclei > 0)
     ids = np.take(nuclei, at)
     pixels = np.bincount(ids, minlength=n)
     known = np.maximum(pixels, 1)
@@ -143,7 +143,8 @@ def measure(
     border = np.zeros(n, np.bool_)
     border[cells[view.edge]] = True
     border[0] = False
-    cell_px = np.bincount(np.take(cells, np.flatnonzero(cells)), minlength=n)
+    cell_px = np.bincount(cells.ravel(), minlength=n)
+    cell_px[0] = 0
     radius_um = radius.astype(np.float64) * view.um_per_px
     return Measures(pixels * um2, cell_px * um2, stain, blue, radius_um, border)
 
@@ -225,7 +226,7 @@ def _smudges(
     ragged = np.where(drained, _SMUDGE_RAGGED, _SMUDGE_VERY_RAGGED)
     if not pale.any():
         return smudge
-    found = boxes(nuclei, np.flatnonzero(pale[nuclei]), len(pale) - 1)
+    found = shapes_of(nuclei, len(pale) - 1).box
     for i in np.flatnonzero(pale & (found[:, 2] >= 0)).tolist():
         x0, y0, x1, y1 = found[i]
         outlines, _ = cv2.findContours(

@@ -6,6 +6,8 @@ the arithmetic on all of their pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -62,23 +64,48 @@ def shade_reached(shades: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return np.asarray((heaped < share * heaped[:, -1:]).sum(axis=1), dtype=np.int64)
 
 
-def boxes(labels: Labels, at: Places, count: int) -> NDArray[np.int64]:
-    """Bounding box (x0, y0, x1, y1; ends inclusive) of each label, empty ones x1 < x0.
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Where the labels of an image lie; every array is (count + 1,), index 0 unused.
 
-    Parameters
+    Attributes
     ----------
-    labels : (h, w) uint16
-    at : where they are not 0
-    count : greatest label
+    area : in px
+    x, y : centroid, 0 where there are no pixels
+    box : (count + 1, 4) x0, y0, x1, y1, ends inclusive; x1 < x0 where there are no pixels
     """
+
+    area: NDArray[np.int64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    box: NDArray[np.int64]
+
+
+def places_of(mask: NDArray[np.bool_]) -> Places:
+    """Flat index of each pixel that is set."""
+    # Twice as fast as np.flatnonzero.
+    found = cv2.findNonZero(as_mask(mask))
+    if found is None:
+        return np.zeros(0, np.intp)
+    xy = np.asarray(found, np.int32)[:, 0]
+    return np.asarray(xy[:, 1].astype(np.intp) * mask.shape[1] + xy[:, 0])
+
+
+def shapes_of(labels: Labels, count: int) -> Shapes:
+    """Measure where labels 1..count of a (h, w) uint16 image lie."""
     height, width = labels.shape
-    ids = np.take(labels, at)
-    ys, xs = np.divmod(at, width)
-    out = np.tile(np.array([width, height, -1, -1]), (count + 1, 1))
-    for low, high, places, size in ((0, 2, xs, width), (1, 3, ys, height)):
-        lines = np.zeros((count + 1, size), np.bool_)
-        lines[ids, places] = True
-        there = lines.any(axis=1)
-        out[there, low] = lines.argmax(axis=1)[there]
-        out[there, high] = size - 1 - lines[:, ::-1].argmax(axis=1)[there]
-    return out
+    found = cv2.findNonZero(as_mask(labels > 0))
+    xy = np.zeros((0, 2), np.intp) if found is None else np.asarray(found)[:, 0].astype(np.intp)
+    xs, ys = xy[:, 0], xy[:, 1]
+    ids = np.take(labels, ys * width + xs).astype(np.intp)
+    # How many px of each label lie in each column and in each row: all else follows.
+    box = np.empty((count + 1, 4), np.int64)
+    centre = []
+    for axis, (places, size) in enumerate(((xs, width), (ys, height))):
+        lines = np.bincount(ids * size + places, minlength=(count + 1) * size).reshape(count + 1, size)
+        area = lines.sum(axis=1)
+        centre.append(lines @ np.arange(size) / np.maximum(area, 1))
+        there = lines > 0
+        box[:, axis] = np.where(area > 0, there.argmax(axis=1), size)
+        box[:, axis + 2] = np.where(area > 0, size - 1 - there[:, ::-1].argmax(axis=1), -1)
+    return Shapes(area, centre[0], centre[1], box)

@@ -14,6 +14,7 @@ from edge.segment_labels import (
     as_mask,
     bytes_of,
     ellipse,
+    places_of,
     relabelled,
     shade_reached,
     shades_by_label,
@@ -90,7 +91,7 @@ def whole_cells(view: View, parts: Labels, opaque: float) -> Territory:
     distance, nearest = cv2.distanceTransformWithLabels(
         as_mask(~inside), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    at = np.flatnonzero(inside)
+    at = places_of(inside)
     owner = np.zeros(len(at) + 1, np.uint16)  # each pixel of the nuclei has an index of its own
     owner[np.take(nearest, at)] = np.take(parts, at)
     body = view.total > float(np.clip(0.5 * opaque, *_FAINT)) * COARSE
@@ -126,7 +127,7 @@ def refine_nuclei(
     edge = ellipse(_EDGE_WIDTH_UM / view.um_per_px)
     inside = parts > 0
     around = bytes_of(cv2.dilate(as_mask(inside), edge)).view(np.bool_)
-    at, rim = np.flatnonzero(inside & view.in_frame), np.flatnonzero(body & ~around)
+    at, rim = places_of(inside), places_of(body & ~around)
     stain = shades_by_label(parts, view.levels, at, count)
     shade = np.arange(256)
     inner = stain * (shade > _NUCLEUS_EDGE_SHARE * shade_reached(stain, 0.85)[:, None])
@@ -178,7 +179,7 @@ def smooth_cells(
     """
     thread, edge = (ellipse(width_um / view.um_per_px) for width_um in (_THREAD_UM, _EDGE_WIDTH_UM))
     nucleus = nuclei > 0
-    shades = shades_by_label(everywhere, view.total, np.flatnonzero(body & ~nucleus), count)
+    shades = shades_by_label(everywhere, view.total, places_of(body & ~nucleus), count)
     limit = np.minimum(_RIM_LIMIT * shade_reached(shades, 0.5), 254).astype(np.uint8)
     limit[shades.sum(axis=1) == 0] = 0
     high = cv2.min(cv2.dilate(view.total, edge), np.take(limit, everywhere))

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, as_mask, ellipse, relabelled
+from edge.segment_labels import Labels, Mask, as_mask, ellipse, places_of, relabelled
 from edge.segment_stain import LEVELS, histogram
 from edge.structures import UInt8Image
 
@@ -176,7 +176,7 @@ def find_groups(opened: Mask, threshold: int, um_per_px: float) -> tuple[Boxes, 
     distance = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 3)
     near = as_mask(distance <= _REACH_UM / um_per_px)
     count, zones, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8, ltype=cv2.CV_16U)
-    area = np.bincount(np.take(zones, np.flatnonzero(seeds)), minlength=count) * um2
+    area = np.bincount(np.take(zones, places_of(seeds.view(np.bool_))), minlength=count) * um2
     ends = stats[:, :2] + stats[:, 2:4]
     cut = (stats[:, :2] == 0).any(axis=1) | (ends[:, 0] == width) | (ends[:, 1] == height)
     kept = area >= np.where(cut, _LEAST_CUT_GROUP_UM2, _LEAST_GROUP_UM2)
