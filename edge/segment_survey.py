@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.scale import cells_alone, measure_scale, white_cell_scale
-from edge.segment_labels import Mask, as_mask, ellipse
+from edge.segment_labels import Mask, as_mask, bytes_of, ellipse
 from edge.segment_stain import (
     COARSE,
     FINE,
@@ -28,10 +28,17 @@ from edge.structures import Scale
 
 #: A red cell of the widest fields seen (230 µm across) is still 16 px wide at this size.
 SURVEY_SIDE_PX = 500.0
+#: Scales that fields are supported at.
+SUPPORTED_UM_PER_PX = (0.05, 0.4)
 #: Where a field has neither red cells nor nuclei nothing depends on the scale; the middle of 0.05 to 0.4.
 _ASSUMED_UM_PER_PX = 0.2
 #: Median nucleus over the single-cell data sets whose red cells give the scale (50 to 110 µm² by type).
 _USUAL_NUCLEUS_UM2 = 75.0
+#: Stain that covers this many of its largest inscribed circle is lobed or that of several nuclei.
+_CLUSTER = 1.9
+#: Circles smaller than this share of the largest are platelets' or lobes'.
+_LEAST_OF_LARGEST = 0.3
+_LEAST_COMPACT = 2
 #: Density below this share of the red cells' own is too thin for a red cell, whatever its colour.
 _RED_EDGE = 0.4
 #: Share of red in the red cells' density, 1/3 for grey; 0.09 to 0.38 in stains whose red cells are red.
@@ -103,7 +110,11 @@ def survey(stain: Stain, shrink: float) -> Survey:
     if scale is None:
         whole = white_cell_scale(lone, solid, shrink)
         guess = guess if whole is None else whole
-        scale = Scale(_ASSUMED_UM_PER_PX, "assumed", 0.0) if guess is None else Scale(guess, "assumed", 0.1)
+        scale = Scale(_ASSUMED_UM_PER_PX, "assumed", 0.0)
+        if guess is not None:
+            # A guess beyond what is supported is a smear or a speck that was taken for a nucleus.
+            low, high = SUPPORTED_UM_PER_PX
+            scale = Scale(min(max(guess, low), high), "assumed", 0.1)
     blue = red_red > _BLUER_THAN_GREY * red_total / _RED_EDGE
     return Survey(scale, ratio, opaque, red_red, spread, blue)
 
@@ -120,9 +131,17 @@ def _stained(stain: Stain, total: Mask, ratios: Mask) -> Mask:
 def _nucleus_area(solid: Mask) -> float | None:
     """Usual area of a nucleus in px, its lobes taken together, or None where nothing is stained."""
     # At half size: a wide structuring element costs its area for every pixel.
-    half = cv2.resize(solid, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST)
-    near = cv2.morphologyEx(half, cv2.MORPH_CLOSE, ellipse(0.03 * max(half.shape)))
-    _, labels = cv2.connectedComponents(np.asarray(near, np.uint8))
-    areas: NDArray[np.float64] = 4.0 * np.bincount(labels[half > 0])[1:]
+    half = bytes_of(cv2.resize(solid, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST))
+    near = bytes_of(cv2.morphologyEx(half, cv2.MORPH_CLOSE, ellipse(0.03 * max(half.shape))))
+    count, labels = cv2.connectedComponents(near)
+    areas: NDArray[np.float64] = 4.0 * np.bincount(np.asarray(labels)[half > 0], minlength=count)[1:]
+    depth = cv2.distanceTransform(near, cv2.DIST_L2, 3)
+    radius = np.zeros(count, np.float32)
+    np.maximum.at(radius, np.asarray(labels), depth)
+    discs = 4.0 * math.pi * radius[1:].astype(np.float64) ** 2
+    # Nuclei of cells that touch run together. Where some lie alone, these say how large one is.
+    compact = (areas <= _CLUSTER * discs) & (discs >= _LEAST_OF_LARGEST * discs.max(initial=0))
+    if np.count_nonzero(compact) >= _LEAST_COMPACT:
+        areas = areas[compact]
     areas = areas[areas > max(20.0, 0.25 * float(areas.max(initial=0)))]
     return float(np.median(areas)) if areas.size else None

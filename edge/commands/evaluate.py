@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,7 +15,15 @@ from edge.commands.evaluate_live import quality, registration
 from edge.commands.figures import figure_json, markdown_table, source_name, table
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.progress import Progress
+from edge.errors import GateError
 from edge.evaluation.overlay import draw_comparison
+from edge.evaluation.robustness import (
+    MarkedField,
+    Robustness,
+    marked_fields,
+    rendered_fields,
+    robustness,
+)
 from edge.evaluation.run import Comparison, Figure, evaluate
 from edge.evaluation.truth import Layout, read_truth
 from edge.segment import Segmentation
@@ -92,6 +101,71 @@ def segmentation(
         titles = [f"{folder} ({images} images, layout '{layout}')" for folder, layout, images, _ in sources]
         tables = [table(title, source[3], digits=3) for title, source in zip(titles, sources, strict=True)]
         click.echo("\n\n".join(tables))
+
+
+@evaluate_group.command("robustness")
+@click.option(
+    "--truth",
+    "truth_folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Annotated folder, as for `segmentation`; repeat for several.",
+)
+@click.option(
+    "--rendered", default=0, type=click.IntRange(0), help="Number of rendered fields to look at, too."
+)
+@click.option("--every", default=1, type=click.IntRange(1), help="Take every n-th image of a folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def robustness_command(truth_folders: Sequence[Path], rendered: int, every: int, as_json: bool) -> None:
+    """Alter fields as other lamps, lenses and cameras would, and see what is still found.
+
+    Exit code 4 where an alteration costs more than 2 points of recall, or turning or mirroring a field
+    changes its count by more than one cell.
+    """
+    if not truth_folders and not rendered:
+        raise click.UsageError("nothing to alter: give --truth FOLDER or --rendered N")
+    sources: list[tuple[str, int, Iterable[MarkedField]]] = []
+    for folder in truth_folders:
+        truths = read_truth(folder)[1][::every]
+        sources.append(("/".join(folder.resolve().parts[-2:]), len(truths), marked_fields(truths)))
+    if rendered:
+        sources.append(("rendered", rendered, rendered_fields(rendered)))
+    results: list[tuple[str, list[Robustness]]] = []
+    for name, number, fields in sources:
+        progress = Progress(name)
+        with progress.over(number):
+            results.append((name, robustness(fields, on_field=progress.step)))
+    if as_json:
+        document = {
+            "schema": "blastcount.robustness/1",
+            "software": software_version(),
+            "opencv": cv2.__version__,
+            "every": every,
+            "sources": [
+                {"source": name, "alterations": [asdict(r) | {"held": r.held} for r in rows]}
+                for name, rows in results
+            ],
+        }
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo(_robustness_table(results))
+    if not all(row.held for _, rows in results for row in rows):
+        raise GateError("some alterations were not held; see the rows marked with an exclamation mark")
+
+
+def _robustness_table(results: Sequence[tuple[str, list[Robustness]]]) -> str:
+    lines = [
+        "| source | alteration | fields | found before | found altered | drop, points | count within one |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, rows in results:
+        for r in rows:
+            mark = "" if r.held else " !"
+            lines.append(
+                f"| {name} | {r.name} | {r.fields} | {r.hits_before}/{r.marked} | {r.hits}/{r.marked} "
+                f"| {100 * r.drop:.1f}{mark} | {r.within_one}/{r.fields} |"
+            )
+    return "\n".join(lines)
 
 
 def _painter(
