@@ -59,6 +59,9 @@ _THICK_UM = 1.9
 #: Smaller ones still count where they look like the field's other nuclei in stain and in size.
 _LIKE_STAIN = 0.75
 _LIKE_AREA = 0.4
+#: Where red cells are blue, those cut by the border have 0.3 to 0.5 of the stain contrast of the field's
+#: nuclei, cut nuclei 0.6 and more (two fields of all-taleqani; 8 and 5 objects).
+_CUT_STAIN = 0.5
 _LEAST_PEERS = 2
 #: Smudge: chromatin spread thin and drained of blue. Shares of the field's intact nuclei in 42 fields of
 #: all-idb1: smudges 0.25 to 0.55 in density and 0.2 to 0.6 in blueness; blasts 0.58 and 0.69 at the least.
@@ -196,6 +199,9 @@ def judge(
         alike &= m.density >= _LIKE_STAIN * _usual(m.density, m.dye, peers)
         share = _DYE_SHARE * _usual(m.dye, m.dye, peers)
         sure = (sure & (m.dye >= part * share)) | alike
+        if blue_red_cells:
+            # Red cells there have red density of their own; what tells them is that they lack contrast.
+            sure &= ~m.border | (m.stain >= _CUT_STAIN * _usual(m.stain, m.dye, peers))
         smudges = _smudges(m, possible & (m.dye >= share), peers, nuclei, um_per_px)
     kinds = np.where(sure, WHITE_CELL, NOTHING).astype(np.uint8)
     kinds[smudges] = SMUDGE
