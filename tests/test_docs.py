@@ -104,6 +104,22 @@ def test_segmentation_page_shows_the_recorded_figures() -> None:
     assert {key: shown.get(key) for key in figures} == figures
 
 
+def test_segmentation_page_shows_the_recorded_robustness() -> None:
+    """docs/robustness.json is the output, with --json, of the command that the page names."""
+    recorded = json.loads((ROOT / "docs" / "robustness.json").read_text())
+    rows = table_rows(ROOT / "docs" / "segmentation.md")
+    shown = {row[0]: row[1:] for row in rows if len(row) == len(recorded["sources"]) + 1}
+    names = [Path(source["source"]).name for source in recorded["sources"]]
+    assert shown["alteration"] == names
+    for i, first in enumerate(recorded["sources"][0]["alterations"]):
+        of_source = [source["alterations"][i] for source in recorded["sources"]]
+        assert shown[first["name"]] == [
+            f"{r['hits']}/{r['hits_before']}/{r['marked']}, {r['within_one']}/{r['fields']}"
+            + ("" if r["held"] else " !")
+            for r in of_source
+        ]
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["wbc-chula", "bccd", "wbc-seg/set2"])
 def test_recorded_segmentation_figures_are_those_of_this_code(real_data: Path, name: str) -> None:
