@@ -102,5 +102,5 @@ def _field_crops(spec: InputSpec, seed: int, look: int) -> Iterator[NDArray[np.u
                 spec,
                 um_per_px=field.um_per_px,
                 background=background,
-                outline=Outline(field.cell_labels, field.nucleus_labels, cell.id, width, height),
+                outline=Outline(field.cell_labels, field.nucleus_labels, cell.id, (0, 0, width, height)),
             )

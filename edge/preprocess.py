@@ -128,9 +128,21 @@ def relative_planes(
     >>> relative_planes(crop, inside, inside, 235)[8, 8].tolist()
     [128, 255, 255]
     """
+    density = cv2.transform(channel_densities(crop, white_point), np.ones((1, 3), np.float32))
+    return planes_of(density, cell, nucleus)
+
+
+def channel_densities(crop: UInt8Image, white_point: int) -> NDArray[np.float32]:
+    """Optical density over the blank slide, (s, s, 3) float32, of a (s, s, 3) uint8 RGB crop; never below 0."""
     levels = np.maximum(np.arange(256, dtype=np.float32), _DARKEST)
     table = np.maximum(np.log10(np.float32(white_point) / levels), 0).astype(np.float32)
-    density = cv2.transform(cv2.LUT(crop, table), np.ones((1, 3), np.float32))
+    return np.asarray(cv2.LUT(crop, table), dtype=np.float32)
+
+
+def planes_of(
+    density: NDArray[np.float32], cell: NDArray[np.uint8], nucleus: NDArray[np.uint8]
+) -> UInt8Image:
+    """Make the planes of :func:`relative_planes` from a summed density, (s, s) float32."""
     own = cv2.bitwise_or(cell, nucleus)
     inside = nucleus if nucleus.any() else own
     mean = cv2.mean(density, mask=inside)[0] if inside.any() else float(density.max())
@@ -144,13 +156,14 @@ def _cut_label(
 ) -> NDArray[np.uint8]:
     """Cut one label out of a label image: (size_px, size_px) uint8, 255 where it is."""
     h, w = labels.shape
-    fx, fy = w / outline.width, h / outline.height
+    x0, y0, x1, y1 = outline.region
+    fx, fy = w / (x1 - x0), h / (y1 - y0)
     step = side / size_px  # px of the field a px of the crop
     # Centre to centre: px i of the crop is at left + (i + 1/2) step of the field, and that at fx times it.
     matrix = np.array(
         [
-            [step * fx, 0, (left + step / 2) * fx - 0.5],
-            [0, step * fy, (top + step / 2) * fy - 0.5],
+            [step * fx, 0, (left - x0 + step / 2) * fx - 0.5],
+            [0, step * fy, (top - y0 + step / 2) * fy - 0.5],
         ],
         np.float32,
     )

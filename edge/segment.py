@@ -81,7 +81,11 @@ class Segmentation:
 
     def outline(self, cell: Cell) -> Outline:
         """Where one of the cells lies, for :func:`edge.preprocess.to_input`."""
-        return Outline(self.cell_map, self.nucleus_map, cell.id, self.width, self.height)
+        window = self.window_of[cell.id - 1]
+        x0, y0, x1, y1 = self.windows.places[window].tolist()
+        cells, nuclei = (labels[y0:y1, x0:x1] for labels in (self.cell_map, self.nucleus_map))
+        left, top, right, bottom = self.windows.regions[window].tolist()
+        return Outline(cells, nuclei, cell.id, (left, top, right, bottom))
 
     def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Label images (whole cells, nuclei) of the input's size; values are cell ids."""

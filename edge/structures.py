@@ -162,20 +162,19 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """Where a cell and its nucleus lie, as the label images of its field say.
+    """Where a cell and its nucleus lie, as the label images of a part of its field say.
 
     Attributes
     ----------
-    cells, nuclei : (h, w) uint16 label images that cover the whole field, at whatever resolution
+    cells, nuclei : (h, w) uint16 label images of that part, at whatever resolution
     label : the cell's value in both
-    width, height : of the field's image, px
+    region : (x0, y0, x1, y1) that they cover, px of the field's image; may reach beyond it
     """
 
     cells: NDArray[np.uint16]
     nuclei: NDArray[np.uint16]
     label: int
-    width: int
-    height: int
+    region: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.camera.rendered import RenderSettings, render_field
 from edge.errors import ImageError
 from edge.preprocess import NUCLEUS_LEVEL, relative_planes, to_input
-from edge.structures import Background, InputSpec, Outline
+from edge.segment import segment
+from edge.structures import Background, Frame, InputSpec, Outline
 
 SPEC = InputSpec()
 RELATIVE = InputSpec(size_px=48, channels="density+cell+nucleus")
@@ -112,7 +114,7 @@ def cell_field(
     # Label images at half the field's resolution, as segmentation has them.
     labels = np.where(cell, 7, np.where(other, 8, 0)).astype(np.uint16)
     nuclei = np.where(nucleus, 7, np.where(other, 8, 0)).astype(np.uint16)
-    return image, Outline(labels[::2, ::2], nuclei[::2, ::2], 7, side, side), centre
+    return image, Outline(labels[::2, ::2], nuclei[::2, ::2], 7, (0, 0, side, side)), centre
 
 
 def relative(
@@ -163,7 +165,7 @@ def test_another_cells_label_gives_another_crop() -> None:
     crops = [
         to_input(
             image, centre, centre, RELATIVE, um_per_px=0.1, background=blank,
-            outline=Outline(outline.cells, outline.nuclei, label, outline.width, outline.height),
+            outline=Outline(outline.cells, outline.nuclei, label, outline.region),
         )
         for label in (7, 8)
     ]  # fmt: skip
@@ -187,3 +189,43 @@ def test_a_cell_without_contrast_or_nucleus_gives_finite_planes(colour: int) -> 
     cell[8:24, 8:24] = 255
     planes = relative_planes(crop, cell, nothing, 235)
     assert planes[16, 16].tolist() == [0 if colour >= 235 else NUCLEUS_LEVEL, 255, 0]
+
+
+def test_an_outline_of_a_part_of_the_field_is_that_of_the_whole() -> None:
+    """Segmentation keeps label images of the surroundings of cells only."""
+    image, outline, centre = cell_field()
+    side = image.shape[0]
+    blank = flat((235, 235, 235), side, side)
+    x0, y0, x1, y1 = 30, 40, 190, 200  # of the label images, two px of the field each
+    part = Outline(
+        outline.cells[y0:y1, x0:x1], outline.nuclei[y0:y1, x0:x1], 7, (2 * x0, 2 * y0, 2 * x1, 2 * y1)
+    )
+    whole, of_part = (
+        to_input(image, centre, centre, RELATIVE, um_per_px=0.1, background=blank, outline=found)
+        for found in (outline, part)
+    )
+    assert whole[..., 1].any()
+    assert np.array_equal(whole, of_part)
+
+
+def test_the_crop_shows_what_segmentation_found() -> None:
+    field = render_field(3, RenderSettings(width=800, height=600, um_per_px=0.1))
+    found = segment(Frame(field.image, "rendered:3", um_per_px=0.1))
+    whole, nuclei = found.label_images()
+    judged = [cell for cell in found.cells if cell.kind == "wbc"]
+    assert len(judged) >= 3
+    for cell in judged:
+        crop = to_input(
+            field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background,
+            outline=found.outline(cell),
+        )  # fmt: skip
+        # The same cut out of the label images of the field's own size.
+        of_field = Outline(whole, nuclei, cell.id, (0, 0, 800, 600))
+        same = to_input(
+            field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background,
+            outline=of_field,
+        )  # fmt: skip
+        for plane in (1, 2):
+            shared = np.count_nonzero(crop[..., plane] & same[..., plane])
+            either = np.count_nonzero(crop[..., plane] | same[..., plane])
+            assert shared / either > 0.9, (cell.id, plane)

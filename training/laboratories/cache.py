@@ -21,6 +21,7 @@ import platformdirs
 from edge.camera.files import read_image
 from edge.errors import OutputError
 from edge.segment import Segmentation, segment
+from edge.segment_windows import Windows
 from edge.structures import Background, Cell, Scale
 
 #: Modules of the device that decide what a cell is; a change in one of them makes every entry stale.
@@ -108,7 +109,8 @@ def _pack(found: Segmentation) -> bytes:
     head = {
         "cells": [astuple(cell) for cell in found.cells],
         "scale": astuple(found.scale),
-        "size": [found.width, found.height],
+        "canvas": [found.windows.width, found.windows.height, found.width, found.height],
+        "window_of": found.window_of,
     }
     np.savez_compressed(
         buffer,
@@ -116,6 +118,8 @@ def _pack(found: Segmentation) -> bytes:
         background=found.background.grid,
         cell_map=found.cell_map,
         nucleus_map=found.nucleus_map,
+        regions=found.windows.regions,
+        places=found.windows.places,
     )
     return buffer.getvalue()
 
@@ -123,7 +127,7 @@ def _pack(found: Segmentation) -> bytes:
 def _unpack(content: bytes) -> Segmentation:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         head = json.loads(str(archive["head"]))
-        width, height = head["size"]
+        windows = Windows(archive["regions"], archive["places"], *head["canvas"])
         cells = tuple(
             Cell(number, x, y, tuple(bbox), area, nucleus, kind, border)
             for number, x, y, bbox, area, nucleus, kind, border in head["cells"]
@@ -131,9 +135,9 @@ def _unpack(content: bytes) -> Segmentation:
         return Segmentation(
             cells,
             Scale(*head["scale"]),
-            Background(archive["background"], width, height),
+            Background(archive["background"], windows.frame_width, windows.frame_height),
             archive["cell_map"],
             archive["nucleus_map"],
-            width,
-            height,
+            windows,
+            tuple(head["window_of"]),
         )

@@ -67,7 +67,10 @@ class Recipe(Protocol):
 
 
 #: Module and function of each recipe; the function takes nothing and returns a :class:`Recipe`.
-RECIPES = {"akbar2024": "training.recipes.akbar2024_cells:recipe"}
+RECIPES = {
+    "akbar2024": "training.recipes.akbar2024_cells:recipe",
+    "relative": "training.recipes.relative:recipe",
+}
 
 
 def load(name: str) -> Recipe:
