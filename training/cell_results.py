@@ -23,6 +23,7 @@ from training.laboratories.collection import Collection, cut
 from training.laboratories.records import CellRecord
 from training.protocol import report
 from training.protocol.evaluation import Evaluated, sections
+from training.protocol.plan import known_label
 from training.protocol.recipe import Fitted, Recipe
 from training.results import CARD, CARD_PAGE, CROPS, MANIFEST, MODEL, write_json
 
@@ -34,8 +35,9 @@ LABEL_RULE = (
     "at their boxes or in the middle of their images."
 )
 HELD_OUT_RULE = (
-    "The crops held out for the parity test are of labelled cells that the image's edge cuts, which are "
-    "never trained on; how well the model knows cells is judged by the out-of-fold tests, not by them."
+    "The crops held out for the parity test are of cells that the image's edge cuts, which are never trained "
+    "on; those of all-taleqani have the label of their field. They judge what conversion changes. How well "
+    "the model knows cells is judged by the out-of-fold tests, not by them."
 )
 Json = dict[str, Any]
 
@@ -75,7 +77,7 @@ def write(
         held_out = [
             cell
             for cell in collection.cells
-            if cell.cell.kind == "wbc" and cell.cell.touches_border and cell.label is not None
+            if cell.cell.kind == "wbc" and cell.cell.touches_border and known_label(cell) is not None
         ]
         _write_crops(folder / CROPS, collection, recipe, fitted, train, held_out)
         write_json(folder / MANIFEST, _manifest(collection, recipe, train, held_out, seed))
@@ -197,11 +199,11 @@ def _write_crops(
 ) -> None:
     """Write the crops for the converter; plain arrays, so that they are read back without pickle."""
     arrays: dict[str, NDArray[Any]] = {}
-    labelled = [cell for cell in train if cell.label is not None]
+    labelled = [cell for cell in train if known_label(cell) is not None]
     for side, cells in (("train", labelled), ("test", held_out)):
         crops = cut(collection, cells, recipe.spec)
         arrays[f"{side}_crops"] = crops
-        arrays[f"{side}_labels"] = np.array([cell.label for cell in cells], dtype=np.int64)
+        arrays[f"{side}_labels"] = np.array([known_label(cell) for cell in cells], dtype=np.int64)
         hashes = [hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest() for crop in crops]
         arrays[f"{side}_sha256"] = np.array(hashes, dtype="U64")
         arrays[f"{side}_fields"] = np.array([cell.field for cell in cells], dtype=np.str_)
