@@ -138,6 +138,9 @@ class _Rewriter:
         self._rewriters: dict[str, Callable[[Any], None]] = {
             "CONV_2D": self._conv,
             "MAX_POOL_2D": self._max_pool,
+            "MEAN": self._mean,
+            "REDUCE_MAX": self._peak,
+            "ADD": self._add,
             "RESHAPE": self._flatten,
             "CONCATENATION": self._concat,
             "FULLY_CONNECTED": self._dense,
@@ -191,12 +194,14 @@ class _Rewriter:
 
     def _weighted(self, kind: str, op: _Generated, weights: NDArray[Any], **attributes: object) -> None:
         data, kernel, bias = op.inputs
+        inputs = [self._dequantised(data), self._dequantised_constant(kernel, weights)]
+        if bias >= 0:  # -1 stands for no bias
+            inputs.append(self._dequantised_constant(bias, self._values(bias)))
+        self._activated(kind, inputs, op, **attributes)
+
+    def _activated(self, kind: str, inputs: list[str], op: _Generated, **attributes: object) -> None:
+        """Write an operation on dequantised inputs, its activation and the quantisation of its output."""
         out = op.outputs[0]
-        inputs = [
-            self._dequantised(data),
-            self._dequantised_constant(kernel, weights),
-            self._dequantised_constant(bias, self._values(bias)),
-        ]
         real = f"{self._name(out)} real"
         self._node(kind, inputs, real, **attributes)
         if op.builtinOptions.fusedActivationFunction == 1:  # ReLU
@@ -204,6 +209,23 @@ class _Rewriter:
             real = f"{real} relu"
         elif op.builtinOptions.fusedActivationFunction != 0:
             raise ModelError(f"{kind}: only ReLU can be fused into an operation rewritten for ONNX")
+        self._quantised(real, out)
+
+    def _add(self, op: _Generated) -> None:
+        self._activated("Add", [self._dequantised(tensor) for tensor in op.inputs], op)
+
+    def _mean(self, op: _Generated) -> None:
+        self._over_the_image("ReduceMean", op)
+
+    def _peak(self, op: _Generated) -> None:
+        self._over_the_image("ReduceMax", op)
+
+    def _over_the_image(self, kind: str, op: _Generated) -> None:
+        source, out = op.inputs[0], op.outputs[0]
+        if sorted(self._values(op.inputs[1]).ravel().tolist()) != [1, 2]:
+            raise ModelError(f"{kind}: only over height and width can it be rewritten for ONNX")
+        real = f"{self._name(out)} real"
+        self._node(kind, [self._dequantised(source)], real, axes=[2, 3], keepdims=0)
         self._quantised(real, out)
 
     def _max_pool(self, op: _Generated) -> None:
@@ -228,10 +250,14 @@ class _Rewriter:
 
     def _concat(self, op: _Generated) -> None:
         out = op.outputs[0]
-        quantisations = {self._scale_and_zero(tensor) for tensor in (*op.inputs, out)}
-        if len(self._graph.tensors[out].shape) != 2 or len(quantisations) != 1:
-            raise ModelError("CONCATENATION: only flat tensors of one scale can be rewritten for ONNX")
-        self._node("Concat", [self._name(tensor) for tensor in op.inputs], self._name(out), axis=1)
+        if len(self._graph.tensors[out].shape) != 2:
+            raise ModelError("CONCATENATION: only flat tensors can be rewritten for ONNX")
+        if len({self._scale_and_zero(tensor) for tensor in (*op.inputs, out)}) == 1:
+            self._node("Concat", [self._name(tensor) for tensor in op.inputs], self._name(out), axis=1)
+            return
+        real = f"{self._name(out)} real"
+        self._node("Concat", [self._dequantised(tensor) for tensor in op.inputs], real, axis=1)
+        self._quantised(real, out)
 
     def _softmax(self, op: _Generated) -> None:
         self._node("Softmax", [self._dequantised(op.inputs[0])], "probabilities", axis=-1)

@@ -129,7 +129,7 @@ def relative_planes(
     [128, 255, 255]
     """
     density = cv2.transform(channel_densities(crop, white_point), np.ones((1, 3), np.float32))
-    return planes_of(density, cell, nucleus)
+    return planes_of(density, cell, nucleus)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
 
 
 def channel_densities(crop: UInt8Image, white_point: int) -> NDArray[np.float32]:

@@ -8,8 +8,10 @@ fixed weights; and stain, resolution, noise, scale and outlines vary at random.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -81,7 +83,7 @@ class Source:
 
 
 def sources(cells: Sequence[CellRecord]) -> list[Source]:
-    """Sort cells by what is known of them and where they are from; unmarked cells of patients are left out."""
+    """Sort cells by what is known of them and where they are from, without unmarked cells of patients."""
     members: dict[tuple[str, str, float], list[int]] = {}
     for index, cell in enumerate(cells):
         key = _kind(cell)
@@ -134,18 +136,8 @@ class Relative:
 
     def version(self) -> str:
         """Hash of what decides the training."""
-        source = "".join(
-            inspect.getsource(part)
-            for part in (
-                Relative,
-                sources,
-                _kind,
-                _train,
-                relative_crops,
-                networks.relative_member,
-                preprocess,
-            )
-        )
+        parts = (Relative, sources, _kind, _train, relative_crops, networks.relative_member, preprocess)
+        source = "".join(_meaning(part) for part in parts)
         figures = (self.steps, BATCH, LEARNING_RATE, MEMBERS, SMOOTHING, WEAK_TARGET, WEIGHT, SPEC)
         return hashlib.sha256(f"{figures} {source}".encode()).hexdigest()[:16]
 
@@ -159,6 +151,15 @@ class Relative:
         members = [networks.relative_member(SPEC.size_px) for _ in range(MEMBERS)]
         _train(members, views, drawn_from, self.steps, np.random.default_rng(seed), tick)
         return FittedRelative(networks.joined_members(members, SPEC.size_px, NAME), collection)
+
+
+def _meaning(part: object) -> str:
+    """Source of a module, class or function without comments, docstrings and layout."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(part)))  # type: ignore[arg-type]  # whatever has source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            del node.body[0]
+    return ast.unparse(tree)
 
 
 def _train(

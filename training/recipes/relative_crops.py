@@ -1,4 +1,4 @@
-"""Random views of cells for the compact recipe: what another laboratory, camera or scale would have made of them."""
+"""Random views of cells for the compact recipe: as another laboratory, camera or scale would show them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from edge.structures import InputSpec
 from training.laboratories.collection import Collection, cut
 from training.laboratories.records import CellRecord
 
-#: What views are made from: finer and wider than the network's crop, so that turning and shifting lose nothing.
+#: What views are made from: finer and wider than the network's crop, so that turning and shifting lose
+#: nothing.
 _WIDE_PX, _WIDE_UM, _WHITE_POINT = 80, 30.0, 235
 #: Spread of the natural logarithm of the size: red cells, which give the scale, differ by some 7 %.
 _SIZE = 0.07
@@ -67,8 +68,8 @@ class Views:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         planes = cv2.warpAffine(planes, self._affine(rng), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         density, cell, nucleus = cv2.split(planes)
-        density = _worse(density, rng)
-        return planes_of(density, _redrawn(cell, 1.1, 46, rng), _redrawn(nucleus, 0.8, 38, rng))
+        density = _worse(density, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
+        return planes_of(density, _redrawn(cell, 1.1, 46, rng), _redrawn(nucleus, 0.8, 38, rng))  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
 
     def _affine(self, rng: np.random.Generator) -> NDArray[np.float32]:
         angle = rng.uniform(0, 2 * np.pi)
@@ -87,10 +88,10 @@ class Views:
 
 def _worse(density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Pass a density plane through another camera."""
-    density = cv2.pow(density, float(np.exp(rng.normal(0, _GAMMA))))
+    density = cv2.pow(density, float(np.exp(rng.normal(0, _GAMMA))))  # type: ignore[assignment]  # OpenCV's stubs: an array of any dtype
     blur = rng.uniform(0, _BLUR_PX)
     if blur > 0.25:
-        density = cv2.GaussianBlur(density, (0, 0), blur)
+        density = cv2.GaussianBlur(density, (0, 0), blur)  # type: ignore[assignment]  # OpenCV's stubs: an array of any dtype
     if rng.random() < 0.5:
         noise = rng.standard_normal(density.shape, dtype=np.float32)
         density = density + noise * np.float32(rng.uniform(0, _NOISE) * max(0.3, float(density.max())))

@@ -1,0 +1,110 @@
+"""The compact recipe: which cells it learns from, what it makes of them, and three networks in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.structures import Cell
+from training import networks
+from training.laboratories.records import CellRecord
+from training.recipes import relative
+from training.recipes.relative import SPEC, WEAK_TARGET, sources
+from training.recipes.relative_crops import Views
+
+
+def record(lab: str, label: int | None, weak_label: int = 1, camera: str = "c") -> CellRecord:
+    cell = Cell(1, 10.0, 10.0, (5, 5, 10, 10), 80, 40, "wbc", touches_border=False)
+    origin: Any = "unmarked" if label is None else "xyc"
+    return CellRecord("f", cell, lab, camera, "s", "g", weak_label, label, None, origin, seen_before=False)
+
+
+def test_cells_are_drawn_by_what_is_known_of_them() -> None:
+    cells = [
+        record("all-idb", 1, camera="one"),
+        record("all-idb", 1, camera="two"),
+        record("all-idb", 0),  # a normal cell of a patient
+        record("all-idb", None),  # nobody knows
+        record("all-idb", None, weak_label=0),  # a healthy person has no blasts
+        record("all-taleqani", None, weak_label=1),
+        record("all-taleqani", None, weak_label=0),
+        record("bccd", 0, weak_label=0),
+        record("bccd", None, weak_label=0),
+    ]
+    found = {tuple(source.members.tolist()): source.target for source in sources(cells)}
+    assert found == {
+        (0,): 1.0, (1,): 1.0, (2,): 0.0, (4,): 0.0, (5,): WEAK_TARGET[1], (6,): WEAK_TARGET[0], (7,): 0.0,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def views() -> Views:
+    """One cell of 12 µm with a nucleus of 8 µm, at the resolution that views are made from."""
+    y, x = np.mgrid[:80, :80] - 39.5
+    radius_um = np.hypot(x, y) * 30 / 80
+    cell, nucleus = (np.where(radius_um < r, 255, 0).astype(np.uint8)[None] for r in (6.0, 4.0))
+    rgb = np.full((1, 80, 80, 3), 235, np.uint8)
+    rgb[cell > 0] = (200, 180, 210)
+    rgb[nucleus > 0] = (110, 70, 150)
+    return Views(rgb, cell, nucleus)
+
+
+def test_views_differ_and_stay_the_same_cell(views: Views) -> None:
+    rng = np.random.default_rng(1)
+    made = np.stack([views.random(0, rng) for _ in range(60)])
+    assert made.shape == (60, SPEC.size_px, SPEC.size_px, 3)
+    assert made.dtype == np.uint8
+    assert len({view.tobytes() for view in made}) == 60
+    um2 = (SPEC.field_of_view_um / SPEC.size_px) ** 2
+    for plane, radius_um in ((1, 6.0), (2, 4.0)):
+        areas = np.count_nonzero(made[..., plane], axis=(1, 2)) * um2
+        # Sizes vary by 7 % a side and outlines by a fraction of a µm; the mean is the cell's own.
+        assert areas.mean() == pytest.approx(np.pi * radius_um**2, rel=0.1)
+        assert areas.std() > 0.05 * areas.mean()
+    # The nucleus's own mean is what density is relative to, whatever the stain.
+    inside = [view[..., 0][view[..., 2] > 0].mean() for view in made]
+    assert np.allclose(inside, 128, atol=3)
+
+
+def test_the_joined_network_is_the_mean_of_its_members() -> None:
+    rng = np.random.default_rng(2)
+    members = [networks.relative_member(48) for _ in range(3)]
+    for member in members:
+        # As after a training: batch norms with means and variances of their own.
+        weights = [rng.uniform(0.2, 1.0, w.shape) if w.ndim == 1 else w for w in member.get_weights()]
+        member.set_weights(weights)
+    crops = rng.integers(0, 256, (6, 48, 48, 3)).astype(np.float32)
+    crops[3:] *= np.linspace(0, 1, 48)[None, :, None, None]
+    logits = np.mean([np.asarray(member(crops, training=False))[:, 0] for member in members], axis=0)
+    joined = networks.joined_members(members, 48, "joined")
+    p = np.asarray(joined(crops, training=False))
+    assert np.allclose(p.sum(axis=1), 1.0, atol=1e-5)
+    assert np.allclose(np.log(p[:, 1] / p[:, 0]), logits, atol=1e-3)
+    # One member alone is another network.
+    alone = np.asarray(networks.joined_members(members[:1], 48, "alone")(crops, training=False))
+    assert not np.allclose(alone, p, atol=1e-3)
+    assert not any("norm" in layer.name or "drop" in layer.name for layer in joined.layers)
+
+
+def test_the_version_follows_what_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = relative.recipe().version()
+    assert relative.recipe().version() == before
+    assert relative.Relative(steps=1).version() != before
+    monkeypatch.setattr(relative, "SMOOTHING", 0.05)
+    assert relative.recipe().version() != before
+
+
+def test_docstrings_and_layout_are_no_part_of_the_version() -> None:
+    def one(x: int) -> int:
+        """Double it."""
+        return 2 * x
+
+    first = relative._meaning(one)
+
+    def one(x: int) -> int:  # type: ignore[no-redef]
+        # Twice as much.
+        return 2 * x
+
+    assert relative._meaning(one) == first
