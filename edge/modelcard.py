@@ -28,7 +28,7 @@ SCHEMA = "blastcount.model/1"
 #: Order of the network's two outputs.
 LABELS = ("normal", "blast")
 #: The bundle that ``count`` and the daemon use where none is named.
-DEFAULT_NAME = "akbar2024"
+DEFAULT_NAME = "relative"
 #: Suffixes of the three files, in the order in which a path is stripped of them.
 TFLITE_SUFFIX, CARD_SUFFIX, GOLDEN_SUFFIX = ".tflite", ".json", ".golden.npz"
 
