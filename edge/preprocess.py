@@ -133,7 +133,7 @@ def relative_planes(
 
 
 def channel_densities(crop: UInt8Image, white_point: int) -> NDArray[np.float32]:
-    """Optical density over the blank slide, (s, s, 3) float32, of a (s, s, 3) uint8 RGB crop; never below 0."""
+    """Optical density over the blank slide, (s, s, 3) float32, of a (s, s, 3) uint8 RGB crop; at least 0."""
     levels = np.maximum(np.arange(256, dtype=np.float32), _DARKEST)
     table = np.maximum(np.log10(np.float32(white_point) / levels), 0).astype(np.float32)
     return np.asarray(cv2.LUT(crop, table), dtype=np.float32)
