@@ -141,6 +141,8 @@ class _Rewriter:
             "MEAN": self._mean,
             "REDUCE_MAX": self._peak,
             "ADD": self._add,
+            "MUL": self._factor,
+            "QUANTIZE": self._requantise,
             "RESHAPE": self._flatten,
             "CONCATENATION": self._concat,
             "FULLY_CONNECTED": self._dense,
@@ -213,6 +215,19 @@ class _Rewriter:
 
     def _add(self, op: _Generated) -> None:
         self._activated("Add", [self._dequantised(tensor) for tensor in op.inputs], op)
+
+    def _requantise(self, op: _Generated) -> None:
+        self._quantised(self._dequantised(op.inputs[0]), op.outputs[0])
+
+    def _factor(self, op: _Generated) -> None:
+        """Multiply by one constant, as a rescaling of the input does."""
+        factor = self._graph.tensors[op.inputs[1]]
+        if self._model.buffers[factor.buffer].data is None:
+            raise ModelError("MUL: only a product with a constant can be rewritten for ONNX")
+        zero, scale = int(factor.quantization.zeroPoint[0]), float(factor.quantization.scale[0])
+        real = (self._values(op.inputs[1]).astype(np.float32).ravel() - zero) * np.float32(scale)
+        constant = self._constant(f"factor {op.inputs[1]}", real.astype(np.float32))
+        self._activated("Mul", [self._dequantised(op.inputs[0]), constant], op)
 
     def _mean(self, op: _Generated) -> None:
         self._over_the_image("ReduceMean", op)

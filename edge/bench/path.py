@@ -109,7 +109,8 @@ class WholePath:
         return {
             "grab": grab_ms,
             "decode": max(0.0, (decoded - grabbed) * 1000.0 - grab_ms),
-            "quality": stage_ms["quality"],
+            # Focus is a question of quality that only a known scale answers.
+            "quality": stage_ms["quality"] + stage_ms.get("focus", 0.0),
             "segment": stage_ms.get("segment", 0.0),  # a rejected field goes no further
             "crop": stage_ms.get("classify", 0.0) - network_ms,
             "classify": network_ms,

@@ -49,4 +49,5 @@ def _kind(code: CodeType | str) -> str:
     file = Path(code.co_filename)
     if not file.is_relative_to(_EDGE):
         return "libraries"
-    return "arrays" if file.name.startswith(_ARRAY_MODULES) else "glue"
+    room = file.relative_to(_EDGE).parts[0]
+    return "arrays" if room.startswith(_ARRAY_MODULES) else "glue"

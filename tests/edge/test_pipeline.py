@@ -138,7 +138,7 @@ def test_crops_are_cut_in_batches_whatever_was_found(
     def many(frame: Frame, background: Background | None = None) -> Segmentation:
         found = segment(frame, background)
         cells = tuple(replace(found.cells[0], id=i + 1, x=10.0 + 5 * i) for i in range(2 * BATCH + 3))
-        return replace(found, cells=cells)
+        return replace(found, cells=cells, window_of=found.window_of[:1] * len(cells))
 
     monkeypatch.setattr(pipeline_module, "segment", many)
     result = Pipeline(classifier).process(frame).result
