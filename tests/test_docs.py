@@ -193,3 +193,31 @@ def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
     assert len(rows) >= 20
     for row in rows:
         assert row in shown, row
+
+
+def test_bench_page_shows_the_recorded_run() -> None:
+    """docs/bench.json is the output of the command that the page names."""
+    from edge.bench.report import markdown
+
+    document = json.loads((ROOT / "docs" / "bench.json").read_text())
+    page = (ROOT / "docs" / "bench.md").read_text()
+    rows = [line for line in markdown(document).splitlines() if line.startswith("|")]
+    assert len(rows) > 30
+    assert [row for row in rows if row not in page] == []
+    ratios = {(row["engine"], row["other"], row["batch"]): row["p5"] for row in document["ratios"]}
+    times = {(row["engine"], row["batch"]): row["ms"]["p5"] for row in document["network"]}
+    keras = next(ms for (engine, batch), ms in times.items() if engine.startswith("keras") and batch == 1)
+    tflite = next(ms for (engine, batch), ms in times.items() if engine.startswith("tflite") and batch == 1)
+    path, memory = document["path"][0], document["memory"]
+    for shown in (
+        f"{ratios['ai_edge_litert', 'onnxruntime', 1]:.3f}",
+        f"{1 / ratios['ai_edge_litert', 'keras_predict', 1]:.0f} ×",
+        f"{keras / tflite:.0f} ×",
+        f"{path['ms']['p5']:.2f} ms",
+        f"{path['glue_ms']['p5']:.2f} ms",
+        f"{memory['classifier_peak_mb']:.0f} MB",
+        f"{memory['path_peak_mb']:.0f} MB",
+        f"{document['cold_start_ms']['first_count']['p50']:.2f} ms",
+        f"at most {100 * (document['profile']['glue'] + document['profile']['libraries']):.1f} %",
+    ):
+        assert f"| {shown} |" in page, shown
