@@ -23,8 +23,8 @@ def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Dec
 
     The temperature is that of least cross-entropy. The threshold has the largest sum of sensitivity and
     specificity (Youden's index J [1]_): the share of blasts corrected for the classifier's error has a
-    standard error proportional to 1 / J, so no other threshold tells more about a sample. The band lies around it, as far on either side in logits as holds
-    ``UNCERTAIN_SHARE`` of the cells.
+    standard error proportional to 1 / J, so no other threshold tells more about a sample. The band
+    lies around it, as far on either side in logits as holds ``UNCERTAIN_SHARE`` of the cells.
 
     Parameters
     ----------
