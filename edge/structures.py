@@ -22,6 +22,9 @@ CellKind = Literal["wbc", "smudge"]
 CellClass = Literal["blast", "normal", "uncertain"]
 ScaleSource = Literal["configured", "red_cells", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
+#: Which cells the share of blasts is of: all classified white cells; those without the uncertain ones; all
+#: and the smudges, as normal cells.
+Denominator = Literal["classified", "without_uncertain", "with_smudges"]
 
 #: What the three planes of a crop are, see :func:`edge.preprocess.to_input`.
 CHANNELS = ("RGB", "density+cell+nucleus")
@@ -304,8 +307,9 @@ class Tally:
     blasts, normal, uncertain : whole white cells by class
     smudges : smudge cells, never in the denominator
     border : white cells cut by the image's edge, never in the denominator
-    blast_fraction : blasts / (blasts + normal + uncertain), None where that is 0 / 0
+    blast_fraction : blasts / wbc, None where that is 0 / 0
     ci_low, ci_high : exact 95 % interval of the fraction (0 and 1 where there are no cells)
+    denominator : which cells wbc counts
     """
 
     fields: int
@@ -318,8 +322,16 @@ class Tally:
     blast_fraction: float | None
     ci_low: float
     ci_high: float
+    denominator: Denominator = "classified"
+
+    @property
+    def classified(self) -> int:
+        """Whole white cells that were classified."""
+        return self.blasts + self.normal + self.uncertain
 
     @property
     def wbc(self) -> int:
-        """Denominator: whole white cells that were classified."""
-        return self.blasts + self.normal + self.uncertain
+        """Cells that the share is of: whole white cells that were classified, unless configured otherwise."""
+        if self.denominator == "without_uncertain":
+            return self.blasts + self.normal
+        return self.classified + (self.smudges if self.denominator == "with_smudges" else 0)

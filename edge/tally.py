@@ -8,7 +8,8 @@ What is counted
   normal cells of 10 µm in a field of 300 x 230 µm that is 89 % against 92 %, so that the share of blasts
   comes out lower by at most 4 % of itself.
 - **Uncertain cells stay in the denominator** and never in the numerator, so that the share of blasts is
-  the share of cells that were called blasts; reclassifying them by eye can only raise it.
+  the share of cells that were called blasts; reclassifying them by eye can only raise it. A laboratory
+  with another custom says so by ``denominator``.
 - **Smudge cells** are ruptured; they are reported beside the tally and belong to neither.
 - **Cells seen before**, counted in an earlier field of the same sample, are reported and add nothing.
 - **Rejected fields** add nothing but their number.
@@ -18,8 +19,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
-from edge.structures import FieldResult, Tally
+from edge.structures import Denominator, FieldResult, Tally
 
 #: Bisection halves the interval 0 to 1; after 60 steps it is 1e-18 wide, below the spacing of floats at 1e-2.
 _BISECTIONS = 60
@@ -31,7 +33,8 @@ _TINY = 1e-300
 class RunningTally:
     """Adds up fields as they come and keeps none of them, for any number of fields in the same memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, denominator: Denominator = "classified") -> None:
+        self._denominator = denominator
         self._fields = 0
         self._rejected = 0
         self._blasts = 0
@@ -62,23 +65,31 @@ class RunningTally:
 
     def total(self) -> Tally:
         """Give the tally of everything added so far."""
-        cells = self._blasts + self._normal + self._uncertain
-        low, high = clopper_pearson(self._blasts, cells)
-        return Tally(
-            fields=self._fields,
-            rejected=self._rejected,
-            blasts=self._blasts,
-            normal=self._normal,
-            uncertain=self._uncertain,
-            smudges=self._smudges,
-            border=self._border,
-            blast_fraction=self._blasts / cells if cells else None,
-            ci_low=low,
-            ci_high=high,
+        return with_share(
+            Tally(
+                fields=self._fields,
+                rejected=self._rejected,
+                blasts=self._blasts,
+                normal=self._normal,
+                uncertain=self._uncertain,
+                smudges=self._smudges,
+                border=self._border,
+                blast_fraction=None,
+                ci_low=0.0,
+                ci_high=1.0,
+                denominator=self._denominator,
+            )
         )
 
 
-def tally(results: Iterable[FieldResult]) -> Tally:
+def with_share(counts: Tally) -> Tally:
+    """Give a tally the share of its blasts and the share's exact interval."""
+    low, high = clopper_pearson(counts.blasts, counts.wbc)
+    share = counts.blasts / counts.wbc if counts.wbc else None
+    return replace(counts, blast_fraction=share, ci_low=low, ci_high=high)
+
+
+def tally(results: Iterable[FieldResult], denominator: Denominator = "classified") -> Tally:
     """Sum the cells of fields by class, with the exact 95 % interval of the blast share.
 
     The rules are those at the top of this module.
@@ -86,6 +97,7 @@ def tally(results: Iterable[FieldResult]) -> Tally:
     Parameters
     ----------
     results : fields in any order; consumed one at a time
+    denominator : which cells the share is of
 
     Examples
     --------
@@ -93,7 +105,7 @@ def tally(results: Iterable[FieldResult]) -> Tally:
     >>> nothing.wbc, nothing.blast_fraction, nothing.ci_low, nothing.ci_high
     (0, None, 0.0, 1.0)
     """
-    running = RunningTally()
+    running = RunningTally(denominator)
     for result in results:
         running.add(result)
     return running.total()

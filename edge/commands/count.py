@@ -156,7 +156,7 @@ def count(
             printer.field(counted.file, result, counted.total_ms)
             del counted  # or its pixels would stay in memory while the next file is decoded
         if log and sample_id is not None and form is not None:
-            summary = summarise(log, log.sample(sample_id), known_errors(config))
+            summary = summarise(log, log.sample(sample_id), known_errors(config), config.sample.denominator)
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
     printer.end(running.total(), failures.number)
     if warning := repeats.warning():

@@ -55,7 +55,7 @@ def report(
     texts = catalogue(language)
     log_path = log_path or config.log_path
     with BloodLog.open(log_path, read_only=True) as log:
-        summary = summarise(log, log.sample(sample_id), known_errors(config))
+        summary = summarise(log, log.sample(sample_id), known_errors(config), config.sample.denominator)
     write_report(summary, log_path, texts.language, pdf=pdf, html=html, as_json=as_json)
 
 

@@ -118,6 +118,7 @@ def make_setup(config: Config, section: ReviewConfig) -> Setup:
     return Setup(
         log_path=config.log_path,
         errors_of=known_errors(config),
+        denominator=config.sample.denominator,
         lock=None if section.token_file is None else Lock(read_token_file(section.token_file)),
     )
 

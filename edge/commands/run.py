@@ -154,6 +154,7 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
             Pipeline(classifier),
             log,
             provenance,
+            denominator=config.sample.denominator,
             store=ThumbnailStore.beside(log.path),
             correction=Correction.from_file(
                 config.calibration_path,

@@ -113,8 +113,11 @@ _changing("release", BloodLog.release_sample, "Let the pictures of SAMPLE be rem
 @_common
 def list_(log_path: Path | None, as_json: bool) -> None:
     """List all samples, the newest last."""
-    with BloodLog.open(log_path or load_config().log_path, read_only=True) as log:
-        summaries = [summarise(log, sample) for sample in log.samples()]
+    config = load_config()
+    with BloodLog.open(log_path or config.log_path, read_only=True) as log:
+        summaries = [
+            summarise(log, sample, denominator=config.sample.denominator) for sample in log.samples()
+        ]
     if as_json:
         for summary in summaries:
             program = summary.program
@@ -135,7 +138,7 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
         sample = log.current_sample() if sample_id is None else log.sample(sample_id)
         if sample is None:
             raise click.UsageError("no sample is open; name one, `blastcount sample list` shows them")
-        summary = summarise(log, sample, known_errors(config))
+        summary = summarise(log, sample, known_errors(config), config.sample.denominator)
     if as_json:
         click.echo(json.dumps(report_record(summary), allow_nan=False))
         return
@@ -176,7 +179,7 @@ def export(
     path = log_path or config.log_path
     with BloodLog.open(path, read_only=True) as log:
         sample = log.sample(sample_id)
-        summary = summarise(log, sample, known_errors(config))
+        summary = summarise(log, sample, known_errors(config), config.sample.denominator)
         for file, write in ((csv_file, export_csv), (jsonl, export_jsonl)):
             if file is not None:
                 text = StringIO()

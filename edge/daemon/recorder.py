@@ -13,7 +13,7 @@ from edge.clock import WallClock
 from edge.daemon.sitting import Sitting
 from edge.pipeline import ProcessedField
 from edge.quality import Reference
-from edge.structures import FieldResult, Frame
+from edge.structures import Denominator, FieldResult, Frame
 from edge.thumbnails import ThumbnailStore
 
 
@@ -65,6 +65,7 @@ class Recorder:
     store : where pictures of cells and fields go
     correction : evens out light and knows the scale, or None
     clock : says whether the wall clock can be believed
+    denominator : which cells the share of blasts in the status is of
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Recorder:
         store: ThumbnailStore,
         correction: Correction | None = None,
         clock: WallClock | None = None,
+        denominator: Denominator = "classified",
     ) -> None:
         self._counter = counter
         self._log = log
@@ -83,6 +85,7 @@ class Recorder:
         self._store = store
         self._correction = correction or Correction(None)
         self._clock = clock or WallClock()
+        self._denominator: Denominator = denominator
         self._sitting: Sitting | None = None
         self._newest = log.newest_trusted()
 
@@ -109,7 +112,7 @@ class Recorder:
             return False
         self._sitting = None
         if sample is not None:
-            sitting = Sitting(sample, self._store, self._correction.white_point)
+            sitting = Sitting(sample, self._store, self._correction.white_point, self._denominator)
             if not sitting.resume(self._log.fields(sample.id), go_on):
                 return False
             self._sitting = sitting

@@ -14,7 +14,7 @@ from edge.illumination import estimate_background
 from edge.pipeline import ProcessedField
 from edge.quality import Reference
 from edge.registration import Mosaic, Placement
-from edge.structures import Cell, ClassifiedCell, FieldResult, Frame, UInt8Image
+from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Frame, UInt8Image
 from edge.tally import RunningTally
 from edge.thumbnails import ThumbnailStore
 
@@ -59,13 +59,17 @@ class Sitting:
     """
 
     def __init__(
-        self, sample: Sample, store: ThumbnailStore, white_point: tuple[float, float, float] | None
+        self,
+        sample: Sample,
+        store: ThumbnailStore,
+        white_point: tuple[float, float, float] | None,
+        denominator: Denominator = "classified",
     ) -> None:
         self.sample = sample
         self.reference = Reference.start(white_point)
         self._store = store
         self._mosaic = Mosaic()
-        self._tally = RunningTally()
+        self._tally = RunningTally(denominator)
 
     def resume(self, fields: Iterable[LoggedField], go_on: Callable[[], bool]) -> bool:
         """Take up what was logged before the program was last started.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from edge.i18n import Catalogue
 from edge.report.pictures import PictureBox, chosen_pictures
 from edge.statistics.stopping import LINE
 from edge.statistics.summary import ObserverCount, SampleSummary
-from edge.structures import Tally
+from edge.structures import Denominator, Tally
 from edge.tally import clopper_pearson
 
 #: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
@@ -186,7 +186,7 @@ def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Bar | None:
 
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
     yield stop_text(summary, _)
-    yield _("report.denominator")
+    yield _(f"report.denominator_{program.denominator}")
     yield from _other_denominators(program, _)
     if summary.corrected is None:
         yield _("report.not_corrected")
@@ -222,14 +222,19 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
 
 def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
     """Say what the share would be by other customs, where they give another one."""
-    for key, cells, differs in (
-        ("report.without_uncertain", program.blasts + program.normal, program.uncertain),
-        ("report.with_smudges", program.wbc + program.smudges, program.smudges),
-    ):
+    customs: tuple[tuple[Denominator, bool], ...] = (
+        ("classified", program.denominator != "classified" and bool(program.uncertain + program.smudges)),
+        ("without_uncertain", bool(program.uncertain)),
+        ("with_smudges", bool(program.smudges)),
+    )
+    for custom, differs in customs:
+        cells = replace(program, denominator=custom).wbc
+        if custom == program.denominator:
+            continue
         if differs and cells:
             low, high = clopper_pearson(program.blasts, cells)
             share = share_text(_, program.blasts, cells, program.blasts / cells, low, high)
-            yield _(key, share=share)
+            yield _(f"report.{custom}", share=share)
 
 
 def _table(summary: SampleSummary, _: Catalogue) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

@@ -23,6 +23,7 @@ from edge.review.limits import RateLimit, RefusalLog
 from edge.review.preview import Previews
 from edge.review.words import TEMPLATE_WORDS
 from edge.statistics.summary import ErrorsOf
+from edge.structures import Denominator
 
 #: Largest body of a request. The largest form is a page of cells confirmed at once: a name of 20 bytes each.
 MAX_BODY_BYTES = 64 * 1024
@@ -41,6 +42,7 @@ class Setup:
     tries : how often an address may try one. Five at once, then one in twelve seconds: a token of 128 bits is
         out of reach at any speed, and the million commonest passwords would take 140 days
     errors_of : gives the known errors of the model that counted, for the report
+    denominator : which cells the shares of blasts are of
     one_writer : held while a word is added, so that two threads never judge by the same last word
     """
 
@@ -49,6 +51,7 @@ class Setup:
     refusals: RefusalLog = field(default_factory=RefusalLog)
     sessions: Sessions = field(default_factory=Sessions)
     errors_of: ErrorsOf = lambda _model: None
+    denominator: Denominator = "classified"
     one_writer: threading.Lock = field(default_factory=threading.Lock)
     tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 12.0, burst=5))
 

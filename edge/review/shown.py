@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
+from edge.review import security
 from edge.statistics.reading import Reading
 from edge.statistics.stopping import LINE
 from edge.statistics.summary import SampleSummary, summarise
@@ -82,7 +83,7 @@ class Figures:
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:
     """Count a sample up for one pair of eyes."""
-    return Figures(summarise(log, sample), observer)
+    return Figures(summarise(log, sample, denominator=security.setup().denominator), observer)
 
 
 def _share(_: Catalogue, blasts: int, cells: int, share: float | None, low: float, high: float) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.bloodlog import BloodLog, Sample
 from edge.statistics.agreement import Agreement, agreement
 from edge.statistics.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.statistics.reading import Reading
 from edge.statistics.stopping import Stopping, stopping
-from edge.structures import CellRef, ModelIdentity, Tally
-from edge.tally import clopper_pearson, tally
+from edge.structures import CellRef, Denominator, ModelIdentity, Tally
+from edge.tally import clopper_pearson, tally, with_share
 
 #: Gives the known errors of a model, or None where they are not known.
 ErrorsOf = Callable[[ModelIdentity], KnownErrors | None]
@@ -109,7 +109,12 @@ class SampleSummary:
     untrusted_clock: int
 
 
-def summarise(log: BloodLog, sample: Sample, errors_of: ErrorsOf = lambda _model: None) -> SampleSummary:
+def summarise(
+    log: BloodLog,
+    sample: Sample,
+    errors_of: ErrorsOf = lambda _model: None,
+    denominator: Denominator = "classified",
+) -> SampleSummary:
     """Count a sample up.
 
     Parameters
@@ -117,6 +122,7 @@ def summarise(log: BloodLog, sample: Sample, errors_of: ErrorsOf = lambda _model
     log : the log that it is in
     sample : which
     errors_of : gives the known errors of a model by its identity
+    denominator : which cells the shares are of
 
     Raises
     ------
@@ -125,7 +131,7 @@ def summarise(log: BloodLog, sample: Sample, errors_of: ErrorsOf = lambda _model
     """
     reading = Reading.of(log, sample.id)
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
-    program = tally(logged.result for logged in reading.fields)
+    program = tally((logged.result for logged in reading.fields), denominator)
     made_by = Counter(
         (
             logged.result.model,
@@ -147,7 +153,7 @@ def summarise(log: BloodLog, sample: Sample, errors_of: ErrorsOf = lambda _model
         reading=reading,
         program=program,
         reviewed=reviewed_tally(reading, program),
-        corrected=None if errors is None else corrected_share(program.blasts, program.wbc, errors),
+        corrected=None if errors is None else corrected_share(program.blasts, program.classified, errors),
         stopping=stopping(program, sample.quota),
         observers=tuple(_observer_count(reading, observer) for observer in reading.observers),
         agreement=(
@@ -186,19 +192,8 @@ def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
         if cell.counts or (cell.found.cell.kind == "smudge" and cell.found.seen_before is None)
     )
     blasts, normal, uncertain = words["blast"], words["normal"], words["uncertain"]
-    cells = blasts + normal + uncertain
-    low, high = clopper_pearson(blasts, cells)
-    return Tally(
-        fields=program.fields,
-        rejected=program.rejected,
-        blasts=blasts,
-        normal=normal,
-        uncertain=uncertain,
-        smudges=words["smudge"],
-        border=program.border,
-        blast_fraction=blasts / cells if cells else None,
-        ci_low=low,
-        ci_high=high,
+    return with_share(
+        replace(program, blasts=blasts, normal=normal, uncertain=uncertain, smudges=words["smudge"])
     )
 
 

@@ -21,6 +21,7 @@ from edge.config import (
     LogConfig,
     ModelConfig,
     ReviewConfig,
+    SampleConfig,
     ScaleConfig,
     StorageConfig,
     TriggerConfig,
@@ -96,6 +97,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         debounce_s = 0.2
         [calibration]
         path = "calibration.json"
+        [sample]
+        denominator = "with_smudges"
         [log]
         path = "logs/blood.db"
         [storage]
@@ -117,6 +120,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         trigger=TriggerConfig("manual"),
         gpio=GpioConfig(17, 0.2),
         calibration=CalibrationConfig(tmp_path / "calibration.json"),
+        sample=SampleConfig("with_smudges"),
         log=LogConfig(tmp_path / "logs/blood.db"),
         storage=StorageConfig(300, 30, 4000),
         review=ReviewConfig(True, "0.0.0.0", 8000, tmp_path / "review.token", "scope.example"),

@@ -75,7 +75,7 @@ def _summary(sample_id: int) -> SampleSummary:
     """Count a sample up, unless that would unblind the one who asks."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        summary = summarise(log, sample, security.setup().errors_of)
+        summary = summarise(log, sample, security.setup().errors_of, security.setup().denominator)
     if summary.reading.withholds_results(preferences.observer()):
         abort(423)
     return summary
