@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge.bloodlog.inspection import inspect
 from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
 from edge.clock import WallClock
+from edge.commands.options import Command, log_option
 from edge.config import load_config
 from edge.errors import OutputError
 from edge.printable import printable
@@ -30,20 +31,8 @@ _GATE_SAID_NO = 4
 #: Faults and numbers that are printed for a person; --json has all of them.
 _MAX_LINES = 50
 
-_Command = Callable[..., None]
 
-
-def _log_option(command: _Command) -> _Command:
-    return click.option(
-        "--log",
-        "log_path",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="The log; without it the configured one.",
-    )(command)
-
-
-def _json_option(command: _Command) -> _Command:
+def _json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(command)
 
 
@@ -67,7 +56,7 @@ def log_group() -> None:
 
 
 @log_group.command("verify")
-@_log_option
+@log_option
 @click.option(
     "--head",
     "heads",
@@ -110,7 +99,7 @@ def verify(
 
 
 @log_group.command("retention")
-@_log_option
+@log_option
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @_json_option
 def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
@@ -145,7 +134,7 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
 
 @log_group.command("backup")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@_log_option
+@log_option
 @_json_option
 def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
     """Copy the log and its pictures to FOLDER and verify.
@@ -180,7 +169,7 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Without it: stdout."
 )
-@_log_option
+@log_option
 def export(form: str | None, name: str | None, out: Path | None, log_path: Path | None) -> None:
     """Write the log's rows for other programs."""
     if form is None:
@@ -199,7 +188,7 @@ def export(form: str | None, name: str | None, out: Path | None, log_path: Path 
     metavar="FILE",
     help="The new log.",
 )
-@_log_option
+@log_option
 def repair_command(out: Path, log_path: Path | None) -> None:
     """Save what can be saved of a damaged log in a new file.
 

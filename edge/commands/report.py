@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from edge.bloodlog import BloodLog
+from edge.commands.options import log_option
 from edge.commands.outputs import write_atomically
 from edge.config import load_config
 from edge.errors import OutputError
@@ -29,13 +30,7 @@ _FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.option("--html", type=_FORM, metavar="FILE", help="Write the sheet as one HTML file.")
 @click.option("--json", "as_json", type=_FORM, metavar="FILE", help="Write the figures as JSON.")
 @click.option("--language", default="en", show_default=True, help="Language of the sheet, e.g. en or id.")
-@click.option(
-    "--log",
-    "log_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The log; without it the configured one.",
-)
+@log_option
 def report(
     sample_id: str,
     pdf: Path | None,

@@ -11,6 +11,7 @@ import click
 
 from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.export import export_csv, export_jsonl
+from edge.commands.options import Command, log_option
 from edge.commands.report import write_file
 from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
@@ -24,22 +25,16 @@ from edge.thumbnails import ThumbnailStore
 
 #: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
 USUAL_QUOTA = {"blood": 200, "marrow": 500}
-_Command = Callable[..., None]
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
-def _common(command: _Command) -> _Command:
-    command = click.option(
-        "--log",
-        "log_path",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="The log; without it the configured one.",
-    )(command)
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(command)
+def _common(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(
+        log_option(command)
+    )
 
 
-def _who(command: _Command) -> _Command:
+def _who(command: Command) -> Command:
     return click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")(
         command
     )
@@ -157,13 +152,7 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     metavar="DIR",
     help="Cells with a person's word, as a data set that `blastcount train` reads; DIR must not exist.",
 )
-@click.option(
-    "--log",
-    "log_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The log; without it the configured one.",
-)
+@log_option
 def export(
     sample_id: str,
     csv_file: Path | None,
