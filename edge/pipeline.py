@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edge.illumination import estimate_background
 from edge.modelcard import ModelCard
-from edge.preprocess import to_input
+from edge.preprocess import Cutter
 from edge.quality import Reference, assess, assess_scaled
 from edge.segment import Segmentation, segment
-from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
+from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
 
 #: Crops that exist at once: 32 of 128 px are 1.6 MB, whatever segmentation found.
 BATCH = 32
@@ -106,10 +106,18 @@ class Pipeline:
     def _classify(self, image: UInt8Image, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
         """Classify the white cells in batches; smudges pass unclassified."""
         white = [cell for cell in segmentation.cells if cell.kind == "wbc"]
+        cutter = Cutter(
+            image,
+            self._classifier.card.input,
+            um_per_px=segmentation.scale.um_per_px,
+            background=segmentation.background,
+        )
         p_blast: dict[int, float] = {}
         for first in range(0, len(white), BATCH):
             batch = white[first : first + BATCH]
-            crops = np.stack([self._crop(image, cell, segmentation) for cell in batch])
+            crops = cutter.cut(
+                [(cell.x, cell.y) for cell in batch], [segmentation.outline(cell) for cell in batch]
+            )
             probabilities = self._classifier.p_blast(crops)
             p_blast |= {cell.id: float(p) for cell, p in zip(batch, probabilities, strict=True)}
         return tuple(
@@ -117,17 +125,6 @@ class Pipeline:
             if cell.id in p_blast
             else ClassifiedCell(cell, None, None)
             for cell in segmentation.cells
-        )
-
-    def _crop(self, image: UInt8Image, cell: Cell, segmentation: Segmentation) -> UInt8Image:
-        return to_input(
-            image,
-            cell.x,
-            cell.y,
-            self._classifier.card.input,
-            um_per_px=segmentation.scale.um_per_px,
-            background=segmentation.background,
-            outline=segmentation.outline(cell),
         )
 
     def _result(

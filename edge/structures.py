@@ -121,19 +121,19 @@ class Background:
     width: int
     height: int
 
-    def at(self, x: float, y: float) -> NDArray[np.float32]:
+    def at(self, x: float | NDArray[np.float64], y: float | NDArray[np.float64]) -> NDArray[np.float32]:
         """Blank colour at pixel (x, y): bilinear between the grid's nodes, flat beyond them.
 
         Returns
         -------
-        (3,) float32 RGB, in the units of the image (0 to 255)
+        (..., 3) float32 RGB for x and y of shape (...), in the units of the image (0 to 255)
         """
         rows, columns = self.grid.shape[:2]
-        gx = min(max((x + 0.5) / self.width * columns - 0.5, 0.0), columns - 1.0)
-        gy = min(max((y + 0.5) / self.height * rows - 0.5, 0.0), rows - 1.0)
-        x0, y0 = int(gx), int(gy)
-        x1, y1 = min(x0 + 1, columns - 1), min(y0 + 1, rows - 1)
-        fx, fy = np.float32(gx - x0), np.float32(gy - y0)
+        gx = np.clip((np.asarray(x) + 0.5) / self.width * columns - 0.5, 0.0, columns - 1.0)
+        gy = np.clip((np.asarray(y) + 0.5) / self.height * rows - 0.5, 0.0, rows - 1.0)
+        x0, y0 = gx.astype(int), gy.astype(int)
+        x1, y1 = np.minimum(x0 + 1, columns - 1), np.minimum(y0 + 1, rows - 1)
+        fx, fy = ((g - n).astype(np.float32)[..., None] for g, n in ((gx, x0), (gy, y0)))
         top = self.grid[y0, x0] * (1 - fx) + self.grid[y0, x1] * fx
         bottom = self.grid[y1, x0] * (1 - fx) + self.grid[y1, x1] * fx
         return np.asarray(top * (1 - fy) + bottom * fy, dtype=np.float32)

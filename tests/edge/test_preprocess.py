@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.camera.rendered import RenderSettings, render_field
 from edge.errors import ImageError
-from edge.preprocess import NUCLEUS_LEVEL, relative_planes, to_input
+from edge.preprocess import NUCLEUS_LEVEL, Cutter, channel_densities, planes_of, to_input
 from edge.segment import segment
 from edge.structures import Background, Frame, InputSpec, Outline
 
@@ -183,11 +183,12 @@ def test_relative_planes_without_an_outline_are_refused() -> None:
 @pytest.mark.parametrize("colour", [0, 6, 235, 255])
 def test_a_cell_without_contrast_or_nucleus_gives_finite_planes(colour: int) -> None:
     crop = np.full((32, 32, 3), colour, np.uint8)
-    cell = np.zeros((32, 32), np.uint8)
+    density = channel_densities(crop, 235).sum(axis=2)[None]
+    cell = np.zeros((1, 32, 32), np.uint8)
     nothing = np.zeros_like(cell)
-    assert not relative_planes(crop, nothing, nothing, 235)[..., 1:].any()
-    cell[8:24, 8:24] = 255
-    planes = relative_planes(crop, cell, nothing, 235)
+    assert not planes_of(density, nothing, nothing)[..., 1:].any()
+    cell[:, 8:24, 8:24] = 255
+    planes = planes_of(density, cell, nothing)[0]
     assert planes[16, 16].tolist() == [0 if colour >= 235 else NUCLEUS_LEVEL, 255, 0]
 
 
@@ -229,3 +230,59 @@ def test_the_crop_shows_what_segmentation_found() -> None:
             shared = np.count_nonzero(crop[..., plane] & same[..., plane])
             either = np.count_nonzero(crop[..., plane] | same[..., plane])
             assert shared / either > 0.9, (cell.id, plane)
+
+
+@pytest.mark.parametrize("um_per_px", [0.05, 0.12, 0.4])
+@pytest.mark.parametrize("spec", [SPEC, RELATIVE])
+def test_cells_cut_together_are_those_cut_alone(um_per_px: float, spec: InputSpec) -> None:
+    image, outline, centre = cell_field(um_per_px)
+    side = image.shape[0]
+    # Blank slide that changes over the field, a crop beyond its edge with a sliver of the cell, another cell.
+    grid = np.linspace(150, 240, 12, dtype=np.float32).reshape(2, 2, 3)
+    blank = Background(grid, side, side)
+    centres = [(centre, centre), (3.1 / um_per_px, centre + 1.4), (centre + 13 / um_per_px, centre - 3.3)]
+    outlines = [Outline(outline.cells, outline.nuclei, label, outline.region) for label in (7, 7, 8)]
+    together = Cutter(image, spec, um_per_px=um_per_px, background=blank).cut(centres, outlines)
+    alone = [
+        to_input(image, x, y, spec, um_per_px=um_per_px, background=blank, outline=found)
+        for (x, y), found in zip(centres, outlines, strict=True)
+    ]
+    assert np.array_equal(together, alone)
+    assert len({crop.tobytes() for crop in alone}) == 3
+
+
+def test_no_cells_give_no_crops() -> None:
+    cutter = Cutter(pattern(), RELATIVE, um_per_px=0.1, background=flat((200, 210, 190)))
+    assert cutter.cut([], []).shape == (0, 48, 48, 3)
+
+
+@pytest.mark.parametrize("shrink", [2.41, 3.0, 4.7, 4.81, 9.7])
+def test_halving_first_shows_what_averaging_over_areas_shows(shrink: float) -> None:
+    """Cells are smooth at the sensor's resolution, so the two ways may only differ by a little blur."""
+    um_per_px = 24 / 48 / shrink
+    field = render_field(5, RenderSettings(width=1200, height=900, um_per_px=um_per_px))
+    blank = flat((235, 235, 235), 1200, 900)  # a gain of one
+    spec = InputSpec(size_px=48)
+    side = round(24 / um_per_px)
+    x, y = 603.0, 447.0
+    crop = to_input(field.image, x, y, spec, um_per_px=um_per_px, background=blank).astype(int)
+    left, top = round(x - side / 2), round(y - side / 2)
+    edges = np.arange(49) * side / 48
+    # Exact averages over squares of side/48 px, from the integral of the picture.
+    integral = np.pad(field.image.astype(np.float64), ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+
+    def at(line: np.ndarray, ends: np.ndarray, axis: int) -> np.ndarray:
+        low = np.floor(ends).astype(int)
+        part = np.expand_dims(ends - low, tuple(k for k in range(3) if k != axis))
+        return line.take(low, axis) * (1 - part) + line.take(low + 1, axis) * part
+
+    corners = at(at(integral, top + edges, 0), left + edges, 1)
+    sums = np.diff(np.diff(corners, axis=0), axis=1)
+    expected = sums / (side / 48) ** 2
+    assert expected.std() > 10  # there is something to see
+    difference = crop - expected
+    assert abs(difference.mean()) < 0.5  # neither brighter nor darker
+    assert np.abs(difference).mean() < 3.0
+    # Half a px of the crop to the side would be another picture.
+    moved = np.abs(crop[:, 1:] - (expected[:, :-1] + expected[:, 1:]) / 2).mean()
+    assert np.abs(difference).mean() < 0.8 * moved

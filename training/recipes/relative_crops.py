@@ -69,7 +69,8 @@ class Views:
         planes = cv2.warpAffine(planes, self._affine(rng), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         density, cell, nucleus = cv2.split(planes)
         density = _worse(density, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
-        return planes_of(density, _redrawn(cell, 1.1, 46, rng), _redrawn(nucleus, 0.8, 38, rng))  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
+        outlines = _redrawn(cell, 1.1, 46, rng), _redrawn(nucleus, 0.8, 38, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
+        return np.asarray(planes_of(density[None], *(inside[None] for inside in outlines))[0], np.uint8)
 
     def _affine(self, rng: np.random.Generator) -> NDArray[np.float32]:
         angle = rng.uniform(0, 2 * np.pi)

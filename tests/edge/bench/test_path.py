@@ -55,7 +55,7 @@ def test_it_counts_and_logs_what_the_pipeline_counts(
 
 
 @pytest.mark.parametrize(
-    ("function", "stage"), [("assess", "quality"), ("segment", "segment"), ("to_input", "crop")]
+    ("function", "stage"), [("assess", "quality"), ("segment", "segment"), ("Cutter", "crop")]
 )
 def test_a_slowed_stage_shows_in_its_own_figure(
     line: WholePath, monkeypatch: pytest.MonkeyPatch, function: str, stage: str
