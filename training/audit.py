@@ -50,13 +50,19 @@ class Place:
     y: float | None
 
 
-def audit(root: Path, cache: Cache, tick: Callable[[str], None] = lambda _lab: None) -> Json:
-    """Look through every laboratory of a data folder.
+def audit(
+    root: Path,
+    cache: Cache,
+    labs: Sequence[str] | None = None,
+    tick: Callable[[str], None] = lambda _lab: None,
+) -> Json:
+    """Look through the laboratories of a data folder.
 
     Parameters
     ----------
     root : the data folder
     cache : keeps what was found
+    labs : which laboratories; None takes all that are there
     tick : called with each laboratory's name before it is read
 
     Returns
@@ -72,6 +78,8 @@ def audit(root: Path, cache: Cache, tick: Callable[[str], None] = lambda _lab: N
     laboratories: Json = {}
     crops: Json | None = None
     for lab in sources.present(root):
+        if labs is not None and lab not in labs:
+            continue
         tick(lab)
         listing = list_lab(root, lab, cache)
         laboratories[lab] = _laboratory(listing)

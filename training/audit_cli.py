@@ -95,6 +95,29 @@ def words(found: Json) -> Iterator[str]:
         yield f"  fields with their overlaps and copies on both sides: {len(split['groups'])}"
 
 
+def brief(found: Json) -> Iterator[str]:
+    """Put what a training must not overlook into a line a laboratory, and one for the crops of ALL-IDB2."""
+    for lab, about in found["laboratories"].items():
+        twice = ", ".join(
+            f"{len(about[key])} {what}"
+            for key, what in (
+                ("exact_copies", "exact copies"),
+                ("near_copies", "near copies"),
+                ("overlapping", "overlaps"),
+            )
+        )
+        line = f"{lab}: {about['fields']} fields in {about['groups']} groups; {twice}"
+        if len(about["cameras"]) > 1:
+            line += f"; the camera alone names the class of {_share(about['camera_alone']['marked_cells'])}"
+        yield line
+    crops = found["all_idb2"]
+    if crops is not None:
+        yield (
+            f"ALL_IDB2: {_share(crops['located'])} of the crops lie in an ALL_IDB1 field, "
+            f"{len(crops['same_cell'])} pairs show one cell"
+        )
+
+
 def _laboratory(lab: str, about: Json) -> Iterator[str]:
     yield f"{lab}: {about['fields']} fields in {about['groups']} groups that must stay together"
     for camera, count in about["cameras"].items():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from edge.errors import GateError
+from edge.errors import ConfigError, GateError
 from training import allidb, cell_results, folder, results
+from training.audit import audit
+from training.audit_cli import brief
 from training.backend import load_keras
 from training.card import camera_alone
 from training.crops import cut, survey
-from training.laboratories import sources
+from training.laboratories import allidb_marks, sources
 from training.laboratories.cache import Cache
 from training.laboratories.collection import Collection, collect
 from training.protocol import report
@@ -58,8 +60,8 @@ from training.terminal import bar
     "--allow-leakage/--refuse-leakage",
     "allow_leakage",
     default=None,
-    help="Whether one cell or field may be on both sides of the split.  [default: only for akbar2024, whose "
-    "paper splits so; its card says how often]",
+    help="Of akbar2024: whether one cell or field may be on both sides of the split.  [default: it may, as "
+    "in the paper; the card says how often]",
 )
 @click.option(
     "--evaluate", "with_protocol", is_flag=True,
@@ -73,7 +75,7 @@ from training.terminal import bar
     "--cache",
     "cache_folder",
     type=click.Path(path_type=Path),
-    help="Folder for segmentations and trainings of --evaluate.  [default: the user's cache]",
+    help="Folder for segmentations, the audit and the trainings of --evaluate.  [default: the user's cache]",
 )
 @click.option("--force", is_flag=True, help="Replace earlier results in --out.")
 def train(
@@ -98,11 +100,19 @@ def train(
     of_paper = name == akbar2024.NAME
     files = (*results.FILES, *report.FILES) if of_paper else cell_results.FILES
     folder.check(out, files, force=force)
+    if allow_leakage and not of_paper:
+        raise ConfigError(
+            f"--allow-leakage: {name} is tested on whole groups of fields and cannot leak; leave the option "
+            f"out (it is for {akbar2024.NAME}, whose paper splits crops at random)"
+        )
     load_keras()  # says at once that TensorFlow is missing
     evaluated = None
     recipe = load(name)
+    cache = Cache(cache_folder)
+    for line in _audit(data_folder, cache, (allidb_marks.LAB,) if of_paper else recipe.labs):
+        click.echo(line)
     if with_protocol or not of_paper:
-        collection = _collect(data_folder, Cache(cache_folder))
+        collection = _collect(data_folder, cache)
         if with_protocol:
             evaluated = _evaluate(collection, recipe, seed, workers)
     if of_paper:
@@ -161,6 +171,13 @@ def refuse_leakage(leaked: tuple[int, int, str]) -> None:
             f"the split leaks: {shared} of {n_test} test crops show a cell that is also trained on, first "
             f"{first}; use a recipe that splits whole fields, or --allow-leakage to repeat the paper's split"
         )
+
+
+def _audit(data_folder: Path, cache: Cache, labs: Sequence[str]) -> Iterator[str]:
+    """Say what of the data would leak; every recipe is told before it trains."""
+    yield "Leakage audit (`blastcount audit` has all of it)"
+    for line in brief(audit(data_folder, cache, labs)):
+        yield f"  {line}"
 
 
 def _collect(data_folder: Path, cache: Cache) -> Collection:

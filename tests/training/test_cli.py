@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from edge.errors import DataSetError, OutputError, RuntimeMissingError
+from edge.errors import ConfigError, DataSetError, OutputError, RuntimeMissingError
 from training import cli, results, terminal
+from training.audit import audit
+from training.audit_cli import brief
 from training.backend import load_keras
+from training.laboratories.cache import Cache
 from training.recipes import akbar2024
 
 
@@ -216,3 +220,31 @@ def test_progress_is_shown_on_a_terminal_only(
         tick()
     assert ("Epochs" in stream.getvalue() and "2/2" in stream.getvalue()) is shown
     assert bool(stream.getvalue()) is shown
+
+
+def test_every_training_begins_with_the_audit(trained: tuple[Path, Result], tree: Any) -> None:
+    lines = trained[1].stdout.splitlines()
+    assert lines[0].startswith("Leakage audit")
+    assert lines[1].startswith("  all-idb: 12 fields in ")
+    # Drawn so: one camera a class, two marks in each of the six patients' fields that are no blasts.
+    assert "the camera alone names the class of 84.6 % (66/78;" in lines[1]
+    n = len(tree.cuts)
+    assert f"ALL_IDB2: 100.0 % ({n}/{n};" in lines[2]
+
+
+def test_an_audit_of_what_is_there_twice_says_so(tree: Any, tmp_path: Path) -> None:
+    clean = brief(audit(tree.root, Cache(tmp_path / "a"), ("all-idb",)))
+    assert "; 0 exact copies" in next(clean)
+    root = tmp_path / "data"
+    shutil.copytree(tree.root, root)
+    first = min((root / "ALL_IDB1" / "im").glob("*_1.jpg"))
+    shutil.copy(first, first.with_name("Im999_1.jpg"))
+    shutil.copy(root / "ALL_IDB1" / "xyc" / f"{first.stem}.xyc", root / "ALL_IDB1" / "xyc" / "Im999_1.xyc")
+    assert "; 1 exact copies" in next(brief(audit(root, Cache(tmp_path / "b"), ("all-idb",))))
+
+
+def test_a_recipe_of_cells_cannot_be_told_to_leak(tree: Any, tmp_path: Path) -> None:
+    result = train("--recipe", "relative", "--data", tree.root, "--out", tmp_path / "out", "--allow-leakage")
+    assert isinstance(result.exception, ConfigError)
+    assert "relative is tested on whole groups of fields and cannot leak" in str(result.exception)
+    assert not (tmp_path / "out").exists()
