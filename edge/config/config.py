@@ -27,6 +27,9 @@ from edge.config.trigger import TriggerConfig
 LOG_NAME = "blastcount.db"
 #: The calibration's name in the state folder.
 CALIBRATION_NAME = "calibration.json"
+#: Sections that decide how results are looked at, not how they come about: another port or token of the page
+#: must not make the fields before and after it look as if they were counted differently.
+_NOT_HASHED = ("review",)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Config:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the values in force, so that two files that say the same hash the same.
+        """Hash of the values in force, so that two files that say the same hash the same; without ``[review]``.
 
         Examples
         --------
@@ -61,10 +64,13 @@ class Config:
         True
         >>> Config().sha256 == Config(camera=CameraConfig(interval_s=3.0)).sha256
         False
+        >>> Config().sha256 == Config(review=ReviewConfig(port=9000)).sha256
+        True
         """
         values = {
             name: {key.name: getattr(getattr(self, name), key.name) for key in fields(section)}
             for name, section in section_types().items()
+            if name not in _NOT_HASHED
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 

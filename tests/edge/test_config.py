@@ -218,6 +218,12 @@ def test_the_hash_is_of_the_values_in_force(tmp_path: Path) -> None:
     assert len(set(changed)) == 6
 
 
+def test_how_the_page_is_served_is_not_how_fields_are_counted() -> None:
+    elsewhere = parse_config({"review": {"port": 9000, "names": "lab", "with_daemon": True}})
+    assert elsewhere != Config()
+    assert elsewhere.sha256 == Config().sha256
+
+
 def test_the_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/home/lab/state")
     assert state_folder() == Path("/home/lab/state/blastcount")

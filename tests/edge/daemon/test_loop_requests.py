@@ -1,0 +1,120 @@
+"""What the loop does when it is asked: captures, previews, a new configuration."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import ConfigError, ControlError
+
+pytestmark = pytest.mark.usefixtures("short")
+MakeBench = Callable[..., Any]
+
+
+def test_manual_counts_on_request_only(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.configure(trigger={"mode": "manual"})
+    with bench.running():
+        time.sleep(0.2)
+        assert bench.source.reads_s == []
+        answers = [bench.ask("capture") for _ in range(3)]
+        assert bench.ask("status")["fields"]["logged"] == 3
+    assert [answer["field"] for answer in answers] == [1, 2, 3]
+    assert answers[0] | {"at": ""} == {
+        "field": 1, "at": "", "source": "script#1", "status": "counted", "reasons": [],
+        "wbc": 0, "blasts": 0, "seen_before": 0, "sample": None, "ms": 12.0,
+    }  # fmt: skip
+
+
+def test_a_button_captures(make_bench: MakeBench) -> None:
+    presses: list[Callable[[], None]] = []
+
+    @contextmanager
+    def button(press: Callable[[], None]) -> Iterator[None]:
+        presses.append(press)
+        yield
+        presses.clear()
+
+    bench = make_bench()
+    bench.configure(trigger={"mode": "manual"})
+    bench.button = button
+    with bench.running():
+        presses[0]()
+        bench.wait(lambda: bench.ask("status")["fields"]["logged"] == 1, "a field")
+    assert presses == []
+
+
+def test_a_preview_is_the_newest_frame(make_bench: MakeBench) -> None:
+    bench = make_bench(*[np.full((1500, 2000, 3), (200, 30, 90), np.uint8) for _ in range(50)])
+    with bench.running():
+        bench.wait(lambda: bench.ask("status")["fields"]["logged"] >= 1, "a field")
+        preview = bench.ask("preview")
+    assert (preview["width"], preview["height"]) == (2000, 1500)
+    assert 0.0 <= preview["age_s"] < 5.0
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(preview["jpeg"]), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (500, 667, 3)
+    np.testing.assert_allclose(picture[250, 300], (90, 30, 200), atol=4)
+
+
+def test_a_live_preview_asks_for_newer_frames(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.daemon.loop.KEEP_ALIVE_S", 3600.0)  # nobody else asks
+    bench = make_bench()
+    bench.live = True
+    bench.configure(trigger={"mode": "manual"})
+    with bench.running():
+        for _ in range(5):
+            before = len(bench.source.reads_s)
+
+            def newer(reads: int = before) -> bool:
+                with suppress(ControlError):  # the first frame is still to come
+                    assert bench.ask("preview")["age_s"] < 5.0
+                return len(bench.source.reads_s) > reads
+
+            bench.wait(newer, "a newer frame")
+    assert bench.fields() == []
+
+
+def test_a_new_configuration_is_taken_over(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.configure(trigger={"mode": "manual"})
+    with bench.running():
+        before = bench.ask("status")["config"]["sha256"]
+        bench.configure(trigger={"mode": "interval"}, camera={"interval_s": 0.06})
+        sha256 = bench.ask("reload")["sha256"]
+        bench.wait(lambda: bench.ask("status")["fields"]["logged"] >= 2, "fields by themselves")
+        status = bench.ask("status")
+    assert status["config"]["sha256"] == sha256 != before
+    assert status["last_reload"]["ok"]
+    assert {field.config_sha256 for field in bench.fields()} == {sha256}
+    # The camera's section has changed: it was opened again.
+    assert bench.source.opened == bench.source.closed == 2
+    assert bench.told.messages.count("READY=1") == 2
+    assert "RELOADING=1" in bench.told.messages
+
+
+def test_a_bad_new_configuration_leaves_the_old_one_and_says_so(
+    make_bench: MakeBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make_bench()
+    with bench.running():
+        before = bench.ask("status")["config"]["sha256"]
+        bench.reload_error = ConfigError("unknown key camera.intervall")
+        with pytest.raises(ControlError, match=r"kept the old configuration: unknown key camera\.intervall"):
+            bench.ask("reload")
+        bench.requests.reload()  # as SIGHUP does
+        bench.wait(lambda: caplog.text.count("the old one stays in force") == 2, "the second refusal")
+        logged = bench.ask("status")["fields"]["logged"]
+        bench.wait(lambda: bench.ask("status")["fields"]["logged"] > logged, "fields as before")
+        status = bench.ask("status")
+    assert status["config"]["sha256"] == before
+    assert status["last_reload"]["ok"] is False
+    assert "unknown key camera.intervall" in status["last_reload"]["message"]
+    assert bench.source.opened == 1

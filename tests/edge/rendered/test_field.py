@@ -1,0 +1,230 @@
+"""A rendered field: repeatable, with the truth about every cell in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.rendered import (
+    Placement,
+    Population,
+    RenderedField,
+    Slide,
+    render_field,
+)
+from edge.camera.rendered.settings import OBJECT_KINDS, WHITE_KINDS
+from edge.camera.rendered.world import MAX_TILES, TILE_UM, World
+from tests.edge.rendered.scenery import BLANK, EVEN, SMALL, alone
+
+
+class TestDeterminism:
+    def test_same_seed_and_settings_same_bytes(self, field: RenderedField) -> None:
+        again = render_field(11, SMALL)
+        assert again.image.tobytes() == field.image.tobytes()
+        assert again.cell_labels.tobytes() == field.cell_labels.tobytes()
+        assert again.cells == field.cells
+
+    def test_another_seed_is_another_field(self, field: RenderedField) -> None:
+        assert render_field(12, SMALL).cells != field.cells
+
+    def test_a_place_does_not_depend_on_what_was_looked_at_before(self) -> None:
+        fresh, used = Slide(4, SMALL), Slide(4, SMALL)
+        used.view(400.0, -300.0)
+        used.view(-250.0, 130.0, 20.0)
+        assert used.view(90.0, 60.0).image.tobytes() == fresh.view(90.0, 60.0).image.tobytes()
+
+    def test_forgotten_tiles_come_back_equal(self) -> None:
+        world = World(7, Population.only(blast=300.0))
+        box = (0.0, 0.0, TILE_UM, TILE_UM)
+        before = world.objects("white", box)
+        far = MAX_TILES * TILE_UM
+        world.objects("white", (TILE_UM, 0.0, far, TILE_UM))
+        world.objects("white", (far, 0.0, far + TILE_UM, TILE_UM))
+        assert before == world.objects("white", box)
+        assert before
+
+    def test_exposures_differ_by_noise_alone(self) -> None:
+        slide = Slide(2, SMALL)
+        first, second = slide.view(), slide.view(exposure=1)
+        assert first.cells == second.cells
+        difference = first.image.astype(int) - second.image
+        assert difference.any()
+        assert abs(difference.mean()) < 0.05
+
+
+class TestTruth:
+    def test_labels_agree_with_records(self, field: RenderedField) -> None:
+        labelled = [c for c in field.cells if c.kind in (*WHITE_KINDS, "smudge")]
+        assert [c.id for c in field.cells] == list(range(1, len(field.cells) + 1))
+        assert set(np.unique(field.cell_labels)) == {0, *(c.id for c in labelled)}
+        assert field.cell_labels.dtype == field.nucleus_labels.dtype == np.uint16
+        for cell in labelled:
+            ys, xs = np.nonzero(field.cell_labels == cell.id)
+            x, y, width, height = cell.bbox
+            assert (x, y) == (xs.min(), ys.min())
+            assert (width, height) == (np.ptp(xs) + 1, np.ptp(ys) + 1)
+            assert cell.area_px == len(xs)
+            assert (cell.x, cell.y) == pytest.approx((xs.mean(), ys.mean()))
+            assert cell.nucleus_area_px == np.count_nonzero(field.nucleus_labels == cell.id)
+
+    def test_nuclei_lie_inside_their_cells(self, field: RenderedField) -> None:
+        inside = field.nucleus_labels > 0
+        assert inside.any()
+        np.testing.assert_array_equal(field.nucleus_labels[inside], field.cell_labels[inside])
+
+    def test_ids_follow_reading_order(self, field: RenderedField) -> None:
+        places = [(c.y, c.x) for c in field.cells if c.kind in (*WHITE_KINDS, "smudge")]
+        assert places == sorted(places)
+
+    def test_nuclei_are_darker_in_red_light_than_red_cells(self, field: RenderedField) -> None:
+        red = field.image[..., 0]
+        reds = [c for c in field.cells if c.kind == "red_cell" and not c.touches_border]
+        beside = [c for c in reds if not field.cell_labels[round(c.y), round(c.x)]]
+        red_cells = np.median([red[round(c.y), round(c.x)] for c in beside])
+        for cell in field.cells:
+            if cell.kind in WHITE_KINDS and cell.nucleus_area_px > 50:
+                nucleus = np.median(red[field.nucleus_labels == cell.id])
+                assert nucleus < 0.65 * red_cells
+
+    def test_counts(self, field: RenderedField) -> None:
+        counts = field.truth_counts()
+        white = [c for c in field.cells if c.kind in WHITE_KINDS]
+        assert counts["wbc"] == len(white) == sum(counts[k] for k in WHITE_KINDS)
+        assert counts["blasts"] == counts["blast"] > 0
+        assert 0 < counts["wbc_whole"] == len([c for c in white if not c.touches_border]) < counts["wbc"]
+        assert counts["blasts_whole"] <= counts["wbc_whole"]
+        assert sum(counts[k] for k in OBJECT_KINDS) == len(field.cells)
+
+    def test_border_flags(self, field: RenderedField) -> None:
+        height, width = field.cell_labels.shape
+        for cell in field.cells:
+            x, y, w, h = cell.bbox
+            assert cell.touches_border == (x == 0 or y == 0 or x + w == width or y + h == height)
+        labels = field.cell_labels
+        rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        flagged = {c.id for c in field.cells if c.touches_border and c.kind not in ("red_cell", "platelet")}
+        assert set(np.unique(rim)) - {0} == flagged
+
+    def test_json(self, field: RenderedField) -> None:
+        truth = json.loads(json.dumps(field.truth_json()))
+        assert truth["schema"] == "blastcount.rendered_truth/1"
+        assert (truth["width"], truth["height"], truth["um_per_px"]) == (600, 480, 0.2)
+        assert truth["counts"] == field.truth_counts()
+        first = field.cells[0]
+        assert truth["cells"][0] == {
+            "id": 1,
+            "kind": first.kind,
+            "x": round(first.x, 2),
+            "y": round(first.y, 2),
+            "bbox": list(first.bbox),
+            "area_px": first.area_px,
+            "nucleus_area_px": first.nucleus_area_px,
+            "touches_border": first.touches_border,
+            "x_um": round(first.x_um, 3),
+            "y_um": round(first.y_um, 3),
+            "key": first.key,
+        }
+
+
+class TestCells:
+    @pytest.mark.parametrize(
+        ("kind", "low_um", "high_um"),
+        [
+            ("blast", 11.5, 18.5),
+            ("lymphocyte", 7.5, 14.0),
+            ("neutrophil", 11.5, 15.5),
+            ("monocyte", 13.0, 20.0),
+            ("eosinophil", 11.5, 16.5),
+            ("smudge", 9.0, 22.0),
+            ("platelet", 1.3, 3.3),
+            ("red_cell", 5.8, 9.2),
+        ],
+    )
+    def test_sizes(self, kind: str, low_um: float, high_um: float) -> None:
+        diameters = []
+        for seed in range(6):
+            (cell,) = alone(kind, seed).cells
+            assert cell.kind == kind
+            diameters.append(math.sqrt(cell.area_px * 4 / math.pi) * BLANK.um_per_px)
+        assert low_um < min(diameters)
+        assert max(diameters) < high_um
+        assert np.std(diameters) > 0.05  # no two alike
+
+    def test_blasts_have_the_high_nc_ratio_and_neutrophils_have_not(self) -> None:
+        def ratio(kind: str) -> float:
+            cells = [alone(kind, seed).cells[0] for seed in range(8)]
+            return float(np.median([c.nucleus_area_px / c.area_px for c in cells]))
+
+        assert ratio("blast") > 0.8
+        assert ratio("neutrophil") < 0.4
+        assert ratio("monocyte") < 0.5
+
+    def test_outlines_are_no_circles(self) -> None:
+        for kind in ("blast", "red_cell", "platelet", "neutrophil"):
+            labels = alone(kind).image[..., 1] < 0.93 * 255 * EVEN.brightness
+            contours, _ = cv2.findContours(labels.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            outline = max(contours, key=len).reshape(-1, 2).astype(np.float64)
+            centre = outline.mean(axis=0)
+            radii = np.hypot(*(outline - centre).T)
+            assert radii.std() / radii.mean() > 0.01, kind
+
+    def test_blasts_of_a_group_touch_and_do_not_overlap(self) -> None:
+        placements = [Placement("blast", -6.5, 0.0, 14.0), Placement("blast", 6.5, 0.0, 14.0)]
+        settings = dataclasses.replace(BLANK, width=400)
+        touching = Slide(1, settings, placements).view()
+        apart = [dataclasses.replace(p, x_um=1.5 * p.x_um) for p in placements]
+        for scene, expected in ((touching, True), (Slide(1, settings, apart).view(), False)):
+            first, second = (scene.cell_labels == c.id for c in scene.cells)
+            assert first.sum() == scene.cells[0].area_px  # neither has taken pixels of the other
+            assert second.sum() == scene.cells[1].area_px
+            near = cv2.dilate(first.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+            assert bool((near & second).any()) is expected
+
+    def test_populations_have_groups_where_asked(self) -> None:
+        def pairs(share: float) -> int:
+            world = World(5, Population.only(blast=250.0, clustered_blasts=share))
+            cells = world.objects("white", (0.0, 0.0, 900.0, 900.0))
+            return sum(
+                math.hypot(a.x_um - b.x_um, a.y_um - b.y_um) < a.radius_um + b.radius_um
+                for i, a in enumerate(cells)
+                for b in cells[:i]
+            )
+
+        assert pairs(0.0) == 0
+        assert pairs(1.0) > 30
+
+    def test_red_cells_overlap_where_asked(self) -> None:
+        def overlaps(share: float) -> int:
+            world = World(5, Population.only(red_cell=5000.0, stacked_red_cells=share))
+            cells = world.objects("red", (0.0, 0.0, 240.0, 240.0))
+            return sum(
+                math.hypot(a.x_um - b.x_um, a.y_um - b.y_um) < 0.9 * (a.radius_um + b.radius_um)
+                for i, a in enumerate(cells)
+                for b in cells[:i]
+            )
+
+        assert overlaps(0.0) == 0
+        assert overlaps(0.5) > 20
+
+    def test_densities_are_met(self) -> None:
+        asked = Population()
+        world = World(9, asked)
+        side_um = 1200.0
+        box = (0.0, 0.0, side_um, side_um)
+        area_mm2 = side_um**2 * 1e-6
+        found = [o.kind for layer in ("white", "small") for o in world.objects(layer, box)]  # type: ignore[arg-type]  # the loop's strings are layers
+        for kind in (*WHITE_KINDS, "smudge", "platelet", "precipitate"):
+            expected = getattr(asked, kind) * area_mm2
+            # 4 deviations of a Poisson count; groups make blasts vary twice as much.
+            assert abs(found.count(kind) - expected) < 8 * math.sqrt(expected), kind
+
+    def test_precipitate_is_seen_but_is_no_object(self) -> None:
+        speckled = dataclasses.replace(BLANK, population=Population.only(precipitate=10_000.0))
+        dirty = render_field(1, speckled)
+        assert dirty.cells == ()
+        assert dirty.image.min() < 0.6 * render_field(1, BLANK).image.min()
