@@ -56,7 +56,7 @@ class Config:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the values in force, so that two files that say the same hash the same; without ``[review]``.
+        """Hash of the values in force but ``[review]``: two files that say the same hash the same.
 
         Examples
         --------
