@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edge.pyramid import Pyramid
 from edge.structures import Background, UInt8Image
 
 #: Short side of what is looked at, at most twice this.
@@ -12,12 +13,13 @@ _SAMPLE_SIDE_PX = 128
 _GRID = (6, 8)
 
 
-def estimate_background(image: UInt8Image) -> Background:
+def estimate_background(image: UInt8Image, pyramid: Pyramid | None = None) -> Background:
     """Find the blank slide's colour over the whole field.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
+    pyramid : of the image, where there is one already
 
     Returns
     -------
@@ -30,11 +32,7 @@ def estimate_background(image: UInt8Image) -> Background:
     [200.0, 180.0, 160.0]
     """
     height, width = image.shape[:2]
-    small = image
-    while min(small.shape[:2]) >= 2 * _SAMPLE_SIDE_PX:
-        h, w = small.shape[0] // 2, small.shape[1] // 2
-        halved = cv2.resize(small[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
-        small = np.asarray(halved, dtype=np.uint8)
+    small = (pyramid or Pyramid(image)).sampled(2 * _SAMPLE_SIDE_PX)
     small = np.asarray(cv2.blur(small, (3, 3)), np.uint8)
     rows, columns = _GRID
     # Tiles of equal size side by side: what is left over at the right and at the bottom is less than one.

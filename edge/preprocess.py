@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError
-from edge.segment_windows import Pyramid
+from edge.pyramid import Pyramid
 from edge.structures import Background, InputSpec, Outline, UInt8Image
 
 #: Level of a nucleus's own mean density in the density plane. Cytoplasm is paler and clumped chromatin up

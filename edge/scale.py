@@ -209,7 +209,7 @@ def cells_alone(
         if not 30 < area < largest_px:
             continue
         x, y, w, h = cv2.boundingRect(outline)
-        if np.count_nonzero(stained[y : y + h, x : x + w]) < _LEAST_NUCLEUS_SHARE * area:
+        if cv2.countNonZero(stained[y : y + h, x : x + w]) < _LEAST_NUCLEUS_SHARE * area:
             continue
         if area < _CONVEX * cv2.contourArea(cv2.convexHull(outline)):
             continue

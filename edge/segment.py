@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.illumination import estimate_background
+from edge.pyramid import Pyramid
 from edge.scale import cells_alone
 from edge.segment_join import join_parts
 from edge.segment_judge import NOTHING, SMUDGE, judge, measure
-from edge.segment_labels import Labels, Mask, as_mask, ellipse, relabelled, renumber, shapes_of
+from edge.segment_labels import Labels, Mask, areas_of, as_mask, ellipse, relabelled, renumber, shapes_of
 from edge.segment_nuclei import find_parts
 from edge.segment_outline import refine_nuclei, smooth_cells, whole_cells
-from edge.segment_stain import COARSE, blank_slide, contrast_levels, densities, levels_of, like_red
+from edge.segment_stain import COARSE, blank_slide, contrast_levels, densities, levels_of
 from edge.segment_survey import SURVEY_SIDE_PX, survey
-from edge.segment_view import View
+from edge.segment_view import View, stain_planes
 from edge.segment_windows import (
-    Pyramid,
     Windows,
     find_groups,
     lay_out,
@@ -148,7 +148,7 @@ def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     """
     pyramid = Pyramid(frame.image)
     if background is None:
-        background = estimate_background(frame.image)
+        background = estimate_background(frame.image, pyramid)
     step = _worth(max(frame.width, frame.height) / SURVEY_SIDE_PX)
     small = pyramid.reduced(step)
     stain = densities(small, blank_slide(background, small.shape[1], small.shape[0]))
@@ -176,13 +176,13 @@ def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     alone = windows.gather(_alone(foreground, opened > threshold, um_per_px), 0, cv2.INTER_NEAREST) > 0
     um_per_px = scale.um_per_px * shrink
     blank = blank_slide(background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
-    stain = densities(windows.gather(pyramid.level(shrink), 1), windows.gather(blank, 0))
-    smooth = stain.smoothed(um_per_px)
+    canvas = windows.gather(pyramid.level(shrink), 1)
+    total, levels, red, like_red = stain_planes(canvas, windows.gather(blank, 0), found.ratio, um_per_px)
     view = View(
-        total=levels_of(smooth.total),
-        levels=contrast_levels(smooth.beyond(found.ratio)),
-        red=stain.red,
-        like_red=like_red(smooth, found.ratio),
+        total=total,
+        levels=levels,
+        red=red,
+        like_red=like_red,
         in_frame=in_frame,
         edge=edge,
         zone=zone,
@@ -194,8 +194,8 @@ def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     territory = whole_cells(view, parts, found.opaque)
     everywhere = territory.everywhere
     numbers, count = renumber(join_parts(everywhere * territory.body, parts, view.levels, count, um_per_px))
-    parts = relabelled(parts, numbers)
-    everywhere = territory.renumbered(numbers).everywhere
+    everywhere = relabelled(everywhere, numbers)
+    parts = np.asarray(everywhere * (parts > 0), np.uint16)
     nuclei = refine_nuclei(view, parts, everywhere, territory.body, count)
     cells = smooth_cells(view, everywhere, territory.body, nuclei, count)
     kinds = judge(
@@ -242,7 +242,7 @@ def _assemble(
     count = len(kinds) - 1
     shapes = shapes_of(cells, count)
     area, box = shapes.area, shapes.box
-    nucleus = np.bincount(nuclei.ravel(), minlength=count + 1)
+    nucleus = areas_of(nuclei, count)
     cut = np.zeros(count + 1, np.bool_)
     cut[cells[edge]] = True
     kept = np.flatnonzero((kinds != NOTHING) & (area > 0))
@@ -277,12 +277,13 @@ def _assemble(
         )
     numbers = np.zeros(count + 1, np.uint16)
     numbers[kept[order]] = np.arange(1, len(kept) + 1)
+    cell_map = relabelled(cells, numbers)
     return Segmentation(
         tuple(listed),
         scale,
         background,
-        relabelled(cells, numbers),
-        relabelled(nuclei, numbers),
+        cell_map,
+        np.asarray(cell_map * (nuclei > 0), np.uint16),  # a nucleus lies in its cell
         windows,
         tuple(np.asarray(window)[order].tolist()),
     )

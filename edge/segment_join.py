@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, places_of, shade_reached, shades_by_label, shapes_of
+from edge.segment_labels import Labels, Mask, areas_of, as_mask, shade_reached, shades_by_label, shapes_of
 
 #: Distance of two nuclei's centres over the sum of their cells' (equal-area) radii: two whole cells that
 #: touch have 1; pressed flat against each other 0.74 to 0.9 (5th percentile and median over 136 annotated
@@ -121,9 +121,9 @@ def _measured(
     """Measure each part, and its box (x0, y0, x1, y1; ends inclusive) in px."""
     size = count + 1
     shapes = shapes_of(parts, count)
-    shades = shades_by_label(parts, levels, places_of(parts > 0), count)
+    shades = shades_by_label(parts, levels, parts > 0, count)
     area = shapes.area
-    cell_area = np.bincount(territory[::2].ravel(), minlength=size) * 2  # every other row suffices
+    cell_area = areas_of(territory, count)
     core = shade_reached(shades, _PLATEAU)
     stain = shades @ np.arange(256)
     unit = um_per_px**2
@@ -153,18 +153,17 @@ def _neighbours(
         for a, b in set(zip(here[meet].tolist(), there[meet].tolist(), strict=True)):
             near[a].add(b)
             near[b].add(a)
+    x0, y0, x1, y1 = found.T
     pad = math.ceil(gap_px)
-    for a in near:
-        low, high = found[a, :2] - pad, found[a, 2:] + pad
-        close = ((found[:, :2] <= high) & (found[:, 2:] >= low)).all(axis=1)
-        for b in np.flatnonzero(close).tolist():
-            if b <= a or b in near[a]:
-                continue
-            x0, y0 = np.minimum(found[a, :2], found[b, :2])
-            x1, y1 = np.maximum(found[a, 2:], found[b, 2:]) + 1
-            window = parts[y0:y1, x0:x1]
-            away = cv2.distanceTransform((window != a).astype(np.uint8), cv2.DIST_L2, 3)
-            if float(away[window == b].min()) <= gap_px:
-                near[a].add(b)
-                near[b].add(a)
+    close = (x0 <= x1[:, None] + pad) & (x0[:, None] - pad <= x1) & (x1 >= x0)
+    close &= (y0 <= y1[:, None] + pad) & (y0[:, None] - pad <= y1)
+    close[(x1 < x0)] = False
+    for a, b in np.argwhere(np.triu(close, 1)).tolist():
+        if b in near[a]:
+            continue
+        window = parts[min(y0[a], y0[b]) : max(y1[a], y1[b]) + 1, min(x0[a], x0[b]) : max(x1[a], x1[b]) + 1]
+        away = cv2.distanceTransform(as_mask(window != a), cv2.DIST_L2, 3)
+        if float(away[window == b].min()) <= gap_px:
+            near[a].add(b)
+            near[b].add(a)
     return near

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, as_mask, places_of, shapes_of
+from edge.segment_labels import Labels, areas_of, as_mask, shapes_of
 from edge.segment_stain import FINE, LEVELS
 from edge.segment_view import View
 
@@ -134,20 +134,19 @@ def measure(
     """
     n = count + 1
     um2 = view.um_per_px**2
-    at = places_of(nuclei > 0)
-    ids = np.take(nuclei, at)
+    inside = nuclei > 0
+    ids = nuclei[inside]
     pixels = np.bincount(ids, minlength=n)
     known = np.maximum(pixels, 1)
-    stain = np.bincount(ids, weights=np.take(view.levels, at), minlength=n) / (LEVELS * known)
-    blue = np.bincount(ids, weights=np.take(view.red, at), minlength=n) / (FINE * known) - red_cell_red
-    depth = cv2.distanceTransform(as_mask((nuclei > 0) | ~view.in_frame), cv2.DIST_L2, 5)
+    stain = np.bincount(ids, weights=view.levels[inside], minlength=n) / (LEVELS * known)
+    blue = np.bincount(ids, weights=view.red[inside], minlength=n) / (FINE * known) - red_cell_red
+    depth = cv2.distanceTransform(as_mask(inside | ~view.in_frame), cv2.DIST_L2, 5)
     radius = np.zeros(n, np.float32)
-    np.maximum.at(radius, ids, np.take(depth, at))
+    np.maximum.at(radius, ids, np.asarray(depth)[inside])
     border = np.zeros(n, np.bool_)
     border[cells[view.edge]] = True
     border[0] = False
-    cell_px = np.bincount(cells.ravel(), minlength=n)
-    cell_px[0] = 0
+    cell_px = areas_of(cells, count)
     radius_um = radius.astype(np.float64) * view.um_per_px
     return Measures(pixels * um2, cell_px * um2, stain, blue, radius_um, border)
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.uint8]
 Labels = NDArray[np.uint16]
-Places = NDArray[np.intp]  # flat indices into an image
 
 
 def ellipse(diameter_px: float) -> Mask:
@@ -45,16 +44,16 @@ def relabelled(labels: Labels | NDArray[np.int32], numbers: Labels) -> Labels:
     return np.asarray(np.take(numbers, labels), dtype=np.uint16)
 
 
-def shades_by_label(labels: Labels, levels: Mask, at: Places, count: int) -> NDArray[np.int64]:
-    """Histogram of the levels of each label's pixels, of those at the given places.
+def shades_by_label(labels: Labels, levels: Mask, mask: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """Histogram of the levels of each label's pixels, of those in the mask.
 
     Returns
     -------
     (count + 1, 256) int64
     """
-    keys = np.take(labels, at).astype(np.intp)
+    keys = labels[mask].astype(np.intp)
     keys *= 256
-    keys += np.take(levels, at)
+    keys += levels[mask]
     return np.bincount(keys, minlength=(count + 1) * 256).reshape(count + 1, 256)
 
 
@@ -81,31 +80,38 @@ class Shapes:
     box: NDArray[np.int64]
 
 
-def places_of(mask: NDArray[np.bool_]) -> Places:
-    """Flat index of each pixel that is set."""
-    # Twice as fast as np.flatnonzero.
-    found = cv2.findNonZero(as_mask(mask))
-    if found is None:
-        return np.zeros(0, np.intp)
-    xy = np.asarray(found, np.int32)[:, 0]
-    return np.asarray(xy[:, 1].astype(np.intp) * mask.shape[1] + xy[:, 0])
+def _runs(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Pieces of rows that have one label: the label, flat index of the first px, how many px.
+
+    There are a hundred times fewer of them than pixels.
+    """
+    begins = np.ones(labels.shape, np.bool_)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
+    first = np.flatnonzero(begins)
+    ids, length = np.take(labels, first).astype(np.intp), np.diff(first, append=labels.size)
+    there = ids > 0
+    return ids[there], first[there], length[there]
+
+
+def areas_of(labels: Labels, count: int) -> NDArray[np.int64]:
+    """Px of each label, (count + 1,); the first, of what has none, is 0."""
+    ids, _, length = _runs(labels)
+    return np.bincount(ids, length, count + 1).astype(np.int64)
 
 
 def shapes_of(labels: Labels, count: int) -> Shapes:
     """Measure where labels 1..count of a (h, w) uint16 image lie."""
     height, width = labels.shape
-    found = cv2.findNonZero(as_mask(labels > 0))
-    xy = np.zeros((0, 2), np.intp) if found is None else np.asarray(found)[:, 0].astype(np.intp)
-    xs, ys = xy[:, 0], xy[:, 1]
-    ids = np.take(labels, ys * width + xs).astype(np.intp)
-    # How many px of each label lie in each column and in each row: all else follows.
+    ids, first, length = _runs(labels)
+    ys, xs = np.divmod(first, width)
+    last = xs + length - 1
+    area = np.bincount(ids, length, count + 1)
+    known = np.maximum(area, 1)
+    x, y = (np.bincount(ids, length * at, count + 1) / known for at in (0.5 * (xs + last), ys))
     box = np.empty((count + 1, 4), np.int64)
-    centre = []
-    for axis, (places, size) in enumerate(((xs, width), (ys, height))):
-        lines = np.bincount(ids * size + places, minlength=(count + 1) * size).reshape(count + 1, size)
-        area = lines.sum(axis=1)
-        centre.append(lines @ np.arange(size) / np.maximum(area, 1))
-        there = lines > 0
-        box[:, axis] = np.where(area > 0, there.argmax(axis=1), size)
-        box[:, axis + 2] = np.where(area > 0, size - 1 - there[:, ::-1].argmax(axis=1), -1)
-    return Shapes(area, centre[0], centre[1], box)
+    box[:] = width, height, -1, -1
+    for low, places in enumerate((xs, ys)):
+        np.minimum.at(box[:, low], ids, places)
+    for high, places in enumerate((last, ys), start=2):
+        np.maximum.at(box[:, high], ids, places)
+    return Shapes(area.astype(np.int64), x, y, box)

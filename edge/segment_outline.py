@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from edge.segment_labels import (
     Labels,
     Mask,
+    areas_of,
     as_mask,
     bytes_of,
     ellipse,
-    places_of,
     relabelled,
     shade_reached,
     shades_by_label,
@@ -64,10 +64,6 @@ class Territory:
     owner: Labels
     body: NDArray[np.bool_]
 
-    def renumbered(self, numbers: Labels) -> Territory:
-        """Territory of nuclei with other labels."""
-        return Territory(self.nearest, numbers[self.owner], self.body)
-
     @property
     def everywhere(self) -> Labels:
         """(h, w) uint16, label of the nearest nucleus, whatever lies between."""
@@ -91,9 +87,8 @@ def whole_cells(view: View, parts: Labels, opaque: float) -> Territory:
     distance, nearest = cv2.distanceTransformWithLabels(
         as_mask(~inside), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    at = places_of(inside)
-    owner = np.zeros(len(at) + 1, np.uint16)  # each pixel of the nuclei has an index of its own
-    owner[np.take(nearest, at)] = np.take(parts, at)
+    # OpenCV numbers the pixels of the nuclei from 1, row by row.
+    owner = np.concatenate([np.zeros(1, np.uint16), parts[inside]])
     body = view.total > float(np.clip(0.5 * opaque, *_FAINT)) * COARSE
     body |= view.levels > _FAINT_BLUE * LEVELS
     away = view.in_frame & ~view.alone & (distance > _AWAY_UM / view.um_per_px)
@@ -127,22 +122,21 @@ def refine_nuclei(
     edge = ellipse(_EDGE_WIDTH_UM / view.um_per_px)
     inside = parts > 0
     around = bytes_of(cv2.dilate(as_mask(inside), edge)).view(np.bool_)
-    at, rim = places_of(inside), places_of(body & ~around)
-    stain = shades_by_label(parts, view.levels, at, count)
+    stain = shades_by_label(parts, view.levels, inside, count)
     shade = np.arange(256)
     inner = stain * (shade > _NUCLEUS_EDGE_SHARE * shade_reached(stain, 0.85)[:, None])
     core = shade_reached(inner, 0.75)
-    cytoplasm = shades_by_label(everywhere, view.levels, rim, count)
+    cytoplasm = shades_by_label(everywhere, view.levels, body & ~around, count)
     enough = cytoplasm.sum(axis=1) * view.um_per_px**2 > _LEAST_RIM_UM2
     pale = np.where(enough, shade_reached(cytoplasm, 0.5), 0)
     threshold = pale + _NUCLEUS_EDGE_SHARE * (core - pale)
-    ids = np.take(parts, at)
-    nuclei = np.zeros(parts.shape, np.uint8)
-    raw = np.take(view.levels, at) > threshold[ids]
-    nuclei.ravel()[at] = raw
-    opened = bytes_of(cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, edge))
-    left = np.bincount(ids, weights=np.take(opened, at), minlength=count + 1) > 0
-    opened.ravel()[at] |= raw & ~left[ids]
+    # A level is above the threshold where it is above its whole part.
+    raw = as_mask(view.levels > np.take(threshold.astype(np.uint8), parts))
+    raw &= as_mask(inside)
+    opened = bytes_of(cv2.morphologyEx(raw, cv2.MORPH_OPEN, edge))
+    left = areas_of(parts * opened, count) > 0
+    if not left[1:].all():
+        opened |= raw & as_mask(~left[parts])
     _without_specks(opened, _LARGEST_HOLE_UM2 / view.um_per_px**2)
     opened &= as_mask(view.in_frame)
     return np.asarray(everywhere * opened, np.uint16)
@@ -179,7 +173,7 @@ def smooth_cells(
     """
     thread, edge = (ellipse(width_um / view.um_per_px) for width_um in (_THREAD_UM, _EDGE_WIDTH_UM))
     nucleus = nuclei > 0
-    shades = shades_by_label(everywhere, view.total, places_of(body & ~nucleus), count)
+    shades = shades_by_label(everywhere, view.total, body & ~nucleus, count)
     limit = np.minimum(_RIM_LIMIT * shade_reached(shades, 0.5), 254).astype(np.uint8)
     limit[shades.sum(axis=1) == 0] = 0
     high = cv2.min(cv2.dilate(view.total, edge), np.take(limit, everywhere))
@@ -194,7 +188,7 @@ def smooth_cells(
     kernel = nucleus & apart
     whole = bytes_of(cv2.morphologyEx(filled(as_mask(own & apart)), cv2.MORPH_OPEN, thread))
     whole |= as_mask(kernel)
-    number, pieces = cv2.connectedComponents(whole, connectivity=4)
+    number, pieces = cv2.connectedComponents(whole, connectivity=4, ltype=cv2.CV_16U)
     held = np.zeros(number, np.uint8)
     held[pieces[kernel]] = 1
     held[0] = 0

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segment_labels import Mask, ellipse
+from edge.segment_stain import histogram, quantile
 
 Pieces = NDArray[np.int32]
 
@@ -59,7 +60,7 @@ def _seams(blob: Mask, levels: Mask, um_per_px: float) -> Mask:
     """Long pale lines inside a blob: 1 on them, else 0."""
     smooth = cv2.GaussianBlur(levels, (0, 0), 0.6)
     paler = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, ellipse(_SEAM_WIDTH_UM / um_per_px))
-    core = float(np.percentile(levels[blob > 0], 75))
+    core = quantile(histogram(levels, blob.view(np.bool_)), 0.75)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (paler > _SEAM_DEPTH * core).astype(np.uint8) & blob
     )
@@ -89,16 +90,14 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], peaks: NDArray[np.f
     """Part the inscribed circles: two that overlap are parted along their common chord."""
     h, w = blob.shape
     ys, xs = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
-    parts = np.zeros((h, w), np.int32)
+    parts = np.ones((h, w), np.int32)
     least = np.full((h, w), np.inf, np.float32)
     # One circle after the other: the memory does not grow with their number.
-    for i in range(1, len(peaks)):
-        x, y = (np.float32(v) for v in centres[i])
-        power = (ys - y) ** 2 - peaks[i] ** 2 + (xs - x) ** 2
-        nearer = power < least
-        least[nearer] = power[nearer]
-        parts[nearer] = i
-    parts[blob == 0] = 0
+    for i, (x, y) in enumerate(centres[1:].astype(np.float32), start=1):
+        power = ((ys - y) ** 2 - peaks[i] ** 2) + (xs - x) ** 2
+        np.copyto(parts, i, where=power < least)
+        np.minimum(least, power, out=least)
+    parts *= blob
     return parts
 
 

@@ -6,6 +6,7 @@ or a threshold without sorting.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -33,6 +34,10 @@ _RATIO_LIMITS = (-0.1, 0.3)
 _FINE_UM_PER_PX = 0.35
 #: Cytoplasm is bluer than red cells of the same density by this share of it (red cells' 90th percentile).
 _BLUER = 0.06
+#: Logarithm of the light of each level that a camera gives.
+_LOGS = np.rint(FINE * np.log10(np.maximum(np.arange(256), 1.0))).astype(np.int16)
+#: Ten planes of 16 bits and this many pixels fit into half a megabyte.
+_STRIP_PX = 2**15
 _NOISE = 0.006  # of stain contrast: one level of an 8-bit image
 #: Range that ratios are held in as bytes.
 _RATIO_RANGE = (-0.2, 0.9)
@@ -89,20 +94,31 @@ def densities(small: UInt8Image, blank: Fine) -> Stain:
     -------
     Stain
     """
-    logs = np.rint(FINE * np.log10(np.maximum(np.arange(256), 1.0))).astype(np.int16)
-    # Plane by plane: OpenCV adds contiguous planes ten times as fast as it mixes channels.
-    red, green, blue = (cv2.LUT(plane, logs) for plane in cv2.split(small))
-    blank_total, blank_difference, blank_red = cv2.split(blank)
-    total = cv2.subtract(blank_total, cv2.add(cv2.add(red, green), blue))
-    difference = cv2.subtract(blank_difference, cv2.subtract(green, blue))
-    planes = [np.asarray(plane, np.int16) for plane in (total, difference, cv2.subtract(blank_red, red))]
-    return Stain(*planes)
+    total, difference, red_density = np.empty((3, *small.shape[:2]), np.int16)
+    for rows in strips(*small.shape[:2]):
+        # Plane by plane: OpenCV adds contiguous planes ten times as fast as it mixes channels.
+        red, green, blue = (cv2.LUT(plane, _LOGS) for plane in cv2.split(small[rows]))
+        blank_total, blank_difference, blank_red = cv2.split(blank[rows])
+        cv2.subtract(blank_total, cv2.add(cv2.add(red, green), blue), dst=total[rows])
+        cv2.subtract(blank_difference, cv2.subtract(green, blue), dst=difference[rows])
+        cv2.subtract(blank_red, red, dst=red_density[rows])
+    return Stain(total, difference, red_density)
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Rows of an image in groups whose intermediate planes stay in the processor's cache."""
+    rows = max(1, _STRIP_PX // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
 
 
 def levels_of(fine: Fine, levels: float = COARSE, most: float = 255.0) -> Mask:
     """Fine levels as bytes: so many to one density unit, negative ones 0."""
-    shades = cv2.convertScaleAbs(np.maximum(fine, 0), alpha=levels / FINE)
-    return np.asarray(shades if most >= 255 else np.minimum(shades, int(most)), dtype=np.uint8)
+    _, positive = cv2.threshold(fine, 0, 0, cv2.THRESH_TOZERO)
+    shades = cv2.convertScaleAbs(positive, alpha=levels / FINE)
+    if most < 255:
+        _, shades = cv2.threshold(shades, int(most), 0, cv2.THRESH_TRUNC)
+    return np.asarray(shades, dtype=np.uint8)
 
 
 def contrast_levels(beyond: Fine) -> Mask:

@@ -137,7 +137,8 @@ def _nucleus_area(solid: Mask) -> float | None:
     areas: NDArray[np.float64] = 4.0 * np.bincount(np.asarray(labels)[half > 0], minlength=count)[1:]
     depth = cv2.distanceTransform(near, cv2.DIST_L2, 3)
     radius = np.zeros(count, np.float32)
-    np.maximum.at(radius, np.asarray(labels), depth)
+    inside = near > 0
+    np.maximum.at(radius, np.asarray(labels, np.int32)[inside], np.asarray(depth)[inside])
     discs = 4.0 * math.pi * radius[1:].astype(np.float64) ** 2
     # Nuclei of cells that touch run together. Where some lie alone, these say how large one is.
     compact = (areas <= _CLUSTER * discs) & (discs >= _LEAST_OF_LARGEST * discs.max(initial=0))

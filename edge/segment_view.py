@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segment_labels import Mask
-from edge.segment_stain import Fine
+from edge.segment_stain import Fine, contrast_levels, densities, levels_of, like_red, strips
+from edge.structures import UInt8Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,31 @@ class View:
     zone: NDArray[np.bool_]
     alone: NDArray[np.bool_]
     um_per_px: float
+
+
+def stain_planes(
+    canvas: UInt8Image, blank: Fine, ratio: float, um_per_px: float
+) -> tuple[Mask, Mask, Fine, NDArray[np.bool_]]:
+    """Densities of the canvas as a :class:`View` holds them: total, levels, red, like_red.
+
+    Parameters
+    ----------
+    canvas : (h, w, 3) uint8 RGB
+    blank : (h, w, 3), the blank slide's, see :func:`edge.segment_stain.blank_slide`
+    ratio : red cells' (G - B) / (R + G + B) density
+    um_per_px : of the canvas
+    """
+    height, width = canvas.shape[:2]
+    total, levels = np.empty((2, height, width), np.uint8)
+    red, alike = np.empty((height, width), np.int16), np.empty((height, width), np.bool_)
+    for rows in strips(height, width):
+        # What is smoothed needs one row more on each side.
+        first = max(0, rows.start - 1)
+        seen, own = slice(first, rows.stop + 1), slice(rows.start - first, rows.stop - first)
+        stain = densities(canvas[seen], blank[seen])
+        smooth = stain.smoothed(um_per_px)
+        total[rows] = levels_of(smooth.total)[own]
+        levels[rows] = contrast_levels(smooth.beyond(ratio))[own]
+        red[rows] = stain.red[own]
+        alike[rows] = like_red(smooth, ratio)[own]
+    return total, levels, red, alike

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, as_mask, ellipse, places_of, relabelled
+from edge.segment_labels import Labels, Mask, as_mask, ellipse, relabelled
 from edge.segment_stain import LEVELS, histogram
 from edge.structures import UInt8Image
 
@@ -84,10 +84,11 @@ class Windows:
                 patch = np.asarray(
                     cv2.copyMakeBorder(patch, *beyond, borderType=cv2.BORDER_REPLICATE), image.dtype
                 )
-            if patch.shape[:2] != (py1 - py0, px1 - px0):
-                size = (px1 - px0, py1 - py0)
-                patch = np.asarray(cv2.resize(patch, size, interpolation=interpolation), image.dtype)
-            canvas[py0:py1, px0:px1] = patch
+            there = canvas[py0:py1, px0:px1]
+            if patch.shape == there.shape:
+                there[:] = patch
+            else:
+                cv2.resize(patch, (px1 - px0, py1 - py0), dst=there, interpolation=interpolation)
         return canvas
 
     def numbers(self) -> Labels:
@@ -176,7 +177,7 @@ def find_groups(opened: Mask, threshold: int, um_per_px: float) -> tuple[Boxes, 
     distance = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 3)
     near = as_mask(distance <= _REACH_UM / um_per_px)
     count, zones, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8, ltype=cv2.CV_16U)
-    area = np.bincount(np.take(zones, places_of(seeds.view(np.bool_))), minlength=count) * um2
+    area = np.bincount(zones[seeds.view(np.bool_)], minlength=count) * um2
     ends = stats[:, :2] + stats[:, 2:4]
     cut = (stats[:, :2] == 0).any(axis=1) | (ends[:, 0] == width) | (ends[:, 1] == height)
     kept = area >= np.where(cut, _LEAST_CUT_GROUP_UM2, _LEAST_GROUP_UM2)
@@ -222,37 +223,3 @@ def lay_out(
         places[i] = x, y, x + w, y + h
         x, tall = x + w, max(tall, h)
     return Windows(regions, places, width, max(1, y + tall), frame.shape[1], frame.shape[0])
-
-
-class Pyramid:
-    """An image with its halved copies, each made once."""
-
-    def __init__(self, image: UInt8Image) -> None:
-        self._levels = [image]
-
-    def level(self, shrink: float) -> UInt8Image:
-        """Copy halved as often as ``shrink`` allows (2x2 averages)."""
-        k = max(0, math.floor(math.log2(shrink) + 1e-9))
-        while len(self._levels) <= k:
-            last = self._levels[-1]
-            h, w = last.shape[0] // 2, last.shape[1] // 2
-            halved = cv2.resize(last[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
-            self._levels.append(np.asarray(halved, dtype=np.uint8))
-        return self._levels[k]
-
-    def reduced(self, shrink: float) -> UInt8Image:
-        """Averaged copy, ``shrink`` times smaller (1.0 or less: the image itself).
-
-        What halving leaves, less than a factor of two, loses nothing to interpolation, and takes a tenth of
-        the time of averaging over fractions of pixels.
-        """
-        image = self._levels[0]
-        if shrink <= 1.0:
-            return image
-        size = (max(1, round(image.shape[1] / shrink)), max(1, round(image.shape[0] / shrink)))
-        return np.asarray(cv2.resize(self.level(shrink), size, interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def shrunk(image: UInt8Image, shrink: float) -> UInt8Image:
-    """Averaged copy of an image, see :meth:`Pyramid.reduced`."""
-    return Pyramid(image).reduced(shrink)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_windows import shrunk
+from edge.pyramid import shrunk
 from edge.structures import UInt8Image
 
 Plane = NDArray[np.float32]
