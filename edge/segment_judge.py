@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, areas_of, as_mask, shapes_of
+from edge.segment_labels import Labels, areas_of, as_mask, most_of, shapes_of
 from edge.segment_stain import FINE, LEVELS
 from edge.segment_view import View
 
@@ -141,8 +141,8 @@ def measure(
     stain = np.bincount(ids, weights=view.levels[inside], minlength=n) / (LEVELS * known)
     blue = np.bincount(ids, weights=view.red[inside], minlength=n) / (FINE * known) - red_cell_red
     depth = cv2.distanceTransform(as_mask(inside | ~view.in_frame), cv2.DIST_L2, 5)
-    radius = np.zeros(n, np.float32)
-    np.maximum.at(radius, ids, np.asarray(depth)[inside])
+    radius = most_of(np.asarray(depth, np.float32), nuclei, count)
+    radius[0] = 0
     border = np.zeros(n, np.bool_)
     border[cells[view.edge]] = True
     border[0] = False

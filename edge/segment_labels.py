@@ -63,6 +63,16 @@ def shade_reached(shades: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return np.asarray((heaped < share * heaped[:, -1:]).sum(axis=1), dtype=np.int64)
 
 
+def most_of(values: NDArray[np.float32], labels: Labels, count: int) -> NDArray[np.float32]:
+    """Greatest value on the px of each label, (count + 1,); 0 where it has none."""
+    begins = np.ones(labels.shape, np.bool_)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
+    first = np.flatnonzero(begins)
+    most = np.zeros(count + 1, np.float32)
+    np.maximum.at(most, np.take(labels, first).astype(np.intp), np.maximum.reduceat(values.ravel(), first))
+    return most
+
+
 @dataclass(frozen=True, slots=True)
 class Shapes:
     """Where the labels of an image lie; every array is (count + 1,), index 0 unused.

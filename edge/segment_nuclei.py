@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment_labels import Labels, Mask, as_mask, relabelled
+from edge.segment_labels import Labels, Mask, as_mask, most_of, relabelled
 from edge.segment_split import LARGEST_NUCLEUS_UM2, split
 from edge.segment_windows import opened_stain
 
@@ -36,23 +36,21 @@ def find_parts(levels: Mask, threshold: int, zone: NDArray[np.bool_], um_per_px:
     """
     mask = as_mask((opened_stain(levels, um_per_px) > threshold) & zone)
     count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    solid = np.zeros(count, np.bool_)
-    solid[blobs[depth > _LEAST_RADIUS_UM / um_per_px]] = True
-    solid &= stats[:, 4] >= max(4.0, _LEAST_PART_UM2 / um_per_px**2)
+    depth = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
+    areas, radius = stats[:, 4], most_of(depth, np.asarray(blobs, np.uint16), count - 1)
+    solid = (radius > _LEAST_RADIUS_UM / um_per_px) & (areas >= max(4.0, _LEAST_PART_UM2 / um_per_px**2))
     solid[0] = False
     numbers = np.zeros(count, np.uint16)
     numbers[solid] = np.arange(1, np.count_nonzero(solid) + 1)
     found = int(numbers.max(initial=0))
     parts = relabelled(np.asarray(blobs, np.uint16), numbers)
-    for i in np.flatnonzero(solid).tolist():
+    largest = LARGEST_NUCLEUS_UM2 / um_per_px**2
+    lobed = solid & (areas >= np.minimum(_NEARLY_A_DISC * np.pi * radius**2, largest))
+    for i in np.flatnonzero(lobed).tolist():
         x, y, bw, bh, area = stats[i].tolist()
         window = np.s_[y : y + bh, x : x + bw]
         blob = as_mask(blobs[window] == i)
-        _, radius, _, _ = cv2.minMaxLoc(depth[window], blob)
-        if area < min(_NEARLY_A_DISC * np.pi * radius**2, LARGEST_NUCLEUS_UM2 / um_per_px**2):
-            continue
-        if area < LARGEST_NUCLEUS_UM2 / um_per_px**2 and _convex(blob, area):
+        if area < largest and _convex(blob, area):
             continue
         cut = split(blob, um_per_px, levels[window])
         pieces = int(cut.max())

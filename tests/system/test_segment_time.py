@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 RUNS = 50
 #: Ceilings on one core of a desktop machine; they catch a step that grew, the docs have the figures.
 CEILING_MS = {(1712, 1368): 100.0, (2592, 1944): 100.0}
-#: Measured 4.5 times on the smaller frame, 11.7 times on the larger one.
+#: Measured 5 times on the smaller frame, 10 times on the larger one.
 LEAST_GAIN = 3.0
 _FRAMES_OF_MEMORY = 4.0
 
