@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,21 @@ UNCERTAIN_BAND = (0.25, 0.75)
 #: 20 turns a logit of 10 into p = 0.62.
 TEMPERATURE_RANGE = (1.0, 20.0)
 _TINY = 1e-7
+#: Logits beyond this are as good as certain.
+_MOST_OFFSET = 20.0
 _BINS = 10
 
 
-def rescale(p_blast: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
-    """Divide the logits of probabilities by a temperature [1]_.
+def rescale(
+    p_blast: NDArray[np.floating[Any]], temperature: float, offset: float = 0.0
+) -> NDArray[np.float64]:
+    """Add an offset to the logits of probabilities, and divide them by a temperature [1]_.
 
     Parameters
     ----------
     p_blast : (n,) 0 to 1
     temperature : above 0; 1 changes nothing, more brings everything nearer to 1/2
+    offset : above 0 makes every blast likelier
 
     Returns
     -------
@@ -41,7 +47,8 @@ def rescale(p_blast: NDArray[np.floating[Any]], temperature: float) -> NDArray[n
     [0.5, 0.75]
     """
     p = np.clip(p_blast.astype(np.float64), _TINY, 1 - _TINY)
-    return np.asarray(1 / (1 + np.exp(-np.log(p / (1 - p)) / temperature)), dtype=np.float64)
+    logits = np.log(p / (1 - p)) + offset
+    return np.asarray(1 / (1 + np.exp(-logits / temperature)), dtype=np.float64)
 
 
 def cross_entropy(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> float:
@@ -70,13 +77,72 @@ def fit_temperature(
     float
         Within ``limits``.
     """
+    return _least(lambda temperature: cross_entropy(labels, rescale(p_blast, temperature)), limits)
+
+
+def fit_offset(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]], temperature: float) -> float:
+    """Find the offset of least cross-entropy at a temperature: with it, the blasts are as many as said.
+
+    The derivative of the cross-entropy in the offset is the mean probability less the share of blasts, which
+    rises with the offset; where it is 0 is found by bisection.
+
+    Parameters
+    ----------
+    labels : (n,) 1 blast, 0 normal, both there
+    p_blast : (n,) of the same cells, out of fold
+    temperature : that the offset goes with
+
+    Returns
+    -------
+    float
+        Between -``_MOST_OFFSET`` and ``_MOST_OFFSET``.
+    """
+    low, high = -_MOST_OFFSET, _MOST_OFFSET
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        if rescale(p_blast, temperature, middle).mean() < labels.mean():
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def fit_both(
+    labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]], limits: tuple[float, float]
+) -> tuple[float, float]:
+    """Find temperature and offset of least cross-entropy: Platt scaling [1]_.
+
+    Parameters
+    ----------
+    labels : (n,) 1 blast, 0 normal, both there
+    p_blast : (n,) of the same cells, out of fold
+    limits : smallest and largest temperature
+
+    Returns
+    -------
+    temperature, offset : for :func:`rescale`
+
+    References
+    ----------
+    .. [1] J. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized
+       likelihood methods", Advances in Large Margin Classifiers, 1999.
+    """
+
+    def left_over(temperature: float) -> float:
+        offset = fit_offset(labels, p_blast, temperature)
+        return cross_entropy(labels, rescale(p_blast, temperature, offset))
+
+    temperature = _least(left_over, limits)
+    return temperature, fit_offset(labels, p_blast, temperature)
+
+
+def _least(function: Callable[[float], float], limits: tuple[float, float]) -> float:
+    """Golden-section search over the logarithm for the one minimum of a function."""
     shrink = (math.sqrt(5) - 1) / 2
     low, high = (math.log(limit) for limit in limits)
     while high - low > 1e-4:
         left, right = high - shrink * (high - low), low + shrink * (high - low)
-        if cross_entropy(labels, rescale(p_blast, math.exp(left))) <= cross_entropy(
-            labels, rescale(p_blast, math.exp(right))
-        ):
+        if function(math.exp(left)) <= function(math.exp(right)):
             high = right
         else:
             low = left

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.modelcard import SCHEMA, Decision
-from training import cardpage
+from edge.modelcard import SCHEMA
+from training import cardpage, networks
 from training.allidb import LABELS
 from training.card import INTENDED_USE, MANIFEST_SCHEMA, software
 from training.folder import written_whole
@@ -22,6 +22,7 @@ from training.laboratories.cache import file_sha256
 from training.laboratories.collection import Collection, cut
 from training.laboratories.records import CellRecord
 from training.protocol import report
+from training.protocol.decision import Chosen
 from training.protocol.evaluation import Evaluated, sections
 from training.protocol.plan import known_label
 from training.protocol.recipe import Fitted, Recipe
@@ -66,7 +67,8 @@ def write(
     ----------
     out : folder; appears whole or not at all
     collection, recipe, fitted : of the training
-    evaluated : of the protocol; None where it was not run
+    evaluated : of the protocol; None where it was not run. The offset of its decision is added to the
+        network's last bias.
     seed : of the training
     force : whether earlier results there may be replaced
 
@@ -82,6 +84,8 @@ def write(
             for cell in collection.cells
             if cell.cell.kind == "wbc" and cell.cell.touches_border and known_label(cell) is not None
         ]
+        if evaluated is not None:
+            networks.add_to_logit(fitted.model, evaluated.decision.offset)
         _write_crops(folder / CROPS, collection, recipe, fitted, train, held_out, seed)
         write_json(folder / MANIFEST, _manifest(collection, recipe, train, held_out, seed))
         fitted.model.save(folder / MODEL)
@@ -106,18 +110,20 @@ def card(
     """Describe the model: the sections of a ``blastcount.model/1`` card that training knows."""
     train = trained_on(collection, recipe)
     count = Counter((cell.lab, _word(cell)) for cell in train)
-    decision = Decision() if evaluated is None else evaluated.decision
+    decision = asdict(Chosen() if evaluated is None else evaluated.decision)
+    offset = decision.pop("offset")
     return {
         "schema": SCHEMA,
         "name": recipe.name,
         "labels": list(LABELS),
         "input": asdict(recipe.spec),
-        "decision": {name: round(value, 4) for name, value in asdict(decision).items()},
+        "decision": {name: round(value, 4) for name, value in decision.items()},
         "training": {
             "recipe": recipe.name,
             "version": recipe.version(),
             "seed": seed,
             "parameters": int(fitted.model.count_params()),
+            "offset_in_last_bias": round(offset, 4),
             "data": {
                 "cells": len(train),
                 "by_laboratory_and_label": {f"{lab} {word}": n for (lab, word), n in sorted(count.items())},

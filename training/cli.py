@@ -112,7 +112,7 @@ def train(
     for line in _audit(data_folder, cache, (allidb_marks.LAB,) if of_paper else recipe.labs):
         click.echo(line)
     if with_protocol or not of_paper:
-        collection = _collect(data_folder, cache)
+        collection = read_collection(data_folder, cache)
         if with_protocol:
             evaluated = _evaluate(collection, recipe, seed, workers)
     if of_paper:
@@ -180,7 +180,8 @@ def _audit(data_folder: Path, cache: Cache, labs: Sequence[str]) -> Iterator[str
         yield f"  {line}"
 
 
-def _collect(data_folder: Path, cache: Cache) -> Collection:
+def read_collection(data_folder: Path, cache: Cache) -> Collection:
+    """Read, segment and match the laboratories of a data folder, with a bar for people."""
     labs = sources.present(data_folder)
     click.echo(f"{data_folder}: {', '.join(labs)}", err=True)
     with bar("Segmenting", sources.count(data_folder, labs)) as tick:

@@ -154,6 +154,18 @@ def joined_members(members: Sequence[keras.Model], size_px: int, name: str) -> k
     return keras.Model(crop, probabilities, name=name)
 
 
+def add_to_logit(model: keras.Model, offset: float) -> None:
+    """Add a number to the logit of a blast, in the bias of the last layer.
+
+    Parameters
+    ----------
+    model : whose last layer is a dense softmax of normal and blast; changed in place
+    offset : above 0 makes every blast likelier
+    """
+    *kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([*kernel, bias + np.array([-offset / 2, offset / 2], bias.dtype)])
+
+
 def _affine(norm: keras.layers.Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Factor and addend that a trained batch norm is."""
     gamma, beta, mean, variance = norm.get_weights()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -78,6 +79,21 @@ def test_every_file_is_there_and_the_card_knows_it(collection: Collection, tmp_p
 
     with pytest.raises(OutputError, match="--force replaces them"):
         cell_results.write(out, collection, recipe, FittedMean(), evaluated, seed=0, force=False)
+
+
+def test_the_offset_of_the_logits_is_in_the_model(collection: Collection, tmp_path: Path) -> None:
+    # As dark as this, the untrained network is sure of neither class, and its logit can be read.
+    crops = np.random.default_rng(0).random((3, 16, 16, 3)).astype(np.float32)
+    fitted = FittedMean()
+    before = np.asarray(fitted.model(crops))
+    evaluated = evaluate(collection, Mean())
+    evaluated = dataclasses.replace(evaluated, decision=dataclasses.replace(evaluated.decision, offset=0.7))
+    card = cell_results.write(tmp_path / "out", collection, Mean(), fitted, evaluated, seed=0, force=False)
+    assert card["training"]["offset_in_last_bias"] == 0.7
+    assert "offset" not in card["decision"]
+    after = np.asarray(load_keras().models.load_model(tmp_path / "out" / "model.keras")(crops))
+    moved = np.log(after[:, 1] / after[:, 0]) - np.log(before[:, 1] / before[:, 0])
+    np.testing.assert_allclose(moved, 0.7, atol=1e-4)
 
 
 def test_what_was_not_evaluated_says_so(collection: Collection) -> None:

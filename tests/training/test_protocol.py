@@ -18,11 +18,12 @@ from edge.errors import DataSetError, GateError
 from edge.modelcard import Decision
 from edge.structures import InputSpec
 from training import cli
+from training.calibrate import expected_calibration_error
 from training.laboratories.cache import Cache
 from training.laboratories.collection import Collection, collect
 from training.laboratories.records import CellRecord
 from training.protocol import report, run, statistics
-from training.protocol.decision import choose, words
+from training.protocol.decision import choose, logit, words
 from training.protocol.evaluation import evaluate, sections
 from training.protocol.judged import judge
 from training.protocol.plan import Split, check, joined, plan
@@ -160,9 +161,7 @@ def test_a_decision_keeps_the_wanted_sensitivity_and_share() -> None:
     logits = random.normal(3.0 * (2 * labels - 1), 2.5)
     p = 1 / (1 + np.exp(-logits))
     found = choose(labels, p)
-    from training.calibrate import rescale
-
-    said = rescale(p, found.temperature)
+    said = found.calibrated(p)
 
     def youden(threshold: float) -> float:
         return float((said[labels == 1] >= threshold).mean() + (said[labels == 0] < threshold).mean())
@@ -172,6 +171,23 @@ def test_a_decision_keeps_the_wanted_sensitivity_and_share() -> None:
     assert float((words(said, found) == 1).mean()) == pytest.approx(0.08, abs=0.002)
     # These logits are right up to a factor of 3 * 2 / 2.5² = 0.96.
     assert found.temperature == pytest.approx(1 / 0.96, abs=0.15)
+    assert found.offset == pytest.approx(0, abs=0.3)
+
+
+def test_an_offset_is_found_and_the_order_stays() -> None:
+    random = np.random.default_rng(3)
+    p = random.random(4000)
+    labels = (random.random(4000) < p).astype(np.int64)
+    # A network that was trained on other shares of the classes: every logit is 1.5 too low.
+    low = 1 / (1 + np.exp(-(logit(p) - 1.5)))
+    found = choose(labels, low)
+    assert found.offset == pytest.approx(1.5, abs=0.15)
+    assert expected_calibration_error(labels, found.calibrated(low)) < 0.03
+    assert expected_calibration_error(labels, low) > 0.2
+    other = choose(labels, p)
+    np.testing.assert_array_equal(
+        found.calibrated(low) >= found.threshold, other.calibrated(p) >= other.threshold
+    )
 
 
 def judged_split(p: Sequence[float], cells: Sequence[int], fold: int) -> run.Judged:

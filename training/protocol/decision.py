@@ -1,15 +1,16 @@
-"""From out-of-fold probabilities to the card's decision: temperature, threshold and uncertain band."""
+"""From out-of-fold probabilities to the card's decision: calibration, threshold and uncertain band."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.modelcard import Decision
-from training.calibrate import fit_temperature, rescale
+from training.calibrate import fit_both, rescale
 
 #: Share of the cells nearest to the threshold that are called uncertain, where a share of 0.1 is bearable.
 UNCERTAIN_SHARE = 0.08
@@ -18,11 +19,28 @@ TEMPERATURES = (0.2, 20.0)
 _TINY = 1e-7
 
 
-def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Decision:
+@dataclass(frozen=True, slots=True)
+class Chosen(Decision):
+    """A decision, and what is added to the network's logits before its temperature divides them.
+
+    Attributes
+    ----------
+    offset : goes into the network's last bias when the model is written, so that the device knows none. It
+        holds the share of blasts among the cells that it was chosen on.
+    """
+
+    offset: float = 0.0
+
+    def calibrated(self, p_blast: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Calibrate (n,) probabilities of the network as it was trained."""
+        return rescale(p_blast, self.temperature, self.offset)
+
+
+def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Chosen:
     """Choose a decision on cells that the network has not seen.
 
-    The temperature is that of least cross-entropy. The threshold has the largest sum of sensitivity and
-    specificity (Youden's index J [1]_): the share of blasts corrected for the classifier's error has a
+    Temperature and offset are those of least cross-entropy. The threshold has the largest sum of sensitivity
+    and specificity (Youden's index J [1]_): the share of blasts corrected for the classifier's error has a
     standard error proportional to 1 / J, so no other threshold tells more about a sample. The band
     lies around it, as far on either side in logits as holds ``UNCERTAIN_SHARE`` of the cells.
 
@@ -33,7 +51,7 @@ def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Dec
 
     Returns
     -------
-    Decision
+    Chosen
 
     References
     ----------
@@ -47,12 +65,12 @@ def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Dec
     >>> found.uncertain_low < found.threshold < found.uncertain_high
     True
     """
-    temperature = fit_temperature(labels, p_blast, TEMPERATURES)
-    logits = logit(rescale(p_blast, temperature))
+    temperature, offset = fit_both(labels, p_blast, TEMPERATURES)
+    logits = logit(rescale(p_blast, temperature, offset))
     cut = _most_informative(labels, logits)
     half = float(np.quantile(np.abs(logits - cut), UNCERTAIN_SHARE))
     low, middle, high = (1 / (1 + math.exp(-value)) for value in (cut - half, cut, cut + half))
-    return Decision(middle, low, high, temperature)
+    return Chosen(middle, low, high, temperature, offset)
 
 
 def _most_informative(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> float:

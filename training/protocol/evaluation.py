@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from edge.bench.machine import describe_machine
-from edge.modelcard import Decision
 from training.card import software
 from training.laboratories.cache import segmentation_code
 from training.laboratories.collection import Collection
 from training.laboratories.records import LABS
+from training.protocol.decision import Chosen
 from training.protocol.figures import of_test
 from training.protocol.goals import against_goals
 from training.protocol.judged import decide_on, judge
@@ -38,7 +38,7 @@ class Evaluated:
     """
 
     document: Json
-    decision: Decision
+    decision: Chosen
 
 
 def evaluate(
@@ -90,7 +90,7 @@ def evaluate(
     return Evaluated(document, decision)
 
 
-def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) -> tuple[Decision, int]:
+def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) -> tuple[Chosen, int]:
     """Choose the decision of the model that is trained on everything, on the test by session.
 
     That model has left no cell out, so its own probabilities cannot serve; those of five networks, each on

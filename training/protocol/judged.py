@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.modelcard import Decision
-from training.calibrate import rescale
 from training.laboratories.allidb_marks import LAB as ALL_IDB
 from training.laboratories.records import CellRecord
-from training.protocol.decision import choose, words
+from training.protocol.decision import Chosen, choose, words
 from training.protocol.plan import WEAK, known_label
 from training.protocol.run import Judged
 
@@ -38,7 +36,7 @@ class JudgedCells:
     p_blast: NDArray[np.float64]
     word: NDArray[np.int64]
     above: NDArray[np.bool_]
-    decisions: tuple[Decision, ...]
+    decisions: tuple[Chosen, ...]
     chosen_on: tuple[int, ...]
     trained_on: tuple[int, ...]
 
@@ -90,9 +88,7 @@ def judge(cells: Sequence[CellRecord], folds: Sequence[Judged]) -> JudgedCells:
         decision, number = decide_on([cells[i] for i in indices], p)
         chosen.append(decision)
         numbers.append(number)
-    calibrated = [
-        rescale(fold.p_blast, decision.temperature) for fold, decision in zip(folds, chosen, strict=True)
-    ]
+    calibrated = [decision.calibrated(fold.p_blast) for fold, decision in zip(folds, chosen, strict=True)]
     return JudgedCells(
         folds[0].split.test,
         tuple(cells[i] for fold in folds for i in fold.split.judged),
@@ -105,7 +101,7 @@ def judge(cells: Sequence[CellRecord], folds: Sequence[Judged]) -> JudgedCells:
     )
 
 
-def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tuple[Decision, int]:
+def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tuple[Chosen, int]:
     """Choose a decision on out-of-fold cells, and say on how many.
 
     Parameters
@@ -118,4 +114,4 @@ def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tupl
         labels = np.array([known_label(c) for c, u in zip(cells, use, strict=True) if u], dtype=np.int64)
         if set(labels.tolist()) == {0, 1}:
             return choose(labels, p_blast[use]), len(labels)
-    return Decision(), 0
+    return Chosen(), 0

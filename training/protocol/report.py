@@ -129,11 +129,12 @@ def _test(test: Json) -> Iterator[Block]:
     networks, trained = test["networks"], test["trained_on"]
     cells = f"{min(trained)} to {max(trained)}" if len(set(trained)) > 1 else str(trained[0])
     temperatures = ", ".join(f"{decision['temperature']:.2f}" for decision in test["decisions"])
+    offsets = ", ".join(f"{decision['offset']:.2f}" for decision in test["decisions"])
     thresholds = ", ".join(f"{decision['threshold']:.2f}" for decision in test["decisions"])
     yield Text(
         f"{networks} network{'s' if networks > 1 else ''}, trained on {cells} cells. Decisions chosen on "
         f"{' / '.join(map(str, test['decided_on']))} other cells: temperature {temperatures}; "
-        f"threshold {thresholds}."
+        f"offset of the logits {offsets}; threshold {thresholds}."
     )
     if "figures" in test:
         yield from _blasts(test)
@@ -258,7 +259,8 @@ def _background(document: Json) -> Iterator[Block]:
     yield Heading("Decision of the model that is trained on everything")
     yield Text(
         f"Chosen on {decision['chosen_on']} cells out of fold, by {decision['of_test']}: temperature "
-        f"{decision['temperature']:.3f}, threshold {decision['threshold']:.3f}, uncertain from "
+        f"{decision['temperature']:.3f}, offset {decision['offset']:.3f} (in the model's last bias), "
+        f"threshold {decision['threshold']:.3f}, uncertain from "
         f"{decision['uncertain_low']:.3f} to {decision['uncertain_high']:.3f}."
     )
     yield Heading("How it was made")
