@@ -63,11 +63,16 @@ def shade_reached(shades: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return np.asarray((heaped < share * heaped[:, -1:]).sum(axis=1), dtype=np.int64)
 
 
-def most_of(values: NDArray[np.float32], labels: Labels, count: int) -> NDArray[np.float32]:
-    """Greatest value on the px of each label, (count + 1,); 0 where it has none."""
+def _first_of_runs(labels: Labels) -> NDArray[np.intp]:
+    """Flat index of the first px of each piece of a row that has one label, none or not."""
     begins = np.ones(labels.shape, np.bool_)
     np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
-    first = np.flatnonzero(begins)
+    return np.flatnonzero(begins)
+
+
+def most_of(values: NDArray[np.float32], labels: Labels, count: int) -> NDArray[np.float32]:
+    """Greatest value on the px of each label, (count + 1,); 0 where it has none."""
+    first = _first_of_runs(labels)
     most = np.zeros(count + 1, np.float32)
     np.maximum.at(most, np.take(labels, first).astype(np.intp), np.maximum.reduceat(values.ravel(), first))
     return most
@@ -95,9 +100,7 @@ def _runs(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[n
 
     There are a hundred times fewer of them than pixels.
     """
-    begins = np.ones(labels.shape, np.bool_)
-    np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
-    first = np.flatnonzero(begins)
+    first = _first_of_runs(labels)
     ids, length = np.take(labels, first).astype(np.intp), np.diff(first, append=labels.size)
     there = ids > 0
     return ids[there], first[there], length[there]

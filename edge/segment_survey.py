@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.scale import cells_alone, measure_scale, white_cell_scale
-from edge.segment_labels import Mask, as_mask, bytes_of, ellipse
+from edge.segment_labels import Mask, as_mask, bytes_of, ellipse, most_of
 from edge.segment_stain import (
     COARSE,
     FINE,
@@ -133,12 +133,10 @@ def _nucleus_area(solid: Mask) -> float | None:
     # At half size: a wide structuring element costs its area for every pixel.
     half = bytes_of(cv2.resize(solid, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST))
     near = bytes_of(cv2.morphologyEx(half, cv2.MORPH_CLOSE, ellipse(0.03 * max(half.shape))))
-    count, labels = cv2.connectedComponents(near)
+    count, labels = cv2.connectedComponents(near, ltype=cv2.CV_16U)
     areas: NDArray[np.float64] = 4.0 * np.bincount(np.asarray(labels)[half > 0], minlength=count)[1:]
-    depth = cv2.distanceTransform(near, cv2.DIST_L2, 3)
-    radius = np.zeros(count, np.float32)
-    inside = near > 0
-    np.maximum.at(radius, np.asarray(labels, np.int32)[inside], np.asarray(depth)[inside])
+    depth = np.asarray(cv2.distanceTransform(near, cv2.DIST_L2, 3), np.float32)
+    radius = most_of(depth, np.asarray(labels, np.uint16), count - 1)
     discs = 4.0 * math.pi * radius[1:].astype(np.float64) ** 2
     # Nuclei of cells that touch run together. Where some lie alone, these say how large one is.
     compact = (areas <= _CLUSTER * discs) & (discs >= _LEAST_OF_LARGEST * discs.max(initial=0))
