@@ -5,14 +5,14 @@ They are never real images: those may not leave the data set's owners, and a bun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera.rendered import Population, RenderSettings, Sensor, Stain, render_field
 from edge.illumination import estimate_background
-from edge.preprocess import to_input
+from edge.preprocess import Cutter
 from edge.structures import InputSpec, Outline
 
 #: Sixteen show a swapped channel or a shifted zero point as well as a hundred do (see the tests), in 0.3 MB.
@@ -44,7 +44,7 @@ def rendered_crops(spec: InputSpec, seed: int = 0) -> NDArray[np.uint8]:
     -------
     (n, size_px, size_px, 3) uint8 RGB
     """
-    cells = np.stack([crop for look in range(len(_LOOKS)) for crop in _field_crops(spec, seed, look)])
+    cells = np.concatenate([_field_crops(spec, seed, look) for look in range(len(_LOOKS))])
     # A trained network is sure of most cells; half a blast over half a neutrophil makes it hesitate, and
     # there its output moves with every fault.
     order = np.random.default_rng(seed).permutation(len(cells))
@@ -77,7 +77,7 @@ def choose(
     return np.asarray(crops[np.array(chosen)], np.uint8)
 
 
-def _field_crops(spec: InputSpec, seed: int, look: int) -> Iterator[NDArray[np.uint8]]:
+def _field_crops(spec: InputSpec, seed: int, look: int) -> NDArray[np.uint8]:
     strength, defocus_um = _LOOKS[look]
     field = render_field(
         seed + look,
@@ -91,16 +91,10 @@ def _field_crops(spec: InputSpec, seed: int, look: int) -> Iterator[NDArray[np.u
             defocus_um=defocus_um,
         ),
     )
-    background = estimate_background(field.image)
-    for cell in field.cells:
-        if cell.nucleus_area_px and not cell.touches_border:
-            height, width = field.image.shape[:2]
-            yield to_input(
-                field.image,
-                cell.x,
-                cell.y,
-                spec,
-                um_per_px=field.um_per_px,
-                background=background,
-                outline=Outline(field.cell_labels, field.nucleus_labels, cell.id, (0, 0, width, height)),
-            )
+    height, width = field.image.shape[:2]
+    whole = [cell for cell in field.cells if cell.nucleus_area_px and not cell.touches_border]
+    cutter = Cutter(field.image, spec, um_per_px=field.um_per_px, background=estimate_background(field.image))
+    return cutter.cut(
+        [(cell.x, cell.y) for cell in whole],
+        [Outline(field.cell_labels, field.nucleus_labels, cell.id, (0, 0, width, height)) for cell in whole],
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.evaluation.metrics import centre_distance
-from edge.preprocess import to_input
+from edge.preprocess import Cutter
 from edge.segment import Segmentation
 from edge.structures import Cell, InputSpec, UInt8Image
 from training import allidb
@@ -23,8 +23,6 @@ from training.laboratories import allidb_marks, sources
 from training.laboratories.cache import Cache, file_sha256
 from training.laboratories.records import CellRecord, FieldRecord, Mark, SourceField
 from training.scenes import ScenePlace, Shift, join
-
-Cutter = Callable[[UInt8Image, Cell, Segmentation, InputSpec], UInt8Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,34 +194,19 @@ def match_marks(
     return matched, tuple(unmatched)
 
 
-def device_crop(image: UInt8Image, cell: Cell, segmentation: Segmentation, spec: InputSpec) -> UInt8Image:
-    """Cut a cell as the device's pipeline does."""
-    return to_input(
-        image,
-        cell.x,
-        cell.y,
-        spec,
-        um_per_px=segmentation.scale.um_per_px,
-        background=segmentation.background,
-        outline=segmentation.outline(cell),
-    )
-
-
 def cut(
     collection: Collection,
     cells: Sequence[CellRecord],
     spec: InputSpec,
-    cutter: Cutter = device_crop,
     tick: Callable[[], None] = lambda: None,
 ) -> NDArray[np.uint8]:
-    """Cut cells out of their fields; every field is read once.
+    """Cut cells out of their fields as the device's pipeline does; every field is read and halved once.
 
     Parameters
     ----------
     collection : where they are from
     cells : any of its cells, in any order
     spec : what a crop is made of
-    cutter : how one cell is cut
     tick : called after each field
 
     Returns
@@ -235,9 +218,17 @@ def cut(
     for index, cell in enumerate(cells):
         by_field[cell.field].append(index)
     for field, members in by_field.items():
-        image, segmentation = collection.image(field), collection.segmentation(field)
-        for index in members:
-            crops[index] = cutter(image, cells[index].cell, segmentation, spec)
+        segmentation = collection.segmentation(field)
+        cutter = Cutter(
+            collection.image(field),
+            spec,
+            um_per_px=segmentation.scale.um_per_px,
+            background=segmentation.background,
+        )
+        own = [cells[index].cell for index in members]
+        crops[members] = cutter.cut(
+            [(cell.x, cell.y) for cell in own], [segmentation.outline(cell) for cell in own]
+        )
         tick()
     return crops
 
