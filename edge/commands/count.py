@@ -30,8 +30,7 @@ from edge.i18n import DEFAULT_LANGUAGE
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.pipeline import Pipeline, ProcessedField
 from edge.printable import printable
-from edge.statistics.installed import known_errors
-from edge.statistics.summary import summarise
+from edge.statistics.installed import summarise_as_configured
 from edge.structures import Frame
 from edge.tally import RunningTally
 from edge.version import software_version
@@ -156,7 +155,7 @@ def count(
             printer.field(counted.file, result, counted.total_ms)
             del counted  # or its pixels would stay in memory while the next file is decoded
         if log and sample_id is not None and form is not None:
-            summary = summarise(log, log.sample(sample_id), known_errors(config), config.sample.denominator)
+            summary = summarise_as_configured(log, log.sample(sample_id), config)
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
     printer.end(running.total(), failures.number)
     if warning := repeats.warning():

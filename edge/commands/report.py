@@ -17,8 +17,8 @@ from edge.i18n import catalogue
 from edge.report.html import render_html
 from edge.report.page import make_page
 from edge.report.record import report_record
-from edge.statistics.installed import known_errors
-from edge.statistics.summary import SampleSummary, summarise
+from edge.statistics.installed import summarise_as_configured
+from edge.statistics.summary import SampleSummary
 from edge.thumbnails import ThumbnailStore
 
 _FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -50,7 +50,7 @@ def report(
     texts = catalogue(language)
     log_path = log_path or config.log_path
     with BloodLog.open(log_path, read_only=True) as log:
-        summary = summarise(log, log.sample(sample_id), known_errors(config), config.sample.denominator)
+        summary = summarise_as_configured(log, log.sample(sample_id), config)
     write_report(summary, log_path, texts.language, pdf=pdf, html=html, as_json=as_json)
 
 

@@ -19,7 +19,7 @@ from edge.exports.fhir import fhir_bundle
 from edge.exports.training import export_training
 from edge.pseudonym import personal_doubt, wrong_id
 from edge.report.record import report_record
-from edge.statistics.installed import known_errors
+from edge.statistics.installed import summarise_as_configured
 from edge.statistics.summary import summarise
 from edge.thumbnails import ThumbnailStore
 
@@ -133,7 +133,7 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
         sample = log.current_sample() if sample_id is None else log.sample(sample_id)
         if sample is None:
             raise click.UsageError("no sample is open; name one, `blastcount sample list` shows them")
-        summary = summarise(log, sample, known_errors(config), config.sample.denominator)
+        summary = summarise_as_configured(log, sample, config)
     if as_json:
         click.echo(json.dumps(report_record(summary), allow_nan=False))
         return
@@ -168,7 +168,7 @@ def export(
     path = log_path or config.log_path
     with BloodLog.open(path, read_only=True) as log:
         sample = log.sample(sample_id)
-        summary = summarise(log, sample, known_errors(config), config.sample.denominator)
+        summary = summarise_as_configured(log, sample, config)
         for file, write in ((csv_file, export_csv), (jsonl, export_jsonl)):
             if file is not None:
                 text = StringIO()

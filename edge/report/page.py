@@ -11,7 +11,7 @@ from edge.report.pictures import PictureBox, chosen_pictures
 from edge.statistics.stopping import LINE
 from edge.statistics.summary import ObserverCount, SampleSummary
 from edge.structures import Denominator, Tally
-from edge.tally import clopper_pearson
+from edge.tally import with_share
 
 #: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
 REFERENCE_LINES = (LINE, 0.25)
@@ -223,17 +223,16 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
 def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
     """Say what the share would be by other customs, where they give another one."""
     customs: tuple[tuple[Denominator, bool], ...] = (
-        ("classified", program.denominator != "classified" and bool(program.uncertain + program.smudges)),
+        ("classified", bool(program.uncertain + program.smudges)),
         ("without_uncertain", bool(program.uncertain)),
         ("with_smudges", bool(program.smudges)),
     )
     for custom, differs in customs:
-        cells = replace(program, denominator=custom).wbc
-        if custom == program.denominator:
+        if custom == program.denominator or not differs:
             continue
-        if differs and cells:
-            low, high = clopper_pearson(program.blasts, cells)
-            share = share_text(_, program.blasts, cells, program.blasts / cells, low, high)
+        other = with_share(replace(program, denominator=custom))
+        if other.wbc:
+            share = share_text(_, other.blasts, other.wbc, other.blast_fraction, other.ci_low, other.ci_high)
             yield _(f"report.{custom}", share=share)
 
 

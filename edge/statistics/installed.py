@@ -1,13 +1,15 @@
-"""What the installed models are known to get wrong."""
+"""What the configuration and the installed models say of a sample's figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge.bloodlog import BloodLog, Sample
 from edge.config import Config
 from edge.errors import ModelError
 from edge.modelcard import default_bundle_path, load_bundle
 from edge.statistics.corrected import KnownErrors
+from edge.statistics.summary import SampleSummary, summarise
 from edge.structures import ModelIdentity
 
 
@@ -29,3 +31,8 @@ def known_errors(config: Config) -> Callable[[ModelIdentity], KnownErrors | None
         return None
 
     return of
+
+
+def summarise_as_configured(log: BloodLog, sample: Sample, config: Config) -> SampleSummary:
+    """Count a sample up by the configured custom, corrected where the model's errors are known here."""
+    return summarise(log, sample, known_errors(config), config.sample.denominator)
