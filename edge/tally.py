@@ -23,8 +23,12 @@ from dataclasses import replace
 
 from edge.structures import Denominator, FieldResult, Tally
 
-#: Bisection halves the interval 0 to 1; after 60 steps it is 1e-18 wide, below the spacing of floats at 1e-2.
-_BISECTIONS = 60
+#: Intervals of 99.9 % take up to 13 steps, those of 95 % up to 9.
+_MOST_STEPS = 60
+#: Newton's steps end with one of the log odds that is smaller than this (the next would be of the order of
+#: its square), or that moves the limit by less than the spacing of floats there.
+_LAST_STEP = 1e-8
+_SPACING = 1e-15
 #: The continued fraction needs about sqrt(max(a, b)) terms; this is enough for more than 10 million cells.
 _MAX_TERMS = 10_000
 _TINY = 1e-300
@@ -116,7 +120,7 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
 
     The limits are the proportions p at which k or more (fewer) of n have a probability of
     (1 - confidence) / 2. The binomial tail is a regularised incomplete beta function, P(X >= k) =
-    I_p(k, n - k + 1), inverted here by bisection, because the device has no SciPy.
+    I_p(k, n - k + 1), inverted here by Newton's steps, because the device has no SciPy.
 
     Parameters
     ----------
@@ -155,16 +159,45 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     return low, high
 
 
+def binomial_tails(k: int, n: int, p: float) -> tuple[float, float]:
+    """Give the probabilities of k or more, and of k or fewer, of n at a proportion p.
+
+    Where only the side of ``p`` that an exact interval lies on is asked for, these say it without the limits:
+    the lower one is above ``p`` where k or more have a probability below (1 - confidence) / 2, the upper one
+    below it where k or fewer have.
+
+    Parameters
+    ----------
+    k, n : 0 to n successes of n trials
+    p : between 0 and 1
+
+    Examples
+    --------
+    >>> [round(tail, 4) for tail in binomial_tails(5, 10, 0.5)]
+    [0.623, 0.623]
+    """
+    return (
+        1.0 if k == 0 else _regularised_beta(p, k, n - k + 1),
+        1.0 if k == n else 1.0 - _regularised_beta(p, k + 1, n - k),
+    )
+
+
 def _inverse_beta(a: float, b: float, probability: float) -> float:
-    """Find x with I_x(a, b) = probability; I grows with x."""
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2.0
-        if _regularised_beta(middle, a, b) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2.0
+    """Find x with I_x(a, b) = probability, by Newton's steps of the log odds of x.
+
+    The density of the log odds is log-concave with its peak at x = a / (a + b). Steps from there never go too
+    far: on either side of the peak, the slope ahead is smaller.
+    """
+    x = a / (a + b)
+    log_scale = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    for _ in range(_MOST_STEPS):
+        slope = math.exp(log_scale + a * math.log(x) + b * math.log1p(-x))
+        step = (probability - _regularised_beta(x, a, b)) / slope
+        odds = x / (1.0 - x) * math.exp(step)
+        x = odds / (1.0 + odds)
+        if abs(step) <= _LAST_STEP or abs(step) * (1.0 - x) <= _SPACING:
+            return x
+    raise ArithmeticError(f"no limit found for a probability of {probability} with a={a}, b={b}")
 
 
 def _regularised_beta(x: float, a: float, b: float) -> float:

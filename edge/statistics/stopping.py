@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge.structures import Tally
-from edge.tally import clopper_pearson
+from edge.tally import binomial_tails, clopper_pearson
 
 #: Share of blasts at which readers draw a line (WHO: 20 % of the cells). A reference, no verdict.
 LINE = 0.20
@@ -17,6 +17,8 @@ LEVEL = 0.02
 #: Beta(4, 16) mixes over the shares that the sample may have instead of the line's: it looks where they are,
 #: around 20 % with the weight of 20 cells, and so finds 10 and 30 % as early as Jeffreys' prior does at .05.
 _PRIOR_BLASTS, _PRIOR_OTHERS = 4.0, 16.0
+#: What the exact 95 % interval leaves on either side.
+_TAIL = 0.025
 #: Nobody is asked to count further than this.
 MOST_CELLS = 2000
 
@@ -125,4 +127,6 @@ def _more_cells(share: float, cells: int, line: float) -> int | None:
 
 
 def _is_open(share: float, cells: int, line: float) -> bool:
-    return _side(*clopper_pearson(round(share * cells), cells), line) == "open"
+    # Asked a dozen times for each figure shown: the tails are one evaluation each, the limits themselves ten.
+    at_least, at_most = binomial_tails(round(share * cells), cells, line)
+    return min(at_least, at_most) >= _TAIL

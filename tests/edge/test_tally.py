@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edge import tally as tally_module
@@ -18,7 +18,7 @@ from edge.structures import (
     ModelIdentity,
     Scale,
 )
-from edge.tally import RunningTally, clopper_pearson, tally
+from edge.tally import RunningTally, binomial_tails, clopper_pearson, tally
 
 
 def cell(label: CellClass | None, *, border: bool = False) -> ClassifiedCell:
@@ -131,6 +131,28 @@ def test_limits_enclose_the_share_and_mirror(n: int, data: st.DataObject) -> Non
     assert (1 - mirrored_high, 1 - mirrored_low) == (pytest.approx(low), pytest.approx(high))
 
 
+@given(st.integers(1, 2000), st.data())
+def test_tails_say_on_which_side_the_limits_lie(n: int, data: st.DataObject) -> None:
+    k, p = data.draw(st.integers(0, n)), data.draw(st.floats(0.01, 0.99))
+    low, high = clopper_pearson(k, n)
+    assume(min(abs(low - p), abs(high - p)) > 1e-9)
+    at_least, at_most = binomial_tails(k, n, p)
+    assert (at_least < 0.025, at_most < 0.025) == (low > p, high < p)
+
+
+def test_a_limit_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages show many limits; by halving alone each would take sixty evaluations."""
+    evaluate, taken = tally_module._regularised_beta, []
+    monkeypatch.setattr(
+        tally_module, "_regularised_beta", lambda *given: (taken.append(given), evaluate(*given))[1]
+    )
+    for n in (5, 100, 2000, 10_000_000):
+        for k in (0, 1, n // 5, n // 2, n - 1, n):
+            taken.clear()
+            clopper_pearson(k, n)
+            assert len(taken) <= 2 * 20, (k, n)
+
+
 @pytest.mark.parametrize(("k", "n"), [(-1, 5), (6, 5), (0, -1)])
 def test_impossible_counts(k: int, n: int) -> None:
     with pytest.raises(ValueError, match="k must be 0 to n"):
@@ -141,6 +163,14 @@ def test_impossible_counts(k: int, n: int) -> None:
 def test_impossible_confidence(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
         clopper_pearson(1, 5, confidence)
+
+
+def test_a_search_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally_module, "_MOST_STEPS", 2)
+    with pytest.raises(
+        ArithmeticError, match=r"no limit found for a probability of 0\.025\d* with a=40, b=161"
+    ):
+        clopper_pearson(40, 200)
 
 
 def test_a_fraction_that_does_not_converge_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from edge.camera.rendered import RenderSettings, Slide
 from edge.config import parse_config
 from edge.daemon.trigger import LOOK_S, REST_LOOK_S, Auto, Interval, Manual, make_trigger, mode_of
 from edge.stage import StageWatcher
-from edge.structures import Frame
+from edge.structures import Frame, UInt8Image
 
 FRAME = Frame(np.zeros((60, 80, 3), np.uint8), "a frame")
 
@@ -61,9 +62,15 @@ SLIDE = Slide(4, RenderSettings(width=856, height=684, um_per_px=0.2))
 RNG = np.random.default_rng(3)
 
 
+@cache
+def still(x_um: float) -> UInt8Image:
+    """What is there, drawn once: drawing takes longer than all that is tested."""
+    return SLIDE.view(x_um).image
+
+
 def view(x_um: float) -> Frame:
     """What a camera shows there, with its noise."""
-    image = SLIDE.view(x_um).image.astype(np.int16) + RNG.integers(-3, 4, (684, 856, 3))
+    image = still(x_um).astype(np.int16) + RNG.integers(-3, 4, (684, 856, 3))
     return Frame(np.clip(image, 0, 255).astype(np.uint8), "stage")
 
 
