@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.illumination import estimate_background
 from edge.modelcard import ModelCard
 from edge.preprocess import Cutter
+from edge.pyramid import Pyramid
 from edge.quality import Reference, assess, assess_scaled
 from edge.segment import Segmentation, segment
 from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
@@ -85,7 +86,8 @@ class Pipeline:
         """
         stage_ms: dict[str, float] = {}
         started = self._clock()
-        background = estimate_background(frame.image)
+        pyramid = Pyramid(frame.image)
+        background = estimate_background(frame.image, pyramid)
         reasons = assess(frame, background, reference)
         started = self._lap(stage_ms, "quality", started)
         if reasons:
@@ -99,11 +101,13 @@ class Pipeline:
             started = self._lap(stage_ms, "focus", started)
             if reasons:
                 return ProcessedField(self._result(frame, segmentation.scale, reasons, (), stage_ms), None)
-        cells = self._classify(frame.image, segmentation)
+        cells = self._classify(frame.image, segmentation, pyramid)
         self._lap(stage_ms, "classify", started)
         return ProcessedField(self._result(frame, segmentation.scale, (), cells, stage_ms), segmentation)
 
-    def _classify(self, image: UInt8Image, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
+    def _classify(
+        self, image: UInt8Image, segmentation: Segmentation, pyramid: Pyramid
+    ) -> tuple[ClassifiedCell, ...]:
         """Classify the white cells in batches; smudges pass unclassified."""
         white = [cell for cell in segmentation.cells if cell.kind == "wbc"]
         cutter = Cutter(
@@ -111,6 +115,7 @@ class Pipeline:
             self._classifier.card.input,
             um_per_px=segmentation.scale.um_per_px,
             background=segmentation.background,
+            pyramid=pyramid,
         )
         p_blast: dict[int, float] = {}
         for first in range(0, len(white), BATCH):

@@ -48,6 +48,7 @@ class Cutter:
     spec : what the crops are made of
     um_per_px : scale of ``image`` in µm per px
     background : colour of the blank slide over ``image``
+    pyramid : of the image, where there is one already
 
     References
     ----------
@@ -56,9 +57,16 @@ class Cutter:
     """
 
     def __init__(
-        self, image: UInt8Image, spec: InputSpec, *, um_per_px: float, background: Background
+        self,
+        image: UInt8Image,
+        spec: InputSpec,
+        *,
+        um_per_px: float,
+        background: Background,
+        pyramid: Pyramid | None = None,
     ) -> None:
-        self._pyramid = Pyramid(image)
+        self._image = image
+        self._pyramid = pyramid or Pyramid(image)
         self._spec = spec
         self._background = background
         self._side = max(1, round(spec.field_of_view_um / um_per_px))
@@ -114,7 +122,7 @@ class Cutter:
         if not halvings:
             interpolation = cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
             for (left, top), crop in zip(corners, crops, strict=True):
-                patch = _patch(self._pyramid.level(1.0), left, top, self._side)
+                patch = _patch(self._image, left, top, self._side)
                 cv2.resize(patch, (size, size), crop, interpolation=interpolation)
             return
         factor = 2**halvings

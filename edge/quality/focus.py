@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -37,6 +38,7 @@ _LEAST_PX = 50
 _SHARPEST = 75
 #: Bands of the field that are looked at, and the height of each; a low picture is looked at as a whole.
 _BANDS, _BAND = 4, 0.1
+_BINS = 1000
 _LEAST_ROWS = 250
 
 
@@ -61,15 +63,15 @@ def blur_um(image: UInt8Image, um_per_px: float) -> float | None:
     """
     shrink = max(1.0, _WORK_UM_PER_PX / um_per_px)
     bands = _bands(image, shrink)
-    coarse = np.concatenate([_slope(band, _COARSE) for band in bands])
-    steep, steepest = np.percentile(coarse[::2, ::2], (100 * _STEEPEST, 99.9))
+    coarse = _slopes(bands, _COARSE)
+    steep, steepest = _quantiles(coarse[::2, ::2], (_STEEPEST, 0.999))
     if steepest < _LEAST_STEEP:
         return None
-    edges = coarse >= max(steep, _OF_THE_STEEPEST * steepest)
-    if np.count_nonzero(edges) < _LEAST_PX:
+    edges = np.flatnonzero(coarse >= max(steep, _OF_THE_STEEPEST * steepest))
+    if len(edges) < _LEAST_PX:
         return None
-    fine = np.concatenate([_slope(band, _FINE) for band in bands])
-    ratio = float(np.percentile(fine[edges] / coarse[edges], _SHARPEST)) ** 2
+    slopes = _slopes(bands, _FINE).ravel()[edges] / coarse.ravel()[edges]
+    ratio = float(np.percentile(slopes, _SHARPEST)) ** 2
     # Between no edge wider than the coarse derivative's noise and a perfect step.
     ratio = min(max(ratio, 1.0005), (_COARSE / _FINE) ** 2)
     width_px = math.sqrt((_COARSE**2 - _FINE**2 * ratio) / (ratio - 1))
@@ -80,18 +82,40 @@ def _bands(image: UInt8Image, shrink: float) -> list[NDArray[np.uint8]]:
     """Green channel of a few bands over the whole width, at the working scale."""
     height = image.shape[0]
     if height / shrink < _LEAST_ROWS:
-        return [np.ascontiguousarray(shrunk(image, shrink)[..., 1])]
+        return [_green(shrunk(image, shrink))]
     rows = round(height * _BAND)
     starts = (round(height * (n + 0.5) / _BANDS - rows / 2) for n in range(_BANDS))
-    return [shrunk(image[start : start + rows, :, 1], shrink) for start in starts]
+    # Taking one channel out of three is much slower as a view that is copied.
+    return [shrunk(_green(image[start : start + rows]), shrink) for start in starts]
 
 
-def _slope(plane: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
-    """Length of the gradient of a plane blurred by sigma."""
+def _green(image: UInt8Image) -> NDArray[np.uint8]:
+    return np.asarray(cv2.extractChannel(image, 1), np.uint8)
+
+
+def _slopes(bands: Sequence[NDArray[np.uint8]], sigma: float) -> NDArray[np.float32]:
+    """Length of the gradient of bands blurred by sigma, one below the other."""
     blur, derivative = _kernels(sigma)
-    across = cv2.sepFilter2D(plane, cv2.CV_32F, derivative, blur)
-    down = cv2.sepFilter2D(plane, cv2.CV_32F, blur, derivative)
-    return np.asarray(cv2.magnitude(across, down), dtype=np.float32)
+    slopes = np.empty((sum(len(band) for band in bands), bands[0].shape[1]), np.float32)
+    row = 0
+    for band in bands:
+        across = cv2.sepFilter2D(band, cv2.CV_32F, derivative, blur)
+        down = cv2.sepFilter2D(band, cv2.CV_32F, blur, derivative)
+        cv2.magnitude(across, down, slopes[row : row + len(band)])
+        row += len(band)
+    return slopes
+
+
+def _quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
+    """Quantiles of values from 0 on to a thousandth of the largest, in a third of the time of sorting."""
+    top = float(values.max())
+    if top <= 0:
+        return [0.0] * len(shares)
+    ends = np.linspace(0, top, _BINS + 1)
+    # The upper end of a histogram does not belong to it.
+    counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [_BINS], [0, np.nextafter(top, np.inf)])
+    heaped = np.concatenate([[0], np.cumsum(counts)])
+    return [float(np.interp(share * heaped[-1], heaped, ends)) for share in shares]
 
 
 @lru_cache(maxsize=4)

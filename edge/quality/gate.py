@@ -53,7 +53,7 @@ def assess(frame: Frame, background: Background, reference: Reference | None = N
     reasons = light_reasons(frame, background)
     if reasons:
         return reasons
-    look = look_at(frame.image, background)
+    look = look_at(frame.image, background, common=reference is not None)
     reasons = cover_reasons(look)
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
@@ -76,7 +76,8 @@ def assess_scaled(frame: Frame, background: Background, um_per_px: float) -> tup
     Any of ``out_of_focus`` and ``too_dense``
     """
     # A scale beyond the coarsest that is supported is a mistake of its own.
-    return _scaled_reasons(frame, look_at(frame.image, background), min(um_per_px, COARSEST_UM_PER_PX))
+    look = look_at(frame.image, background, common=False)
+    return _scaled_reasons(frame, look, min(um_per_px, COARSEST_UM_PER_PX))
 
 
 def _scaled_reasons(frame: Frame, look: Look, um_per_px: float) -> tuple[str, ...]:

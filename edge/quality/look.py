@@ -40,7 +40,7 @@ class Look:
     cover : share of the field that is not blank slide
     opaque : share of it that is dark without a stain's colour
     common : density in R, G and B that is commonest of what is stained, a red cell's or, without any, a
-        nucleus's; None where hardly anything is stained
+        nucleus's; None where hardly anything is stained, or where it was not asked for
     """
 
     blank: Density
@@ -49,13 +49,14 @@ class Look:
     common: Density | None
 
 
-def look_at(image: UInt8Image, background: Background) -> Look:
+def look_at(image: UInt8Image, background: Background, *, common: bool = True) -> Look:
     """Measure how a field looks.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
     background : its blank slide
+    common : ask for the commonest density, which takes most of the time
     """
     step = max(1, round(max(image.shape[:2]) / _SIDE_PX))
     # Three by three pixels of what is left: noise of a dark picture would be stain.
@@ -72,7 +73,7 @@ def look_at(image: UInt8Image, background: Background) -> Look:
         blank=_triple(levels.mean(axis=(0, 1))),
         cover=float(np.count_nonzero(stained)) / total.size,
         opaque=float(np.count_nonzero(opaque)) / total.size,
-        common=_commonest(density, total),
+        common=_commonest(density, total) if common else None,
     )
 
 
