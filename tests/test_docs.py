@@ -218,6 +218,6 @@ def test_bench_page_shows_the_recorded_run() -> None:
         f"{memory['classifier_peak_mb']:.0f} MB",
         f"{memory['path_peak_mb']:.0f} MB",
         f"{document['cold_start_ms']['first_count']['p50']:.2f} ms",
-        f"at most {100 * (document['profile']['glue'] + document['profile']['libraries']):.1f} %",
+        f"{100 * document['profile']['shares']['python']:.1f} %",
     ):
         assert f"| {shown} |" in page, shown

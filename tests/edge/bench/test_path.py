@@ -11,7 +11,6 @@ import pytest
 
 from edge import pipeline
 from edge.bench.path import STAGES, WholePath
-from edge.bench.profile import KINDS, profile
 from edge.bloodlog import BloodLog
 from edge.camera.files import read_image
 from edge.classify import Classifier
@@ -95,19 +94,3 @@ def test_a_rejected_field_goes_no_further(line: WholePath, monkeypatch: pytest.M
     monkeypatch.setattr(pipeline, "assess", lambda *_: ("too_dark",))
     (ms,) = line.run()
     assert (ms["segment"], ms["crop"], ms["classify"]) == (0.0, 0.0, 0.0)
-
-
-def test_a_profile_shares_all_the_time_out(line: WholePath) -> None:
-    line.run()
-    shares = profile(line.run)
-    assert set(shares) == set(KINDS)
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert all(share > 0 for share in shares.values())
-    assert shares["native"] + shares["arrays"] > 0.3
-
-
-def test_a_profile_of_library_code() -> None:
-    shares = profile(lambda: [Path("a") / str(number) for number in range(2000)])
-    assert shares["glue"] == 0.0
-    assert shares["network"] == 0.0
-    assert shares["libraries"] > 0.5
