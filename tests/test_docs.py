@@ -200,6 +200,7 @@ def test_bench_page_shows_the_recorded_run() -> None:
     from edge.bench.report import markdown
 
     document = json.loads((ROOT / "docs" / "bench.json").read_text())
+    seed = json.loads((ROOT / "docs" / "bench-akbar2024.json").read_text())
     page = (ROOT / "docs" / "bench.md").read_text()
     rows = [line for line in markdown(document).splitlines() if line.startswith("|")]
     assert len(rows) > 30
@@ -219,5 +220,25 @@ def test_bench_page_shows_the_recorded_run() -> None:
         f"{memory['path_peak_mb']:.0f} MB",
         f"{document['cold_start_ms']['first_count']['p50']:.2f} ms",
         f"{100 * document['profile']['shares']['python']:.1f} %",
+        f"{seed['path'][0]['ms']['p5']:.2f} ms",
     ):
         assert f"| {shown} |" in page, shown
+    low, high = document["profile"]["python_ci95"]
+    assert f"95 % interval {100 * low:.1f} to {100 * high:.1f} %" in page
+    whole = markdown(seed).partition("## Whole path")[2].partition("## Network alone")[0]
+    assert [row for row in whole.splitlines() if row not in page] == []
+    keras, tflite = (
+        next(row["ms"]["p5"] for row in seed["network"] if (row["engine"], row["batch"]) == (engine, 1))
+        for engine in ("keras_predict", "tflite_runtime")
+    )
+    slower = {row["other"]: row["p5"] for row in seed["ratios"] if row["batch"] == 1}
+    said = page.partition("Of this network, too")[2]
+    for shown in (
+        f"ONNX Runtime {slower['onnxruntime']:.3f} ",
+        f"{keras / tflite:.1f} ×",
+        f"{1 / slower['keras_predict']:.1f} ×",
+        f"classifier alone {seed['memory']['classifier_peak_mb']:.0f} MB",
+        f"whole path {seed['memory']['path_peak_mb']:.0f} MB",
+        f"{seed['cold_start_ms']['first_count']['p50']:.2f} ms",
+    ):
+        assert shown in said, shown

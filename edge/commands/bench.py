@@ -14,6 +14,7 @@ from edge.bench import session
 from edge.bench.baseline import Change, compare, read_baseline, refuse_slower
 from edge.bench.fields import find_images, render_images
 from edge.bench.report import markdown
+from edge.commands.options import model_option
 from edge.commands.outputs import prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.modelcard import default_bundle_path, load_bundle
@@ -78,9 +79,7 @@ def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tu
     metavar="FILE",
     help="The .keras file that the model was converted from, for --compare.",
 )
-@click.option(
-    "--model", type=click.Path(path_type=Path), metavar="FILE", help="Model bundle, if not the shipped one."
-)
+@model_option
 @click.option(
     "--scratch",
     type=click.Path(path_type=Path, file_okay=False),

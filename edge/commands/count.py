@@ -18,6 +18,7 @@ from edge.bloodlog import BloodLog
 from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
 from edge.classify import Classifier
 from edge.commands.notices import Failures, Repeats
+from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
 from edge.commands.printers import JsonPrinter, Printer, TablePrinter
 from edge.commands.progress import Progress
@@ -85,9 +86,7 @@ class _Counted:
     metavar="FILE",
     help="With --sample: write its one-page result, as FILE's suffix says: .pdf, .html or .json.",
 )
-@click.option(
-    "--model", type=click.Path(path_type=Path), metavar="FILE", help="Model bundle, if not the shipped one."
-)
+@model_option
 @click.option(
     "--um-per-px",
     type=click.FloatRange(0.01, 0.4),

@@ -19,3 +19,13 @@ def log_option(command: Command) -> Command:
         metavar="FILE",
         help="The log; without it the configured one.",
     )(command)
+
+
+def model_option(command: Command) -> Command:
+    """Let a command work with another model than the shipped one, as ``model``."""
+    return click.option(
+        "--model",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Model bundle, if not the shipped one.",
+    )(command)
