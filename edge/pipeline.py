@@ -93,7 +93,7 @@ class Pipeline:
         if reasons:
             scale = _known_scale(frame)
             return ProcessedField(self._result(frame, scale, reasons, (), stage_ms), None)
-        segmentation = segment(frame, background)
+        segmentation = segment(frame, background, pyramid)
         started = self._lap(stage_ms, "segment", started)
         if frame.um_per_px is None:
             # Blur and crowding are judged in µm, and only now is it known what a pixel is.

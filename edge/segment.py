@@ -131,7 +131,9 @@ class Segmentation:
         return (max(0, left), max(0, top)), masks[0], masks[1]
 
 
-def segment(frame: Frame, background: Background | None = None) -> Segmentation:
+def segment(
+    frame: Frame, background: Background | None = None, pyramid: Pyramid | None = None
+) -> Segmentation:
     """Find the white cells of a field.
 
     The whole field is looked at once, at low resolution: its scale, its red cells, and where something is
@@ -141,12 +143,14 @@ def segment(frame: Frame, background: Background | None = None) -> Segmentation:
     ----------
     frame : the field; ``frame.um_per_px``, where given, is the scale
     background : blank slide's colour where it is known already, else it is estimated
+    pyramid : halved copies of ``frame.image`` where somebody else looks at them, too, else they are made
 
     Returns
     -------
     Segmentation
     """
-    pyramid = Pyramid(frame.image)
+    if pyramid is None:
+        pyramid = Pyramid(frame.image)
     if background is None:
         background = estimate_background(frame.image, pyramid)
     step = _worth(max(frame.width, frame.height) / SURVEY_SIDE_PX)

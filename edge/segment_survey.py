@@ -106,7 +106,7 @@ def survey(stain: Stain, shrink: float) -> Survey:
     lone = cells_alone(foreground, solid)
     red = foreground & as_mask(cv2.dilate(stained, np.ones((5, 5), np.uint8)) == 0)
     cv2.drawContours(red, lone, -1, (0,), cv2.FILLED)
-    scale = measure_scale(red, stained, shrink, guess)
+    scale = measure_scale(red, stained, shrink, guess, _largest_radius_px(solid))
     if scale is None:
         whole = white_cell_scale(lone, solid, shrink)
         guess = guess if whole is None else whole
@@ -126,6 +126,12 @@ def _stained(stain: Stain, total: Mask, ratios: Mask) -> Mask:
     counts = histogram(levels_of(beyond, 255 / 0.6))
     threshold = max(0.05, 0.7 * 0.6 * otsu(counts) / 255)
     return as_mask(beyond > threshold * FINE)
+
+
+def _largest_radius_px(solid: Mask) -> float:
+    """Radius in px of the largest circle in a mask; the image's edge bounds it, too."""
+    framed = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
+    return float(cv2.minMaxLoc(cv2.distanceTransform(framed, cv2.DIST_L2, 3))[1])
 
 
 def _nucleus_area(solid: Mask) -> float | None:

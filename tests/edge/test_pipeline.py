@@ -17,6 +17,7 @@ from edge.camera.rendered import RenderedField
 from edge.modelcard import ModelCard, load_bundle
 from edge.pipeline import BATCH, Pipeline
 from edge.preprocess import to_input
+from edge.pyramid import Pyramid
 from edge.segment import Segmentation, segment
 from edge.structures import Background, CellClass, Frame, InputSpec
 
@@ -121,8 +122,10 @@ def test_a_blank_field_is_counted_and_empty(classifier: TellingClassifier) -> No
 def test_smudges_are_reported_but_never_shown_to_the_classifier(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_smudge(frame: Frame, background: Background | None = None) -> Segmentation:
-        found = segment(frame, background)
+    def with_smudge(
+        frame: Frame, background: Background | None = None, pyramid: Pyramid | None = None
+    ) -> Segmentation:
+        found = segment(frame, background, pyramid)
         return replace(found, cells=(replace(found.cells[0], kind="smudge"), *found.cells[1:]))
 
     monkeypatch.setattr(pipeline_module, "segment", with_smudge)
@@ -135,8 +138,10 @@ def test_smudges_are_reported_but_never_shown_to_the_classifier(
 def test_crops_are_cut_in_batches_whatever_was_found(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def many(frame: Frame, background: Background | None = None) -> Segmentation:
-        found = segment(frame, background)
+    def many(
+        frame: Frame, background: Background | None = None, pyramid: Pyramid | None = None
+    ) -> Segmentation:
+        found = segment(frame, background, pyramid)
         cells = tuple(replace(found.cells[0], id=i + 1, x=10.0 + 5 * i) for i in range(2 * BATCH + 3))
         return replace(found, cells=cells, window_of=found.window_of[:1] * len(cells))
 

@@ -55,3 +55,22 @@ def test_more_red_cells_give_more_confidence() -> None:
     assert few is not None
     assert many is not None
     assert 0 < few.confidence < many.confidence <= 1
+
+
+def test_fringes_that_would_make_a_nucleus_too_large_are_no_red_cells() -> None:
+    """Most round outlines are small fringes; beside the nucleus only the few larger ones can be red cells."""
+    fringes = [(x, y) for x in range(20, 400, 25) for y in range(20, 200, 25)]
+    mask = np.maximum(discs(fringes, 12), discs([(x, 250) for x in range(60, 380, 75)], 44))
+    # A circle of 22 px radius in the nucleus: 27 µm across with the fringes' scale, 7.5 with the cells'.
+    fooled = measure_scale(mask, NONE, 1.0)
+    told = measure_scale(mask, NONE, 1.0, stained_radius_px=22.0)
+    assert fooled is not None
+    assert told is not None
+    assert fooled.um_per_px == pytest.approx(RED_CELL_DIAMETER_UM / 12, rel=0.15)
+    assert told.um_per_px == pytest.approx(RED_CELL_DIAMETER_UM / 44, rel=0.15)
+
+
+def test_no_scale_where_every_outline_is_too_small_beside_the_nucleus() -> None:
+    mask = discs(GRID, 20)
+    assert measure_scale(mask, NONE, 1.0, stained_radius_px=20.0) is not None
+    assert measure_scale(mask, NONE, 1.0, stained_radius_px=40.0) is None
