@@ -18,7 +18,7 @@ from edge.segment_labels import Labels, Mask, areas_of, as_mask, ellipse, relabe
 from edge.segment_nuclei import find_parts
 from edge.segment_outline import refine_nuclei, smooth_cells, whole_cells
 from edge.segment_stain import COARSE, blank_slide, contrast_levels, densities, levels_of
-from edge.segment_survey import SURVEY_SIDE_PX, survey
+from edge.segment_survey import SURVEY_SIDE_PX, Survey, survey
 from edge.segment_view import View, stain_planes
 from edge.segment_windows import (
     Windows,
@@ -153,6 +153,48 @@ def segment(
         pyramid = Pyramid(frame.image)
     if background is None:
         background = estimate_background(frame.image, pyramid)
+    sought = _search(frame, background, pyramid)
+    if not len(sought.windows.regions):
+        nothing = np.zeros((1, 1), np.uint16)
+        return Segmentation((), sought.scale, background, nothing, nothing, sought.windows, ())
+    view = _look_closely(sought, background, pyramid)
+    nuclei, cells, count = _outlined(view, sought)
+    kinds = judge(
+        measure(view, sought.survey.red_red, nuclei, cells, count),
+        nuclei,
+        view.um_per_px,
+        scale_known=sought.scale.confidence > _DOUBTFUL_SCALE,
+        blue_red_cells=sought.survey.blue_red_cells,
+    )
+    return _assemble(sought.scale, background, sought.windows, view.edge, nuclei, cells, kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """What is known of a field before its cells are looked at closely.
+
+    Attributes
+    ----------
+    survey : the first look; its scale is not the field's where that is configured
+    scale : of the input
+    threshold : stain contrast of nuclei, see :func:`edge.segment_windows.stained_threshold`
+    windows : surroundings of what is stained
+    shrink : px of the input per px of the canvas
+    zone : (h, w) bool on the canvas, see :class:`edge.segment_view.View`
+    alone : (h, w) bool on the canvas, likewise
+    """
+
+    survey: Survey
+    scale: Scale
+    threshold: int
+    windows: Windows
+    shrink: float
+    zone: NDArray[np.bool_]
+    alone: NDArray[np.bool_]
+
+
+def _search(frame: Frame, background: Background, pyramid: Pyramid) -> _Sought:
+    """Find the scale and what is stained; the copies of the whole field that this takes end here."""
     step = _worth(max(frame.width, frame.height) / SURVEY_SIDE_PX)
     small = pyramid.reduced(step)
     stain = densities(small, blank_slide(background, small.shape[1], small.shape[0]))
@@ -171,45 +213,47 @@ def segment(
     groups, zones = find_groups(opened, threshold, um_per_px)
     shrink = _shrink(scale.um_per_px, step**2 * float((groups[:, 2:] - groups[:, :2]).prod(axis=1).sum()))
     windows = lay_out(groups, zones.shape, frame.image, shrink, scale.um_per_px)
-    if not len(groups):
-        nothing = np.zeros((1, 1), np.uint16)
-        return Segmentation((), scale, background, nothing, nothing, windows, ())
-    in_frame, edge = windows.in_frame()
     zone = windows.gather(zones, 0, cv2.INTER_NEAREST) == windows.numbers()
     foreground = levels_of(smooth.total) > found.opaque * COARSE
     alone = windows.gather(_alone(foreground, opened > threshold, um_per_px), 0, cv2.INTER_NEAREST) > 0
-    um_per_px = scale.um_per_px * shrink
+    return _Sought(found, scale, threshold, windows, shrink, zone, alone)
+
+
+def _look_closely(sought: _Sought, background: Background, pyramid: Pyramid) -> View:
+    """Lay what surrounds the stain side by side, at the resolution that outlines need."""
+    windows = sought.windows
+    um_per_px = sought.scale.um_per_px * sought.shrink
     blank = blank_slide(background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
-    canvas = windows.gather(pyramid.level(shrink), 1)
-    total, levels, red, like_red = stain_planes(canvas, windows.gather(blank, 0), found.ratio, um_per_px)
-    view = View(
+    canvas = windows.gather(pyramid.level(sought.shrink), 1)
+    total, levels, red, like_red = stain_planes(
+        canvas, windows.gather(blank, 0), sought.survey.ratio, um_per_px
+    )
+    in_frame, edge = windows.in_frame()
+    return View(
         total=total,
         levels=levels,
         red=red,
         like_red=like_red,
         in_frame=in_frame,
         edge=edge,
-        zone=zone,
-        alone=alone,
+        zone=sought.zone,
+        alone=sought.alone,
         um_per_px=um_per_px,
     )
-    parts, count = find_parts(view.levels, threshold, zone, um_per_px)
-    parts *= in_frame  # what was repeated beyond the edge served to find and cut them
-    territory = whole_cells(view, parts, found.opaque)
-    everywhere = territory.everywhere
-    numbers, count = renumber(join_parts(everywhere * territory.body, parts, view.levels, count, um_per_px))
+
+
+def _outlined(view: View, sought: _Sought) -> tuple[Labels, Labels, int]:
+    """Nuclei and whole cells as label images with the same numbers, and how many there are."""
+    parts, count = find_parts(view.levels, sought.threshold, view.zone, view.um_per_px)
+    parts *= view.in_frame  # what was repeated beyond the edge served to find and cut them
+    territory = whole_cells(view, parts, sought.survey.opaque)
+    everywhere, body = territory.everywhere, territory.body
+    del territory
+    numbers, count = renumber(join_parts(everywhere * body, parts, view.levels, count, view.um_per_px))
     everywhere = relabelled(everywhere, numbers)
     parts = np.asarray(everywhere * (parts > 0), np.uint16)
-    nuclei = refine_nuclei(view, parts, everywhere, territory.body, count)
-    cells = smooth_cells(view, everywhere, territory.body, nuclei, count)
-    kinds = judge(
-        measure(view, found.red_red, nuclei, cells, count),
-        nuclei,
-        um_per_px,
-        scale_known=scale.confidence > _DOUBTFUL_SCALE,
-        blue_red_cells=found.blue_red_cells,
-    )
-    return _assemble(scale, background, windows, edge, nuclei, cells, kinds)
+    nuclei = refine_nuclei(view, parts, everywhere, body, count)
+    return nuclei, smooth_cells(view, everywhere, body, nuclei, count), count
 
 
 def _worth(shrink: float) -> float:

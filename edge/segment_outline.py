@@ -15,6 +15,7 @@ from edge.segment_labels import (
     as_mask,
     bytes_of,
     ellipse,
+    looked_up,
     relabelled,
     shade_reached,
     shades_by_label,
@@ -55,19 +56,12 @@ class Territory:
 
     Attributes
     ----------
-    nearest : (h, w) int32, an index into ``owner``
-    owner : label of the nucleus that an index of ``nearest`` lies on
+    everywhere : (h, w) uint16, label of the nearest nucleus, whatever lies between
     body : (h, w) bool, cytoplasm within reach of its nucleus, and the nuclei
     """
 
-    nearest: NDArray[np.int32]
-    owner: Labels
+    everywhere: Labels
     body: NDArray[np.bool_]
-
-    @property
-    def everywhere(self) -> Labels:
-        """(h, w) uint16, label of the nearest nucleus, whatever lies between."""
-        return relabelled(self.nearest, self.owner)
 
 
 def whole_cells(view: View, parts: Labels, opaque: float) -> Territory:
@@ -89,18 +83,22 @@ def whole_cells(view: View, parts: Labels, opaque: float) -> Territory:
     )
     # OpenCV numbers the pixels of the nuclei from 1, row by row.
     owner = np.concatenate([np.zeros(1, np.uint16), parts[inside]])
+    everywhere = relabelled(np.asarray(nearest, np.int32), owner)
+    within_reach = distance <= _REACH_UM / view.um_per_px
+    away = distance > _AWAY_UM / view.um_per_px
+    del distance, nearest, owner  # memory that what follows can do without
     body = view.total > float(np.clip(0.5 * opaque, *_FAINT)) * COARSE
     body |= view.levels > _FAINT_BLUE * LEVELS
-    away = view.in_frame & ~view.alone & (distance > _AWAY_UM / view.um_per_px)
+    away &= view.in_frame & ~view.alone
     sample = histogram(view.total, away & view.like_red & (view.total > opaque * COARSE))
     if sample.sum() * view.um_per_px**2 >= _LEAST_RED_UM2:
         usual = quantile(sample, 0.5)
         explained = view.like_red & (view.total > _RED_EDGE * usual) & (view.total < _RED_PILE * usual)
         body &= ~explained | view.alone
-    body &= distance <= _REACH_UM / view.um_per_px
+    body &= within_reach
     body |= inside
     body &= view.in_frame & view.zone
-    return Territory(np.asarray(nearest, np.int32), owner, body)
+    return Territory(everywhere, body)
 
 
 def refine_nuclei(
@@ -131,7 +129,7 @@ def refine_nuclei(
     pale = np.where(enough, shade_reached(cytoplasm, 0.5), 0)
     threshold = pale + _NUCLEUS_EDGE_SHARE * (core - pale)
     # A level is above the threshold where it is above its whole part.
-    raw = as_mask(view.levels > np.take(threshold.astype(np.uint8), parts))
+    raw = as_mask(view.levels > looked_up(threshold.astype(np.uint8), parts))
     raw &= as_mask(inside)
     opened = bytes_of(cv2.morphologyEx(raw, cv2.MORPH_OPEN, edge))
     left = areas_of(parts * opened, count) > 0
@@ -176,7 +174,7 @@ def smooth_cells(
     shades = shades_by_label(everywhere, view.total, body & ~nucleus, count)
     limit = np.minimum(_RIM_LIMIT * shade_reached(shades, 0.5), 254).astype(np.uint8)
     limit[shades.sum(axis=1) == 0] = 0
-    high = cv2.min(cv2.dilate(view.total, edge), np.take(limit, everywhere))
+    high = cv2.min(cv2.dilate(view.total, edge), looked_up(limit, everywhere))
     own = body & (cv2.convertScaleAbs(view.total, alpha=1 / _CELL_EDGE_SHARE) > high)
     own |= nucleus
     # A line of one px parts cells that touch, so that what follows needs no loop over them.
@@ -192,6 +190,6 @@ def smooth_cells(
     held = np.zeros(number, np.uint8)
     held[pieces[kernel]] = 1
     held[0] = 0
-    whole = filled(bytes_of(np.take(held, np.asarray(pieces)))) | as_mask(nucleus)
+    whole = filled(looked_up(held, np.asarray(pieces, np.uint16))) | as_mask(nucleus)
     whole &= as_mask(view.in_frame)
     return np.asarray(everywhere * whole, np.uint16)
