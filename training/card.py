@@ -14,8 +14,9 @@ from training.allidb import LABELS, AllIdb
 from training.calibrate import UNCERTAIN_BAND
 from training.crops import CropSet, LabelledCrop, Survey, same_cells
 from training.evaluate import Proportion
-from training.recipes import akbar2024
+from training.recipes import akbar2024, akbar2024_splits
 from training.recipes.akbar2024 import Outcome
+from training.recipes.akbar2024_splits import SplitTest
 
 MANIFEST_SCHEMA = "blastcount.manifest/1"
 _SOFTWARE = (
@@ -110,7 +111,12 @@ def held_back_crops(outcome: Outcome) -> list[LabelledCrop]:
 
 
 def card(
-    data: AllIdb, surveyed: Survey, crop_set: CropSet, outcome: Outcome, files: Mapping[str, str]
+    data: AllIdb,
+    surveyed: Survey,
+    crop_set: CropSet,
+    outcome: Outcome,
+    splits: Sequence[SplitTest],
+    files: Mapping[str, str],
 ) -> dict[str, Any]:
     """Describe the model.
 
@@ -118,6 +124,7 @@ def card(
     ----------
     data, surveyed, crop_set : what it was trained on
     outcome : of the recipe
+    splits : tests of every random split, that of ``outcome`` among them
     files : SHA-256 of files that belong to the model, by name
 
     Returns
@@ -143,6 +150,7 @@ def card(
                 "training",
                 "held_back_without_those": outcome.unleaked.to_json(),
             },
+            "repeated_splits": akbar2024_splits.pooled(splits),
             "by_scene": _by_scene(outcome),
             "patients_non_blasts_called_blast": outcome.patients_non_blasts.to_json()
             | {"text": "non-blasts of patients' fields (other_xyc), none of them trained on"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -21,8 +22,9 @@ from training.laboratories.collection import Collection, collect
 from training.protocol import report
 from training.protocol.evaluation import Evaluated, evaluate
 from training.protocol.recipe import RECIPES, Recipe, load
-from training.recipes import akbar2024
+from training.recipes import akbar2024, akbar2024_splits
 from training.recipes.akbar2024 import Outcome
+from training.recipes.akbar2024_splits import SplitTest
 from training.terminal import bar
 
 
@@ -51,6 +53,11 @@ from training.terminal import bar
 @click.option(
     "--epochs", type=click.IntRange(1), default=akbar2024.EPOCHS, show_default=True,
     help="Of akbar2024; 20 in the paper.",
+)  # fmt: skip
+@click.option(
+    "--splits", type=click.IntRange(1), default=akbar2024_splits.SPLITS, show_default=True,
+    help="Of akbar2024: random splits to test; the first gives the model, each further one trains a network "
+    "with the next seed only to test it.",
 )  # fmt: skip
 @click.option(
     "--leak-free/--no-leak-free", default=True, show_default=True,
@@ -84,6 +91,7 @@ def train(
     out: Path,
     seed: int,
     epochs: int,
+    splits: int,
     leak_free: bool,
     allow_leakage: bool | None,
     with_protocol: bool,
@@ -94,8 +102,8 @@ def train(
     """Train a classifier of blasts.
 
     Writes model.keras, card.json, manifest.json and, for `blastcount convert`, crops.npz; akbar2024 also
-    table1.csv, history.json, figure4.png and split.csv; --evaluate also evaluation.json, .md and .html.
-    Research use only.
+    table1.csv, history.json, figure4.png, split.csv and splits.csv; --evaluate also evaluation.json, .md and
+    .html. Research use only.
     """
     of_paper = name == akbar2024.NAME
     files = (*results.FILES, *report.FILES) if of_paper else cell_results.FILES
@@ -116,7 +124,8 @@ def train(
         if with_protocol:
             evaluated = _evaluate(collection, recipe, seed, workers)
     if of_paper:
-        _train_paper(data_folder, out, seed, epochs, leak_free, allow_leakage is not False, evaluated, force)
+        leaks = allow_leakage is not False
+        _train_paper(data_folder, out, seed, epochs, splits, leak_free, leaks, evaluated, force)
     else:
         cells = cell_results.trained_on(collection, recipe)
         click.echo(f"{name}: training on {len(cells)} cells", err=True)
@@ -133,6 +142,7 @@ def _train_paper(
     out: Path,
     seed: int,
     epochs: int,
+    splits: int,
     leak_free: bool,
     allow_leakage: bool,
     evaluated: Evaluated | None,
@@ -144,12 +154,14 @@ def _train_paper(
         surveyed = survey(data, tick)
         crop_set = cut(data, surveyed, akbar2024.SPEC, tick)
     if not allow_leakage:
-        refuse_leakage(akbar2024.leakage(crop_set, seed))
-    networks = 1 + (akbar2024.FOLDS if leak_free else 0)
+        for one in akbar2024_splits.seeds(seed, splits):
+            refuse_leakage(akbar2024.leakage(crop_set, one))
+    networks = splits + (akbar2024.FOLDS if leak_free else 0)
     with bar("Epochs", networks * epochs) as tick:
         outcome = akbar2024.run(crop_set, seed=seed, epochs=epochs, leak_free=leak_free, tick=tick)
-    results.write(out, data, surveyed, crop_set, outcome, evaluated, force=force)
-    for line in summary(outcome):
+        tests = akbar2024_splits.repeat(crop_set, outcome, splits, tick=tick)
+    results.write(out, data, surveyed, crop_set, outcome, tests, evaluated, force=force)
+    for line in summary(outcome, tests):
         click.echo(line)
 
 
@@ -211,12 +223,13 @@ def goals(evaluated: Evaluated) -> Iterator[str]:
         )
 
 
-def summary(outcome: Outcome) -> Iterator[str]:
+def summary(outcome: Outcome, splits: Sequence[SplitTest]) -> Iterator[str]:
     """Put a run of the recipe into words.
 
     Parameters
     ----------
     outcome : of the recipe
+    splits : tests of every random split
 
     Yields
     ------
@@ -245,6 +258,7 @@ def summary(outcome: Outcome) -> Iterator[str]:
     yield f"  leakage: {outcome.leaked} of {n_test} test crops show a cell that is also in training"
     yield f"  accuracy without those: {outcome.unleaked.accuracy}"
     yield f"  accuracy of the camera alone, without looking at a cell: {camera_alone(outcome.crops)}"
+    yield from _splits(splits)
     yield f"Non-blasts of patients' fields called blast (not trained on): {outcome.patients_non_blasts}"
     if outcome.scene_test is not None:
         test = outcome.scene_test
@@ -256,3 +270,24 @@ def summary(outcome: Outcome) -> Iterator[str]:
         yield f"  temperature  {test.temperature:.2f}, then calibration error {test.calibration_error:.3f}"
         yield f"  uncertain    {100 * test.uncertain:.1f} %"
     yield "Research use only."
+
+
+def _splits(splits: Sequence[SplitTest]) -> Iterator[str]:
+    """Put every random split into a line, and all of them into one."""
+    yield "Random splits"
+    yield "   seed   right  accuracy %       error  cell also trained on"
+    for test in splits:
+        found = test.evaluation
+        yield (
+            f"{test.seed:7d}{found.accuracy.k:5d}/{found.accuracy.n:<4d}"
+            f"{100 * (found.accuracy.value or 0.0):9.1f}{found.error:12.4f}{test.leaked:22d}"
+        )
+    together = akbar2024_splits.pooled(splits)
+    accuracy = cast(dict[str, Any], together["accuracy"])
+    low, high = accuracy["ci95"]
+    yield (
+        f"  together     {100 * accuracy['value']:.1f} % ({accuracy['k']}/{accuracy['n']}; 95 % interval "
+        f"over {accuracy['groups']} scenes {100 * low:.1f} to {100 * high:.1f})"
+    )
+    yield f"  mean error   {together['error']:.4f}"
+    yield f"  {together['text']}"

@@ -19,13 +19,14 @@ from training.figures import draw_figure_4
 from training.folder import written_whole
 from training.protocol import report
 from training.protocol.evaluation import Evaluated, sections
-from training.recipes import akbar2024
+from training.recipes import akbar2024, akbar2024_splits
 from training.recipes.akbar2024 import Epoch, Outcome
+from training.recipes.akbar2024_splits import SplitTest
 
 MODEL, CARD, MANIFEST, SPLIT = "model.keras", "card.json", "manifest.json", "split.csv"
 TABLE_1, HISTORY, FIGURE_4, CROPS = "table1.csv", "history.json", "figure4.png", "crops.npz"
-CARD_PAGE = "card.md"
-FILES = (MODEL, CARD, CARD_PAGE, MANIFEST, SPLIT, TABLE_1, HISTORY, FIGURE_4, CROPS)
+CARD_PAGE, SPLITS = "card.md", "splits.csv"
+FILES = (MODEL, CARD, CARD_PAGE, MANIFEST, SPLIT, SPLITS, TABLE_1, HISTORY, FIGURE_4, CROPS)
 
 
 def write(
@@ -34,6 +35,7 @@ def write(
     surveyed: Survey,
     crop_set: CropSet,
     outcome: Outcome,
+    splits: Sequence[SplitTest],
     evaluated: Evaluated | None = None,
     *,
     force: bool,
@@ -44,6 +46,7 @@ def write(
     ----------
     out : folder; appears whole or not at all
     data, surveyed, crop_set, outcome : of the run
+    splits : tests of every random split, that of ``outcome`` among them
     evaluated : of the leak-free protocol; None where it was not run
     force : whether earlier results there may be replaced
 
@@ -58,12 +61,13 @@ def write(
         write_json(folder / MANIFEST, manifest(data, outcome))
         _write_csv(folder / SPLIT, rows(outcome))
         _write_csv(folder / TABLE_1, table_1(outcome.history))
-        write_json(folder / HISTORY, history(outcome))
+        _write_csv(folder / SPLITS, akbar2024_splits.rows(splits))
+        write_json(folder / HISTORY, history(outcome, splits))
         draw_figure_4(outcome.history, folder / FIGURE_4)
         _write_crops(folder / CROPS, outcome)
         outcome.model.save(folder / MODEL)
         hashes = {name: _sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
-        made = card(data, surveyed, crop_set, outcome, hashes)
+        made = card(data, surveyed, crop_set, outcome, splits, hashes)
         if evaluated is not None:
             made["evaluation"] |= sections(evaluated.document)
             report.write(evaluated.document, folder)
@@ -86,14 +90,15 @@ def table_1(epochs: Sequence[Epoch]) -> list[dict[str, object]]:
     ]
 
 
-def history(outcome: Outcome) -> dict[str, object]:
-    """Return table and test figures of this training as JSON."""
+def history(outcome: Outcome, splits: Sequence[SplitTest]) -> dict[str, object]:
+    """Return table and test figures of this training, and those of every random split, as JSON."""
     return {
         "recipe": akbar2024.NAME,
         "seed": outcome.seed,
         "epochs": table_1(outcome.history),
         "test": outcome.evaluation.to_json(),
         "paper_test": akbar2024.PAPER_TEST,
+        "splits": akbar2024_splits.rows(splits),
     }
 
 

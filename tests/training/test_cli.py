@@ -33,7 +33,9 @@ def trained(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     out = tmp_path_factory.mktemp("trained") / "akbar"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(akbar2024, "FOLDS", 2)
-        return out, train("--recipe", "akbar2024", "--data", tree.root, "--out", out, "--epochs", 1)
+        return out, train(
+            "--recipe", "akbar2024", "--data", tree.root, "--out", out, "--epochs", 1, "--splits", 2
+        )
 
 
 def read_json(path: Path) -> Any:
@@ -73,6 +75,21 @@ def test_results_go_to_stdout_with_intervals_and_leakage(trained: tuple[Path, Re
     assert "6 fields" not in result.stdout
     assert "12 fields, 18 crops" in result.stderr
     assert "Epochs" not in result.output  # no progress bar where no terminal is
+
+
+def test_every_random_split_is_written_and_printed(trained: tuple[Path, Result]) -> None:
+    out, result = trained
+    with (out / "splits.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    card, history = read_json(out / "card.json"), read_json(out / "history.json")
+    together, held_back = card["evaluation"]["repeated_splits"], card["evaluation"]["held_back"]
+    assert [line["seed"] for line in lines] == ["0", "1"]
+    assert together["each"] == history["splits"]
+    assert [str(row["right"]) for row in together["each"]] == [line["right"] for line in lines]
+    assert together["each"][0]["right"] == held_back["accuracy"]["k"]
+    assert together["accuracy"]["n"] == sum(int(line["test"]) for line in lines)
+    assert f"({together['accuracy']['k']}/{together['accuracy']['n']};" in result.stdout
+    assert f"mean error   {together['error']:.4f}" in result.stdout
 
 
 def test_card_says_what_a_reader_must_know(trained: tuple[Path, Result]) -> None:
@@ -153,8 +170,11 @@ def test_second_run_gives_the_same_crops_split_and_figures(
 ) -> None:
     out, _ = trained
     again = tmp_path / "again"
-    assert train("--data", tree.root, "--out", again, "--epochs", 1, "--no-leak-free").exit_code == 0
-    for name in ("manifest.json", "split.csv", "table1.csv", "history.json"):
+    assert (
+        train("--data", tree.root, "--out", again, "--epochs", 1, "--splits", 2, "--no-leak-free").exit_code
+        == 0
+    )
+    for name in ("manifest.json", "split.csv", "splits.csv", "table1.csv", "history.json"):
         assert (again / name).read_bytes() == (out / name).read_bytes()
     assert read_json(again / "card.json")["evaluation"]["by_scene"] == {"text": "not run (--no-leak-free)"}
 
@@ -190,7 +210,9 @@ def test_missing_matplotlib_leaves_nothing_half_written(
     tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = train("--data", tree.root, "--out", tmp_path / "out", "--epochs", 1, "--no-leak-free")
+    result = train(
+        "--data", tree.root, "--out", tmp_path / "out", "--epochs", 1, "--splits", 1, "--no-leak-free"
+    )
     assert isinstance(result.exception, RuntimeMissingError)
     assert "drawing needs Matplotlib" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
@@ -198,7 +220,7 @@ def test_missing_matplotlib_leaves_nothing_half_written(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--recipe", "other"), ("--seed", "-1"), ("--epochs", "0"), ("--epochs", "many")],
+    [("--recipe", "other"), ("--seed", "-1"), ("--splits", "0"), ("--epochs", "0"), ("--epochs", "many")],
 )
 def test_wrong_usage_ends_with_2(tree: Any, tmp_path: Path, arguments: tuple[str, str]) -> None:
     assert train("--data", tree.root, "--out", tmp_path / "out", *arguments).exit_code == 2

@@ -1,9 +1,10 @@
 """The reference recipe: network, data and training of Akbar et al. 2024, as far as the paper says.
 
 What the paper leaves open is chosen here and said so in the model's card: which cells of ALL-IDB1,
-the batch size, the padding (see :func:`training.networks.akbar2024`), the crop's physical size.
-No augmentation, as none is named. The paper splits at random over images, so that one cell can
-stand on both sides; the recipe does the same, counts how often, and tests besides by whole scenes.
+the batch size, the padding and the scale of the input (see :func:`training.networks.akbar2024`), the
+crop's physical size. No augmentation, as none is named. The paper splits at random over images, so that
+one cell can stand on both sides; the recipe does the same, counts how often, and tests besides by whole
+scenes. :mod:`training.recipes.akbar2024_splits` repeats the random split.
 
 References
 ----------
