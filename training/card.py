@@ -215,11 +215,13 @@ def _training(
             "epochs": outcome.epochs,
             "batch_size": akbar2024.BATCH_SIZE,
             "padding": "same",
+            "input": "-1 to 1",
             "augmentation": "none",
         },
         "not_in_the_paper": [
             "batch_size",
             "padding",
+            "scale of the input",
             "choice of ALL_IDB1 cells",
             "physical size of the crop",
         ],

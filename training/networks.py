@@ -23,6 +23,10 @@ def akbar2024(size_px: int = 128) -> keras.Model:
     the same size the network has 552,002 parameters and 165.6 million multiply-accumulates at
     128 px, without padding 512,642; the former is what was measured for the network it describes.
 
+    Nor does it say how the input is scaled. Inputs whose mean is near zero converge faster [2]_, and the
+    paper's Table 1 ends at an error of 0.0001: with -1 to 1 the training ends at 0.0002 to 0.0009, with 0 to
+    1 at 0.002 to 0.018 (five splits each). Padding comes after scaling, so it is mid-grey.
+
     Parameters
     ----------
     size_px : side of the square input in px; 128 in the paper
@@ -30,7 +34,7 @@ def akbar2024(size_px: int = 128) -> keras.Model:
     Returns
     -------
     keras.Model
-        Input (n, size_px, size_px, 3) RGB in 0 to 255, brought to 0 to 1 inside the graph; output
+        Input (n, size_px, size_px, 3) RGB in 0 to 255, brought to -1 to 1 inside the graph; output
         (n, 2) probabilities of normal and blast.
 
     Raises
@@ -42,11 +46,13 @@ def akbar2024(size_px: int = 128) -> keras.Model:
     ----------
     .. [1] M. Akbar, P. T. Prasetyaningrum, P. W. Setyaningsih, M. Ahsan, A. E. Budianto, "Deteksi
        Leukemia Limfoblastik Akut menggunakan Convolutional Neural Network", 2024.
+    .. [2] Y. LeCun, L. Bottou, G. B. Orr, K.-R. Müller, "Efficient BackProp", in Neural Networks: Tricks of
+       the Trade, 1998, section 4.3.
     """
     keras = load_keras()
     layers = keras.layers
     crop = keras.Input((size_px, size_px, 3), name="crop")
-    features = layers.Rescaling(1 / 255, name="rescale")(crop)
+    features = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(crop)
     scales = []
     for number, filters in enumerate((32, 64, 128), start=1):
         features = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(

@@ -43,7 +43,7 @@ def test_rescaling_is_inside_the_graph(model: object) -> None:
     inner = keras.Model(model.input, model.get_layer("rescale").output)  # type: ignore[attr-defined]
     crop = np.zeros((1, 128, 128, 3), np.float32)
     crop[0, 0, 0] = (255, 51, 0)
-    np.testing.assert_allclose(np.asarray(inner(crop))[0, 0, 0], (1, 0.2, 0), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(inner(crop))[0, 0, 0], (1, -0.6, -1), atol=1e-6)
     p = np.asarray(model(crop))  # type: ignore[operator]
     assert p.sum() == pytest.approx(1, abs=1e-6)
 
