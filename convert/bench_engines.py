@@ -137,6 +137,7 @@ class _Rewriter:
         self._constants: list[Any] = []
         self._rewriters: dict[str, Callable[[Any], None]] = {
             "CONV_2D": self._conv,
+            "PADV2": self._pad,
             "MAX_POOL_2D": self._max_pool,
             "MEAN": self._mean,
             "REDUCE_MAX": self._peak,
@@ -189,6 +190,23 @@ class _Rewriter:
             strides=[options.strideH, options.strideW],
             dilations=[options.dilationHFactor, options.dilationWFactor],
             auto_pad=("SAME_UPPER", "VALID")[options.padding],
+        )
+
+    def _pad(self, op: _Generated) -> None:
+        """Pad an image with a constant, which must have the image's own scale."""
+        source, widths, level = op.inputs
+        if self._scale_and_zero(source) != self._scale_and_zero(level):
+            raise ModelError("PADV2: only padding in the image's own scale can be rewritten for ONNX")
+        before, after = (self._values(widths).reshape(4, 2)[[0, 3, 1, 2], side] for side in (0, 1))
+        value = self._values(level).astype(np.int16).ravel()[0] + 128
+        self._node(
+            "Pad",
+            [
+                self._name(source),
+                self._constant(f"padding {widths}", np.concatenate([before, after]).astype(np.int64)),
+                self._constant(f"level {level}", np.uint8(value).reshape(())),
+            ],
+            self._name(op.outputs[0]),
         )
 
     def _dense(self, op: _Generated) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convert.backend import load_keras, predict
+from convert.rescale import CONSTANT_PAD, copy_constant_pad
 from edge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def static_graph(model: keras.Model) -> keras.Model:
         reshapes = isinstance(layer, layers.Flatten | layers.Reshape)
         if reshapes or type(layer).__name__ == STATIC_RESHAPE:  # the class is a new one at every call
             return StaticReshape(tuple(layer.output.shape[1:]), layer.name)
+        if type(layer).__name__ == CONSTANT_PAD:
+            return copy_constant_pad(layer)
         return layer.__class__.from_config(layer.get_config())
 
     static = keras_module.models.clone_model(model, clone_function=copy)

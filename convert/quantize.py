@@ -14,6 +14,7 @@ from convert.equalise import centre_logits, ends_in_dense_softmax, equalise_chan
 from convert.graph import refuse_difference, static_graph
 from convert.ranges import pack
 from convert.recipes import REFINED, Recipe
+from convert.rescale import fold_offset
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +76,10 @@ def float_network(model: keras.Model, calibration: NDArray[np.uint8], recipe: Re
     ModelError
         The copy computes something else.
     """
-    network = static_graph(model)
+    folded = fold_offset(model)
+    if folded is not model:
+        refuse_difference(model, folded, "the copy without an offset")
+    network = static_graph(folded)
     if recipe.narrow_logits:
         centre_logits(network)
     if recipe.equalise:

@@ -1,0 +1,158 @@
+"""An input shifted inside the graph: folded exactly, in float and in int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert import quantize
+from convert.backend import load_keras, predict
+from convert.bench_engines import to_onnx
+from convert.crops import Crops
+from convert.graph import static_graph
+from convert.parity import compare
+from convert.quantize import float_network, quantise
+from convert.recipes import PLAIN, RECIPES, REFINED
+from convert.rescale import CONSTANT_PAD, fold_offset
+from edge.errors import ModelError
+from edge.interpreter import Network, installed_runtimes
+from edge.modelcard import TensorSpec
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+
+
+@pytest.fixture(scope="module")
+def centred(discs: Any) -> Any:
+    """The toy with an input of -1 to 1."""
+    keras = load_keras()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    crop = keras.Input((24, 24, 3))
+    features = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(crop)
+    scales = []
+    for number, filters in enumerate((6, 8), start=1):
+        features = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(
+            features
+        )
+        features = layers.MaxPooling2D(2)(features)
+        scales.append(layers.Flatten()(features))
+    output = layers.Dense(2, activation="softmax", name="p")(layers.Concatenate()(scales))
+    model = keras.Model(crop, output, name="centred")
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    train = discs(500, 10)
+    model.fit(train.pixels.astype(np.float32), train.labels, epochs=8, batch_size=32, verbose=0)
+    return model
+
+
+def kinds(model: Any) -> list[str]:
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def test_folding_changes_no_output_at_the_border_either(centred: Any, held_out: Crops) -> None:
+    keras = load_keras()
+    folded = fold_offset(centred)
+    assert CONSTANT_PAD in kinds(folded)
+    assert "Rescaling" not in kinds(folded)
+    np.testing.assert_allclose(predict(folded, held_out.pixels), predict(centred, held_out.pixels), atol=1e-5)
+    first, same = (
+        predict(keras.Model(model.input, model.get_layer("conv1").output), held_out.pixels[:8])
+        for model in (folded, centred)
+    )
+    np.testing.assert_allclose(first, same, atol=1e-4)
+    # Negative control: black padding, as the raw crop would have, is another network at the border.
+    black = fold_offset(centred)
+    black.get_layer("rescale").value = 0.0
+    other = predict(keras.Model(black.input, black.get_layer("conv1").output), held_out.pixels[:8])
+    assert np.abs(other - same).max() > 0.1
+    np.testing.assert_allclose(other[:, 1:-1, 1:-1], same[:, 1:-1, 1:-1], atol=1e-4)
+
+
+def test_a_wrong_fold_is_refused(centred: Any, calibration: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(model: Any) -> Any:
+        folded = fold_offset(model)
+        kernel, bias = folded.get_layer("p").get_weights()
+        folded.get_layer("p").set_weights([kernel, bias + np.array([50, -50], np.float32)])
+        return folded
+
+    monkeypatch.setattr(quantize, "fold_offset", wrong)
+    with pytest.raises(ModelError, match="centred: the copy without an offset differs from the model"):
+        float_network(centred, calibration.pixels, PLAIN)
+
+
+def test_a_copy_of_it_keeps_the_padding(centred: Any, held_out: Crops) -> None:
+    static = static_graph(fold_offset(centred))
+    assert CONSTANT_PAD in kinds(static)
+    again = static_graph(static)
+    np.testing.assert_allclose(predict(again, held_out.pixels), predict(centred, held_out.pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", ["ai_edge_litert", "tflite_runtime"])
+@pytest.mark.parametrize("recipe", [PLAIN, REFINED], ids=lambda recipe: recipe.name)
+def test_int8_takes_the_raw_crop_and_stays_close(
+    centred: Any, calibration: Crops, held_out: Crops, tmp_path: Path, runtime: Any, recipe: Any
+) -> None:
+    if runtime not in installed_runtimes():
+        pytest.skip(f"{runtime} is not installed")
+    path = tmp_path / "centred.tflite"
+    path.write_bytes(quantise(centred, calibration.pixels, recipe))
+    network = Network(path, runtime=runtime)
+    assert network.input == TensorSpec((1, 24, 24, 3), "int8", 1.0, -128)
+    assert not {"MUL", "ADD"} & set(network.ops())
+    assert "PADV2" in network.ops()
+    p = network.outputs(held_out.pixels)[:, 1]
+    parity = compare(runtime, p, predict(centred, held_out.pixels)[:, 1], 0.5)
+    assert parity.mean_delta_p < (0.005 if recipe is REFINED else 0.02)
+    assert parity.max_delta_p < 0.05
+
+
+def test_float_files_are_folded_too(centred: Any, calibration: Crops, held_out: Crops) -> None:
+    network = float_network(centred, calibration.pixels, RECIPES["float32"])
+    np.testing.assert_allclose(
+        predict(network, held_out.pixels), predict(centred, held_out.pixels), atol=1e-5
+    )
+
+
+def test_onnx_is_padded_with_the_same_level(
+    centred: Any, calibration: Crops, held_out: Crops, tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    content = quantise(centred, calibration.pixels, REFINED)
+    (tmp_path / "centred.tflite").write_bytes(content)
+    session = onnxruntime.InferenceSession(to_onnx(content), providers=["CPUExecutionProvider"])
+    onnx = session.run(None, {"crops": held_out.pixels})[0]
+    ours = Network(tmp_path / "centred.tflite").outputs(held_out.pixels)
+    assert np.abs(onnx - ours).max() < 0.02
+    # Bright borders would show a wrong level.
+    bright = np.full_like(held_out.pixels[:4], 250)
+    onnx = session.run(None, {"crops": bright})[0]
+    assert np.abs(onnx - Network(tmp_path / "centred.tflite").outputs(bright)).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"strides": 2}, {"padding": "valid"}, {"kernel_size": 4}, {"use_bias": False}, {"dilation_rate": 2}],
+    ids=str,
+)
+def test_other_convolutions_are_left_alone(settings: dict[str, Any]) -> None:
+    keras = load_keras()
+    layers = keras.layers
+    crop = keras.Input((24, 24, 3))
+    options = {"kernel_size": 3, "padding": "same"} | settings
+    features = layers.Conv2D(4, **options)(layers.Rescaling(1 / 127.5, offset=-1.0)(crop))
+    model = keras.Model(crop, layers.Dense(2, activation="softmax")(layers.Flatten()(features)))
+    assert fold_offset(model) is model
+
+
+def test_without_an_offset_or_with_two_readers_nothing_changes(toy_model: Any) -> None:
+    assert fold_offset(toy_model) is toy_model
+    keras = load_keras()
+    layers = keras.layers
+    crop = keras.Input((24, 24, 3))
+    shifted = layers.Rescaling(1 / 127.5, offset=-1.0)(crop)
+    both = [layers.Conv2D(4, 3, padding="same")(shifted), layers.Conv2D(4, 3, padding="same")(shifted)]
+    features = layers.Flatten()(layers.Concatenate()(both))
+    model = keras.Model(crop, layers.Dense(2, activation="softmax")(features))
+    assert fold_offset(model) is model
