@@ -54,7 +54,7 @@ def accumulators(content: bytes) -> tuple[Accumulator, ...]:
     types = {value: name for name, value in vars(schema.TensorType).items() if name.isupper()}
     graph, found = model.subgraphs[0], []
     for operator in graph.operators:
-        op = names[_code(model.operatorCodes[operator.opcodeIndex])]
+        op = names[code_of(model.operatorCodes[operator.opcodeIndex])]
         if op not in WEIGHTED_OPS:
             continue
         tensor, weights = (graph.tensors[i] for i in operator.inputs[:2])
@@ -92,8 +92,8 @@ def short_name(name: str) -> str:
     return first.partition("/")[2] or first
 
 
-def _code(code: FlatObject) -> int:
-    # Operations beyond 127 stand in a field of their own; the old one then holds 127.
+def code_of(code: FlatObject) -> int:
+    """Give the number of an operation: above 127 it stands in a field of its own, the old one holds 127."""
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 

@@ -98,11 +98,12 @@ def to_onnx(tflite: bytes) -> bytes:
     """Rewrite an int8 ``.tflite`` network as a quantized ONNX graph with the same weights and scales.
 
     Quantisation is written as QuantizeLinear/DequantizeLinear pairs, which ONNX Runtime fuses into its
-    integer operations.
+    integer operations. What is in float in the file, as behind the convolutions of a float head, is in float
+    there, too.
 
     Parameters
     ----------
-    tflite : the file; int8 in and out
+    tflite : the file; int8 in, int8 or float out
 
     Returns
     -------
@@ -123,7 +124,7 @@ def to_onnx(tflite: bytes) -> bytes:
 class _Rewriter:
     """Writes the ONNX graph operation by operation.
 
-    Activations between operations are uint8, in NCHW where they are images.
+    Activations between operations are uint8 or, in a float head, float; in NCHW where they are images.
     """
 
     def __init__(self, model: _Generated, schema: ModuleType, onnx: ModuleType) -> None:
@@ -134,7 +135,7 @@ class _Rewriter:
         }
         self._tensor_types = schema.TensorType
         self._nodes: list[Any] = []
-        self._constants: list[Any] = []
+        self._constants: dict[str, Any] = {}
         self._rewriters: dict[str, Callable[[Any], None]] = {
             "CONV_2D": self._conv,
             "PADV2": self._pad,
@@ -144,6 +145,7 @@ class _Rewriter:
             "ADD": self._add,
             "MUL": self._factor,
             "QUANTIZE": self._requantise,
+            "DEQUANTIZE": self._to_float,
             "RESHAPE": self._flatten,
             "CONCATENATION": self._concat,
             "FULLY_CONNECTED": self._dense,
@@ -171,7 +173,7 @@ class _Rewriter:
             "rewritten",
             [helper.make_tensor_value_info("crops", types.UINT8, ["n", int(size), int(size), 3])],
             [helper.make_tensor_value_info("probabilities", types.FLOAT, ["n", classes])],
-            self._constants,
+            list(self._constants.values()),
         )
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
@@ -182,6 +184,8 @@ class _Rewriter:
 
     def _conv(self, op: _Generated) -> None:
         options = op.builtinOptions
+        if self._is_float(op.inputs[1]):
+            raise ModelError("CONV_2D: weights must be int8 to be rewritten for ONNX")
         weights = self._values(op.inputs[1]).transpose(0, 3, 1, 2)
         self._weighted(
             "Conv",
@@ -210,7 +214,14 @@ class _Rewriter:
         )
 
     def _dense(self, op: _Generated) -> None:
-        self._weighted("Gemm", op, self._values(op.inputs[1]), transB=1)
+        if not self._is_float(op.inputs[1]):
+            self._weighted("Gemm", op, self._values(op.inputs[1]), transB=1)
+            return
+        data, kernel, bias = op.inputs
+        inputs = [self._name(data), self._name(kernel)]
+        if bias >= 0:
+            inputs.append(self._constant(f"constant {bias}", self._values(bias)))
+        self._activated("Gemm", inputs, op, transB=1)
 
     def _weighted(self, kind: str, op: _Generated, weights: NDArray[Any], **attributes: object) -> None:
         data, kernel, bias = op.inputs
@@ -233,6 +244,15 @@ class _Rewriter:
 
     def _add(self, op: _Generated) -> None:
         self._activated("Add", [self._dequantised(tensor) for tensor in op.inputs], op)
+
+    def _to_float(self, op: _Generated) -> None:
+        """Bring int8 activations, or weights stored as float16, to float32."""
+        source, out = op.inputs[0], op.outputs[0]
+        if self._model.buffers[self._graph.tensors[source].buffer].data is not None:
+            self._constant(self._name(out), self._values(source).astype(np.float32))
+            return
+        quantisation = self._activation_quantisation(source)
+        self._node("DequantizeLinear", [self._name(source), *quantisation], self._name(out))
 
     def _requantise(self, op: _Generated) -> None:
         self._quantised(self._dequantised(op.inputs[0]), op.outputs[0])
@@ -285,7 +305,7 @@ class _Rewriter:
         out = op.outputs[0]
         if len(self._graph.tensors[out].shape) != 2:
             raise ModelError("CONCATENATION: only flat tensors can be rewritten for ONNX")
-        if len({self._scale_and_zero(tensor) for tensor in (*op.inputs, out)}) == 1:
+        if self._is_float(out) or len({self._scale_and_zero(tensor) for tensor in (*op.inputs, out)}) == 1:
             self._node("Concat", [self._name(tensor) for tensor in op.inputs], self._name(out), axis=1)
             return
         real = f"{self._name(out)} real"
@@ -302,15 +322,27 @@ class _Rewriter:
         return f"tensor {tensor}"
 
     def _constant(self, name: str, values: NDArray[Any]) -> str:
-        self._constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        # Operations may share a constant; it stands in the graph once.
+        self._constants[name] = self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
     def _values(self, tensor: int) -> NDArray[Any]:
         details = self._graph.tensors[tensor]
-        dtype = {self._tensor_types.INT8: np.int8, self._tensor_types.INT32: np.int32}.get(details.type)
-        if dtype is None:
-            raise ModelError("weights must be int8 and biases int32 to be rewritten for ONNX")
-        return np.asarray(self._model.buffers[details.buffer].data.view(dtype).reshape(details.shape))
+        types, data = self._tensor_types, self._model.buffers[details.buffer].data
+        dtype = {
+            types.INT8: np.int8,
+            types.INT32: np.int32,
+            types.FLOAT16: np.float16,
+            types.FLOAT32: np.float32,
+        }.get(details.type)
+        if dtype is None or data is None:
+            raise ModelError(
+                "weights must be int8 or float and biases int32 or float to be rewritten for ONNX"
+            )
+        return np.asarray(data.view(dtype).reshape(details.shape))
+
+    def _is_float(self, tensor: int) -> bool:
+        return bool(self._graph.tensors[tensor].type == self._tensor_types.FLOAT32)
 
     def _scale_and_zero(self, tensor: int) -> tuple[float, int]:
         quantisation = self._graph.tensors[tensor].quantization
@@ -325,11 +357,16 @@ class _Rewriter:
         ]
 
     def _dequantised(self, tensor: int) -> str:
+        if self._is_float(tensor):
+            return self._name(tensor)
         real = f"{self._name(tensor)} real {len(self._nodes)}"
         self._node("DequantizeLinear", [self._name(tensor), *self._activation_quantisation(tensor)], real)
         return real
 
     def _quantised(self, real: str, tensor: int) -> None:
+        if self._is_float(tensor):
+            self._node("Identity", [real], self._name(tensor))
+            return
         self._node("QuantizeLinear", [real, *self._activation_quantisation(tensor)], self._name(tensor))
 
     def _dequantised_constant(self, tensor: int, values: NDArray[Any]) -> str:

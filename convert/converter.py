@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.backend import load_tensorflow, native_silence
+from convert.half import halve_dense_weights
 from convert.ranges import narrow_ranges
 from convert.recipes import Recipe
 from edge.errors import ModelError
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-#: Left in float where the head is.
-_HEAD_OPS = ("FULLY_CONNECTED", "SOFTMAX")
+#: Left in float where the head is: dense layers and what joins and averages their inputs. Any of them left in
+#: int8 between float ones would only round what is there in float already.
+_HEAD_OPS = ("MEAN", "REDUCE_MAX", "CONCATENATION", "ADD", "FULLY_CONNECTED", "SOFTMAX")
 
 
 def convert_network(network: keras.Model, calibration: NDArray[np.uint8], recipe: Recipe) -> bytes:
@@ -61,7 +63,7 @@ def convert_network(network: keras.Model, calibration: NDArray[np.uint8], recipe
                 return content
             if recipe.percentile is not None:
                 content = narrow_ranges(content, calibration, recipe.percentile)
-            return cast(
+            content = cast(
                 bytes,
                 importlib.import_module("tensorflow.lite.python.convert").mlir_quantize(
                     content,
@@ -70,6 +72,7 @@ def convert_network(network: keras.Model, calibration: NDArray[np.uint8], recipe
                     denylisted_ops=list(_HEAD_OPS) if recipe.float_head else None,
                 ),
             )
+            return halve_dense_weights(content) if recipe.float_head else content
     except (RuntimeError, ValueError, tf.errors.OpError, failure) as error:
         unknown = re.search(r"(?:TF Select|Custom) ops: (.+)", str(error))
         reason = f"TFLite has no {unknown[1]}" if unknown else str(error).strip().partition("\n")[0][:200]

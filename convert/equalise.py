@@ -73,13 +73,15 @@ def _follow(model: keras.Model) -> _Flow:
 
 
 def equalise_channels(model: keras.Model, calibration: NDArray[np.uint8]) -> int:
-    """Bring all channels of a convolution to one range, in place [1]_.
+    """Bring the channels of a convolution half-way to one range, in place [1]_.
 
-    Weights have one scale a channel in int8, activations one for the whole tensor: a channel that peaks at a
-    twentieth of the largest one is left with 12 of the 255 steps. Behind a ReLU and max-pooling a positive
-    factor passes unchanged, so each channel is divided by its peak over the calibration crops (relative to
-    the network's largest) and whatever reads it, convolution or dense layer, is multiplied by the same.
-    Branches that are concatenated get one range as well, which CONCATENATION would force on them anyway.
+    Weights have one scale an output channel in int8, activations one for the whole tensor: a channel that
+    peaks at a twentieth of the largest one is left with 12 of the 255 steps. Behind a ReLU and max-pooling a
+    positive factor passes unchanged, so each channel is divided by the root of its peak over the calibration
+    crops (relative to the network's largest) and whatever reads it, convolution or dense layer, is multiplied
+    by the same. The root is the geometric mean of [1]_, equation 11: divided by its whole peak a channel
+    would have all the steps, but the weights that read it would spread as far and be rounded as much more
+    coarsely. Branches that are concatenated come nearer to one range, which CONCATENATION forces on them.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def equalise_channels(model: keras.Model, calibration: NDArray[np.uint8]) -> int
     for layer, first in flow.producers:
         peak_model = keras.Model(model.input, keras.ops.max(keras.ops.abs(layer.output), axis=(1, 2)))
         peaks[first : first + layer.filters] = predict(peak_model, calibration).max(axis=0)
-    gains = peaks / peaks.max() if peaks.max() > 0 else np.ones_like(peaks)
+    gains = np.sqrt(peaks / peaks.max()) if peaks.max() > 0 else np.ones_like(peaks)
     gains = np.where(peaks > 0, np.maximum(gains, 1 / MAX_GAIN), 1.0)
     gains[sorted(tag for tag in flow.fixed if tag != _NOBODY)] = 1.0
     for layer, tags in flow.consumers:

@@ -53,10 +53,12 @@ def quantise(
     network = float_network(model, calibration, recipe)
     if recipe.correct_bias:
         tick(f"{recipe.name}: bias correction")
-        correct_biases(network, calibration)
+        correct_biases(network, calibration, float_head=recipe.float_head)
     tick(f"{recipe.name}: conversion")
     content = convert_network(network, calibration, recipe)
-    return narrow_logits(content) if recipe.narrow_logits and ends_in_dense_softmax(network) else content
+    if recipe.narrow_logits and ends_in_dense_softmax(network):
+        return interleave_logits(narrow_logits(content))
+    return content
 
 
 def float_network(model: keras.Model, calibration: NDArray[np.uint8], recipe: Recipe) -> keras.Model:
@@ -88,7 +90,7 @@ def float_network(model: keras.Model, calibration: NDArray[np.uint8], recipe: Re
     return network
 
 
-def correct_biases(model: keras.Model, calibration: NDArray[np.uint8]) -> None:
+def correct_biases(model: keras.Model, calibration: NDArray[np.uint8], *, float_head: bool = False) -> None:
     """Take the mean error that rounded weights cause out of the biases, in place [1]_.
 
     Layer by layer from the input: the mean of each output channel before its activation, over the calibration
@@ -99,6 +101,7 @@ def correct_biases(model: keras.Model, calibration: NDArray[np.uint8]) -> None:
     ----------
     model : float network; its biases are changed in place, not its weights
     calibration : (n, s, s, 3) uint8 RGB
+    float_head : dense layers stay in float, so that their weights are not rounded
 
     References
     ----------
@@ -112,13 +115,15 @@ def correct_biases(model: keras.Model, calibration: NDArray[np.uint8]) -> None:
         if not isinstance(layer, keras.layers.Conv2D | keras.layers.Dense) or not layer.use_bias:
             continue
         kernel, bias = layer.get_weights()
+        # In a float head, too, biases take out what rounding in front of it has left.
+        stored = kernel if float_head and isinstance(layer, keras.layers.Dense) else round_weights(kernel)
         twin = rounded.get_layer(layer.name)
-        twin.set_weights([round_weights(kernel), bias])
+        twin.set_weights([stored, bias])
         error = _mean_before_activation(rounded, layer.name, calibration) - _mean_before_activation(
             reference, layer.name, calibration
         )
         layer.set_weights([kernel, bias - error])
-        twin.set_weights([round_weights(kernel), bias - error])
+        twin.set_weights([stored, bias - error])
 
 
 def round_weights(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -185,4 +190,37 @@ def narrow_logits(content: bytes) -> bytes:
         return content
     logits.quantization.scale = np.array([scale], np.float32)
     logits.quantization.zeroPoint = np.array([0], np.int64)
+    return pack(model, len(content))
+
+
+def interleave_logits(content: bytes) -> bytes:
+    """Add a quarter of a step to both logits, so that their difference has steps half as large.
+
+    A softmax sees only the difference z of the logits -z/2 and z/2. Rounded on the same grid they are each
+    other's negative, and z moves by two steps at a time. A quarter of a step added to both leaves z alone
+    and shifts the places where they round against each other by half a step: they take turns, and z moves by
+    one step at a time, with half the error.
+
+    Parameters
+    ----------
+    content : ``.tflite`` file that ends in FULLY_CONNECTED and SOFTMAX, its logits each other's negative
+
+    Returns
+    -------
+    bytes
+        The file with those two biases changed; unchanged where the last layer has none or is in float.
+    """
+    schema = load_schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    dense = graph.operators[-2]
+    if len(dense.inputs) < 3 or dense.inputs[2] < 0:
+        return content
+    logits, bias = graph.tensors[dense.outputs[0]], graph.tensors[dense.inputs[2]]
+    if bias.type != schema.TensorType.INT32:
+        return content
+    buffer = model.buffers[bias.buffer]
+    steps = np.asarray(buffer.data, np.uint8).view(np.int32)
+    quarter = float(logits.quantization.scale[0]) / 4 / np.asarray(bias.quantization.scale, np.float64)
+    buffer.data = (steps + np.rint(quarter).astype(np.int32)).astype(np.int32).view(np.uint8)
     return pack(model, len(content))

@@ -19,12 +19,12 @@ class Recipe:
     Attributes
     ----------
     name : as it stands in the card
-    equalise : bring all channels of a convolution to one range (``convert.equalise``)
+    equalise : bring the channels of a convolution nearer to one range (``convert.equalise``)
     correct_bias : take the mean error of rounded weights out of the biases (``convert.quantize``)
     narrow_logits : give the logits' steps to where the decision falls (``convert.quantize``)
     percentile : share of an activation's values, in %, that its range must hold (``convert.ranges``); None
         for all of them
-    float_head : leave the dense layers in float (int8 only)
+    float_head : leave what lies behind the convolutions in float, its weights in float16 (int8 only)
     precision : numbers of weights and activations
     """
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from convert import bench_engines
-from convert.backend import load_keras, load_schema
+from convert.backend import load_keras, load_schema, predict
 from convert.bench_engines import KerasEngine, OnnxEngine, to_onnx
+from convert.crops import Crops
+from convert.quantize import quantise
+from convert.recipes import RECIPES
 from edge.bench.engines import PLUGIN_GROUP, EngineRequest, TfliteEngine
 from edge.errors import ModelError, RuntimeMissingError
 from edge.modelcard import default_bundle_path, load_bundle
@@ -56,6 +59,16 @@ def test_it_runs_in_integers(asked: EngineRequest, tmp_path: Path) -> None:
     assert not kinds & {"Conv", "Gemm", "FusedConv", "MatMul"}
 
 
+def test_a_float_head_stays_in_float(toy_model: Any, calibration: Crops, held_out: Crops) -> None:
+    onnx, onnxruntime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
+    content = to_onnx(quantise(toy_model, calibration.pixels, RECIPES["float-head"]))
+    assert "Softmax" in {node.op_type for node in onnx.load_from_string(content).graph.node}
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(None, {"crops": held_out.pixels})
+    assert np.abs(outputs - predict(toy_model, held_out.pixels)).max() < 0.05
+    assert len(np.unique(outputs)) > 256  # more than int8 can say
+
+
 def changed(**settings: Any) -> bytes:  # values of the schema's untyped fields
     """Change the tiny network's first operation, or its input."""
     schema = load_schema()
@@ -87,7 +100,8 @@ def changed(**settings: Any) -> bytes:  # values of the schema's untyped fields
         ({"code": "DEPTHWISE_CONV_2D"}, "operation DEPTHWISE_CONV_2D cannot be rewritten"),
         ({"activation": 3}, "Conv: only ReLU can be fused"),
         ({"input_scale": 0.5}, "input must be int8 of scale 1"),
-        ({"weights": "FLOAT32"}, "weights must be int8"),
+        ({"weights": "FLOAT32"}, "CONV_2D: weights must be int8"),
+        ({"weights": "INT16"}, "weights must be int8 or float"),
         ({"flat": True}, "RESHAPE: only a flattening"),
     ],
 )

@@ -14,9 +14,17 @@ from convert.converter import convert_network
 from convert.crops import Crops
 from convert.gate import SHAPE_OPS
 from convert.graph import static_graph
+from convert.half import halve_dense_weights
 from convert.parity import compare
-from convert.quantize import LOGIT_LIMIT, correct_biases, narrow_logits, quantise, round_weights
-from convert.ranges import percentile_range
+from convert.quantize import (
+    LOGIT_LIMIT,
+    correct_biases,
+    interleave_logits,
+    narrow_logits,
+    quantise,
+    round_weights,
+)
+from convert.ranges import pack, percentile_range
 from convert.recipes import PLAIN, RECIPES, REFINED
 from edge.classify import calibrate
 from edge.errors import ModelError
@@ -107,6 +115,75 @@ def test_narrow_logits_change_one_scale(toy_model: Any, calibration: Crops) -> N
 
     assert scale(wide) > scale(narrow) == pytest.approx(LOGIT_LIMIT / 127)
     assert narrow_logits(narrow) == narrow
+
+
+def test_interleaved_logits_halve_the_steps_of_their_difference(
+    toy_model: Any, calibration: Crops, held_out: Crops, tmp_path: Path
+) -> None:
+    from convert.equalise import centre_logits
+
+    network = static_graph(toy_model)
+    centre_logits(network)
+    last = network.layers[-1]
+    last.set_weights([weight / 10 for weight in last.get_weights()])  # unsure: many different probabilities
+    content = quantise(network, calibration.pixels, PLAIN)
+    schema = load_schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.operators[-1].inputs[0]].quantization.scale = np.array(
+        [LOGIT_LIMIT / 127], np.float32
+    )
+    content = pack(model, len(content))
+    runs = []
+    for name, file in (("together", content), ("in turn", interleave_logits(content))):
+        (tmp_path / f"{name}.tflite").write_bytes(file)
+        runs.append(Network(tmp_path / f"{name}.tflite", runtime="ai_edge_litert").outputs(held_out.pixels))
+    together, in_turn = (np.diff(np.unique(run[:, 1])).min() for run in runs)
+    # A step of one logit is a quarter of that in p where p is near 0.5.
+    assert together == pytest.approx(2 * LOGIT_LIMIT / 127 / 4, rel=0.4)
+    assert in_turn == pytest.approx(LOGIT_LIMIT / 127 / 4, rel=0.4)
+    expected = predict(network, held_out.pixels)
+    errors = [np.abs(run - expected).mean() for run in runs]
+    assert errors[1] < errors[0]
+
+
+def test_logits_in_float_are_left_alone(toy_model: Any, calibration: Crops) -> None:
+    content = quantise(toy_model, calibration.pixels[:20], RECIPES["float-head"])
+    assert interleave_logits(content) == content
+
+
+def test_a_float_head_is_in_float_up_to_the_last_pooling(
+    toy_model: Any, calibration: Crops, tmp_path: Path
+) -> None:
+    path = tmp_path / "toy.tflite"
+    path.write_bytes(quantise(toy_model, calibration.pixels[:20], RECIPES["float-head"]))
+    ops = Network(path, runtime="ai_edge_litert").ops()
+    assert "QUANTIZE" not in ops
+    # One for the weights in float16, one for each of the two pooled scales.
+    assert sorted(ops).count("DEQUANTIZE") in (1, 3)  # once each, or as a set
+
+
+def test_halved_weights_are_those_of_before_but_for_their_last_bits(
+    toy_model: Any, calibration: Crops, held_out: Crops, tmp_path: Path
+) -> None:
+    whole = convert_network(static_graph(toy_model), calibration.pixels[:20], RECIPES["float32"])
+    half = halve_dense_weights(whole)
+    weights = toy_model.get_layer("p").get_weights()[0]
+    assert len(whole) - len(half) == pytest.approx(2 * weights.size, rel=0.2)
+    outputs = []
+    for name, content in (("whole", whole), ("half", half)):
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(content)
+        outputs += [
+            Network(path, runtime=runtime).outputs(held_out.pixels) for runtime in installed_runtimes()
+        ]
+    for other in outputs[1:]:
+        np.testing.assert_allclose(other, outputs[0], atol=2e-3)
+    assert np.abs(outputs[-1] - outputs[0]).max() > 0
+
+
+def test_there_is_nothing_to_halve_in_int8(toy_tflite: bytes) -> None:
+    assert halve_dense_weights(toy_tflite) == toy_tflite
 
 
 def test_what_cannot_be_int8_is_refused() -> None:
