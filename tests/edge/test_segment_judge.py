@@ -123,6 +123,30 @@ def test_platelet_strong_in_stain_is_none_beside_nuclei_that_are_stronger() -> N
     assert beside.judged() == [NOTHING, WHITE_CELL, WHITE_CELL]
 
 
+@pytest.mark.parametrize(
+    ("across_um", "stain", "blue", "kind"),
+    [
+        (5.0, 0.35, 0.48, WHITE_CELL),  # 20 µm²: late erythroblast of pbc
+        (5.0, 0.40, 0.36, NOTHING),  # as dense, purple instead of blue: a platelet
+        (5.0, 0.25, 0.35, NOTHING),  # as blue, not as dense
+        (3.5, 0.35, 0.48, NOTHING),  # smaller than any nucleus
+    ],
+)
+def test_small_condensed_nucleus_is_told_by_density_and_blueness(
+    across_um: float, stain: float, blue: float, kind: int
+) -> None:
+    field = Drawn()
+    field.add(50, 50, across_um, stain, blue)
+    assert field.judged() == [kind]
+
+
+def test_condensed_nucleus_needs_red_cells_without_blue() -> None:
+    field = Drawn()
+    field.add(50, 50, 4.6, 0.35, 0.48)
+    assert field.judged() == [WHITE_CELL]
+    assert field.judged(blue_red_cells=True) == [NOTHING]
+
+
 @pytest.mark.parametrize("width_um", [1.0, 2.0])
 def test_rim_of_a_red_cell_is_none(width_um: float) -> None:
     field = Drawn()
