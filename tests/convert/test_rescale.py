@@ -108,6 +108,18 @@ def test_int8_takes_the_raw_crop_and_stays_close(
     assert parity.max_delta_p < 0.05
 
 
+def test_int16_activations_keep_the_offset(
+    centred: Any, calibration: Crops, held_out: Crops, tmp_path: Path
+) -> None:
+    """TFLite cannot pad int16 with a constant."""
+    path = tmp_path / "centred.tflite"
+    path.write_bytes(quantise(centred, calibration.pixels, RECIPES["int16x8"]))
+    network = Network(path)
+    assert "PADV2" not in network.ops()
+    difference = network.outputs(held_out.pixels) - predict(centred, held_out.pixels)
+    assert np.abs(difference).max() < 0.05
+
+
 def test_float_files_are_folded_too(centred: Any, calibration: Crops, held_out: Crops) -> None:
     network = float_network(centred, calibration.pixels, RECIPES["float32"])
     np.testing.assert_allclose(
