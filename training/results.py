@@ -69,7 +69,9 @@ def write(
         hashes = {name: _sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
         made = card(data, surveyed, crop_set, outcome, splits, hashes)
         if evaluated is not None:
-            made["evaluation"] |= sections(evaluated.document)
+            # Not its "calls": the protocol's thresholds are not this card's, so that they would correct a
+            # share of blasts for errors that the device does not make.
+            made["evaluation"]["protocol"] = sections(evaluated.document)["protocol"]
             report.write(evaluated.document, folder)
         write_json(folder / CARD, made)
         (folder / CARD_PAGE).write_text(cardpage.as_markdown(made), encoding="utf-8")

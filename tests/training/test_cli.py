@@ -20,6 +20,8 @@ from training.audit import audit
 from training.audit_cli import brief
 from training.backend import load_keras
 from training.laboratories.cache import Cache
+from training.protocol.decision import Chosen
+from training.protocol.evaluation import Evaluated
 from training.recipes import akbar2024
 
 
@@ -154,6 +156,30 @@ def test_saved_model_gives_the_recorded_probabilities(trained: tuple[Path, Resul
     with np.load(out / "crops.npz", allow_pickle=False) as crops:
         p = np.asarray(model(crops["test_crops"].astype(np.float32)))
         np.testing.assert_allclose(p[:, 1], crops["test_p_blast"], atol=1e-5)
+
+
+def test_the_protocol_comes_into_the_card_and_its_calls_do_not(
+    tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protocol decides with other thresholds than this card, so its calls must not correct the device."""
+    document = {
+        "tests": [{"test": "session", "confusion": {"blast": {"blast": 9}, "normal": {"blast": 1}}}],
+        "goals": [],
+    }
+    evaluated = Evaluated(document, Chosen(0.4, 0.3, 0.5, 1.0))
+    monkeypatch.setattr(cli, "read_collection", lambda *_: None)
+    monkeypatch.setattr(cli, "_evaluate", lambda *_: evaluated)
+    monkeypatch.setattr(cli, "goals", lambda _: iter(()))
+    monkeypatch.setattr(results, "sections", lambda _: {"protocol": {"mark": 1}, "calls": {"mark": 2}})
+    monkeypatch.setattr(results.report, "write", lambda *_: None)
+    monkeypatch.setattr(results.cardpage, "as_markdown", lambda _: "")
+    out = tmp_path / "out"
+    options = ("--epochs", 1, "--splits", 1, "--no-leak-free", "--evaluate")
+    assert train("--data", tree.root, "--out", out, *options).exit_code == 0
+    card = read_json(out / "card.json")
+    assert card["evaluation"]["protocol"] == {"mark": 1}
+    assert "calls" not in card["evaluation"]
+    assert card["decision"]["threshold"] == 0.5
 
 
 def test_figure_shows_two_curves(trained: tuple[Path, Result]) -> None:
