@@ -143,6 +143,30 @@ def test_method_page_shows_the_figures_of_the_reference_card() -> None:
             assert f"{value['k']}/{value['n']}" in page, (name, value)
 
 
+def test_method_page_shows_what_the_reference_card_says_of_repeated_splits_and_the_protocol() -> None:
+    card = json.loads((ROOT / "edge" / "models" / "akbar2024.json").read_text())["evaluation"]
+    page = (ROOT / "docs" / "method.md").read_text()
+    section = page.partition("## The reference network")[2].partition("## Reproduce")[0]
+    together = card["repeated_splits"]
+    for name in ("accuracy", "sensitivity", "specificity"):
+        value, (low, high) = together[name], together[name]["ci95"]
+        share = f"{value['k']}/{value['n']} = {100 * value['value']:.1f} %"
+        assert f"{share} | {100 * low:.1f} to {100 * high:.1f} %" in section, (name, share)
+    low, high = together["error_range"]
+    assert f"| {together['error']:.3f} | {low:.3f} to {high:.3f} |" in section
+    assert len(together["each"]) == together["splits"] == 5
+    tests = {test["test"]: test for test in card["protocol"]["tests"]}
+    for name in ("scene", "session"):
+        found = tests[name]["figures"]
+        shown = ", ".join(f"{found[f]['k']}/{found[f]['n']}" for f in ("sensitivity", "specificity"))
+        assert (
+            f"| by {name} | sensitivity, specificity, AUC | {shown}, {found['auc']['value']:.3f}" in section
+        )
+    reached = [goal["name"] for goal in card["protocol"]["goals"] if goal["reached"]]
+    assert reached == ["by scene: uncertain"]
+    assert f"one goal of {len(card['protocol']['goals'])}" in section
+
+
 def recorded_all(name: str) -> dict[str, dict[str, object]]:
     """Figures of a page's last source by name, as its command wrote them."""
     recorded = json.loads((ROOT / "docs" / f"{name}.json").read_text())

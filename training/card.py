@@ -38,6 +38,12 @@ INTENDED_USE = (
     "can judge the smear themselves. Not for diagnosis, not for deciding on a treatment, and no statement "
     "about any disease."
 )
+#: What is not known without the leak-free protocol, and what is said in its place with it.
+NOT_ELSEWHERE = "Not tested on other laboratories, stains or cameras."
+ELSEWHERE = (
+    "How it does on sessions, cameras and laboratories that it was not trained on is under the leak-free "
+    "protocol, at thresholds chosen there; this card's threshold and temperature were not."
+)
 LABEL_RULE = (
     "ALL_IDB2: every crop, labelled as its file name says (platelets among the normal ones included). "
     "ALL_IDB1: blasts at the points of xyc; normal cells at the points of other_xyc in fields of healthy "
@@ -269,7 +275,7 @@ def _limits(outcome: Outcome) -> list[str]:
         "much of the figures is cells and how much is camera cannot be told from them.",
         "Non-blasts of patients' fields were not trained on: their labels are unsure, and blasts are among "
         f"them. Of these it calls blast: {outcome.patients_non_blasts}.",
-        "Not tested on other laboratories, stains or cameras.",
+        NOT_ELSEWHERE,
         "Its probabilities are not calibrated."
         if outcome.scene_test is None
         else "Its probabilities are calibrated on this data set's cameras and stains, not for others.",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training import cardpage
 from training.allidb import AllIdb
-from training.card import calibration_crops, card, held_back_crops, manifest, rows
+from training.card import ELSEWHERE, NOT_ELSEWHERE, calibration_crops, card, held_back_crops, manifest, rows
 from training.crops import CropSet, LabelledCrop, Survey
 from training.figures import draw_figure_4
 from training.folder import written_whole
@@ -72,6 +72,7 @@ def write(
             # Not its "calls": the protocol's thresholds are not this card's, so that they would correct a
             # share of blasts for errors that the device does not make.
             made["evaluation"]["protocol"] = sections(evaluated.document)["protocol"]
+            made["limits"] = [ELSEWHERE if limit == NOT_ELSEWHERE else limit for limit in made["limits"]]
             report.write(evaluated.document, folder)
         write_json(folder / CARD, made)
         (folder / CARD_PAGE).write_text(cardpage.as_markdown(made), encoding="utf-8")

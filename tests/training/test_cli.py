@@ -19,6 +19,7 @@ from training import cli, results, terminal
 from training.audit import audit
 from training.audit_cli import brief
 from training.backend import load_keras
+from training.card import ELSEWHERE, NOT_ELSEWHERE
 from training.laboratories.cache import Cache
 from training.protocol.decision import Chosen
 from training.protocol.evaluation import Evaluated
@@ -102,6 +103,7 @@ def test_card_says_what_a_reader_must_know(trained: tuple[Path, Result]) -> None
     assert card["input"] == {"size_px": 128, "field_of_view_um": 24.0, "white_point": 235, "channels": "RGB"}
     assert card["intended_use"].startswith("Research use only.")
     assert any("random split" in limit for limit in card["limits"])
+    assert NOT_ELSEWHERE in card["limits"]
     training, evaluation = card["training"], card["evaluation"]
     assert (training["seed"], training["parameters"]) == (0, 552_002)
     assert training["hyperparameters"]["batch_size"] > 0
@@ -179,6 +181,8 @@ def test_the_protocol_comes_into_the_card_and_its_calls_do_not(
     card = read_json(out / "card.json")
     assert card["evaluation"]["protocol"] == {"mark": 1}
     assert "calls" not in card["evaluation"]
+    assert ELSEWHERE in card["limits"]
+    assert NOT_ELSEWHERE not in card["limits"]
     assert card["decision"]["threshold"] == 0.5
 
 
