@@ -158,8 +158,10 @@ def test_a_split_that_is_not_there_or_no_manifest_is_refused(tmp_path: Path) -> 
         read_split(tmp_path / "manifest.json")
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_known_copies_of_the_real_data_are_found(real_data: Path, tmp_path: Path) -> None:
+    """A minute: every picture of all laboratories is read."""
     found = audit(real_data, Cache(tmp_path))
     fields = found["laboratories"]["all-idb"]
     assert fields["exact_copies"] == [["all-idb/Im093_0", "all-idb/Im108_0"]]
