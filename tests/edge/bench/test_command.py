@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_json_and_markdown_of_one_run(tiny_model: Path, field_folder: Path, tmp_
     result = bench(field_folder, "--model", tiny_model, "--threads", "1", "--batch", "1,8", "--repeat", 3,
                    "--compare", "--json", "--markdown", page)  # fmt: skip
     assert result.exit_code == 0, result.output
+    assert gc.get_freeze_count() == 0  # objects kept from the collector during the profile are given back
     document = json.loads(result.stdout)
     assert document["schema"] == "blastcount.bench/1"
     assert document["model"]["name"] == "tiny"
