@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.backend import FlatObject, load_schema
+from convert.backend import FlatObject, code_of, load_schema
 
 #: Bits of the accumulator and of the stored activation, by the activation's type.
 _ACTIVATIONS = {"INT8": (32, 8), "INT16": (64, 16)}
@@ -90,11 +90,6 @@ def short_name(name: str) -> str:
     """
     first = name.partition(";")[0]
     return first.partition("/")[2] or first
-
-
-def code_of(code: FlatObject) -> int:
-    """Give the number of an operation: above 127 it stands in a field of its own, the old one holds 127."""
-    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
 def _values(model: FlatObject, tensor: FlatObject, types: dict[int, str]) -> NDArray[Any]:

@@ -65,6 +65,11 @@ def load_schema() -> ModuleType:
     return importlib.import_module("tensorflow.lite.python.schema_py_generated")
 
 
+def code_of(code: FlatObject) -> int:
+    """Give the number of an operation: above 127 it stands in a field of its own, the old one holds 127."""
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
 def load_model(path: Path) -> keras.Model:
     """Read a Keras model file.
 

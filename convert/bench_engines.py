@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.backend import load_model, load_schema, load_tensorflow
+from convert.backend import code_of, load_model, load_schema, load_tensorflow
 from edge.bench.engines import EngineRequest
 from edge.errors import ModelError, RuntimeMissingError
 
@@ -159,8 +159,7 @@ class _Rewriter:
             raise ModelError("the input must be int8 of scale 1; convert the model with this package")
         self._node("Transpose", ["crops"], self._name(first), perm=_TO_NCHW)
         for op in self._graph.operators:
-            code = self._model.operatorCodes[op.opcodeIndex]
-            name = self._op_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            name = self._op_names[code_of(self._model.operatorCodes[op.opcodeIndex])]
             if name not in self._rewriters:
                 raise ModelError(
                     f"operation {name} cannot be rewritten for ONNX; known are {', '.join(self._rewriters)}"

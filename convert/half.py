@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.accumulators import code_of
-from convert.backend import FlatObject, load_schema
+from convert.backend import FlatObject, code_of, load_schema
 from convert.ranges import pack
 
 
@@ -33,12 +32,11 @@ def halve_dense_weights(content: bytes) -> bytes:
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     operators, types = schema.BuiltinOperator, schema.TensorType
-    dense = [
-        op
+    kernels = {
+        int(op.inputs[1])
         for op in graph.operators
         if code_of(model.operatorCodes[op.opcodeIndex]) == operators.FULLY_CONNECTED
-    ]
-    kernels = {int(op.inputs[1]) for op in dense}
+    }
     halved = []
     for index in sorted(kernels):
         kernel = graph.tensors[index]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.backend import load_schema, load_tensorflow, native_silence
+from convert.backend import code_of, load_schema, load_tensorflow, native_silence
 
 
 class OpTensors:
@@ -33,8 +33,7 @@ class OpTensors:
         graph = model.subgraphs[0]
         self.ops: list[tuple[str, list[int], int]] = []
         for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            op = named[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            op = named[code_of(model.operatorCodes[operator.opcodeIndex])]
             self.ops.append((op, [int(i) for i in operator.inputs], int(operator.outputs[0])))
         self.made_by = {output: op for op, _, output in self.ops}
         self.names = [tensor.name.decode() for tensor in graph.tensors]

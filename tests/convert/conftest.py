@@ -48,9 +48,8 @@ def held_out() -> Crops:
     return _discs(200, 12)
 
 
-@pytest.fixture(scope="session")
-def toy_model() -> Any:
-    """Keras model; a test that changes it works on a copy."""
+def _trained_toy(name: str, scale: float, offset: float = 0.0) -> Any:
+    """Train the toy with its input scaled and shifted so."""
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     from convert.backend import load_keras
 
@@ -58,7 +57,7 @@ def toy_model() -> Any:
     keras.utils.set_random_seed(0)
     layers = keras.layers
     crop = keras.Input((SIZE_PX, SIZE_PX, 3))
-    features = layers.Rescaling(1 / 255)(crop)
+    features = layers.Rescaling(scale, offset=offset, name="rescale")(crop)
     scales = []
     for number, filters in enumerate((6, 8), start=1):
         features = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(
@@ -67,11 +66,23 @@ def toy_model() -> Any:
         features = layers.MaxPooling2D(2)(features)
         scales.append(layers.Flatten()(features))
     output = layers.Dense(2, activation="softmax", name="p")(layers.Concatenate()(scales))
-    model = keras.Model(crop, output, name="toy")
+    model = keras.Model(crop, output, name=name)
     model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
     train = _discs(500, 10)
     model.fit(train.pixels.astype(np.float32), train.labels, epochs=8, batch_size=32, verbose=0)
     return model
+
+
+@pytest.fixture(scope="session")
+def toy_model() -> Any:
+    """Keras model; a test that changes it works on a copy."""
+    return _trained_toy("toy", 1 / 255)
+
+
+@pytest.fixture(scope="session")
+def centred() -> Any:
+    """Give the toy an input of -1 to 1."""
+    return _trained_toy("centred", 1 / 127.5, -1.0)
 
 
 @pytest.fixture(scope="session")

@@ -24,29 +24,6 @@ from edge.modelcard import TensorSpec
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 
-@pytest.fixture(scope="module")
-def centred(discs: Any) -> Any:
-    """The toy with an input of -1 to 1."""
-    keras = load_keras()
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    crop = keras.Input((24, 24, 3))
-    features = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(crop)
-    scales = []
-    for number, filters in enumerate((6, 8), start=1):
-        features = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(
-            features
-        )
-        features = layers.MaxPooling2D(2)(features)
-        scales.append(layers.Flatten()(features))
-    output = layers.Dense(2, activation="softmax", name="p")(layers.Concatenate()(scales))
-    model = keras.Model(crop, output, name="centred")
-    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
-    train = discs(500, 10)
-    model.fit(train.pixels.astype(np.float32), train.labels, epochs=8, batch_size=32, verbose=0)
-    return model
-
-
 def kinds(model: Any) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]
 
