@@ -23,7 +23,7 @@ count: $(DEVICE)/.installed
 
 # Pages rendered from JSON; a test says when they are stale.
 docs: $(DEV)/.installed
-	$(DEV)/bin/python -m training.docs
+	$(DEV)/bin/python -m training.report.docs
 
 test: lint test-quick
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convert.backend import predict
-from convert.crops import Crops, hold_out
 from convert.draft import CardDraft
-from convert.examine import Examination, examine
-from convert.gate import LIMITS, Limits
+from convert.gate.crops import Crops, hold_out
+from convert.gate.examine import Examination, examine
+from convert.gate.verdict import LIMITS, Limits
 from convert.quantize import quantise
 from convert.recipes import RECIPES, Recipe
+from edge.classification.interpreter import RuntimeName
 from edge.errors import GateError, ModelError
-from edge.interpreter import RuntimeName
 
 if TYPE_CHECKING:
     import keras

@@ -8,11 +8,11 @@ import click
 
 from convert.auto import AUTO, choose_recipe, trial_lines
 from convert.backend import load_model
-from convert.crops import CALIBRATION_KEYS, PARITY_KEYS, has_key, hold_out, read_crops, refuse_overlap
+from convert.bundle import check_output, export
 from convert.draft import read_draft
-from convert.export import check_output, export
-from convert.gate import LIMITS
-from convert.graph import check_model
+from convert.gate.crops import CALIBRATION_KEYS, PARITY_KEYS, has_key, hold_out, read_crops, refuse_overlap
+from convert.gate.verdict import LIMITS
+from convert.graph.static import check_model
 from convert.page import write_report
 from convert.plots import check_matplotlib
 from convert.recipes import RECIPES, REFINED

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.backend import load_tensorflow, native_silence
-from convert.half import halve_dense_weights
-from convert.ranges import narrow_ranges
+from convert.flatbuffer.half import halve_dense_weights
+from convert.flatbuffer.ranges import narrow_ranges
 from convert.recipes import Recipe
 from edge.errors import ModelError
 
@@ -32,7 +32,7 @@ def convert_network(network: keras.Model, calibration: NDArray[np.uint8], recipe
 
     Parameters
     ----------
-    network : from :func:`convert.graph.static_graph`
+    network : from :func:`convert.graph.static.static_graph`
     calibration : (n, s, s, 3) uint8 RGB; activation ranges are measured on these
     recipe : its precision, percentile and float head are what counts here
 

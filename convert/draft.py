@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.classification.card import FREE_SECTIONS, LABELS, SCHEMA, Decision
+from edge.device.strictjson import Section, parse_object
 from edge.errors import ConfigError, ModelError
-from edge.modelcard import FREE_SECTIONS, LABELS, SCHEMA, Decision
-from edge.strictjson import Section, parse_object
 from edge.structures import InputSpec
 
 _ADVICE = "give the card that `blastcount train` wrote, or none"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.accumulators import WEIGHTED_OPS, short_name
 from convert.backend import FlatObject, load_schema
-from convert.tensors import OpTensors
+from convert.flatbuffer.accumulators import WEIGHTED_OPS, short_name
+from convert.flatbuffer.tensors import OpTensors
 
 #: Crops that the figures are taken over; 32 fix the signal-to-noise ratio to a tenth of a decibel.
 CROPS = 32

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from convert.backend import load_keras, load_schema, predict
 from convert.converter import convert_network
-from convert.equalise import centre_logits, ends_in_dense_softmax, equalise_channels
-from convert.graph import refuse_difference, static_graph
-from convert.ranges import pack
+from convert.flatbuffer.ranges import pack
+from convert.graph.equalise import centre_logits, ends_in_dense_softmax, equalise_channels
+from convert.graph.rescale import fold_offset
+from convert.graph.static import refuse_difference, static_graph
 from convert.recipes import REFINED, Recipe
-from convert.rescale import fold_offset
 
 if TYPE_CHECKING:
     import keras
@@ -170,7 +170,7 @@ def narrow_logits(content: bytes) -> bytes:
     Min-max calibration stretches it over the surest crops: with logits to ±19 a step is 0.15, which near the
     decision is 0.04 in p. A fully connected layer clips to its output's range, and its kernels take the
     scale from the tensor, so nothing else in the file changes. The logits must be each other's
-    negative (:func:`convert.equalise.centre_logits`), or clipping one would move the difference.
+    negative (:func:`convert.graph.equalise.centre_logits`), or clipping one would move the difference.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge.modelcard import TensorDtype
+from edge.classification.card import TensorDtype
 
 #: Numbers of weights and activations: ``int16x8`` has int16 activations and int8 weights, ``dynamic`` int8
 #: weights in a float graph, whose inputs to a layer are rounded crop by crop.
@@ -19,11 +19,11 @@ class Recipe:
     Attributes
     ----------
     name : as it stands in the card
-    equalise : bring the channels of a convolution nearer to one range (``convert.equalise``)
+    equalise : bring the channels of a convolution nearer to one range (``convert.graph.equalise``)
     correct_bias : take the mean error of rounded weights out of the biases (``convert.quantize``)
     narrow_logits : give the logits' steps to where the decision falls (``convert.quantize``)
-    percentile : share of an activation's values, in %, that its range must hold (``convert.ranges``); None
-        for all of them
+    percentile : share of an activation's values, in %, that its range must hold;
+        None for all of them (``convert.flatbuffer.ranges``)
     float_head : leave what lies behind the convolutions in float, its weights in float16 (int8 only)
     precision : numbers of weights and activations
     """

@@ -22,15 +22,15 @@ from PIL import Image
 
 from convert.backend import load_keras, load_tensorflow, predict
 from convert.converter import convert_network
-from convert.crops import Crops
 from convert.draft import CardDraft
-from convert.examine import Examination, examine
-from convert.gate import Limits
+from convert.gate.crops import Crops
+from convert.gate.examine import Examination, examine
+from convert.gate.verdict import Limits
 from convert.layers import CROPS, tensor_errors, weight_ranges
 from convert.quantize import float_network, quantise
 from convert.recipes import RECIPES
-from edge.classify import calibrate
-from edge.tally import clopper_pearson
+from edge.classification.classifier import calibrate
+from edge.counting.tally import clopper_pearson
 
 if TYPE_CHECKING:
     import keras

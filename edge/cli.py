@@ -14,8 +14,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from edge.device.printable import printable
 from edge.errors import EdgeError, RuntimeMissingError
-from edge.printable import printable
 from edge.version import software_version
 
 #: Name of each command of the device package, where it is, and its line in ``--help``.
@@ -36,11 +36,11 @@ COMMANDS = {
     ),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
     "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),
-    "evaluate": ("edge.commands.evaluate:evaluate_group", "Measure on your own annotated images."),
 }
 #: Other packages announce their commands here; see pyproject.toml.
 PLUGIN_GROUP = "blastcount.commands"
 PLUGIN_HELP = {
+    "evaluate": "Measure on your own annotated images (needs the [train] extra).",
     "audit": "Find copies, overlaps and leaks in training data (needs the [train] extra).",
     "train": "Data set to Keras model (needs the [train] extra).",
     "convert": "Keras model to int8 TFLite, through the parity gate (needs the [convert] extra).",

@@ -26,7 +26,7 @@ FieldStatus = Literal["counted", "rejected"]
 #: and the smudges, as normal cells.
 Denominator = Literal["classified", "without_uncertain", "with_smudges"]
 
-#: What the three planes of a crop are, see :func:`edge.preprocess.to_input`.
+#: What the three planes of a crop are, see :func:`edge.classification.crop.to_input`.
 CHANNELS = ("RGB", "density+cell+nucleus")
 
 #: Smallest side of a usable image. A white cell of 12 µm at the coarsest supported
@@ -299,7 +299,7 @@ class FieldResult:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Sum over fields, with its uncertainty. See ``edge/tally.py`` for the edge rule.
+    """Sum over fields, with its uncertainty. See ``edge/counting/tally.py`` for the edge rule.
 
     Attributes
     ----------

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from edge import cli
 from edge.bloodlog import BloodLog
+from edge.counting.tally import clopper_pearson
 from edge.structures import CellRef
-from edge.tally import clopper_pearson
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "clinic.md"
 SAMPLES = PAGE.parent.parent / "edge" / "samples"

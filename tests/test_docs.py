@@ -123,8 +123,8 @@ def test_segmentation_page_shows_the_recorded_robustness() -> None:
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["wbc-chula", "bccd", "wbc-seg/set2"])
 def test_recorded_segmentation_figures_are_those_of_this_code(real_data: Path, name: str) -> None:
-    from edge.evaluation.run import evaluate
-    from edge.evaluation.truth import read_truth
+    from training.evaluation.run import evaluate
+    from training.evaluation.truth import read_truth
 
     recorded = json.loads((ROOT / "docs" / "segmentation.json").read_text())
     source = next(s for s in recorded["sources"] if s["truth"].endswith(name))
@@ -135,7 +135,7 @@ def test_recorded_segmentation_figures_are_those_of_this_code(real_data: Path, n
 
 
 def test_method_page_shows_the_figures_of_the_reference_card() -> None:
-    card = json.loads((ROOT / "edge" / "models" / "akbar2024.json").read_text())
+    card = json.loads((ROOT / "edge/classification/models" / "akbar2024.json").read_text())
     page = (ROOT / "docs" / "method.md").read_text()
     for figure in (card["evaluation"]["held_back"], card["evaluation"]["by_scene"]):
         for name in ("accuracy", "sensitivity", "specificity"):
@@ -144,7 +144,7 @@ def test_method_page_shows_the_figures_of_the_reference_card() -> None:
 
 
 def test_method_page_shows_what_the_reference_card_says_of_repeated_splits_and_the_protocol() -> None:
-    card = json.loads((ROOT / "edge" / "models" / "akbar2024.json").read_text())["evaluation"]
+    card = json.loads((ROOT / "edge/classification/models" / "akbar2024.json").read_text())["evaluation"]
     page = (ROOT / "docs" / "method.md").read_text()
     section = page.partition("## The reference network")[2].partition("## Reproduce")[0]
     together = card["repeated_splits"]
@@ -209,7 +209,7 @@ def test_every_reason_is_on_the_quality_page() -> None:
 
 def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
     """docs/evaluation-relative.json is written by the command that the page names."""
-    from training.protocol.report import goals_table
+    from training.report.evaluation import goals_table
 
     recorded = json.loads((ROOT / "docs" / "evaluation-relative.json").read_text())
     shown = {tuple(row) for row in table_rows(ROOT / "docs" / "method.md")}

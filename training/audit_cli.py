@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from edge.errors import GateError
-from training.audit import audit, leaks, read_split
-from training.laboratories.cache import Cache
+from training.data.audit import audit, leaks, read_split
+from training.data.cache import Cache
 
 #: Longest list that is printed in full; the JSON has all.
 _MOST = 12

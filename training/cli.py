@@ -10,21 +10,21 @@ from typing import Any, cast
 import click
 
 from edge.errors import ConfigError, GateError
-from training import allidb, cell_results, folder, results
-from training.audit import audit
 from training.audit_cli import brief
 from training.backend import load_keras
-from training.card import camera_alone
-from training.crops import cut, survey
-from training.laboratories import allidb_marks, sources
-from training.laboratories.cache import Cache
-from training.laboratories.collection import Collection, collect
-from training.protocol import report
+from training.data import allidb, allidb_marks, sources
+from training.data.audit import audit
+from training.data.cache import Cache
+from training.data.collection import Collection, collect
+from training.data.crops import cut, survey
 from training.protocol.evaluation import Evaluated, evaluate
 from training.protocol.recipe import RECIPES, Recipe, load
 from training.recipes import akbar2024, akbar2024_splits
 from training.recipes.akbar2024 import Outcome
 from training.recipes.akbar2024_splits import SplitTest
+from training.report import cell_results, folder, results
+from training.report import evaluation as report
+from training.report.card import camera_alone
 from training.terminal import bar
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from training.cli import read_collection
-from training.laboratories.cache import Cache
+from training.data.cache import Cache
 from training.protocol import curve as protocol
 from training.protocol.recipe import RECIPES, load
-from training.results import write_json
+from training.report.results import write_json
 from training.terminal import bar
 
 

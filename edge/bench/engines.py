@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.classification.card import ModelBundle
+from edge.classification.interpreter import Network, RuntimeName, installed_runtimes
 from edge.errors import EdgeError
-from edge.interpreter import Network, RuntimeName, installed_runtimes
-from edge.modelcard import ModelBundle
 
 #: Engines outside the device package announce a function from :class:`EngineRequest` to :class:`Engine`
 #: here, so that `edge` never names TensorFlow; see pyproject.toml.

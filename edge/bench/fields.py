@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from edge.camera.files import IMAGE_SUFFIXES, find_files
-from edge.camera.rendered import Population, RenderSettings, render_field
 from edge.errors import SourceError
+from edge.rendered import Population, RenderSettings, render_field
 
 #: A field of the public data sets' size, as crowded as their fullest: 1712×1368 px at 0.2 µm/px are
 #: 0.094 mm², and 1,180 white cells and smudges per mm² make some 110 of them. Red cells as in a usual smear.

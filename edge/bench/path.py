@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from edge.bloodlog import BloodLog
 from edge.camera.files import read_image
-from edge.classify import Classifier
-from edge.modelcard import ModelCard
-from edge.pipeline import Pipeline
+from edge.classification.card import ModelCard
+from edge.classification.classifier import Classifier
+from edge.counting.pipeline import Pipeline
 from edge.structures import CellClass, FieldResult
 from edge.version import software_version
 

@@ -34,8 +34,8 @@ def memory_mb(key: str, status: Path = Path("/proc/self/status")) -> float:
 
 def classifier(model: str) -> dict[str, float]:
     """Load a model and classify its golden crops, without OpenCV or any image."""
-    from edge.classify import Classifier
-    from edge.modelcard import load_bundle
+    from edge.classification.card import load_bundle
+    from edge.classification.classifier import Classifier
 
     loaded = Classifier(load_bundle(Path(model)), threads=1)
     loaded.check_golden()
@@ -46,8 +46,8 @@ def path(model: str, log: str, rounds: str, *files: str) -> dict[str, float]:
     """Count the files ``rounds`` times, from reading to logging."""
     from edge.bench.path import WholePath
     from edge.bloodlog import BloodLog
-    from edge.classify import Classifier
-    from edge.modelcard import load_bundle
+    from edge.classification.card import load_bundle
+    from edge.classification.classifier import Classifier
 
     loaded = Classifier(load_bundle(Path(model)), threads=1)
     loaded.check_golden()

@@ -17,8 +17,8 @@ MEMORY_ROUNDS = 5
 _IMPORTS = """
 import time
 started = time.perf_counter()
-import edge.commands.count, edge.interpreter
-edge.interpreter.installed_runtimes()
+import edge.commands.count, edge.classification.interpreter
+edge.classification.interpreter.installed_runtimes()
 print(f'{{"imports_ms": {(time.perf_counter() - started) * 1000}}}')
 """
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.tally import clopper_pearson
+from edge.counting.tally import clopper_pearson
 
 #: What a library belongs to, by what its path contains; the first that fits counts.
 _OF_LIBRARY: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -25,10 +25,10 @@ from edge.bench.path import GLUE, STAGES, WholePath
 from edge.bench.process import classifier_memory, first_count_ms, imports_ms, path_memory
 from edge.bench.profile import profile
 from edge.bloodlog import BloodLog
-from edge.classify import Classifier
+from edge.classification.card import ModelBundle
+from edge.classification.classifier import Classifier
+from edge.device.pi import read_condition, read_watts
 from edge.errors import ConfigError
-from edge.modelcard import ModelBundle
-from edge.pi import read_condition, read_watts
 
 #: Fresh processes for the cold start: each takes a second or more.
 COLD_STARTS = 5

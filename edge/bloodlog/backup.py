@@ -21,10 +21,10 @@ from typing import Any
 from edge.bloodlog.chain import Head
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import Verdict, inspect
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import is_given_up, needed_pictures
-from edge.durable import sync_folder, write_durably
+from edge.device.durable import sync_folder, write_durably
 from edge.errors import LogError, OutputError
-from edge.thumbnails import ThumbnailStore
 
 SCHEMA = "blastcount.backup/1"
 #: End of the name of a backup of a log that does not verify.

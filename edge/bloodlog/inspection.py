@@ -11,9 +11,9 @@ from edge.bloodlog import chain
 from edge.bloodlog.chain import Head
 from edge.bloodlog.connection import DAMAGE, snapshot
 from edge.bloodlog.core import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import is_given_up, needed_pictures
 from edge.bloodlog.schema import migrate, shipped_migrations
-from edge.thumbnails import ThumbnailStore
 
 #: Faults of SQLite's own structures that are listed; a broken page often makes hundreds.
 _MAX_STRUCTURE = 20

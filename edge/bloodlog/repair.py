@@ -25,7 +25,7 @@ from edge.bloodlog.chain import GENESIS, KINDS, Kind, add_link, link_sha256, rea
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.schema import check_schema, shipped_migrations
-from edge.durable import sync_folder
+from edge.device.durable import sync_folder
 from edge.errors import LogError, OutputError
 
 #: Rows taken over in one transaction.

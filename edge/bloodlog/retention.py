@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from edge.bloodlog.chain import add_link
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
-from edge.disk import DiskGuard
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.device.disk import DiskGuard
 from edge.errors import OutputError
-from edge.thumbnails import ThumbnailStore
 
 Reason = Literal["age", "space"]
 

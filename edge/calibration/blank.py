@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.calibration.record import Blank
 from edge.errors import ImageError
-from edge.illumination import estimate_background
+from edge.light.background import estimate_background
 from edge.quality.light import BURNT_OUT, MIN_BLANK
 from edge.quality.look import look_at
 from edge.structures import Frame

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.calibration.record import Calibration
 from edge.errors import ConfigError
-from edge.flatfield import FlatField
+from edge.light.flatfield import FlatField
 from edge.structures import Frame
 
 _log = logging.getLogger(__name__)

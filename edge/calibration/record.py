@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.durable import write_durably
+from edge.device.durable import write_durably
+from edge.device.strictjson import Section, parse_object
 from edge.errors import ConfigError, ModelError, OutputError
-from edge.strictjson import Section, parse_object
 
 SCHEMA = "blastcount.calibration/1"
 ScaleMethod = Literal["micrometer", "red_cells"]

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from edge.calibration.interval import geometric_mean
 from edge.calibration.record import MeasuredScale
 from edge.errors import ImageError
-from edge.segment import segment
+from edge.segmentation.segment import segment
 from edge.structures import Frame
 
 LEAST_FIELDS = 3
-#: Confidence from which a field's red cells have a word; see :func:`edge.scale.measure_scale`.
+#: Confidence from which a field's red cells have a word; see :func:`edge.segmentation.scale.measure_scale`.
 _LEAST_CONFIDENCE = 0.3
 #: Mean diameters of healthy persons' red cells lie within 7.2 to 7.8 µm (Bain, "Blood Cells", 2015): a
 #: standard deviation of 2 %. In anaemia they may be a tenth smaller or larger, so the smear should be a

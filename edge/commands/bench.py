@@ -14,10 +14,10 @@ from edge.bench import session
 from edge.bench.baseline import Change, compare, read_baseline, refuse_slower
 from edge.bench.fields import find_images, render_images
 from edge.bench.report import markdown
+from edge.classification.card import default_bundle_path, load_bundle
 from edge.commands.options import model_option
 from edge.commands.outputs import prepare_folder, write_atomically
 from edge.commands.progress import Progress
-from edge.modelcard import default_bundle_path, load_bundle
 
 #: Three crowded fields render in a few seconds and differ enough to show what depends on the field.
 _FIELDS = 3

@@ -14,9 +14,9 @@ from edge.calibration.blank import measure_blank
 from edge.calibration.micrometer import scale_from_micrometer
 from edge.calibration.record import merged
 from edge.calibration.red_cells import scale_from_red_cells
+from edge.camera.configured import make_source
 from edge.camera.files import find_files, read_image
 from edge.config import Config, load_config
-from edge.daemon.sources import make_source
 from edge.errors import ConfigError
 from edge.structures import Frame
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from edge.printable import printable
+from edge.device.printable import printable
 from edge.selfcheck.examine import examine
 from edge.version import software_version
 

@@ -12,8 +12,8 @@ import click
 from edge.config import load_config
 from edge.daemon.client import ask, find_socket
 from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
+from edge.device.printable import printable
 from edge.errors import ConfigError
-from edge.printable import printable
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines."),

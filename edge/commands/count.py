@@ -13,10 +13,10 @@ import click
 import cv2
 import numpy as np
 
-from edge.annotate import annotate
 from edge.bloodlog import BloodLog
 from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
-from edge.classify import Classifier
+from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.classifier import Classifier
 from edge.commands.notices import Failures, Repeats
 from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
@@ -26,14 +26,14 @@ from edge.commands.recording import Recording
 from edge.commands.report import write_report
 from edge.commands.truth import truth_path
 from edge.config import Config, ModelConfig, ScaleConfig, load_config
+from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.tally import RunningTally
+from edge.device.printable import printable
 from edge.errors import ImageError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
-from edge.modelcard import default_bundle_path, load_bundle
-from edge.pipeline import Pipeline, ProcessedField
-from edge.printable import printable
-from edge.statistics.installed import summarise_as_configured
+from edge.results.annotate import annotate
+from edge.results.statistics.installed import summarise_as_configured
 from edge.structures import Frame
-from edge.tally import RunningTally
 from edge.version import software_version
 
 #: A field has too few cells to keep more threads busy; each one costs memory.

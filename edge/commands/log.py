@@ -17,14 +17,14 @@ from edge.bloodlog.backup import back_up, good_manifests, read_manifest
 from edge.bloodlog.chain import Head
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.inspection import inspect
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
-from edge.clock import WallClock
 from edge.commands.options import Command, log_option
 from edge.config import load_config
+from edge.device.clock import WallClock
+from edge.device.printable import printable
 from edge.errors import OutputError
-from edge.printable import printable
-from edge.thumbnails import ThumbnailStore
 
 #: What a command ends with that found the log not to be as it was written.
 _GATE_SAID_NO = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.commands.progress import Progress
-from edge.printable import printable
+from edge.device.printable import printable
 from edge.structures import FieldResult
 
 #: Repeated pictures that are named; a folder copied twice would name hundreds.

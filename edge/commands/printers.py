@@ -11,8 +11,8 @@ from edge.commands.field_json import field_json
 from edge.commands.progress import Progress
 from edge.commands.table import Table, blast_share
 from edge.commands.truth import known_counts, truth_path
+from edge.device.printable import printable
 from edge.errors import SourceError
-from edge.printable import printable
 from edge.structures import FieldResult, Tally
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from edge.bloodlog import BloodLog, Sample
-from edge.daemon.sitting import Sitting
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.counting.pipeline import ProcessedField
+from edge.counting.sample import Sitting
 from edge.errors import LogError
-from edge.pipeline import ProcessedField
 from edge.structures import FieldResult, Frame
-from edge.thumbnails import ThumbnailStore
 from edge.version import software_version
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from edge.camera.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.commands.truth import truth_path
 from edge.errors import ConfigError
+from edge.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field
 
 _SETTINGS = RenderSettings()
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import click
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.commands.options import log_option
 from edge.commands.outputs import write_atomically
 from edge.config import load_config
 from edge.errors import OutputError
 from edge.i18n import catalogue
-from edge.report.html import render_html
-from edge.report.page import make_page
-from edge.report.record import report_record
-from edge.statistics.installed import summarise_as_configured
-from edge.statistics.summary import SampleSummary
-from edge.thumbnails import ThumbnailStore
+from edge.results.sheet.html import render_html
+from edge.results.sheet.page import make_page
+from edge.results.sheet.record import report_record
+from edge.results.statistics.installed import summarise_as_configured
+from edge.results.statistics.summary import SampleSummary
 
 _FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
@@ -81,7 +81,7 @@ def write_report(
     if html is not None:
         write_file(html, render_html(page).encode("utf-8"))
     if pdf is not None:
-        from edge.report.pdf import render_pdf  # 10 MB that the other forms do not need
+        from edge.results.sheet.pdf import render_pdf  # 10 MB that the other forms do not need
 
         write_file(pdf, render_pdf(page))
     if as_json is not None:

@@ -11,26 +11,26 @@ from typing import Any, get_args
 import click
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Correction
-from edge.classify import Classifier
+from edge.camera.configured import make_source
+from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
 from edge.config import Config, LogConfig, SourceKind, load_config
+from edge.counting.pipeline import Pipeline
+from edge.counting.recorder import Provenance, Recorder
 from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import runtime_folder
-from edge.daemon.recorder import Provenance, Recorder
 from edge.daemon.requests import Requests
-from edge.daemon.sources import make_source
+from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
-from edge.disk import DiskGuard
+from edge.device.disk import DiskGuard
 from edge.errors import ConfigError, DiskFullError, LogError
-from edge.modelcard import default_bundle_path, load_bundle
-from edge.pipeline import Pipeline
-from edge.review.child import ReviewChild
-from edge.stage import StageWatcher
-from edge.thumbnails import ThumbnailStore
 from edge.version import software_version
+from edge.web.child import ReviewChild
 
 _log = logging.getLogger(__name__)
 

@@ -11,17 +11,17 @@ import click
 
 from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.export import export_csv, export_jsonl
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.commands.options import Command, log_option
 from edge.commands.report import write_file
 from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
-from edge.exports.fhir import fhir_bundle
-from edge.exports.training import export_training
-from edge.pseudonym import personal_doubt, wrong_id
-from edge.report.record import report_record
-from edge.statistics.installed import summarise_as_configured
-from edge.statistics.summary import summarise
-from edge.thumbnails import ThumbnailStore
+from edge.results.exports.fhir import fhir_bundle
+from edge.results.exports.training import export_training
+from edge.results.sheet.record import report_record
+from edge.results.statistics.installed import summarise_as_configured
+from edge.results.statistics.summary import summarise
 
 #: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
 USUAL_QUOTA = {"blood": 200, "marrow": 500}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from edge.device.printable import printable
 from edge.i18n import catalogue
-from edge.printable import printable
-from edge.report.page import REFERENCE_LINES, reason_text, stop_text
-from edge.statistics.summary import SampleSummary
+from edge.results.sheet.page import REFERENCE_LINES, reason_text, stop_text
+from edge.results.statistics.summary import SampleSummary
 
 #: Characters that 0 to 100 % take.
 _BAR_WIDTH = 60

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from edge.commands.truth import KnownCounts
-from edge.printable import printable
+from edge.device.printable import printable
 from edge.structures import FieldResult, Tally
 
 #: Longest file name that is shown whole; longer ones keep their end, which tells fields apart.

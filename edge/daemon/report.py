@@ -9,7 +9,7 @@ from edge.config import Config
 from edge.daemon.capture import Capture
 from edge.daemon.status import SCHEMA, Counts
 from edge.daemon.trigger import mode_of
-from edge.pi import read_condition
+from edge.device.pi import read_condition
 from edge.version import software_version
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge.structures import FieldResult, Tally
+from edge.structures import FieldResult
 
 SCHEMA = "blastcount.status/1"
 HEARTBEAT_NAME = "status.json"
@@ -68,21 +68,6 @@ class Counts:
         while self._logged_s and now_s - self._logged_s[0] > RATE_WINDOW_S:
             self._logged_s.popleft()
         return len(self._logged_s)
-
-
-def tally_json(tally: Tally) -> dict[str, Any]:
-    """Write a tally with its interval."""
-    return {
-        "fields": tally.fields,
-        "rejected": tally.rejected,
-        "wbc": tally.wbc,
-        "blasts": tally.blasts,
-        "normal": tally.normal,
-        "uncertain": tally.uncertain,
-        "blast_fraction": None if tally.blast_fraction is None else round(tally.blast_fraction, 4),
-        "ci_low": round(tally.ci_low, 4),
-        "ci_high": round(tally.ci_high, 4),
-    }
 
 
 def status_line(status: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from edge.camera.configured import is_live
 from edge.config import Config, TriggerMode
-from edge.daemon.sources import is_live
 from edge.structures import Frame, UInt8Image
 
 #: Looks at a stage that moves or has just stopped: ten a second, which the watcher's steps are meant for.
@@ -110,7 +110,7 @@ class Interval(Manual):
 
 
 class Report(Protocol):
-    """What the trigger needs of :class:`edge.stage.StageReport`."""
+    """What the trigger needs of :class:`edge.daemon.stage.StageReport`."""
 
     @property
     def ready(self) -> bool:
@@ -129,7 +129,7 @@ class Report(Protocol):
 
 
 class Watcher(Protocol):
-    """What the trigger needs of :class:`edge.stage.StageWatcher`."""
+    """What the trigger needs of :class:`edge.daemon.stage.StageWatcher`."""
 
     def update(self, preview: UInt8Image) -> Report:
         """Take the next preview."""

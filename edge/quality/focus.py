@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.pyramid import shrunk
+from edge.light.pyramid import shrunk
 from edge.structures import UInt8Image
 
 #: Blur from which a field is out of focus, as the standard deviation of an edge. A cone of NA 1.25 is blurred

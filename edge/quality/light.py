@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.structures import Background, Frame
 
 #: Mean of the blank slide's channels below which a field is underexposed. Below 1/8 of full scale, the
-#: floor of the gain in ``edge.preprocess.to_input``, an 8-bit image has fewer than 32 levels between
+#: floor of the gain in ``edge.classification.crop.to_input``, an 8-bit image has fewer than 32 levels between
 #: blank and black. The darkest real fields seen (203 crops, 84 fields) have a blank slide of 111.
 MIN_BLANK = 32.0
 #: A pixel whose three channels reach this is burnt out; JPEG rings a few levels below 255.

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.pyramid import shrunk
+from edge.light.pyramid import shrunk
 from edge.structures import UInt8Image
 
 Plane = NDArray[np.float32]

@@ -14,7 +14,7 @@ from edge.registration.cells import Sighting, same_cells, sighting
 from edge.registration.keyframe import Keyframe, make_keyframe
 from edge.registration.motion import Motion
 from edge.registration.search import Entry, find_overlaps
-from edge.segment import Segmentation
+from edge.segmentation.segment import Segmentation
 from edge.structures import Cell, CellRef, Frame, UInt8Image
 
 _log = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class Mosaic:
 
     Examples
     --------
-    >>> from edge.camera.rendered import RenderSettings, Slide
-    >>> from edge.segment import segment
+    >>> from edge.rendered import RenderSettings, Slide
+    >>> from edge.segmentation.segment import segment
     >>> slide = Slide(4, RenderSettings(width=856, height=684, um_per_px=0.2))
     >>> mosaic = Mosaic()
     >>> for number, x_um in enumerate((0.0, 60.0), start=1):

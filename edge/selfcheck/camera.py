@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from importlib.util import find_spec
 
+from edge.camera.configured import is_live, make_source
 from edge.config import CameraConfig, Config
 from edge.daemon.client import ask, find_socket
-from edge.daemon.sources import is_live, make_source
 from edge.errors import ControlError, EdgeError
-from edge.illumination import estimate_background
+from edge.light.background import estimate_background
 from edge.quality import ADVICE, FrameWatch, assess
 from edge.selfcheck.finding import Finding, bad, good
 from edge.structures import Frame

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.classify import Classifier
+from edge.classification.card import ModelBundle, default_bundle_path, load_bundle
+from edge.classification.classifier import Classifier
 from edge.config import Config, load_config
-from edge.modelcard import ModelBundle, default_bundle_path, load_bundle
 from edge.selfcheck.camera import check_camera
 from edge.selfcheck.finding import Finding, attempt, good
 from edge.selfcheck.machine import check_clock, check_disk, check_rights, check_supply

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge.clock import WallClock
-from edge.disk import RESERVE_MB, DiskGuard
+from edge.device.clock import WallClock
+from edge.device.disk import RESERVE_MB, DiskGuard
+from edge.device.pi import Condition, read_condition
 from edge.errors import DiskFullError
-from edge.pi import Condition, read_condition
 from edge.selfcheck.finding import Finding, bad, good
 
 #: A Pi slows itself down at 80 °C (soft limit of the firmware), and by force at 85 °C.

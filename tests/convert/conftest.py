@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.crops import Crops
-from convert.golden import rendered_crops
+from convert.gate.crops import Crops
+from convert.gate.golden import rendered_crops
 from edge.structures import InputSpec
 
 SIZE_PX = 24

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.accumulators import accumulators
+from convert.flatbuffer.accumulators import accumulators
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 

@@ -9,13 +9,13 @@ import pytest
 
 from convert import auto
 from convert.auto import CANDIDATES, choose_recipe, trial_lines
-from convert.crops import Crops, refuse_overlap
 from convert.draft import CardDraft
-from convert.examine import examine
-from convert.gate import Limits
+from convert.gate.crops import Crops, refuse_overlap
+from convert.gate.examine import examine
+from convert.gate.verdict import Limits
 from convert.recipes import PLAIN, RECIPES, REFINED
+from edge.classification.card import Decision
 from edge.errors import GateError, ModelError
-from edge.modelcard import Decision
 from edge.structures import InputSpec
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")

@@ -13,12 +13,12 @@ import pytest
 from convert import bench_engines
 from convert.backend import load_keras, load_schema, predict
 from convert.bench_engines import KerasEngine, OnnxEngine, to_onnx
-from convert.crops import Crops
+from convert.gate.crops import Crops
 from convert.quantize import quantise
 from convert.recipes import RECIPES
 from edge.bench.engines import PLUGIN_GROUP, EngineRequest, TfliteEngine
+from edge.classification.card import default_bundle_path, load_bundle
 from edge.errors import ModelError, RuntimeMissingError
-from edge.modelcard import default_bundle_path, load_bundle
 
 TINY = Path(__file__).parent.parent / "edge" / "data" / "tiny"
 

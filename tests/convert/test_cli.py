@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from convert import bundle as export_module
 from convert import cli as cli_module
-from convert import export as export_module
 from convert import page as page_module
 from convert.cli import convert
-from convert.crops import Crops
+from convert.gate.crops import Crops
 from convert.recipes import RECIPES
+from edge.classification.card import load_bundle
 from edge.errors import DataSetError, GateError, OutputError
-from edge.modelcard import load_bundle
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convert.crops import CALIBRATION_KEYS, PARITY_KEYS, Crops, has_key, hold_out, read_crops, refuse_overlap
+from convert.gate.crops import (
+    CALIBRATION_KEYS,
+    PARITY_KEYS,
+    Crops,
+    has_key,
+    hold_out,
+    read_crops,
+    refuse_overlap,
+)
 from edge.errors import DataSetError
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)

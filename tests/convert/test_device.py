@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import device, probe
-from convert.device import check_golden_on_device, run_on_device
-from convert.probe import LARGE_BATCH, batch_differences
+from convert.gate.device import check_golden_on_device, run_on_device
+from convert.gate.probe import LARGE_BATCH, batch_differences
+from convert.gate.verdict import device, probe
+from edge.classification.interpreter import Network
 from edge.errors import GateError, ModelError
-from edge.interpreter import Network
 
 TINY = Path(__file__).parent.parent / "edge" / "data" / "tiny.tflite"
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from convert.draft import INTENDED_USE, read_draft
+from edge.classification.card import Decision
 from edge.errors import ModelError
-from edge.modelcard import Decision
 from edge.structures import InputSpec
 
 CROP = {"size_px": 64, "field_of_view_um": 20.0, "white_point": 240, "channels": "RGB"}

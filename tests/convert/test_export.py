@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert import examine as examine_module
-from convert import export as export_module
+from convert import bundle as export_module
 from convert.backend import load_schema
-from convert.crops import Crops
-from convert.device import DeviceRun, run_on_device
+from convert.bundle import Conversion, check_output, export
 from convert.draft import CardDraft
-from convert.export import Conversion, check_output, export
-from convert.golden import MAX_DELTA_P, rendered_crops
+from convert.gate.crops import Crops
+from convert.gate.device import DeviceRun, run_on_device
+from convert.gate.golden import MAX_DELTA_P, rendered_crops
+from convert.gate.verdict import examine as examine_module
 from convert.recipes import PLAIN
-from edge.classify import Classifier
+from edge.classification.card import Decision, load_bundle
+from edge.classification.classifier import Classifier
+from edge.classification.interpreter import installed_runtimes
 from edge.errors import DataSetError, GateError, OutputError
-from edge.interpreter import installed_runtimes
-from edge.modelcard import Decision, load_bundle
 from edge.structures import InputSpec
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")

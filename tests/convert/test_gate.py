@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.accumulators import Accumulator
-from convert.crops import Crops
-from convert.device import DeviceRun
-from convert.gate import LIMITS, Evidence, Finding, Verdict, judge
-from convert.paired import Loss
-from convert.parity import RuntimeParity, compare
+from convert.flatbuffer.accumulators import Accumulator
+from convert.gate.crops import Crops
+from convert.gate.device import DeviceRun
+from convert.gate.paired import Loss
+from convert.gate.parity import RuntimeParity, compare
+from convert.gate.verdict import LIMITS, Evidence, Finding, Verdict, judge
+from edge.classification.card import TensorSpec
 from edge.errors import GateError
-from edge.modelcard import TensorSpec
 
 LOSS = Loss(n=500, kept=480, lost=3, gained=1, points=0.4, low=-0.5, high=1.5, mcnemar_p=0.6)
 GOOD = RuntimeParity(

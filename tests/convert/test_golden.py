@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.golden import COUNT, choose, rendered_crops
+from convert.gate.golden import COUNT, choose, rendered_crops
 from edge.structures import InputSpec
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from convert.backend import load_keras, load_model, load_tensorflow, native_silence, predict
-from convert.crops import Crops
-from convert.equalise import MAX_GAIN, centre_logits, equalise_channels
-from convert.graph import check_model, refuse_difference, static_graph
+from convert.gate.crops import Crops
+from convert.graph.equalise import MAX_GAIN, centre_logits, equalise_channels
+from convert.graph.static import check_model, refuse_difference, static_graph
 from edge.errors import ModelError, RuntimeMissingError
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")

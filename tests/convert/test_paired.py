@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.paired import field_changes, loss, mcnemar_p
+from convert.gate.paired import field_changes, loss, mcnemar_p
 
 
 @given(st.integers(0, 60), st.integers(0, 60))

@@ -11,11 +11,12 @@ import pytest
 
 from convert.backend import load_schema, predict
 from convert.converter import convert_network
-from convert.crops import Crops
-from convert.gate import SHAPE_OPS
-from convert.graph import static_graph
-from convert.half import halve_dense_weights
-from convert.parity import compare
+from convert.flatbuffer.half import halve_dense_weights
+from convert.flatbuffer.ranges import pack, percentile_range
+from convert.gate.crops import Crops
+from convert.gate.parity import compare
+from convert.gate.verdict import SHAPE_OPS
+from convert.graph.static import static_graph
 from convert.quantize import (
     LOGIT_LIMIT,
     correct_biases,
@@ -24,12 +25,11 @@ from convert.quantize import (
     quantise,
     round_weights,
 )
-from convert.ranges import pack, percentile_range
 from convert.recipes import PLAIN, RECIPES, REFINED
-from edge.classify import calibrate
+from edge.classification.card import TensorSpec
+from edge.classification.classifier import calibrate
+from edge.classification.interpreter import BATCH, Network, installed_runtimes
 from edge.errors import ModelError
-from edge.interpreter import BATCH, Network, installed_runtimes
-from edge.modelcard import TensorSpec
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
@@ -101,7 +101,7 @@ def test_correction_moves_biases_and_takes_the_mean_error_out(
 
 
 def test_narrow_logits_change_one_scale(toy_model: Any, calibration: Crops) -> None:
-    from convert.equalise import centre_logits
+    from convert.graph.equalise import centre_logits
 
     network = static_graph(toy_model)
     centre_logits(network)
@@ -120,7 +120,7 @@ def test_narrow_logits_change_one_scale(toy_model: Any, calibration: Crops) -> N
 def test_interleaved_logits_halve_the_steps_of_their_difference(
     toy_model: Any, calibration: Crops, held_out: Crops, tmp_path: Path
 ) -> None:
-    from convert.equalise import centre_logits
+    from convert.graph.equalise import centre_logits
 
     network = static_graph(toy_model)
     centre_logits(network)

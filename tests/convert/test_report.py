@@ -17,20 +17,20 @@ from PIL import Image
 from convert import report as report_module
 from convert.backend import load_schema, predict
 from convert.converter import convert_network
-from convert.crops import Crops
 from convert.draft import CardDraft
-from convert.examine import examine
-from convert.gate import LIMITS
-from convert.graph import static_graph
+from convert.flatbuffer.ranges import pack
+from convert.gate.crops import Crops
+from convert.gate.examine import examine
+from convert.gate.verdict import LIMITS
+from convert.graph.static import static_graph
 from convert.layers import tensor_errors, weight_ranges
 from convert.page import render, write_report
 from convert.plots import check_matplotlib
 from convert.quantize import quantise
-from convert.ranges import pack
 from convert.recipes import PLAIN, RECIPES, REFINED
 from convert.report import Subject, collect
+from edge.classification.card import Decision
 from edge.errors import OutputError, RuntimeMissingError
-from edge.modelcard import Decision
 from edge.structures import InputSpec
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")

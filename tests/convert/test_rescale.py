@@ -11,15 +11,15 @@ import pytest
 from convert import quantize
 from convert.backend import load_keras, predict
 from convert.bench_engines import to_onnx
-from convert.crops import Crops
-from convert.graph import static_graph
-from convert.parity import compare
+from convert.gate.crops import Crops
+from convert.gate.parity import compare
+from convert.graph.rescale import CONSTANT_PAD, fold_offset
+from convert.graph.static import static_graph
 from convert.quantize import float_network, quantise
 from convert.recipes import PLAIN, RECIPES, REFINED
-from convert.rescale import CONSTANT_PAD, fold_offset
+from edge.classification.card import TensorSpec
+from edge.classification.interpreter import Network, installed_runtimes
 from edge.errors import ModelError
-from edge.interpreter import Network, installed_runtimes
-from edge.modelcard import TensorSpec
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edge import config
-from edge.camera.rendered import RenderedField, RenderSettings, render_field
+from edge.rendered import RenderedField, RenderSettings, render_field
 
 
 @pytest.fixture

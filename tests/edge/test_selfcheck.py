@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
-from edge.camera.rendered import RenderSettings, render_field
-from edge.clock import WallClock
 from edge.config import Config, parse_config
 from edge.daemon.control import ControlServer
-from edge.disk import DiskGuard
+from edge.device.clock import WallClock
+from edge.device.disk import DiskGuard
+from edge.device.pi import Condition
 from edge.errors import CameraError
-from edge.pi import Condition
+from edge.rendered import RenderSettings, render_field
 from edge.selfcheck import camera as camera_check
 from edge.selfcheck.camera import check_camera
 from edge.selfcheck.machine import check_clock, check_disk, check_rights, check_supply

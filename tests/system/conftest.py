@@ -115,9 +115,9 @@ def log_sample() -> Callable[[Path, int], None]:
     import numpy as np
 
     from edge.bloodlog import BloodLog
-    from edge.camera.rendered import render_field
+    from edge.bloodlog.pictures import ThumbnailStore
+    from edge.rendered import render_field
     from edge.structures import Cell, ClassifiedCell, FieldResult, ModelIdentity, Scale
-    from edge.thumbnails import ThumbnailStore
 
     def write(path: Path, number: int) -> None:
         rng = np.random.default_rng(1)

@@ -20,10 +20,10 @@ import numpy as np
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, retain
 from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
-from edge.thumbnails import ThumbnailStore
 
 PROVENANCE = {
     "config_sha256": "c" * 64,

@@ -27,22 +27,22 @@ import cv2
 import numpy as np
 
 from edge.bloodlog import BloodLog
-from edge.camera.rendered import RenderSettings, Slide
-from edge.classify import Classifier
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.classifier import Classifier
 from edge.config import parse_config
+from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.recorder import FieldCounter, Provenance, Recorder
 from edge.daemon.client import ask
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import SOCKET_NAME
-from edge.daemon.recorder import FieldCounter, Provenance, Recorder
 from edge.daemon.requests import Requests
+from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Auto, Interval, Trigger
 from edge.errors import CameraError, ControlError
-from edge.modelcard import default_bundle_path, load_bundle
-from edge.pipeline import Pipeline, ProcessedField
-from edge.stage import StageWatcher
+from edge.rendered import RenderSettings, Slide
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale, UInt8Image
-from edge.thumbnails import ThumbnailStore
 
 #: Fields after which caches are warm: the log's pages, OpenCV's buffers, the interpreter's arena.
 WARM_FIELDS = 2000

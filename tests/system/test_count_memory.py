@@ -13,8 +13,8 @@ import pytest
 
 from edge.bench.probe import memory_mb
 from edge.bloodlog import BloodLog
-from edge.camera.rendered import RenderSettings, render_field
 from edge.commands.outputs import write_atomically
+from edge.rendered import RenderSettings, render_field
 
 pytestmark = pytest.mark.slow
 

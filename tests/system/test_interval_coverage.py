@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from edge.statistics.corrected import KnownErrors, corrected_share
-from edge.tally import clopper_pearson
+from edge.counting.tally import clopper_pearson
+from edge.results.statistics.corrected import KnownErrors, corrected_share
 
 pytestmark = pytest.mark.slow
 

@@ -17,10 +17,10 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up
 from edge.bloodlog.inspection import inspect
-from edge.disk import DiskGuard
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.device.disk import DiskGuard
 from edge.errors import DiskFullError, LogError, OutputError
 from edge.structures import CellRef
-from edge.thumbnails import ThumbnailStore
 from tests.system.log_work import append, field, say
 
 pytestmark = pytest.mark.slow
@@ -195,7 +195,7 @@ CLOCK_WORK = """
 import json, sys
 from pathlib import Path
 from edge.bloodlog import BloodLog
-from edge.clock import WallClock
+from edge.device.clock import WallClock
 from tests.system.log_work import PROVENANCE, field
 with BloodLog.open(Path(sys.argv[1])) as log:
     clock = WallClock(is_synchronised=lambda: False, is_battery_backed=lambda: True)

@@ -24,8 +24,8 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up, read_manifest
 from edge.bloodlog.inspection import inspect
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, needed_pictures, retain
-from edge.thumbnails import ThumbnailStore
 from tests.system.log_work import append, make_old, say, work
 
 LONG = pytest.mark.slow

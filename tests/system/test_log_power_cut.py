@@ -13,7 +13,7 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import read_manifest
 from edge.bloodlog.inspection import inspect
-from edge.thumbnails import ThumbnailStore
+from edge.bloodlog.pictures import ThumbnailStore
 from tests.system.log_work import say
 from tests.system.power_cut import Call, Disk, python, record
 
@@ -40,8 +40,8 @@ WITHOUT_SYNC_OF_ROWS = (
 )
 WITHOUT_SYNC_OF_PICTURES = f"import os; os.fsync = lambda descriptor: None\n{WORK}"
 WITHOUT_SYNC_OF_FOLDERS = (
-    "import edge.durable, edge.thumbnails, edge.bloodlog.backup as b\n"
-    f"for m in (edge.durable, edge.thumbnails, b): m.sync_folder = lambda folder: None\n{WORK}"
+    "import edge.device.durable, edge.bloodlog.pictures, edge.bloodlog.backup as b\n"
+    f"for m in (edge.device.durable, edge.bloodlog.pictures, b): m.sync_folder = lambda folder: None\n{WORK}"
 )
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.rendered import RenderSettings, render_field
-from edge.segment import segment
+from edge.rendered import RenderSettings, render_field
+from edge.segmentation.segment import segment
 from edge.structures import Frame, UInt8Image
 
 pytestmark = pytest.mark.slow
@@ -29,8 +29,8 @@ _PEAK = """
 import ctypes, sys
 import cv2, numpy as np
 from edge.bench.fields import CROWDED
-from edge.camera.rendered import RenderSettings, render_field
-from edge.segment import segment
+from edge.rendered import RenderSettings, render_field
+from edge.segmentation.segment import segment
 from edge.structures import Frame
 cv2.setNumThreads(1)
 small = render_field(1, RenderSettings(width=400, height=320, um_per_px=0.1)).image

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DataSetError
-from training.crops import CropSet, LabelledCrop
+from training.data.crops import CropSet, LabelledCrop
 from training.recipes import akbar2024
 
 

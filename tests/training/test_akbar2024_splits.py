@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training import cardpage
-from training.crops import CropSet, LabelledCrop
-from training.evaluate import evaluate
+from training.data.crops import CropSet, LabelledCrop
+from training.protocol.accuracy import evaluate
 from training.recipes import akbar2024, akbar2024_splits
 from training.recipes.akbar2024 import Epoch, Outcome
+from training.report import cardpage
 
 
 def crop(number: int, label: int, scene: str) -> LabelledCrop:
@@ -112,7 +112,7 @@ def test_seeds_stay_within_what_the_command_takes() -> None:
 
 
 def test_card_shows_each_split(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
-    card = json.loads((repository / "edge" / "models" / "akbar2024.json").read_text("utf-8"))
+    card = json.loads((repository / "edge/classification/models" / "akbar2024.json").read_text("utf-8"))
     a, b = crop(0, 1, "p"), crop(1, 0, "q")
     found = pooled_of(monkeypatch, outcome_of(4, [a, b], [0.9, 0.1]), outcome_of(5, [a, b], [0.2, 0.1]))
     card["evaluation"]["repeated_splits"] = found

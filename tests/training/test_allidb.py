@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from edge.errors import DataSetError
-from training import allidb
-from training.allidb import Point, camera_model, read_points
+from training.data import allidb
+from training.data.allidb import Point, camera_model, read_points
 
 
 def test_official_layout_is_listed_in_name_order(tree: Any) -> None:

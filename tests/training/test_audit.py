@@ -15,9 +15,9 @@ from PIL import Image
 
 from edge.errors import DataSetError, GateError
 from training import audit_cli
-from training.audit import audit, leaks, read_split
-from training.duplicates import find_duplicates, fingerprint
-from training.laboratories.cache import Cache
+from training.data.audit import audit, leaks, read_split
+from training.data.cache import Cache
+from training.data.duplicates import find_duplicates, fingerprint
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.calibrate import (
+from training.protocol.calibration import (
     TEMPERATURE_RANGE,
     calibrated_out_of_fold,
     cross_entropy,

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.classification.card import Decision
 from edge.errors import OutputError
-from edge.modelcard import Decision
 from edge.structures import InputSpec
-from training import cardpage, cell_results
 from training.backend import load_keras
-from training.laboratories.cache import Cache
-from training.laboratories.collection import Collection, collect
-from training.laboratories.records import CellRecord
+from training.data.cache import Cache
+from training.data.collection import Collection, collect
+from training.data.records import CellRecord
 from training.protocol.evaluation import evaluate
+from training.report import cardpage, cell_results
 
 
 class Mean:

@@ -15,15 +15,16 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from edge.errors import ConfigError, DataSetError, OutputError, RuntimeMissingError
-from training import cli, results, terminal
-from training.audit import audit
+from training import cli, terminal
 from training.audit_cli import brief
 from training.backend import load_keras
-from training.card import ELSEWHERE, NOT_ELSEWHERE
-from training.laboratories.cache import Cache
+from training.data.audit import audit
+from training.data.cache import Cache
 from training.protocol.decision import Chosen
 from training.protocol.evaluation import Evaluated
 from training.recipes import akbar2024
+from training.report import results
+from training.report.card import ELSEWHERE, NOT_ELSEWHERE
 
 
 def train(*arguments: object) -> Result:

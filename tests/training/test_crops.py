@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from edge.camera.files import read_image
+from edge.classification.crop import to_input
 from edge.errors import DataSetError, ImageError
-from edge.preprocess import to_input
 from edge.structures import InputSpec
-from training import allidb, crops
-from training.crops import CropSet, LabelledCrop, Survey, same_cells
+from training.data import allidb, crops
+from training.data.crops import CropSet, LabelledCrop, Survey, same_cells
 
 SPEC = InputSpec(size_px=48)
 

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.structures import InputSpec
-from training.laboratories.cache import Cache
-from training.laboratories.collection import Collection, collect
-from training.laboratories.records import CellRecord
-from training.page import markdown
+from training.data.cache import Cache
+from training.data.collection import Collection, collect
+from training.data.records import CellRecord
 from training.protocol import curve
 from training.protocol.plan import plan
+from training.report.page import markdown
 
 
 class Knows:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluate import Proportion, evaluate
+from training.protocol.accuracy import Proportion, evaluate
 
 
 def test_figures_of_a_small_test() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import OutputError
-from training import folder
+from training.report import folder
 
 FILES = ("a.txt", "b.txt")
 

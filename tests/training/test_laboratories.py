@@ -13,15 +13,14 @@ import pytest
 from PIL import Image
 
 from edge.camera.files import read_image
+from edge.classification.crop import to_input
 from edge.errors import DataSetError, OutputError
-from edge.preprocess import to_input
-from edge.segment import segment
+from edge.segmentation.segment import segment
 from edge.structures import Frame, InputSpec
-from training import allidb
-from training.laboratories import allidb_marks, sources
-from training.laboratories.cache import Cache, file_sha256
-from training.laboratories.collection import Collection, collect, cut, match_marks
-from training.laboratories.records import Mark
+from training.data import allidb, allidb_marks, sources
+from training.data.cache import Cache, file_sha256
+from training.data.collection import Collection, collect, cut, match_marks
+from training.data.records import Mark
 
 Draw = Callable[..., Any]
 
@@ -138,7 +137,7 @@ def test_a_second_collection_comes_from_the_cache_and_is_equal(
     def refuse(*_: object) -> None:
         raise AssertionError("segmented again")
 
-    monkeypatch.setattr("training.laboratories.cache.segment", refuse)
+    monkeypatch.setattr("training.data.cache.segment", refuse)
     again = collect(collection.root, collection.cache)
     assert again.cells == collection.cells
     assert again.fields == collection.fields

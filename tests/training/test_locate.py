@@ -11,7 +11,7 @@ from PIL import Image
 
 from edge.camera.files import read_image
 from edge.structures import UInt8Image
-from training.locate import Candidate, Place, best_place, find_candidates, reduce, refine
+from training.data.locate import Candidate, Place, best_place, find_candidates, reduce, refine
 
 
 def locate(crop: UInt8Image, fields: dict[str, UInt8Image]) -> Place | None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edge.errors import RuntimeMissingError
-from training import networks
 from training.backend import load_keras, make_repeatable
+from training.recipes import networks
 
 
 @pytest.fixture

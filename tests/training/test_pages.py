@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from training import cardpage, docs
-from training.page import Heading, Picture, Table, Text, html, markdown
+from training.report import cardpage, docs
+from training.report.page import Heading, Picture, Table, Text, html, markdown
 
 
 def test_pages_in_docs_are_those_of_their_json(repository: Path) -> None:
@@ -18,7 +18,7 @@ def test_pages_in_docs_are_those_of_their_json(repository: Path) -> None:
 
 
 def test_every_part_of_a_card_after_mitchell_is_there(repository: Path) -> None:
-    card = json.loads((repository / "edge" / "models" / "akbar2024.json").read_text("utf-8"))
+    card = json.loads((repository / "edge/classification/models" / "akbar2024.json").read_text("utf-8"))
     page = cardpage.as_markdown(card)
     for part in (
         "Model details", "Intended use", "Factors", "Metrics", "Training data",

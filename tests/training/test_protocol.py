@@ -14,19 +14,20 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge.classification.card import Decision
 from edge.errors import DataSetError, GateError
-from edge.modelcard import Decision
 from edge.structures import InputSpec
 from training import cli
-from training.calibrate import expected_calibration_error
-from training.laboratories.cache import Cache
-from training.laboratories.collection import Collection, collect
-from training.laboratories.records import CellRecord
-from training.protocol import report, run, statistics
+from training.data.cache import Cache
+from training.data.collection import Collection, collect
+from training.data.records import CellRecord
+from training.protocol import run, statistics
+from training.protocol.calibration import expected_calibration_error
 from training.protocol.decision import choose, logit, words
 from training.protocol.evaluation import evaluate, sections
 from training.protocol.judged import judge
 from training.protocol.plan import Split, check, joined, plan
+from training.report import evaluation as report
 
 
 class ByNucleus:
@@ -224,7 +225,7 @@ def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any
 
 
 def test_calls_are_those_that_the_device_corrects_by(document: dict[str, Any]) -> None:
-    from edge.statistics.corrected import KnownErrors
+    from edge.results.statistics.corrected import KnownErrors
 
     errors = KnownErrors.of_evaluation(sections(document))
     assert errors is not None
@@ -364,7 +365,7 @@ def test_without_cells_a_figure_is_none_and_not_zero() -> None:
 
 
 def test_words_follow_the_device() -> None:
-    from edge.classify import decide
+    from edge.classification.classifier import decide
 
     decision = Decision(0.4, 0.3, 0.55, 1.0)
     p = np.linspace(0, 1, 101)

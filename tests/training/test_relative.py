@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from edge.structures import Cell
-from training import networks
-from training.laboratories.records import CellRecord
-from training.recipes import relative
+from training.data.records import CellRecord
+from training.recipes import networks, relative
 from training.recipes.relative import SPEC, WEAK_TARGET, sources
 from training.recipes.relative_crops import Views
 

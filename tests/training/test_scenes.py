@@ -8,8 +8,8 @@ import pytest
 
 from edge.camera.files import read_image
 from edge.structures import UInt8Image
-from training.locate import reduce
-from training.scenes import ScenePlace, Shift, coarse_overlaps, join, verify
+from training.data.locate import reduce
+from training.data.scenes import ScenePlace, Shift, coarse_overlaps, join, verify
 
 
 def overlaps(fields: dict[str, UInt8Image]) -> list[Shift]:

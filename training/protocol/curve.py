@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from edge.bench.machine import describe_machine
-from training.card import software
-from training.laboratories.allidb_marks import LAB as ALL_IDB
-from training.laboratories.cache import segmentation_code
-from training.laboratories.collection import Collection
-from training.laboratories.records import MATURE_LABS, CellRecord
-from training.page import Block, Bullets, Table, Text
+from training.data.allidb_marks import LAB as ALL_IDB
+from training.data.cache import segmentation_code
+from training.data.collection import Collection
+from training.data.records import MATURE_LABS, CellRecord
 from training.protocol.plan import WEAK, Split, check, joined, known_label, plan
 from training.protocol.recipe import Recipe
 from training.protocol.run import Judged, jobs_of, run
 from training.protocol.statistics import auc, statistic
+from training.report.card import software
+from training.report.page import Block, Bullets, Table, Text
 
 SCHEMA = "blastcount.curve/1"
 SHARES = (0.25, 0.5)

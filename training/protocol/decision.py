@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.modelcard import Decision
-from training.calibrate import fit_both, rescale
+from edge.classification.card import Decision
+from training.protocol.calibration import fit_both, rescale
 
 #: Share of the cells nearest to the threshold that are called uncertain, where a share of 0.1 is bearable.
 UNCERTAIN_SHARE = 0.08

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from edge.bench.machine import describe_machine
-from training.card import software
-from training.laboratories.cache import segmentation_code
-from training.laboratories.collection import Collection
-from training.laboratories.records import LABS
+from training.data.cache import segmentation_code
+from training.data.collection import Collection
+from training.data.records import LABS
 from training.protocol.decision import Chosen
 from training.protocol.figures import of_test
 from training.protocol.goals import against_goals
@@ -22,6 +21,7 @@ from training.protocol.judged import decide_on, judge
 from training.protocol.plan import FOLDS, LEFT_OUT, Split, plan
 from training.protocol.recipe import Recipe
 from training.protocol.run import Judged, jobs_of, run
+from training.report.card import software
 
 SCHEMA = "blastcount.evaluation/1"
 Json = dict[str, Any]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import DataSetError
-from training.laboratories.allidb_marks import LAB as ALL_IDB
-from training.laboratories.collection import Collection
-from training.laboratories.records import CellRecord
+from training.data.allidb_marks import LAB as ALL_IDB
+from training.data.collection import Collection
+from training.data.records import CellRecord
 
 #: Folds of the tests by scene and by session. ALL-IDB1 has six sessions with blasts; with five folds each has
 #: some to judge and most to train on.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.structures import InputSpec
-from training.laboratories.collection import Collection
-from training.laboratories.records import CellRecord
+from training.data.collection import Collection
+from training.data.records import CellRecord
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +57,7 @@ class Recipe(Protocol):
 
         Parameters
         ----------
-        collection : gives pixels and outlines (:func:`training.laboratories.collection.cut`)
+        collection : gives pixels and outlines (:func:`training.data.collection.cut`)
         cells : whole white cells of the training side, unlabelled ones (``label`` None) among them; the
             recipe chooses what it learns from. Nothing else may be looked at, not even without labels.
         seed : of everything random

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.laboratories.cache import Cache, segmentation_code
-from training.laboratories.collection import Collection, collect
+from training.data.cache import Cache, segmentation_code
+from training.data.collection import Collection, collect
 from training.protocol.plan import Split
 from training.protocol.recipe import Recipe, load
 

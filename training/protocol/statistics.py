@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from edge.tally import clopper_pearson
-from training.calibrate import expected_calibration_error
+from edge.counting.tally import clopper_pearson
+from training.protocol.calibration import expected_calibration_error
 
 #: Resamples: the 2.5 % and 97.5 % points of 2,000 have a standard error of a seventh of the interval's tenth.
 RESAMPLES = 2000

@@ -1,7 +1,7 @@
 """The reference recipe: network, data and training of Akbar et al. 2024, as far as the paper says.
 
 What the paper leaves open is chosen here and said so in the model's card: which cells of ALL-IDB1,
-the batch size, the padding and the scale of the input (see :func:`training.networks.akbar2024`), the
+the batch size, the padding and the scale of the input (see :func:`training.recipes.networks.akbar2024`), the
 crop's physical size. No augmentation, as none is named. The paper splits at random over images, so that
 one cell can stand on both sides; the recipe does the same, counts how often, and tests besides by whole
 scenes. :mod:`training.recipes.akbar2024_splits` repeats the random split.
@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from edge.errors import DataSetError
 from edge.structures import InputSpec
-from training import networks
 from training.backend import load_keras, make_repeatable
-from training.calibrate import (
+from training.data.crops import CropSet, LabelledCrop, same_cells
+from training.protocol.accuracy import Evaluation, Proportion, evaluate
+from training.protocol.calibration import (
     calibrated_out_of_fold,
     expected_calibration_error,
     fit_temperature,
     uncertain_share,
 )
-from training.crops import CropSet, LabelledCrop, same_cells
-from training.evaluate import Evaluation, Proportion, evaluate
+from training.recipes import networks
 
 if TYPE_CHECKING:
     import keras

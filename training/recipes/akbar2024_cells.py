@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.structures import InputSpec
-from training import networks
-from training.laboratories.collection import Collection, cut
-from training.laboratories.records import CellRecord
+from training.data.collection import Collection, cut
+from training.data.records import CellRecord
 from training.protocol.recipe import Tick
-from training.recipes import akbar2024
+from training.recipes import akbar2024, networks
 
 if TYPE_CHECKING:
     import keras

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.crops import CropSet, LabelledCrop
-from training.evaluate import Evaluation, Proportion
+from training.data.crops import CropSet, LabelledCrop
+from training.protocol.accuracy import Evaluation, Proportion
 from training.protocol.statistics import proportion
 from training.recipes import akbar2024
 from training.recipes.akbar2024 import Epoch, Outcome, Tick

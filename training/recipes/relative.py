@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import preprocess
+from edge.classification import crop as preprocess
 from edge.structures import InputSpec
-from training import networks
 from training.backend import load_keras, make_repeatable
-from training.laboratories.allidb_marks import LAB as ALL_IDB
-from training.laboratories.collection import Collection, cut
-from training.laboratories.records import LABS, CellRecord
+from training.data.allidb_marks import LAB as ALL_IDB
+from training.data.collection import Collection, cut
+from training.data.records import LABS, CellRecord
 from training.protocol.plan import WEAK
 from training.protocol.recipe import Tick
-from training.recipes import relative_crops
+from training.recipes import networks, relative_crops
 from training.recipes.relative_crops import Views
 
 if TYPE_CHECKING:

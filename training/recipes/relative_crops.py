@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.preprocess import channel_densities, planes_of
+from edge.classification.crop import channel_densities, planes_of
 from edge.structures import InputSpec
-from training.laboratories.collection import Collection, cut
-from training.laboratories.records import CellRecord
+from training.data.collection import Collection, cut
+from training.data.records import CellRecord
 
 #: What views are made from: finer and wider than the network's crop, so that turning and shifting lose
 #: nothing.

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from edge import cli, pipeline
+from edge import cli
 from edge.bench import engines, fields, process, session
 from edge.bench.energy import Energy
 from edge.bench.report import markdown
-from edge.camera.rendered import RenderSettings
 from edge.commands import bench as command
+from edge.counting import pipeline
 from edge.errors import ConfigError
+from edge.rendered import RenderSettings
 
 
 def bench(*arguments: str | Path) -> Result:

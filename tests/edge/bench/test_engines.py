@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from edge.bench import engines
 from edge.bench.engines import EngineRequest, MissingEngine, TfliteEngine, other_engines
+from edge.classification.card import load_bundle
+from edge.classification.interpreter import installed_runtimes
 from edge.errors import RuntimeMissingError
-from edge.interpreter import installed_runtimes
-from edge.modelcard import load_bundle
 
 
 class Constant:

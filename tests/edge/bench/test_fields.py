@@ -8,8 +8,8 @@ import pytest
 
 from edge.bench.fields import CROWDED, find_images, render_images
 from edge.camera.files import read_image
-from edge.camera.rendered import RenderSettings
 from edge.errors import SourceError
+from edge.rendered import RenderSettings
 
 
 def test_images_of_folders_each_once(field_folder: Path) -> None:

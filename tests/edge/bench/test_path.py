@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import pipeline
 from edge.bench.path import STAGES, WholePath
 from edge.bloodlog import BloodLog
 from edge.camera.files import read_image
-from edge.classify import Classifier
-from edge.modelcard import load_bundle
-from edge.pipeline import Pipeline
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.counting import pipeline
+from edge.counting.pipeline import Pipeline
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import FOLDER, ThumbnailStore
 from edge.structures import CellRef
-from edge.thumbnails import FOLDER, ThumbnailStore
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 

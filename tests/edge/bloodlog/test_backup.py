@@ -15,8 +15,8 @@ import pytest
 from edge.bloodlog import BloodLog, backup
 from edge.bloodlog.backup import Backup, back_up, good_manifests, read_manifest
 from edge.bloodlog.inspection import inspect
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.errors import LogError, OutputError
-from edge.thumbnails import ThumbnailStore
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 

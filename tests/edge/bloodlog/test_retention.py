@@ -13,9 +13,9 @@ import pytest
 
 from edge.bloodlog import BloodLog, retention
 from edge.bloodlog.inspection import inspect
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, Removed, retain
 from edge.errors import OutputError
-from edge.thumbnails import ThumbnailStore
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 KEEP_ALL = Policy(days=36500, room_mb=1e6)

@@ -12,9 +12,9 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.schema import migrate, shipped_migrations
+from edge.counting.tally import tally
 from edge.errors import LogError
 from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
-from edge.tally import tally
 
 PROVENANCE = {"config_sha256": "c" * 64, "software_version": "0.1.0", "runtime": "ai_edge_litert 2.3.0"}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.calibration import Blank, Calibration, Correction, MeasuredScale
-from edge.camera.rendered import Lamp, Population, RenderSettings, render_field
+from edge.rendered import Lamp, Population, RenderSettings, render_field
 from edge.structures import Frame
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

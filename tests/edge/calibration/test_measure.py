@@ -13,8 +13,8 @@ from edge.calibration.blank import measure_blank
 from edge.calibration.interval import geometric_mean
 from edge.calibration.micrometer import scale_from_micrometer
 from edge.calibration.red_cells import scale_from_red_cells
-from edge.camera.rendered import Lamp, Population, RenderSettings, Slide
 from edge.errors import ImageError
+from edge.rendered import Lamp, Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 
 SETTINGS = RenderSettings(320, 240, 0.2, population=Population.only(), lamp=Lamp(vignetting=0.2))

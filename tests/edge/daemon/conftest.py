@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.config import parse_config
+from edge.counting.pipeline import ProcessedField
+from edge.counting.recorder import Provenance, Recorder
 from edge.daemon.client import ask
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import SOCKET_NAME
-from edge.daemon.recorder import Provenance, Recorder
 from edge.daemon.requests import Requests
+from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
-from edge.pipeline import ProcessedField
-from edge.stage import StageWatcher
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale
-from edge.thumbnails import ThumbnailStore
 
 RNG = np.random.default_rng(5)
 

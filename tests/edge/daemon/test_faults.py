@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.rendered import RenderSettings, render_field
 from edge.camera.v4l2 import V4L2Source
-from edge.classify import Classifier
-from edge.modelcard import load_bundle
-from edge.pipeline import Pipeline
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.counting.pipeline import Pipeline
+from edge.rendered import RenderSettings, render_field
 from edge.structures import Frame, UInt8Image
 
 RECOVERY_S = 10.0

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from edge.bloodlog import BloodLog
-from edge.camera.rendered import Population, RenderSettings, Slide
-from edge.classify import Classifier
-from edge.modelcard import load_bundle
-from edge.pipeline import Pipeline
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.counting.pipeline import Pipeline
+from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 
 SETTINGS = RenderSettings(

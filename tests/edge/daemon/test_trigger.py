@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera.rendered import RenderSettings, Slide
 from edge.config import parse_config
+from edge.daemon.stage import StageWatcher
 from edge.daemon.trigger import LOOK_S, REST_LOOK_S, Auto, Interval, Manual, make_trigger, mode_of
-from edge.stage import StageWatcher
+from edge.rendered import RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 
 FRAME = Frame(np.zeros((60, 80, 3), np.uint8), "a frame")

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.backend import load_keras
-from convert.crops import Crops
+from convert.bundle import check_output, export
 from convert.draft import read_draft
-from convert.export import check_output, export
+from convert.gate.crops import Crops
 from convert.quantize import REFINED
 
 SIZE_PX = 16

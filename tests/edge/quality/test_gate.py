@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.camera.rendered import Lamp, Population, RenderSettings, Slide, Stain
-from edge.evaluation.degrade import DEGRADATIONS, Degradation
-from edge.illumination import estimate_background
+from edge.light.background import estimate_background
 from edge.quality import ADVICE, Reference, assess, assess_scaled
 from edge.quality.focus import MAX_BLUR_UM, blur_um
+from edge.rendered import Lamp, Population, RenderSettings, Slide, Stain
 from edge.structures import Background, Frame, UInt8Image
+from training.evaluation.degrade import DEGRADATIONS, Degradation
 
 SETTINGS = RenderSettings(width=480, height=400, um_per_px=0.25)
 SLIDE = Slide(4, SETTINGS)

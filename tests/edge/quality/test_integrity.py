@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.camera.rendered import Population, RenderSettings, Slide
 from edge.quality import FrameWatch
 from edge.quality.integrity import damage
+from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import UInt8Image
 
 SLIDE = Slide(4, RenderSettings(width=640, height=480, um_per_px=0.2))

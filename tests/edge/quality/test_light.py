@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edge.camera.files import read_image
-from edge.camera.rendered import Lamp, RenderSettings, render_field
-from edge.illumination import estimate_background
+from edge.light.background import estimate_background
 from edge.quality import assess
+from edge.rendered import Lamp, RenderSettings, render_field
 from edge.structures import Background, Frame, UInt8Image
 
 

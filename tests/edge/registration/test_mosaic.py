@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.rendered import Placement as CellPlacement
-from edge.camera.rendered import RenderedField, RenderSettings, Slide
-from edge.evaluation.registration import registered_pairs
 from edge.registration import Mosaic, Placement
-from edge.segment import Segmentation, segment
+from edge.rendered import Placement as CellPlacement
+from edge.rendered import RenderedField, RenderSettings, Slide
+from edge.segmentation.segment import Segmentation, segment
 from edge.structures import Frame
+from training.evaluation.registration import registered_pairs
 
 SETTINGS = RenderSettings(width=856, height=684, um_per_px=0.2)
 SLIDE = Slide(4, SETTINGS)

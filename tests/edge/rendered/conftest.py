@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.camera.rendered import RenderedField, render_field
+from edge.rendered import RenderedField, render_field
 from tests.edge.rendered.scenery import SMALL
 
 

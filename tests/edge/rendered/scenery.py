@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.camera.rendered import (
+from edge.rendered import (
     Lamp,
     Placement,
     Population,

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.camera.rendered import (
+from edge.rendered import (
     Lamp,
     Placement,
     Sensor,

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.rendered import (
+from edge.rendered import (
     Placement,
     Population,
     RenderedField,
     Slide,
     render_field,
 )
-from edge.camera.rendered.settings import OBJECT_KINDS, WHITE_KINDS
-from edge.camera.rendered.world import MAX_TILES, TILE_UM, World
+from edge.rendered.settings import OBJECT_KINDS, WHITE_KINDS
+from edge.rendered.world import MAX_TILES, TILE_UM, World
 from tests.edge.rendered.scenery import BLANK, EVEN, SMALL, alone
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera.rendered import (
+from edge.camera.source import FrameSource
+from edge.errors import ConfigError, SourceError
+from edge.rendered import (
     Lamp,
     Placement,
     Population,
@@ -21,8 +23,6 @@ from edge.camera.rendered import (
     Stain,
     render_field,
 )
-from edge.camera.source import FrameSource
-from edge.errors import ConfigError, SourceError
 from tests.edge.rendered.scenery import BLANK
 
 

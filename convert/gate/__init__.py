@@ -1,0 +1,1 @@
+"""The parity gate: crops, interpreters, figures, limits, verdict."""

@@ -1,0 +1,1 @@
+"""Rewrites of the Keras graph before conversion."""

@@ -1,0 +1,181 @@
+"""Pictures of cells and fields beside the log, named by their content."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edge.device.durable import sync_folder, write_durably
+from edge.errors import ImageError, OutputError
+from edge.structures import UInt8Image
+
+#: Name of the folder beside the log.
+FOLDER = "pictures"
+#: JPEG quality: cells at 64 to 128 px take 2 to 6 kB, and nothing that a reader looks at is lost.
+QUALITY = 90
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class ThumbnailStore:
+    """A folder of JPEG files, each named by the SHA-256 of its bytes.
+
+    A picture that is there already is not written again. Files lie in 256 folders by their first two digits,
+    because a folder of 100,000 files is slow to list on an SD card.
+
+    Parameters
+    ----------
+    folder : made when the first picture is put
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def beside(cls, log: Path) -> ThumbnailStore:
+        """Give the store that belongs to a log's file."""
+        return cls(log.parent / FOLDER)
+
+    def put(self, image: UInt8Image, quality: int = QUALITY) -> str:
+        """Store a picture; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB
+        quality : of the JPEG, 1 to 100
+
+        Returns
+        -------
+        SHA-256 of the file
+
+        Raises
+        ------
+        OutputError
+            It cannot be written; nothing is left half-written.
+        """
+        import cv2  # 40 MB: the review page only sends files, and goes without
+
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        encoded, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if not encoded:
+            raise OutputError("OpenCV could not encode a picture; is its memory full?")
+        data = content.tobytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.put_file(sha256, data)
+        return sha256
+
+    def put_file(self, sha256: str, data: bytes) -> None:
+        """Store a picture that is a file already; ``data`` has this hash.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written; nothing is left half-written.
+        """
+        path = self.path(sha256)
+        if path.exists():
+            return
+        try:
+            with self.holding():
+                if not path.parent.is_dir():
+                    path.parent.mkdir(exist_ok=True)
+                    sync_folder(self.folder)
+                    sync_folder(self.folder.parent)
+                write_durably(path, data)
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"{path}: the picture was not stored: {error.strerror or error}") from error
+
+    def path(self, sha256: str) -> Path:
+        """Say where a picture lies or would lie.
+
+        Raises
+        ------
+        ImageError
+            This is no SHA-256: names that come from elsewhere never become paths.
+        """
+        if not _NAME.fullmatch(sha256):
+            raise ImageError(f"a picture is named by 64 hexadecimal digits, got {sha256!r}")
+        return self.folder / sha256[:2] / f"{sha256}.jpg"
+
+    def read(self, sha256: str) -> bytes | None:
+        """Read a picture's file; None where it was removed or is damaged."""
+        try:
+            data = self.path(sha256).read_bytes()
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def get(self, sha256: str) -> UInt8Image | None:
+        """Read a picture as (H, W, 3) uint8 RGB; None where it was removed or is damaged."""
+        import cv2  # see put()
+
+        data = self.read(sha256)
+        if data is None:
+            return None
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def remove(self, sha256: str) -> int:
+        """Remove a picture; return the bytes that this freed, 0 where it was not there."""
+        size = self.size(sha256)
+        self.path(sha256).unlink(missing_ok=True)
+        return size
+
+    def size(self, sha256: str) -> int:
+        """Bytes that a picture takes, 0 where it is not there."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep others from tidying up while pictures are stored whose row is not in the log yet.
+
+        Whoever puts pictures does it, and appends the row that names them, inside this block: a picture
+        that no row names is rubbish to :func:`edge.bloodlog.retention.tidy`.
+        """
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def tidying(self) -> Iterator[None]:
+        """Wait until nobody is :meth:`holding`, and keep them waiting during the block."""
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        # The kernel lets go of the lock when its process ends, however it ends.
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: pictures cannot be stored: {error.strerror or error}"
+            ) from error
+        try:
+            fcntl.flock(lock, kind)
+            yield
+        finally:
+            os.close(lock)
+
+    def files(self) -> Iterator[Path]:
+        """Go through the files of the folder, half-written ones of a killed process among them."""
+        for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
+            with os.scandir(folder) as entries:
+                yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the pictures that are there, in no order."""
+        for path in self.folder.glob("[0-9a-f][0-9a-f]/*.jpg"):
+            if _NAME.fullmatch(path.stem):
+                yield path.stem

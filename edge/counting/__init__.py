@@ -1,0 +1,1 @@
+"""The line from a frame to a tally, and what is counted once."""

@@ -1,0 +1,180 @@
+"""The open sample as the daemon works on it: where its fields lie, how they look, what they add up to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge.bloodlog import LoggedField
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.samples import Sample
+from edge.counting.pipeline import ProcessedField
+from edge.counting.tally import RunningTally
+from edge.light.background import estimate_background
+from edge.quality import Reference
+from edge.registration import Mosaic, Placement
+from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Frame, Tally, UInt8Image
+
+_log = logging.getLogger(__name__)
+
+#: Share of a cell's box that is shown around it: a reader wants the neighbours' edges and the blank slide.
+_MARGIN = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A field ready to be logged.
+
+    Attributes
+    ----------
+    frame : its picture
+    result : with its place, and with the cells that were counted before marked
+    placement : for the mosaic; None for a rejected field
+    thumbnails : hash of the stored picture of a cell, by the cell's id
+    image_sha256 : hash of the stored picture of the field, or None
+    """
+
+    frame: Frame
+    result: FieldResult
+    placement: Placement | None
+    thumbnails: dict[int, str]
+    image_sha256: str | None
+
+
+class Sitting:
+    """What is known of the fields of one sample.
+
+    Parameters
+    ----------
+    sample : the open sample
+    store : where pictures go and come from
+    white_point : R, G and B of the blank slide as calibrated, or None
+
+    Attributes
+    ----------
+    reference : how the sample's first fields looked
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        store: ThumbnailStore,
+        white_point: tuple[float, float, float] | None,
+        denominator: Denominator = "classified",
+    ) -> None:
+        self.sample = sample
+        self.reference = Reference.start(white_point)
+        self._store = store
+        self._mosaic = Mosaic()
+        self._tally = RunningTally(denominator)
+
+    def resume(self, fields: Iterable[LoggedField], go_on: Callable[[], bool]) -> bool:
+        """Take up what was logged before the program was last started.
+
+        Parameters
+        ----------
+        fields : of the sample, in the order of the log
+        go_on : asked after each of them
+
+        Returns
+        -------
+        whether all were taken up
+        """
+        resumed = lost = 0
+        for logged in fields:
+            result = logged.result
+            self._tally.add(result)
+            resumed += 1
+            if result.status == "counted":
+                image = None if logged.image_sha256 is None else self._store.get(logged.image_sha256)
+                if image is None:
+                    lost += 1
+                else:
+                    self._restore(logged.id, image, result)
+            if not go_on():
+                return False
+        _log.info("sample %s: open, %d fields so far", self.sample.name, resumed)
+        if lost:
+            _log.warning(
+                "sample %s: pictures of %d of its fields are missing; cells in them would be counted again",
+                self.sample.name, lost,
+            )  # fmt: skip
+        return True
+
+    def enter(self, frame: Frame, processed: ProcessedField) -> Entry:
+        """Place a field beside the others and store its pictures; nothing is remembered yet.
+
+        Raises
+        ------
+        OutputError
+            A picture could not be stored.
+        """
+        result, segmentation = processed.result, processed.segmentation
+        if segmentation is None:
+            return Entry(frame, result, None, {}, None)
+        placement = self._mosaic.place(frame, segmentation)
+        cells = tuple(replace(cell, seen_before=placement.seen.get(cell.cell.id)) for cell in result.cells)
+        result = replace(result, cells=cells, stage_um=placement.stage_um)
+        # Before the row that names them: a power cut leaves pictures without a row, never the reverse.
+        thumbnails = {
+            cell.cell.id: self._store.put(thumbnail(frame.image, cell.cell))
+            for cell in cells
+            if _is_new(cell)
+        }
+        return Entry(frame, result, placement, thumbnails, self._store.put(frame.image))
+
+    def logged(self, field_id: int, entry: Entry) -> None:
+        """Remember a field that is in the log."""
+        self._tally.add(entry.result)
+        if entry.placement is not None:
+            self._mosaic.add(field_id, entry.placement)
+            self.reference = self.reference.after(entry.frame, estimate_background(entry.frame.image))
+
+    def status(self) -> dict[str, Any]:
+        """Tell its name and what it adds up to, with the interval."""
+        sample = self.sample
+        head = {"name": sample.name, "specimen": sample.specimen, "quota": sample.quota}
+        return head | tally_json(self._tally.total())
+
+    def _restore(self, field_id: int, image: UInt8Image, result: FieldResult) -> None:
+        seen = {cell.cell.id: cell.seen_before for cell in result.cells if cell.seen_before is not None}
+        cells = [cell.cell for cell in result.cells]
+        self._mosaic.restore(field_id, image, result.scale.um_per_px, cells, seen)
+        frame = Frame(image, result.source)
+        self.reference = self.reference.after(frame, estimate_background(image))
+
+
+def thumbnail(image: UInt8Image, cell: Cell) -> UInt8Image:
+    """Cut a cell out with some of its surroundings, in the field's own pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cell = Cell(1, 50.0, 40.0, (40, 30, 20, 20), 300, 200, "wbc", touches_border=False)
+    >>> thumbnail(np.zeros((80, 55, 3), np.uint8), cell).shape  # it lies near the right edge
+    (30, 20, 3)
+    """
+    x, y, width, height = cell.bbox
+    dx, dy = round(width * _MARGIN), round(height * _MARGIN)
+    return image[max(0, y - dy) : y + height + dy, max(0, x - dx) : x + width + dx]
+
+
+def _is_new(cell: ClassifiedCell) -> bool:
+    return cell.seen_before is None and cell.cell.kind == "wbc"
+
+
+def tally_json(tally: Tally) -> dict[str, Any]:
+    """Write a tally with its interval."""
+    return {
+        "fields": tally.fields,
+        "rejected": tally.rejected,
+        "wbc": tally.wbc,
+        "blasts": tally.blasts,
+        "normal": tally.normal,
+        "uncertain": tally.uncertain,
+        "blast_fraction": None if tally.blast_fraction is None else round(tally.blast_fraction, 4),
+        "ci_low": round(tally.ci_low, 4),
+        "ci_high": round(tally.ci_high, 4),
+    }

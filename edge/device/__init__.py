@@ -1,0 +1,1 @@
+"""The machine under the program: clock, disk, durable files, heat and supply."""

@@ -1,5 +1,0 @@
-"""The one-page report of a sample: what it says, and the forms in which it is handed on."""
-
-from edge.report.page import Page, make_page
-
-__all__ = ["Page", "make_page"]

@@ -1,0 +1,1 @@
+"""What is said of a sample, and the forms in which it is handed on."""

@@ -1,0 +1,262 @@
+"""A sample as a FHIR R4 bundle: a report and its observations, for a hospital's system.
+
+The figures are the log's; nothing in it leads to a person but the pseudonymous id and the observers' signs.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from edge.results.statistics.summary import ObserverCount, SampleSummary
+from edge.structures import Tally
+from edge.version import software_version
+
+LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
+#: 26446-5 names no method: it is the program's figure. 709-6 says that a person counted, and is given only
+#: to the figure of somebody who has looked at every cell that counts. Both are of blood; for marrow
+#: no code is given rather than a wrong one.
+PROGRAM_CODE = ("26446-5", "Blasts/100 leukocytes in Blood")
+MANUAL_CODE = ("709-6", "Blasts/100 leukocytes in Blood by Manual count")
+WARNING = "For research use only, not for diagnosis."
+
+Resource = dict[str, Any]
+
+
+def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Resource:
+    """Write a sample as a FHIR R4 collection: DiagnosticReport, Observations, Specimen and Device [1]_.
+
+    The report is ``preliminary`` until the sample is closed and somebody has looked at every cell that
+    counts; then it is ``final``.
+
+    Parameters
+    ----------
+    summary : of the sample
+    made_at : aware time that the bundle bears; now, if not given
+
+    Returns
+    -------
+    what ``json.dumps`` takes
+
+    References
+    ----------
+    .. [1] https://hl7.org/fhir/R4/diagnosticreport.html
+    """
+    issued = (datetime.now(UTC) if made_at is None else made_at).isoformat(timespec="milliseconds")
+    observations = list(_observations(summary, issued))
+    resources = [_report(summary, issued, [key for key, _ in observations])]
+    resources += [resource for _, resource in observations]
+    resources += [_specimen(summary), *_devices(summary)]
+    keys = ["report", *(key for key, _ in observations), "specimen", *_device_keys(summary)]
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "timestamp": issued,
+        "entry": [
+            {"fullUrl": _url(summary, key), "resource": resource}
+            for key, resource in zip(keys, resources, strict=True)
+        ],
+    }
+
+
+def is_final(summary: SampleSummary) -> bool:
+    """Whether the sample is closed and somebody has looked at every cell that counts."""
+    return not summary.sample.is_open and any(count.done for count in summary.observers)
+
+
+def _observations(summary: SampleSummary, issued: str) -> Iterable[tuple[str, Resource]]:
+    status = "final" if is_final(summary) else "preliminary"
+    common = {
+        "subject": _subject(summary),
+        "effectivePeriod": _period(summary),
+        "issued": issued,
+        "specimen": _reference(summary, "specimen"),
+    }
+    blood = summary.sample.specimen == "blood"
+    device = {"device": _reference(summary, keys[0])} if (keys := _device_keys(summary)) else {}
+    program = summary.program
+    yield (
+        "program",
+        {
+            **_observation(status, "Blasts per 100 white cells, by program", PROGRAM_CODE if blood else None),
+            **common,
+            **device,
+            "method": {"text": "Segmentation and neural network on pictures of a stained smear"},
+            "note": [
+                {"text": f"{WARNING} Cells that look like blasts to the program; not confirmed by a person."}
+            ],
+            **_share(program.blast_fraction),
+            "component": [
+                *_counts(program),
+                _interval(program.ci_low, program.ci_high, "exact 95 % interval"),
+            ],
+        },
+    )
+    corrected = summary.corrected
+    if corrected is not None:
+        yield (
+            "corrected",
+            {
+                **_observation(status, "Blasts per 100 white cells, corrected for the program's known error"),
+                **common,
+                **device,
+                "method": {"text": "Rogan-Gladen estimate with the interval of Lang and Reiczigel"},
+                "note": [{"text": f"{WARNING} Errors measured on: {corrected.errors.source}"}],
+                "derivedFrom": [_reference(summary, "program")],
+                **_share(corrected.share),
+                "component": [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
+            },
+        )
+    for number, count in enumerate(summary.observers, start=1):
+        yield f"observer-{number}", {
+            **_observation(
+                "final" if count.done and not summary.sample.is_open else "preliminary",
+                "Blasts per 100 white cells, by a person" if count.done
+                else "Blasts per 100 white cells that a person has looked at so far",
+                MANUAL_CODE if blood and count.done else None,
+            ),
+            **common,
+            "performer": [{"display": count.observer}],
+            "method": {"text": "A person's word on each cell that the program found, on its picture"},
+            "note": [{"text": WARNING}],
+            **_share(count.share),
+            "component": [
+                *_observer_counts(count),
+                _interval(count.ci_low, count.ci_high, "exact 95 % interval"),
+            ],
+        }  # fmt: skip
+
+
+def _observation(status: str, text: str, code: tuple[str, str] | None = None) -> Resource:
+    coding = {} if code is None else {"coding": [{"system": LOINC, "code": code[0], "display": code[1]}]}
+    category = "http://terminology.hl7.org/CodeSystem/observation-category"
+    return {
+        "resourceType": "Observation",
+        "status": status,
+        "category": [{"coding": [{"system": category, "code": "laboratory"}]}],
+        "code": {**coding, "text": text},
+    }
+
+
+def _share(share: float | None) -> Resource:
+    if share is None:
+        return {"dataAbsentReason": {"text": "no whole white cell was counted"}}
+    return {"valueQuantity": _percent(share)}
+
+
+def _percent(share: float) -> Resource:
+    return {"value": round(100 * share, 2), "unit": "%", "system": UCUM, "code": "%"}
+
+
+def _interval(low: float, high: float, text: str) -> Resource:
+    return {"code": {"text": text}, "valueRange": {"low": _percent(low), "high": _percent(high)}}
+
+
+def _counts(tally: Tally) -> list[Resource]:
+    return _integers(
+        {
+            "white cells counted": tally.wbc,
+            "called blast": tally.blasts,
+            "called normal": tally.normal,
+            "uncertain, in the denominator": tally.uncertain,
+            "smudge cells, not in the denominator": tally.smudges,
+        }
+    )
+
+
+def _observer_counts(count: ObserverCount) -> list[Resource]:
+    return _integers(
+        {
+            "white cells counted": count.cells,
+            "called blast": count.blasts,
+            "called normal": count.normal,
+            "called smudge": count.smudges,
+            "called no cell": count.not_cells,
+            "not looked at": count.unread,
+        }
+    )
+
+
+def _integers(numbers: dict[str, int]) -> list[Resource]:
+    return [{"code": {"text": text}, "valueInteger": number} for text, number in numbers.items()]
+
+
+def _report(summary: SampleSummary, issued: str, results: list[str]) -> Resource:
+    sections = "http://terminology.hl7.org/CodeSystem/v2-0074"
+    words = f"Blast count of sample {summary.sample.name}. {WARNING}"
+    return {
+        "resourceType": "DiagnosticReport",
+        "text": {
+            "status": "generated",
+            "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{escape(words)}</p></div>',
+        },
+        "identifier": [_identifier(summary)],
+        "status": "final" if is_final(summary) else "preliminary",
+        "category": [{"coding": [{"system": sections, "code": "HM", "display": "Hematology"}]}],
+        "code": {"text": "Blast count of a stained smear"},
+        "subject": _subject(summary),
+        "effectivePeriod": _period(summary),
+        "issued": issued,
+        "specimen": [_reference(summary, "specimen")],
+        "result": [_reference(summary, key) for key in results],
+    }
+
+
+def _specimen(summary: SampleSummary) -> Resource:
+    kind = {"blood": "Blood, stained smear", "marrow": "Bone marrow, stained smear"}
+    return {
+        "resourceType": "Specimen",
+        "identifier": [_identifier(summary)],
+        "type": {"text": kind[summary.sample.specimen]},
+        "subject": _subject(summary),
+    }
+
+
+def _device_keys(summary: SampleSummary) -> list[str]:
+    return [f"device-{number}" for number in range(1, len(summary.provenance) + 1)]
+
+
+def _devices(summary: SampleSummary) -> Iterable[Resource]:
+    for made in summary.provenance:
+        versions = {
+            "software": made.software_version,
+            "model SHA-256": made.model.sha256,
+            "interpreter": made.runtime,
+            "configuration SHA-256": made.config_sha256,
+        }
+        yield {
+            "resourceType": "Device",
+            "deviceName": [{"name": f"blastcount with model {made.model.name}", "type": "model-name"}],
+            "version": [{"type": {"text": text}, "value": value} for text, value in versions.items()],
+            "note": [{"text": f"{WARNING} Exported by blastcount {software_version()}."}],
+        }
+
+
+def _identifier(summary: SampleSummary) -> Resource:
+    return {"type": {"text": "pseudonymous id of the sample"}, "value": summary.sample.name}
+
+
+def _subject(summary: SampleSummary) -> Resource:
+    # By identifier alone: who it is stands in the laboratory's own book.
+    return {"type": "Patient", "identifier": _identifier(summary)}
+
+
+def _period(summary: SampleSummary) -> Resource:
+    sample = summary.sample
+    end = {} if sample.closed_at is None else {"end": sample.closed_at.isoformat(timespec="seconds")}
+    return {"start": sample.opened_at.isoformat(timespec="seconds"), **end}
+
+
+def _reference(summary: SampleSummary, key: str) -> Resource:
+    return {"reference": _url(summary, key)}
+
+
+def _url(summary: SampleSummary, key: str) -> str:
+    """Give an entry the same address in every export of the sample."""
+    sample = summary.sample
+    return uuid.uuid5(
+        uuid.NAMESPACE_URL, f"blastcount:{sample.name}:{sample.opened_at.isoformat()}:{key}"
+    ).urn

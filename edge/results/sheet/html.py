@@ -1,0 +1,35 @@
+"""The report as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edge.results.sheet.page import Page
+
+
+def render_html(page: Page) -> str:
+    """Lay the report out as HTML, pictures included, for A4 in black and white.
+
+    Parameters
+    ----------
+    page : what it says
+
+    Returns
+    -------
+    a whole document; no script, no address of another file
+    """
+    environment = Environment(
+        loader=PackageLoader("edge.results.sheet"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    return environment.get_template("report.html").render(page=page)
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

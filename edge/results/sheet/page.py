@@ -1,0 +1,298 @@
+"""What the one-page report says, in words of one language; HTML and PDF only lay it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from edge.counting.tally import with_share
+from edge.i18n import Catalogue
+from edge.results.sheet.pictures import PictureBox, chosen_pictures
+from edge.results.statistics.stopping import LINE
+from edge.results.statistics.summary import ObserverCount, SampleSummary
+from edge.structures import Denominator, Tally
+
+#: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
+REFERENCE_LINES = (LINE, 0.25)
+#: Observers that have a column of their own; the page is one sheet.
+_MAX_OBSERVERS = 2
+_HASH_DIGITS = 12
+
+#: Gives the JPEG of a stored picture by its hash, or None where it was removed.
+ReadPicture = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A share on a line from 0 to 100 %.
+
+    Attributes
+    ----------
+    label : whose share
+    share, low, high : 0 to 1
+    text : the share, its interval and n, in words
+    """
+
+    label: str
+    share: float
+    low: float
+    high: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The report, ready to be laid out.
+
+    Attributes
+    ----------
+    language : ISO 639-1 code
+    title : of the page
+    warning : what it is not for; also stands at the foot
+    sample : what was counted, by name
+    bars : shares with their intervals; the first is the program's
+    reference_lines : shares drawn as lines, with their texts
+    notes : sentences below the bars
+    columns, rows : the table of counts; the first entry of a row is its name
+    pictures : boxes of cells
+    legend : what stands below a picture
+    quality, origin : facts by name
+    signatures : what is signed for
+    drawn : the fields were drawn by a program: no patient's smear
+    """
+
+    language: str
+    title: str
+    warning: str
+    sample: tuple[tuple[str, str], ...]
+    bars: tuple[Bar, ...]
+    reference_lines: tuple[tuple[float, str], ...]
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    pictures: tuple[PictureBox, ...]
+    legend: str
+    quality: tuple[tuple[str, str], ...]
+    origin: tuple[tuple[str, str], ...]
+    signatures: tuple[str, ...]
+    drawn: str | None
+
+
+def make_page(
+    summary: SampleSummary, _: Catalogue, read_picture: ReadPicture, made_at: datetime | None = None
+) -> Page:
+    """Write a sample's report.
+
+    Parameters
+    ----------
+    summary : of the sample
+    _ : texts of the language
+    read_picture : gives stored pictures of cells
+    made_at : aware time that the report bears; now, if not given
+    """
+    program = summary.program
+    at = datetime.now(UTC) if made_at is None else made_at
+    columns, rows = _table(summary, _)
+    rendered = {made.source_kind for made in summary.provenance} == {"rendered"}
+    return Page(
+        language=_.language,
+        title=_("report.title"),
+        warning=_("common.research_use"),
+        sample=_sample_facts(summary, _, at),
+        bars=tuple(_bars(summary, _)),
+        reference_lines=tuple((line, _.percent(line, 0)) for line in REFERENCE_LINES),
+        notes=tuple(_notes(summary, program, _)),
+        columns=columns,
+        rows=rows,
+        pictures=chosen_pictures(summary.reading, _, read_picture),
+        legend=_("report.legend"),
+        quality=tuple(_quality(summary, _)),
+        origin=tuple(_origin(summary, _)),
+        signatures=(_("report.signed_count"), _("report.signed_check")),
+        drawn=_("report.drawn") if rendered else None,
+    )
+
+
+def share_text(_: Catalogue, k: int, n: int, share: float | None, low: float, high: float) -> str:
+    """Say a share, never without its interval and n."""
+    if share is None:
+        return _("figures.none")
+    return _(
+        "report.share", share=_.percent(share), low=_.number(100 * low, 1), high=_.percent(high), k=k, n=n
+    )
+
+
+def reason_text(_: Catalogue, name: str) -> str:
+    """Say why a field was not counted; a reason that no catalogue knows is shown by its name."""
+    key = f"reason.{name}"
+    return _(key) if _.has(key) else name.replace("_", " ")
+
+
+def stop_text(summary: SampleSummary, _: Catalogue) -> str:
+    """Say whether to count on."""
+    stopping = summary.stopping
+    line = _.percent(LINE, 0)
+    advice = _(f"stop.{stopping.advice}", cells=stopping.cells, quota=stopping.quota, line=line)
+    if stopping.advice in ("quota_open", "count_on") and stopping.more_cells is not None:
+        advice += " " + _("stop.more", more=stopping.more_cells)
+    return advice
+
+
+def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[tuple[str, str], ...]:
+    sample = summary.sample
+    state = (
+        _("state.open") if sample.closed_at is None else f"{_('state.closed')} {_.moment(sample.closed_at)}"
+    )
+    return (
+        (_("report.sample"), sample.name),
+        (_("samples.specimen"), _(f"specimen.{sample.specimen}")),
+        (_("samples.opened"), _.moment(sample.opened_at)),
+        (_("samples.state"), state),
+        (_("samples.quota"), str(sample.quota)),
+        (_("report.made"), _.moment(at)),
+    )
+
+
+def _bars(summary: SampleSummary, _: Catalogue) -> Iterable[Bar]:
+    if (bar := _tally_bar(_("report.program"), summary.program, _)) is not None:
+        yield bar
+    if summary.corrected is not None and summary.program.wbc:
+        corrected = summary.corrected
+        text = _(
+            "report.corrected_share",
+            share=_.percent(corrected.share),
+            low=_.number(100 * corrected.low, 1),
+            high=_.percent(corrected.high),
+        )
+        yield Bar(_("report.corrected"), corrected.share, corrected.low, corrected.high, text)
+    if summary.reviewed is not None:
+        bar = _tally_bar(_("report.reviewed"), summary.reviewed, _)
+        if bar is not None:
+            yield bar
+    for seen in summary.observers[:_MAX_OBSERVERS]:
+        if seen.share is not None:
+            text = share_text(_, seen.blasts, seen.cells, seen.share, seen.ci_low, seen.ci_high)
+            yield Bar(seen.observer, seen.share, seen.ci_low, seen.ci_high, text)
+
+
+def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Bar | None:
+    share = tally.blast_fraction
+    if share is None:
+        return None
+    text = share_text(_, tally.blasts, tally.wbc, share, tally.ci_low, tally.ci_high)
+    return Bar(label, share, tally.ci_low, tally.ci_high, text)
+
+
+def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
+    yield stop_text(summary, _)
+    yield _(f"report.denominator_{program.denominator}")
+    yield from _other_denominators(program, _)
+    if summary.corrected is None:
+        yield _("report.not_corrected")
+    else:
+        errors = summary.corrected.errors
+        yield _(
+            "report.how_corrected",
+            sensitivity=_.percent(errors.sensitivity),
+            blasts=errors.blasts,
+            specificity=_.percent(errors.specificity),
+            others=errors.others,
+            source=errors.source,
+        )
+        if not summary.corrected.informative:
+            yield _("report.uninformative")
+    both = summary.agreement
+    if both is not None:
+        first, second = (count.observer for count in summary.observers if count.done)
+        text = _("report.agreed", first=first, second=second, agreed=both.agreed, n=both.n)
+        if both.kappa is not None and both.low is not None and both.high is not None:
+            text += " " + _(
+                "observers.kappa",
+                kappa=_.number(both.kappa, 2),
+                low=_.number(both.low, 2),
+                high=_.number(both.high, 2),
+            )
+        yield text
+    if len(summary.observers) > _MAX_OBSERVERS:
+        yield _("report.more_observers", number=len(summary.observers) - _MAX_OBSERVERS)
+    if not program.wbc:
+        yield _("report.nothing")
+
+
+def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
+    """Say what the share would be by other customs, where they give another one."""
+    customs: tuple[tuple[Denominator, bool], ...] = (
+        ("classified", bool(program.uncertain + program.smudges)),
+        ("without_uncertain", bool(program.uncertain)),
+        ("with_smudges", bool(program.smudges)),
+    )
+    for custom, differs in customs:
+        if custom == program.denominator or not differs:
+            continue
+        other = with_share(replace(program, denominator=custom))
+        if other.wbc:
+            share = share_text(_, other.blasts, other.wbc, other.blast_fraction, other.ci_low, other.ci_high)
+            yield _(f"report.{custom}", share=share)
+
+
+def _table(summary: SampleSummary, _: Catalogue) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Lay out the counts: a column for the program, one for the corrected words, one an observer."""
+    columns = ["", _("report.program")]
+    tallies = [summary.program]
+    if summary.reviewed is not None:
+        columns.append(_("report.reviewed"))
+        tallies.append(summary.reviewed)
+    observers = summary.observers[:_MAX_OBSERVERS]
+    columns += [count.observer for count in observers]
+
+    def row(
+        key: str, of_tally: Callable[[Tally], int], of_observer: Callable[[ObserverCount], int | None]
+    ) -> tuple[str, ...]:
+        own = ("–" if (value := of_observer(count)) is None else str(value) for count in observers)
+        return (_(key), *(str(of_tally(tally)) for tally in tallies), *own)
+
+    border = summary.program.border
+    rows = [
+        row("report.blasts", lambda t: t.blasts, lambda o: o.blasts),
+        row("class.normal", lambda t: t.normal, lambda o: o.normal),
+        row("class.uncertain", lambda t: t.uncertain, lambda _o: None),
+        row("report.counted", lambda t: t.wbc, lambda o: o.cells),
+        row("class.smudge", lambda t: t.smudges, lambda o: o.smudges),
+    ]
+    if observers:
+        rows.append(
+            (_("class.not_a_cell"), *("–" for _tally in tallies), *(str(o.not_cells) for o in observers))
+        )
+        rows.append((_("cells.no_word"), *("–" for _tally in tallies), *(str(o.unread) for o in observers)))
+    rows.append((_("report.border"), *(str(border) for _tally in tallies), *("–" for _o in observers)))
+    return tuple(columns), tuple(rows)
+
+
+def _quality(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
+    program = summary.program
+    yield _("report.fields"), _("report.fields_of", counted=program.fields, rejected=program.rejected)
+    if summary.rejected:
+        names = sorted(summary.rejected, key=lambda name: (-summary.rejected[name], name))
+        reasons = ", ".join(f"{reason_text(_, name)} {summary.rejected[name]}" for name in names)
+        yield _("report.rejected"), reasons
+    if summary.scales_um_per_px is None:
+        yield _("report.scale"), _("fields.no_scale")
+    else:
+        low, high = (_.number(scale, 4) for scale in summary.scales_um_per_px)
+        yield _("report.scale"), _("report.scale_of", scale=low if low == high else f"{low}–{high}")
+    if summary.assumed_scales:
+        yield _("report.assumed"), _("report.fields_n", n=summary.assumed_scales)
+    if summary.untrusted_clock:
+        yield _("report.clock"), _("report.clock_of", n=summary.untrusted_clock)
+
+
+def _origin(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
+    several = len(summary.provenance) > 1
+    for made in summary.provenance:
+        fields = f" ({_('report.fields_n', n=made.fields)})" if several else ""
+        yield (
+            _("report.made_by") + fields,
+            f"{made.model.name} {made.model.sha256[:_HASH_DIGITS]}, blastcount {made.software_version}, "
+            f"{made.runtime}, {_('report.settings')} {made.config_sha256[:_HASH_DIGITS]}",
+        )

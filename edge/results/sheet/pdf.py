@@ -1,0 +1,220 @@
+"""The report as one A4 sheet of PDF, with fonts in it, for printers and archives."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from itertools import chain
+from xml.sax.saxutils import escape
+
+from reportlab.lib.colors import Color, black, white
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Flowable, Image, KeepInFrame, Paragraph, Spacer, Table, TableStyle
+
+from edge.results.sheet.page import Bar, Page
+from edge.results.sheet.pictures import PictureBox
+
+_MARGIN = 12 * mm
+_WIDTH, _HEIGHT = A4[0] - 2 * _MARGIN, A4[1] - 2 * _MARGIN
+#: Bitstream Vera comes with ReportLab and, unlike the fonts that every reader has, knows µ and ≥.
+_FONTS = {"Vera": "Vera.ttf", "Vera-Bold": "VeraBd.ttf"}
+_GREY, _LIGHT = Color(0.45, 0.45, 0.45), Color(0.93, 0.93, 0.93)
+_TEXT = ParagraphStyle("text", fontName="Vera", fontSize=8, leading=10.4, spaceAfter=2)
+_SMALL = ParagraphStyle("small", parent=_TEXT, fontSize=5.6, leading=7, alignment=1, spaceAfter=0)
+_HINT = ParagraphStyle("hint", parent=_TEXT, fontSize=6.5, leading=8.4, spaceBefore=2)
+_CELL = ParagraphStyle("cell", parent=_TEXT, spaceAfter=0)
+_NAME = ParagraphStyle("name", parent=_CELL, textColor=Color(0.25, 0.25, 0.25))
+_STRONG = ParagraphStyle("strong", parent=_CELL, fontName="Vera-Bold")
+_NUMBER = ParagraphStyle("number", parent=_CELL, alignment=2)
+_STRONG_NUMBER = ParagraphStyle("strong-number", parent=_STRONG, alignment=2)
+_TITLE = ParagraphStyle("title", parent=_TEXT, fontName="Vera-Bold", fontSize=14, leading=18)
+_HEAD = ParagraphStyle("head", parent=_TEXT, fontName="Vera-Bold", fontSize=8.5, spaceBefore=5)
+_PICTURES_A_ROW = 12
+_PLAIN = TableStyle(
+    [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LEFTPADDING", (0, 0), (-1, -1), 0),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 4),
+        ("TOPPADDING", (0, 0), (-1, -1), 0.6),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 0.6),
+    ]
+)
+
+
+def render_pdf(page: Page) -> bytes:
+    """Lay the report out on one A4 sheet; what would not fit makes everything smaller.
+
+    Equal pages give equal bytes.
+
+    Parameters
+    ----------
+    page : what it says
+
+    Returns
+    -------
+    a PDF of one page
+    """
+    for name, file in _FONTS.items():
+        if name not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(TTFont(name, file))
+    buffer = io.BytesIO()
+    # invariant: no time of day and no random number in the file; the page itself says when it was made.
+    canvas = Canvas(buffer, pagesize=A4, invariant=1, lang=page.language)
+    canvas.setTitle(f"{page.title}: {page.sample[0][1]}")
+    canvas.setAuthor("blastcount")
+    canvas.setSubject(page.warning)
+    body = KeepInFrame(_WIDTH, _HEIGHT - 8 * mm, list(_flow(page)), mode="shrink")
+    _, height = body.wrapOn(canvas, _WIDTH, _HEIGHT - 8 * mm)
+    body.drawOn(canvas, _MARGIN, A4[1] - _MARGIN - height)
+    canvas.setFont("Vera", 7)
+    canvas.line(_MARGIN, _MARGIN + 4 * mm, _MARGIN + _WIDTH, _MARGIN + 4 * mm)
+    canvas.drawString(_MARGIN, _MARGIN, page.warning)
+    canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()
+
+
+def _flow(page: Page) -> Iterable[Flowable]:
+    yield _words(page.title, _TITLE)
+    warning = page.warning if page.drawn is None else f"{page.warning} {page.drawn}"
+    yield Table([[_words(warning, _STRONG)]], colWidths=[_WIDTH], style=[("BOX", (0, 0), (-1, -1), 1, black)])
+    yield Spacer(0, 2 * mm)
+    yield _facts(page.sample)
+    if page.bars:
+        yield Spacer(0, 2 * mm)
+        yield _bars(page)
+    yield Spacer(0, 1.5 * mm)
+    for note in page.notes:
+        yield _words(note, _TEXT)
+    yield _counts(page)
+    for box in page.pictures:
+        yield _words(box.title, _HEAD)
+        if box.pictures:
+            yield _pictures(box)
+    if page.pictures:
+        yield _words(page.legend, _HINT)
+    yield Spacer(0, 2.5 * mm)
+    lines = [[_words(name, _NAME), _words(value, _CELL)] for name, value in (*page.quality, *page.origin)]
+    yield Table(lines, colWidths=[34 * mm, _WIDTH - 34 * mm], style=_PLAIN)
+    yield Spacer(0, 11 * mm)
+    gap = 6 * mm
+    width = (_WIDTH - gap) / 2
+    first, second = page.signatures
+    yield Table(
+        [[_words(first, _CELL), "", _words(second, _CELL)]],
+        colWidths=[width, gap, width],
+        style=[("LINEABOVE", (0, 0), (0, 0), 0.8, black), ("LINEABOVE", (2, 0), (2, 0), 0.8, black)],
+    )
+
+
+def _words(text: str, style: ParagraphStyle) -> Paragraph:
+    return Paragraph(escape(text), style)
+
+
+def _facts(facts: tuple[tuple[str, str], ...]) -> Table:
+    pairs = [[_words(name, _NAME), _words(value, _STRONG)] for name, value in facts]
+    rows = [list(chain(*pairs[start : start + 3])) for start in range(0, len(pairs), 3)]
+    return Table(rows, colWidths=[width * mm for width in (20, 32, 30, 20, 28, 56)], style=_PLAIN)
+
+
+def _bars(page: Page) -> Table:
+    label, text = 36 * mm, 68 * mm
+    width = _WIDTH - label - text
+    rows: list[list[object]] = [
+        [_words(bar.label, _CELL), _BarLine(bar, page, width - 4 * mm), _words(bar.text, _CELL)]
+        for bar in page.bars
+    ]
+    rows.append(["", _BarScale(page, width - 4 * mm), ""])
+    return Table(rows, colWidths=[label, width, text], style=_PLAIN)
+
+
+class _BarLine(Flowable):  # type: ignore[misc]  # reportlab has no types
+    """An interval as a thick line, its share as an open mark, the reference lines dashed, without colours."""
+
+    def __init__(self, bar: Bar, page: Page, width: float) -> None:
+        super().__init__()
+        self.bar, self.page, self.width, self.height = bar, page, width, 4.2 * mm
+
+    def draw(self) -> None:
+        """Draw at the origin."""
+        canvas, width, height = self.canv, self.width, self.height
+        canvas.setFillColor(_LIGHT)
+        canvas.setStrokeColor(_GREY)
+        canvas.setLineWidth(0.5)
+        canvas.rect(0, 0, width, height, fill=1)
+        canvas.setStrokeColor(black)
+        canvas.setDash(2, 1.5)
+        for line, _text in self.page.reference_lines:
+            canvas.line(line * width, 0, line * width, height)
+        canvas.setDash()
+        canvas.setFillColor(black)
+        low, high = self.bar.low * width, self.bar.high * width
+        canvas.rect(low, 0.36 * height, max(0.8, high - low), 0.28 * height, stroke=0, fill=1)
+        canvas.setFillColor(white)
+        canvas.setLineWidth(1)
+        canvas.rect(self.bar.share * width - 1.6, 0.12 * height, 3.2, 0.76 * height, fill=1)
+
+
+class _BarScale(Flowable):  # type: ignore[misc]  # reportlab has no types
+    """The texts below the bars."""
+
+    def __init__(self, page: Page, width: float) -> None:
+        super().__init__()
+        self.page, self.width, self.height = page, width, 3 * mm
+
+    def draw(self) -> None:
+        """Draw at the origin."""
+        canvas = self.canv
+        canvas.setFont("Vera", 6)
+        canvas.drawString(0, 2, "0")
+        canvas.drawCentredString(self.width / 2, 2, "50 %")
+        canvas.drawRightString(self.width, 2, "100 %")
+        # The lines lie too close together for texts centred on them.
+        (first, first_text), (second, second_text) = self.page.reference_lines
+        canvas.drawRightString(first * self.width + 1, 2, first_text)
+        canvas.drawString(second * self.width - 1, 2, second_text)
+
+
+def _counts(page: Page) -> Table:
+    rows = [
+        [_words(page.columns[0], _CELL), *(_words(text, _STRONG_NUMBER) for text in page.columns[1:])],
+        *([_words(row[0], _CELL), *(_words(value, _NUMBER) for value in row[1:])] for row in page.rows),
+    ]
+    name = 50 * mm
+    widths = [name] + [(_WIDTH - name) / (len(page.columns) - 1)] * (len(page.columns) - 1)
+    style = TableStyle(
+        [
+            *_PLAIN.getCommands(),
+            ("LINEBELOW", (0, 0), (-1, 0), 0.8, black),
+            ("LINEBELOW", (0, 1), (-1, -1), 0.3, _GREY),
+        ]
+    )
+    return Table(rows, colWidths=widths, style=style, spaceBefore=4)
+
+
+def _pictures(box: PictureBox) -> Table:
+    side = _WIDTH / _PICTURES_A_ROW
+    cells = [
+        [
+            Image(io.BytesIO(picture.jpeg), side - 4, side - 4, kind="proportional"),
+            _words(picture.place, _SMALL),
+            _words(picture.said, _SMALL),
+        ]
+        for picture in box.pictures
+    ]
+    cells += [[Spacer(0, 0)]] * (-len(cells) % _PICTURES_A_ROW)
+    rows = [cells[start : start + _PICTURES_A_ROW] for start in range(0, len(cells), _PICTURES_A_ROW)]
+    style = [
+        ("LEFTPADDING", (0, 0), (-1, -1), 1),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 1),
+        ("TOPPADDING", (0, 0), (-1, -1), 1),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
+        ("ALIGN", (0, 0), (-1, -1), "CENTER"),
+        ("VALIGN", (0, 0), (-1, -1), "BOTTOM"),
+    ]
+    return Table(rows, colWidths=[side] * _PICTURES_A_ROW, style=style)

@@ -1,0 +1,114 @@
+"""Which cells are shown on the report: those called blasts, and those in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge.i18n import Catalogue
+from edge.results.statistics.reading import ReadCell, Reading
+from edge.structures import CellRef
+
+#: Pictures of each kind that fit on the sheet: two rows of twelve, and one.
+MAX_BLASTS, MAX_DOUBTFUL = 24, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One cell: its JPEG, its place in the log, and what was said of it."""
+
+    jpeg: bytes
+    place: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureBox:
+    """Cells of one kind, with a title that says how many of them are shown."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+
+
+def chosen_pictures(
+    reading: Reading, _: Catalogue, read_picture: Callable[[str], bytes | None]
+) -> tuple[PictureBox, ...]:
+    """Choose cells for the report.
+
+    Blasts are cells that the program or, in its place, the last person called so, evenly spread over the
+    sample, so that the sheet shows no better cells than the slide has. In doubt are cells that the program
+    is uncertain of, or on which a person and the program differ, the most doubtful first.
+
+    Parameters
+    ----------
+    reading : cells and words of the sample
+    _ : texts
+    read_picture : gives a stored JPEG by its hash, None where it was removed
+    """
+    last = last_words(reading)
+    counted = [cell for cell in reading.cells if cell.counts]
+    blasts = [cell for cell in counted if last.get(cell.ref, cell.program) == "blast"]
+    doubtful = sorted(
+        (
+            cell
+            for cell in counted
+            if cell.program == "uncertain" or last.get(cell.ref, cell.program) != cell.program
+        ),
+        key=lambda cell: cell.doubt,
+    )
+    boxes = (
+        _box("report.blast_cells", _spread(blasts, MAX_BLASTS), len(blasts), _, last, read_picture),
+        _box("report.doubtful_cells", doubtful[:MAX_DOUBTFUL], len(doubtful), _, last, read_picture),
+    )
+    return tuple(box for box in boxes if box is not None)
+
+
+def last_words(reading: Reading) -> Mapping[CellRef, str]:
+    """Give the word that holds on each cell that a person has a word on: the last one, whoever said it."""
+    last: dict[CellRef, str | None] = {}
+    for review in reading.reviews:
+        last[review.cell] = reading.word(review.observer, review.cell)
+    return {ref: word for ref, word in last.items() if word is not None}
+
+
+def _box(
+    key: str,
+    cells: list[ReadCell],
+    number: int,
+    _: Catalogue,
+    last: Mapping[CellRef, str],
+    read_picture: Callable[[str], bytes | None],
+) -> PictureBox | None:
+    if not number:
+        return None
+    pictures = []
+    for cell in cells:
+        jpeg = None if cell.thumbnail is None else read_picture(cell.thumbnail)
+        if jpeg is not None:
+            place = f"{cell.ref.field_id}-{cell.ref.cell_id}"
+            pictures.append(Picture(jpeg, place, _said(cell, _, last.get(cell.ref))))
+    return PictureBox(_(key, shown=len(pictures), number=number), tuple(pictures))
+
+
+def _said(cell: ReadCell, _: Catalogue, word: str | None) -> str:
+    """Write the program's probability and, behind an arrow, the letter of what a person said."""
+    p = cell.found.p_blast
+    text = "" if p is None else _.number(min(0.99, max(0.01, p)), 2)
+    return text if word is None else f"{text} > {LETTERS[word]}"
+
+
+#: The letter of a class, the same in every language and on every picture.
+LETTERS = {"blast": "B", "normal": "N", "uncertain": "U", "smudge": "S", "not_a_cell": "X"}
+
+
+def _spread(cells: list[ReadCell], most: int) -> list[ReadCell]:
+    """Take so many at even distances.
+
+    Examples
+    --------
+    >>> _spread(list("abcdefgh"), 4)
+    ['a', 'c', 'e', 'g']
+    """
+    if len(cells) <= most:
+        return cells
+    return [cells[number * len(cells) // most] for number in range(most)]

@@ -1,0 +1,124 @@
+"""The report for machines: every figure of the page as JSON, schema ``blastcount.report/1``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from edge.results.statistics.stopping import LINE
+from edge.results.statistics.summary import SampleSummary
+from edge.structures import Tally
+
+SCHEMA = "blastcount.report/1"
+#: What counts towards the share; the rules of edge/counting/tally.py in one line.
+DENOMINATOR = "whole white cells not seen before: blasts + normal + uncertain"
+
+
+def report_record(summary: SampleSummary) -> dict[str, Any]:
+    """Give a sample's figures as JSON.
+
+    Parameters
+    ----------
+    summary : of the sample
+
+    Returns
+    -------
+    what ``json.dumps`` takes; shares are 0 to 1, times aware UTC
+    """
+    sample, stopping, both = summary.sample, summary.stopping, summary.agreement
+    return {
+        "schema": SCHEMA,
+        "intended_use": "research use only, not for diagnosis",
+        "sample": {
+            "id": sample.name,
+            "specimen": sample.specimen,
+            "quota": sample.quota,
+            "opened_at": sample.opened_at.isoformat(),
+            "closed_at": _time(sample.closed_at),
+        },
+        "denominator": DENOMINATOR,
+        "program": _tally(summary.program),
+        "corrected": _corrected(summary),
+        "reviewed": None if summary.reviewed is None else _tally(summary.reviewed),
+        "observers": [
+            {
+                "observer": count.observer,
+                "blasts": count.blasts,
+                "normal": count.normal,
+                "smudges": count.smudges,
+                "not_cells": count.not_cells,
+                "unread": count.unread,
+                "n": count.cells,
+                "blast_fraction": count.share,
+                "ci95": [count.ci_low, count.ci_high],
+                "done": count.done,
+            }
+            for count in summary.observers
+        ],
+        "agreement": None
+        if both is None
+        else {
+            "n": both.n,
+            "agreed": both.agreed,
+            "kappa": both.kappa,
+            "ci95": None if both.low is None else [both.low, both.high],
+        },
+        "stop": {
+            "line": LINE,
+            "advice": stopping.advice,
+            "cells": stopping.cells,
+            "quota_reached": stopping.quota_reached,
+            "more_cells": stopping.more_cells,
+        },
+        "fields": {
+            "counted": summary.program.fields,
+            "rejected": summary.program.rejected,
+            "by_reason": dict(sorted(summary.rejected.items())),
+            "scale_assumed": summary.assumed_scales,
+            "untrusted_clock": summary.untrusted_clock,
+        },
+        "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
+        "made_by": [
+            {
+                "fields": made.fields,
+                "model": {"name": made.model.name, "sha256": made.model.sha256},
+                "software_version": made.software_version,
+                "runtime": made.runtime,
+                "config_sha256": made.config_sha256,
+                "source_kind": made.source_kind,
+            }
+            for made in summary.provenance
+        ],
+    }
+
+
+def _tally(tally: Tally) -> dict[str, Any]:
+    return {
+        "blasts": tally.blasts,
+        "normal": tally.normal,
+        "uncertain": tally.uncertain,
+        "smudges": tally.smudges,
+        "border": tally.border,
+        "n": tally.wbc,
+        "blast_fraction": tally.blast_fraction,
+        "ci95": [tally.ci_low, tally.ci_high],
+    }
+
+
+def _corrected(summary: SampleSummary) -> dict[str, Any] | None:
+    corrected = summary.corrected
+    if corrected is None:
+        return None
+    errors = corrected.errors
+    return {
+        "blast_fraction": corrected.share,
+        "ci95": [corrected.low, corrected.high],
+        "informative": corrected.informative,
+        "sensitivity": {"k": errors.blasts_called, "n": errors.blasts},
+        "specificity": {"k": errors.others - errors.others_called, "n": errors.others},
+        "source": errors.source,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

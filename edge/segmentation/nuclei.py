@@ -1,0 +1,71 @@
+"""Nuclei of a field: found by stain, separated where cells touch, joined where lobes belong together."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.segmentation.labels import Labels, Mask, as_mask, most_of, relabelled
+from edge.segmentation.split import LARGEST_NUCLEUS_UM2, split
+from edge.segmentation.windows import opened_stain
+
+_LEAST_PART_UM2 = 3.0
+#: A lobe is at least 2 µm wide; rims of red cells, threads and precipitate are not.
+_LEAST_RADIUS_UM = 0.9
+#: Area over that of the inscribed circle. What is nearer to a disc has no lobe that could be a cell: one of
+#: 30 % of the larger one's area is joined with it again.
+_NEARLY_A_DISC = 1.3
+#: Two discs that touch fill 0.90 of their hull; a lobe of a quarter of the other's area leaves 0.93.
+_CONVEX = 0.94
+
+
+def find_parts(levels: Mask, threshold: int, zone: NDArray[np.bool_], um_per_px: float) -> tuple[Labels, int]:
+    """Label what is stained like a nucleus, cut where it narrows; one nucleus may still be in several parts.
+
+    Parameters
+    ----------
+    levels : (h, w) uint8 stain contrast, see :func:`edge.segmentation.stain.contrast_levels`
+    threshold : level above which something is stained
+    zone : (h, w) bool, the windows' own surroundings, see :func:`edge.segmentation.windows.find_groups`
+    um_per_px : of this image
+
+    Returns
+    -------
+    labels : (h, w) uint16, 0 = none; their number
+    """
+    mask = as_mask((opened_stain(levels, um_per_px) > threshold) & zone)
+    count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    depth = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
+    areas, radius = stats[:, 4], most_of(depth, np.asarray(blobs, np.uint16), count - 1)
+    solid = (radius > _LEAST_RADIUS_UM / um_per_px) & (areas >= max(4.0, _LEAST_PART_UM2 / um_per_px**2))
+    solid[0] = False
+    numbers = np.zeros(count, np.uint16)
+    numbers[solid] = np.arange(1, np.count_nonzero(solid) + 1)
+    found = int(numbers.max(initial=0))
+    parts = relabelled(np.asarray(blobs, np.uint16), numbers)
+    largest = LARGEST_NUCLEUS_UM2 / um_per_px**2
+    lobed = solid & (areas >= np.minimum(_NEARLY_A_DISC * np.pi * radius**2, largest))
+    for i in np.flatnonzero(lobed).tolist():
+        x, y, bw, bh, area = stats[i].tolist()
+        window = np.s_[y : y + bh, x : x + bw]
+        blob = as_mask(blobs[window] == i)
+        if area < largest and _convex(blob, area):
+            continue
+        cut = split(blob, um_per_px, levels[window])
+        pieces = int(cut.max())
+        if pieces > 1:
+            # The first piece keeps the blob's number.
+            names = np.array([0, numbers[i], *range(found + 1, found + pieces)], np.uint16)
+            inside = blob > 0
+            parts[window][inside] = names[cut[inside]]
+            found += pieces - 1
+    return parts, found
+
+
+def _convex(blob: Mask, area: int) -> bool:
+    """Whether a blob has no neck: it fills its convex hull."""
+    outlines, _ = cv2.findContours(blob, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(outlines[0])
+    # The hull's polygon runs through the pixels' centres.
+    return bool(area > _CONVEX * (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, True) + 1))

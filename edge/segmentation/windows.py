@@ -1,0 +1,225 @@
+"""The parts of a field that hold white cells, cut out and laid side by side in one image.
+
+Everything that is decided about single cells is decided on this canvas: its size follows the number of
+cells, not that of the frame's pixels, and one pass over it serves all cells. Where a window reaches beyond
+the frame the frame's outermost pixels are repeated, so that no step needs to know of the edge.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.segmentation.labels import Labels, Mask, as_mask, ellipse, relabelled
+from edge.segmentation.stain import LEVELS, histogram
+from edge.structures import UInt8Image
+
+#: What is looked for of the cytoplasm around a nucleus. Groups of nuclei that are twice as far from each
+#: other do not know of each other.
+_REACH_UM = 5.5
+#: Repeated beyond the frame's edge: farther than any structuring element reaches, and the widest nucleus.
+_BEYOND_UM = 5.0
+#: A part is at least 3 µm² and a white cell's nucleus 11 µm² (half the smallest, where the scale is
+#: doubtful); cut by the frame's edge 6. The outlines here are wider than those that are measured later.
+_LEAST_SEED_UM2 = 2.0
+_LEAST_GROUP_UM2 = 10.0
+_LEAST_CUT_GROUP_UM2 = 4.0
+#: Share of the nuclei's threshold that draws these wider outlines.
+_WIDER = 0.7
+#: Above 0.6 µm/px a structuring element of 1.4 µm is no larger than a pixel or two.
+_COARSE_UM_PER_PX = 0.6
+_OPENING_UM = 1.4  # a thread or a rim is narrower
+
+Boxes = NDArray[np.int64]
+Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of a frame and where they lie on the canvas.
+
+    Attributes
+    ----------
+    regions : (n, 4) x0, y0, x1, y1 in px of the frame, possibly beyond it
+    places : (n, 4) x0, y0, x1, y1 in px of the canvas
+    width, height : of the canvas
+    frame_width, frame_height : of the frame
+    """
+
+    regions: NDArray[np.float64]
+    places: Boxes
+    width: int
+    height: int
+    frame_width: int
+    frame_height: int
+
+    def gather(
+        self, image: NDArray[Pixel], fill: int, interpolation: int = cv2.INTER_LINEAR
+    ) -> NDArray[Pixel]:
+        """Lay the windows of an image side by side.
+
+        Parameters
+        ----------
+        image : the frame, or a reduced copy of it
+        fill : value between the windows
+        interpolation : OpenCV's, for the last step to the canvas's resolution
+
+        Returns
+        -------
+        (height, width, ...) of the image's type
+        """
+        rows, columns = image.shape[:2]
+        fx, fy = columns / self.frame_width, rows / self.frame_height
+        canvas = np.full((self.height, self.width, *image.shape[2:]), fill, image.dtype)
+        scaled = np.rint(self.regions * (fx, fy, fx, fy)).astype(int)
+        for (x0, y0, x1, y1), (px0, py0, px1, py1) in zip(scaled.tolist(), self.places.tolist(), strict=True):
+            patch = image[max(0, y0) : y1, max(0, x0) : x1]
+            beyond = (max(0, -y0), max(0, y1 - rows), max(0, -x0), max(0, x1 - columns))
+            if any(beyond):
+                patch = np.asarray(
+                    cv2.copyMakeBorder(patch, *beyond, borderType=cv2.BORDER_REPLICATE), image.dtype
+                )
+            there = canvas[py0:py1, px0:px1]
+            if patch.shape == there.shape:
+                there[:] = patch
+            else:
+                cv2.resize(patch, (px1 - px0, py1 - py0), dst=there, interpolation=interpolation)
+        return canvas
+
+    def numbers(self) -> Labels:
+        """(h, w) uint16, which window each px of the canvas belongs to, from 1."""
+        out = np.zeros((self.height, self.width), np.uint16)
+        for number, (x0, y0, x1, y1) in enumerate(self.places.tolist(), start=1):
+            out[y0:y1, x0:x1] = number
+        return out
+
+    def steps(self) -> NDArray[np.float64]:
+        """(n, 2) px of the frame per px of the canvas, in x and y."""
+        sizes = self.places[:, 2:] - self.places[:, :2]
+        return np.asarray((self.regions[:, 2:] - self.regions[:, :2]) / sizes, dtype=np.float64)
+
+    def in_frame(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which px of the canvas show the frame, and which of those lie at its edge; both (h, w)."""
+        inside, edge = np.zeros((2, self.height, self.width), np.bool_)
+        limits = np.array([self.frame_width, self.frame_height])
+        first = np.rint(np.maximum(-self.regions[:, :2], 0) / self.steps()).astype(int)
+        last = np.rint((np.minimum(self.regions[:, 2:], limits) - self.regions[:, :2]) / self.steps()).astype(
+            int
+        )
+        for (px, py, _, _), (x0, y0), (x1, y1), region in zip(
+            self.places.tolist(), first.tolist(), last.tolist(), self.regions.tolist(), strict=True
+        ):
+            shown = np.s_[py + y0 : py + y1, px + x0 : px + x1]
+            inside[shown] = True
+            if region[0] <= 0:
+                edge[shown][:, :1] = True
+            if region[1] <= 0:
+                edge[shown][:1] = True
+            if region[2] >= limits[0]:
+                edge[shown][:, -1:] = True
+            if region[3] >= limits[1]:
+                edge[shown][-1:] = True
+        return inside, edge
+
+    def of_points(self, xs: NDArray[np.intp], ys: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Window that each point of the canvas lies in."""
+        x, y = xs[:, None], ys[:, None]
+        there = (x >= self.places[:, 0]) & (x < self.places[:, 2]) & (y >= self.places[:, 1])
+        return np.asarray((there & (y < self.places[:, 3])).argmax(axis=1))
+
+
+def opened_stain(levels: Mask, um_per_px: float) -> Mask:
+    """Stain contrast without rims and threads."""
+    if um_per_px >= _COARSE_UM_PER_PX:
+        return levels
+    return np.asarray(cv2.morphologyEx(levels, cv2.MORPH_OPEN, ellipse(_OPENING_UM / um_per_px)), np.uint8)
+
+
+def stained_threshold(opened: Mask, floor: float) -> int:
+    """Level above which something is stained like a nucleus or the body of a white cell."""
+    counts = histogram(opened)
+    least = max(1, round(floor * LEVELS))
+    counts[:least] = 0
+    if counts.sum() < 20:
+        return least
+    # Core stain of the field: upper quartile of what lies above the floor.
+    heaped = np.cumsum(counts)
+    core = int(np.searchsorted(heaped, 0.75 * heaped[-1]))
+    return max(least, round(0.35 * core))
+
+
+def find_groups(opened: Mask, threshold: int, um_per_px: float) -> tuple[Boxes, Labels]:
+    """Find groups of stained things that may be white cells, farther from each other than cytoplasm reaches.
+
+    Parameters
+    ----------
+    opened : (h, w) uint8 stain contrast of the whole field, see :func:`opened_stain`
+    threshold : of :func:`stained_threshold`
+    um_per_px : of this image
+
+    Returns
+    -------
+    boxes : (n, 4) x0, y0, x1, y1, ends exclusive, of the groups' surroundings
+    zones : (h, w) uint16, these surroundings: 0 none, i + 1 those of box i
+    """
+    height, width = opened.shape
+    seeds = as_mask(opened > _WIDER * threshold)
+    um2 = um_per_px**2
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(seeds, connectivity=8, ltype=cv2.CV_16U)
+    speck = stats[:, 4] * um2 < _LEAST_SEED_UM2
+    if speck.any():
+        seeds[speck[pieces]] = 0
+    distance = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 3)
+    near = as_mask(distance <= _REACH_UM / um_per_px)
+    count, zones, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8, ltype=cv2.CV_16U)
+    area = np.bincount(zones[seeds.view(np.bool_)], minlength=count) * um2
+    ends = stats[:, :2] + stats[:, 2:4]
+    cut = (stats[:, :2] == 0).any(axis=1) | (ends[:, 0] == width) | (ends[:, 1] == height)
+    kept = area >= np.where(cut, _LEAST_CUT_GROUP_UM2, _LEAST_GROUP_UM2)
+    kept[0] = False
+    numbers = np.zeros(count, np.uint16)
+    numbers[kept] = np.arange(1, np.count_nonzero(kept) + 1)
+    boxes = np.concatenate([stats[kept, :2], ends[kept]], axis=1).astype(np.int64)
+    return boxes, relabelled(np.asarray(zones, np.uint16), numbers)
+
+
+def lay_out(
+    boxes: Boxes, shape: tuple[int, ...], frame: UInt8Image, shrink: float, um_per_px: float
+) -> Windows:
+    """Place windows on a canvas, the tallest first, in rows.
+
+    Parameters
+    ----------
+    boxes : of :func:`find_groups`
+    shape : of the image that they were found in
+    frame : (H, W, 3), for its size
+    shrink : px of the frame per px of the canvas
+    um_per_px : of the frame
+
+    Returns
+    -------
+    Windows
+    """
+    limits = np.array([frame.shape[1], frame.shape[0]])
+    size = np.array([shape[1], shape[0]])
+    beyond = _BEYOND_UM / um_per_px
+    low, high = boxes[:, :2] * (limits / size), boxes[:, 2:] * (limits / size)
+    low -= np.where(boxes[:, :2] == 0, beyond, 0.0)
+    high += np.where(boxes[:, 2:] == size, beyond, 0.0)
+    regions = np.concatenate([low, high], axis=1)
+    sizes = np.maximum(np.rint((regions[:, 2:] - regions[:, :2]) / shrink), 1).astype(np.int64)
+    width = int(max(sizes[:, 0].max(initial=1), math.sqrt(1.1 * float(sizes.prod(axis=1).sum()))))
+    places = np.zeros((len(boxes), 4), np.int64)
+    x = y = tall = 0
+    for i in np.argsort(-sizes[:, 1], kind="stable").tolist():
+        w, h = sizes[i].tolist()
+        if x + w > width:
+            x, y, tall = 0, y + tall, 0
+        places[i] = x, y, x + w, y + h
+        x, tall = x + w, max(tall, h)
+    return Windows(regions, places, width, max(1, y + tall), frame.shape[1], frame.shape[0])

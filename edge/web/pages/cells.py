@@ -1,0 +1,226 @@
+"""The cells of a sample, the doubtful ones first, and people's words on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from flask import Blueprint, abort, redirect, request, stream_template, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response
+
+from edge.bloodlog import BloodLog, ReviewLabel, Sample
+from edge.results.statistics.reading import WORDS, ReadCell, Reading
+from edge.structures import CellRef
+from edge.web import preferences, security, store
+from edge.web.shown import figures_of
+from edge.web.words import own_words, ref_text
+
+blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
+
+#: Cells on a page. 200 is a usual quota; all of a long sample is there for those who rather scroll.
+SIZES = (200, 2000)
+#: Characters of a page that are sent at a time.
+_PIECE = 32_768
+#: Which cells are shown. The first is what a person should look at.
+FILTERS: dict[str, Callable[[ReadCell, str | None], bool]] = {
+    "counted": lambda cell, word: cell.counts,
+    "unread": lambda cell, word: cell.counts and word is None,
+    "uncertain": lambda cell, word: cell.counts and cell.program == "uncertain",
+    "blast": lambda cell, word: cell.counts and cell.program == "blast",
+    "normal": lambda cell, word: cell.counts and cell.program == "normal",
+    "changed": lambda cell, word: word is not None and word != cell.program,
+    "smudge": lambda cell, word: cell.program == "smudge",
+    "left_out": lambda cell, word: cell.program != "smudge" and not cell.counts,
+}
+#: A filter by the program's word would tell it.
+_TELLING = frozenset({"uncertain", "blast", "normal", "changed", "smudge"})
+_REF = re.compile(r"([0-9]{1,9})-([0-9]{1,6})")
+
+
+def parse_ref(text: str) -> CellRef | None:
+    """Read what :func:`ref_text` wrote; None for anything else.
+
+    Examples
+    --------
+    >>> parse_ref("12-3"), parse_ref("12-3-4")
+    (CellRef(field_id=12, cell_id=3), None)
+    """
+    match = _REF.fullmatch(text)
+    return None if match is None else CellRef(int(match[1]), int(match[2]))
+
+
+@blueprint.get("/cells")
+def page(sample_id: int) -> Response:
+    """Show the cells."""
+    show = request.args.get("show", "counted")
+    size = request.args.get("size", str(SIZES[0]))
+    number = request.args.get("page", "1")
+    field = request.args.get("field")
+    hidden = preferences.hides_program()
+    allowed = [name for name in FILTERS if not (hidden and name in _TELLING)]
+    if show not in allowed or size not in map(str, SIZES) or not re.fullmatch("[1-9][0-9]{0,5}", number):
+        abort(400)
+    if field is not None and not re.fullmatch("[1-9][0-9]{0,8}", field):
+        abort(400)
+    observer = preferences.observer()
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        figures = figures_of(log, sample, observer)
+    reading = figures.reading
+    chosen = [cell for cell in reading.cells if FILTERS[show](cell, reading.word(observer, cell.ref))]
+    if field is not None:
+        chosen = [cell for cell in chosen if cell.ref.field_id == int(field)]
+    if not hidden:  # the order would tell the program's word
+        chosen.sort(key=lambda cell: cell.doubt)
+    pages = max(1, -(-len(chosen) // int(size)))
+    at = min(int(number), pages)
+    shown = chosen[(at - 1) * int(size) : at * int(size)]
+    last = reading.last_review(observer)
+    text = stream_template(
+        "cells.html",
+        sample=sample,
+        figures=figures,
+        cells=shown,
+        words=WORDS,
+        word_of=lambda cell: reading.word(observer, cell.ref),
+        sure_of=_sure_word,
+        found=len(chosen),
+        show=show,
+        filters=allowed,
+        size=int(size),
+        field=field,
+        page=at,
+        pages=pages,
+        last=None if last is None else last.id,
+        agreeable=sum(
+            _sure_word(cell) is not None and reading.word(observer, cell.ref) is None for cell in shown
+        ),
+        progress=progress(reading, observer),
+        hidden=hidden,
+    )
+    # 2,000 cells are 2 MB of text, which need not be there at once.
+    return Response(_in_pieces(text), mimetype="text/html")
+
+
+@blueprint.post("/words")
+def say(sample_id: int) -> ResponseReturnValue:
+    """Add an observer's word on one cell."""
+    observer = _observer_or_refuse()
+    text, _, word = request.form.get("word", "").rpartition("-")
+    ref = parse_ref(text)
+    if ref is None or word not in WORDS:
+        abort(400)
+    with store.writing() as log:
+        sample = store.sample_of(log, sample_id)
+        reading = Reading.of(log, sample_id)
+        cell = _cell_or_404(reading, ref)
+        # A form that is sent twice adds nothing.
+        if reading.word(observer, ref) != word:
+            log.add_review(ref, word, observer)
+        return _answer(log, sample, cell, observer, said="cells.said")
+
+
+@blueprint.post("/agreed")
+def agree(sample_id: int) -> Response:
+    """Add the program's own word for every cell that was shown, was looked at, and has none yet."""
+    observer = _observer_or_refuse()
+    if preferences.hides_program():
+        abort(400)
+    refs = [parse_ref(text) for text in request.form.get("refs", "").split()]
+    if not refs or None in refs:
+        abort(400)
+    with store.writing() as log:
+        store.sample_of(log, sample_id)
+        reading = Reading.of(log, sample_id)
+        cells = _cells_or_404(reading, [ref for ref in refs if ref is not None])
+        unread = [cell for cell in cells if reading.word(observer, cell.ref) is None]
+        sure = {cell.ref: word for cell in unread if (word := _sure_word(cell)) is not None}
+        log.add_reviews(sure, observer)
+    return _back(sample_id)
+
+
+@blueprint.post("/undo")
+def undo(sample_id: int) -> ResponseReturnValue:
+    """Take back the observer's newest word, if it is still the one that the page knew of."""
+    observer = _observer_or_refuse()
+    with store.writing() as log:
+        sample = store.sample_of(log, sample_id)
+        reading = Reading.of(log, sample_id)
+        last = reading.last_review(observer)
+        # A form that is sent twice must not take back another word.
+        if last is None or request.form.get("last") != str(last.id):
+            abort(409)
+        log.undo_review(observer, sample_id)
+        return _answer(log, sample, _cell_or_404(reading, last.cell), observer, said="cells.undone")
+
+
+def _in_pieces(text: Iterator[str]) -> Iterator[str]:
+    """Put a template's small pieces together to larger ones, each of which is a packet or more."""
+    pending: list[str] = []
+    length = 0
+    for piece in text:
+        pending.append(piece)
+        length += len(piece)
+        if length > _PIECE:
+            yield "".join(pending)
+            pending.clear()
+            length = 0
+    yield "".join(pending)
+
+
+def progress(reading: Reading, observer: str | None) -> str:
+    """Say how many of the cells that count an observer has looked at."""
+    _ = preferences.catalogue_of_request()
+    return _("cells.progress", read=reading.read_by(observer), all=len(reading.to_read))
+
+
+def _sure_word(cell: ReadCell) -> ReviewLabel | None:
+    """Give the program's word where a person can simply agree with it."""
+    return next((word for word in WORDS if word == cell.program), None)
+
+
+def _observer_or_refuse() -> str:
+    observer = preferences.observer()
+    if observer is None:
+        abort(428)
+    return observer
+
+
+def _cell_or_404(reading: Reading, ref: CellRef) -> ReadCell:
+    return _cells_or_404(reading, [ref])[0]
+
+
+def _cells_or_404(reading: Reading, refs: Sequence[CellRef]) -> list[ReadCell]:
+    known = {cell.ref: cell for cell in reading.cells}
+    if any(ref not in known for ref in refs):
+        abort(404)
+    return [known[ref] for ref in refs]
+
+
+def _answer(
+    log: BloodLog, sample: Sample, cell: ReadCell, observer: str, *, said: str
+) -> ResponseReturnValue:
+    if not security.wants_json():
+        return _back(sample.id, cell.ref)
+    _ = preferences.catalogue_of_request()
+    figures = figures_of(log, sample, observer)
+    reading = figures.reading
+    word = reading.word(observer, cell.ref)
+    last = reading.last_review(observer)
+    return {
+        "ref": ref_text(cell.ref),
+        "word": word,
+        "own": own_words(_, word),
+        "progress": progress(reading, observer),
+        "figure": figures.for_reader(_, hidden=preferences.hides_program()),
+        "last": None if last is None else last.id,
+        "said": _(said, cell=ref_text(cell.ref), word="" if word is None else _(f"class.{word}")),
+    }
+
+
+def _back(sample_id: int, ref: CellRef | None = None) -> Response:
+    following = preferences.local_path(request.form.get("next", ""))
+    if following == "/":
+        following = url_for("cells.page", sample_id=sample_id)
+    return redirect(following if ref is None else f"{following}#c{ref_text(ref)}")

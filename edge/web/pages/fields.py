@@ -1,0 +1,87 @@
+"""The fields of a sample, each with its cells outlined, and the stored pictures."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Response, abort, render_template, request
+
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.results.statistics.reading import Reading
+from edge.structures import CellRef
+from edge.web import preferences, security, store
+
+blueprint = Blueprint("fields", __name__)
+
+#: Rows of the list of fields on a page.
+_PER_PAGE = 100
+
+
+@blueprint.get("/samples/<int(max=1000000000):sample_id>/fields")
+def page(sample_id: int) -> str:
+    """List the fields, newest first."""
+    number = request.args.get("page", "1")
+    if not re.fullmatch("[1-9][0-9]{0,5}", number):
+        abort(400)
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        fields = list(log.fields(sample_id))[::-1]
+    pages = max(1, -(-len(fields) // _PER_PAGE))
+    at = min(int(number), pages)
+    return render_template(
+        "fields.html",
+        sample=sample,
+        fields=fields[(at - 1) * _PER_PAGE : at * _PER_PAGE],
+        found=len(fields),
+        page=at,
+        pages=pages,
+        hidden=preferences.hides_program(),
+    )
+
+
+@blueprint.get("/samples/<int(max=1000000000):sample_id>/fields/<int(max=1000000000):field_id>")
+def field(sample_id: int, field_id: int) -> str:
+    """Show one field with its cells outlined."""
+    observer = preferences.observer()
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        reading = Reading.of(log, sample_id)
+    numbers = [logged.id for logged in reading.fields]
+    if field_id not in numbers:
+        abort(404)
+    at = numbers.index(field_id)
+    return render_template(
+        "field.html",
+        sample=sample,
+        logged=reading.fields[at],
+        cells=[cell for cell in reading.cells if cell.ref.field_id == field_id],
+        word_of=lambda cell: reading.word(observer, cell.ref),
+        before=numbers[at - 1] if at else None,
+        after=numbers[at + 1] if at + 1 < len(numbers) else None,
+        hidden=preferences.hides_program(),
+    )
+
+
+@blueprint.get("/pictures/<int(max=1000000000):field_id>")
+def image(field_id: int) -> Response:
+    """Send the stored picture of a field."""
+    with store.reading() as log:
+        return _stored(log.image(field_id))
+
+
+@blueprint.get("/pictures/<int(max=1000000000):field_id>/<int(max=1000000):cell_id>")
+def thumbnail(field_id: int, cell_id: int) -> Response:
+    """Send the stored picture of a cell."""
+    with store.reading() as log:
+        return _stored(log.thumbnail(CellRef(field_id, cell_id)))
+
+
+def _stored(sha256: str | None) -> Response:
+    """Send a picture by the hash that the log has for it; nothing that a browser sent becomes a path."""
+    if sha256 is None:
+        abort(404)
+    # Kept for a while only; the log outlives the pictures.
+    jpeg = ThumbnailStore.beside(security.setup().log_path).read(sha256)
+    if jpeg is None:
+        abort(404)
+    return Response(jpeg, mimetype="image/jpeg")

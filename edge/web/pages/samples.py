@@ -1,0 +1,111 @@
+"""The list of samples; opening, closing and reopening one; its result."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from edge.bloodlog import Sample, Specimen
+from edge.bloodlog.core import NOBODY
+from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from edge.device.printable import printable
+from edge.errors import LogError
+from edge.web import preferences, security, store
+from edge.web.shown import Figures, figures_of
+
+blueprint = Blueprint("samples", __name__)
+
+#: White cells that are usually counted.
+_USUAL = {"blood": 200, "marrow": 500}
+_QUOTAS = {"": None, "100": 100, "200": 200, "500": 500}
+
+
+@blueprint.get("/")
+def start() -> str:
+    """Show the open sample and all others."""
+    return _start()
+
+
+def _start(wrong: str | None = None, typed: str = "", *, must_confirm: bool = False) -> str:
+    samples: list[Sample] = []
+    current: Sample | None = None
+    figures: Figures | None = None
+    if security.setup().log_path.exists():
+        with store.reading() as log:
+            samples = list(log.samples())[::-1]
+            current = log.current_sample()
+            if current is not None:
+                figures = figures_of(log, current, preferences.observer())
+    return render_template(
+        "samples.html",
+        samples=samples,
+        current=current,
+        sample=current,
+        figures=figures,
+        wrong=wrong,
+        typed=typed,
+        must_confirm=must_confirm,
+    )
+
+
+@blueprint.post("/samples")
+def open_new() -> Response | tuple[str, int]:
+    """Open a new sample."""
+    name = request.form.get("name", "").strip()
+    specimen, quota = request.form.get("specimen", ""), request.form.get("quota", "")
+    if specimen not in _USUAL or quota not in _QUOTAS:
+        abort(400)
+    _ = preferences.catalogue_of_request()
+    if wrong_id(name) is not None:
+        return _start(_("samples.wrong_name"), name), 400
+    if request.form.get("sure") != "1" and personal_doubt(name) is not None:
+        return _start(_("samples.personal"), name, must_confirm=True), 400
+    try:
+        with store.writing() as log:
+            log.open_sample(name, _specimen(specimen), _QUOTAS[quota] or _USUAL[specimen], who=_who())
+    except LogError as error:  # the name is taken or cannot be, or another sample was opened meanwhile
+        return _start(printable(error), name), 409
+    return redirect(url_for("live.page"))
+
+
+def _specimen(text: str) -> Specimen:
+    return "marrow" if text == "marrow" else "blood"
+
+
+def _who() -> str:
+    return preferences.observer() or NOBODY
+
+
+@blueprint.get("/samples/<int(max=1000000000):sample_id>")
+def page(sample_id: int) -> str:
+    """Show what a sample gave."""
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        return render_template(
+            "sample.html",
+            sample=sample,
+            figures=figures_of(log, sample, preferences.observer()),
+            another_open=log.current_sample() is not None,
+        )
+
+
+@blueprint.post("/samples/<int(max=1000000000):sample_id>/close")
+def close(sample_id: int) -> Response:
+    """Close a sample."""
+    with store.writing() as log:
+        sample = store.sample_of(log, sample_id)
+        if sample.closed_at is not None:
+            abort(409)
+        log.close_sample(sample.name, who=_who())
+    return redirect(url_for("samples.page", sample_id=sample_id))
+
+
+@blueprint.post("/samples/<int(max=1000000000):sample_id>/reopen")
+def reopen(sample_id: int) -> Response:
+    """Count on in a sample that was closed."""
+    with store.writing() as log:
+        sample = store.sample_of(log, sample_id)
+        if sample.closed_at is None or log.current_sample() is not None:
+            abort(409)
+        log.reopen_sample(sample.name, who=_who())
+    return redirect(url_for("live.page"))

@@ -1,0 +1,92 @@
+"""The camera's picture as the daemon gives it, asked for once however many browsers look."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edge.errors import ControlError
+from edge.web.focus import FocusMeter, Meters
+
+_log = logging.getLogger(__name__)
+
+#: A newer picture is asked for this often at most.
+FRESH_S = 0.7
+#: A daemon that did not answer is left alone for this long, so that no page waits for it again and again.
+BACK_OFF_S = 3.0
+#: Longest wait for the daemon's answer. It gives the newest frame that it has, at once.
+_TIMEOUT_S = 2.0
+
+#: Sends a command to the daemon and gives its result; raises ControlError. Its argument is the longest wait.
+Ask = Callable[[str, float], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One picture.
+
+    Attributes
+    ----------
+    number : 1, 2, ...: tells one picture from the next
+    jpeg : the picture
+    meters : its sharpness and exposure
+    """
+
+    number: int
+    jpeg: bytes
+    meters: Meters
+
+
+class Previews:
+    """The newest picture, shared by all threads.
+
+    Parameters
+    ----------
+    ask : sends a command to the daemon
+    clock : monotonic seconds
+    """
+
+    def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._one_at_a_time = threading.Lock()
+        self._meter = FocusMeter()
+        self._newest: Preview | None = None
+        self._ask_again_s = -1.0
+        self._was_there = True
+
+    @property
+    def newest(self) -> Preview | None:
+        """The picture that was got last; None while the daemon does not answer."""
+        return self._newest
+
+    def refresh(self) -> Preview | None:
+        """Get a newer picture where the last one is not fresh; None where the daemon gives none."""
+        if self._one_at_a_time.acquire(blocking=False):
+            # Another thread that finds it taken shows what there is: it must not wait behind a slow daemon.
+            try:
+                if self._clock() >= self._ask_again_s:
+                    self._newest = self._get()
+                    self._ask_again_s = self._clock() + (BACK_OFF_S if self._newest is None else FRESH_S)
+            finally:
+                self._one_at_a_time.release()
+        return self._newest
+
+    def _get(self) -> Preview | None:
+        try:
+            jpeg = base64.b64decode(self._ask("preview", _TIMEOUT_S)["jpeg"], validate=True)
+            meters = self._meter.measure(jpeg)
+        except (ControlError, KeyError, TypeError, binascii.Error, OSError) as error:
+            if self._was_there:
+                _log.info("no live picture: %s", error)
+            self._was_there = False
+            return None
+        self._was_there = True
+        number = 1 if self._newest is None else self._newest.number + 1
+        return Preview(number, jpeg, meters)

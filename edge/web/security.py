@@ -1,0 +1,113 @@
+"""What every request must pass before a page sees it, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.wrappers import Response as AnyResponse
+
+from edge.web import preferences
+
+if TYPE_CHECKING:
+    from edge.web.app import Setup
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What is shown without the token: the form for it, its colours and its script. They say nothing of a sample.
+_OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "login.prefer", "static"})
+#: Pages that refresh themselves: they do not keep a session open.
+_SELF_REFRESHING = frozenset({"live.state", "live.picture"})
+#: Nothing from elsewhere, nothing inline, no frame around it. `base-uri` and `form-action` have no default.
+CONTENT_POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def setup() -> Setup:
+    """Give the settings of the application that answers this request."""
+    return cast("Setup", current_app.extensions["blastcount"])
+
+
+def protect(app: Flask, setup: Setup) -> None:
+    """Put the checks before every page of an application, and the headers behind it."""
+    app.before_request(_check_origin)
+    app.before_request(_check_session)
+    CSRFProtect(app)  # after ours: a stranger learns nothing of a form's token
+    app.after_request(_add_headers)
+
+    def stale(_error: Exception) -> ResponseReturnValue:
+        setup.refusals.add(address(), "missing or stale form token")
+        return problem(400)
+
+    app.register_error_handler(CSRFError, stale)
+
+
+def address() -> str:
+    """Address that the request came from."""
+    return request.remote_addr or "unknown"
+
+
+def wants_json() -> bool:
+    """Whether the script on the page asks, not a person."""
+    return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def problem(code: int, detail: str | None = None) -> ResponseReturnValue:
+    """Answer with what went wrong: a line of JSON for the script, a page for a person."""
+    _ = preferences.catalogue_of_request()
+    key = f"problem.{code}"
+    words = _(key) if _.has(key) else _("problem.other", code=code)
+    if wants_json():
+        return {"problem": words if detail is None else f"{words} {detail}"}, code
+    return render_template("problem.html", words=words, detail=detail), code
+
+
+def refuse(code: int, reason: str) -> None:
+    """Write a refusal down and end the request."""
+    setup().refusals.add(address(), reason)
+    abort(code)
+
+
+def _check_origin() -> None:
+    """Refuse a form that another page sent; browsers name the page's origin with every POST."""
+    if request.method in _SAFE_METHODS:
+        return
+    origin = request.headers.get("Origin")
+    if origin != request.host_url.rstrip("/"):
+        refuse(403, "missing or foreign origin")
+
+
+def is_signed_in() -> bool:
+    """Whether this request may see samples: no token is asked for, or its session has shown it."""
+    if setup().lock is None:
+        return True
+    identity = session.get("id")
+    by_person = request.endpoint not in _SELF_REFRESHING
+    return isinstance(identity, str) and setup().sessions.holds(identity, by_person=by_person)
+
+
+def _check_session() -> AnyResponse | None:
+    if request.endpoint in _OPEN_ENDPOINTS or is_signed_in():
+        return None
+    setup().refusals.add(address(), "no session")
+    if not (request.method == "GET" and not wants_json() and request.accept_mimetypes.accept_html):
+        abort(401)
+    return redirect(url_for("login.form", next=request.full_path.removesuffix("?")))
+
+
+def _add_headers(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    # Not `no-referrer`: browsers then send `Origin: null` with the page's own forms.
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+    # Colours and script may be kept, but are asked for again; what shows a sample is never kept.
+    headers["Cache-Control"] = "no-cache" if request.endpoint == "static" else "no-store"
+    return response

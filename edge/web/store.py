@@ -1,0 +1,37 @@
+"""The blood log for the length of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import abort
+
+from edge.bloodlog import BloodLog, Sample
+from edge.web import security
+
+
+@contextmanager
+def reading() -> Iterator[BloodLog]:
+    """Open the log to read in it; nothing is found where there is none yet."""
+    path = security.setup().log_path
+    if not path.exists():
+        abort(404)
+    with BloodLog.open(path, read_only=True) as log:
+        yield log
+
+
+@contextmanager
+def writing() -> Iterator[BloodLog]:
+    """Open the log to add to it, in one thread at a time."""
+    setup = security.setup()
+    with setup.one_writer, BloodLog.open(setup.log_path) as log:
+        yield log
+
+
+def sample_of(log: BloodLog, sample_id: int) -> Sample:
+    """Find a sample by its number."""
+    sample = next((sample for sample in log.samples() if sample.id == sample_id), None)
+    if sample is None:
+        abort(404)
+    return sample

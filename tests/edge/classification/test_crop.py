@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.classification.crop import NUCLEUS_LEVEL, Cutter, channel_densities, planes_of, to_input
+from edge.errors import ImageError
+from edge.rendered import RenderSettings, render_field
+from edge.segmentation.segment import segment
+from edge.structures import Background, Frame, InputSpec, Outline
+
+SPEC = InputSpec()
+RELATIVE = InputSpec(size_px=48, channels="density+cell+nucleus")
+
+
+def flat(colour: tuple[float, float, float], width: int = 400, height: int = 300) -> Background:
+    return Background(np.array(colour, np.float32).reshape(1, 1, 3), width, height)
+
+
+def pattern(width: int = 400, height: int = 300) -> np.ndarray:
+    """A fixed picture without symmetry, so that any flip, shift or channel swap shows."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([(x * 3 + y) % 251, (x + y * 5) % 241, (x * y // 7) % 239], axis=-1).astype(np.uint8)
+
+
+def disc(um_per_px: float, diameter_um: float = 12.0) -> np.ndarray:
+    side = round(40 / um_per_px)
+    y, x = np.mgrid[:side, :side]
+    inside = np.hypot(x - side / 2, y - side / 2) < diameter_um / um_per_px / 2
+    return np.where(inside[..., None], (90, 40, 120), (220, 215, 200)).astype(np.uint8)
+
+
+def test_bytes_of_the_crop_do_not_change() -> None:
+    """Golden: a change here invalidates every shipped model, whatever the other tests say."""
+    image, blank = pattern(), flat((200, 210, 190))
+    crops = [
+        to_input(image, 200, 150, SPEC, um_per_px=0.1, background=blank),  # shrinking
+        to_input(image, 200, 150, SPEC, um_per_px=0.3, background=blank),  # enlarging
+        to_input(image, 5, 295, SPEC, um_per_px=0.1, background=blank),  # beyond two edges
+    ]
+    assert hashlib.sha256(b"".join(crop.tobytes() for crop in crops)).hexdigest() == GOLDEN
+
+
+GOLDEN = "92265cdf904d7be57a0fd7ba652322b9d91381f3f1a9b8868f3d9bc35040b881"
+
+
+@pytest.mark.parametrize("um_per_px", [0.05, 0.1, 0.2, 0.4])
+def test_a_cell_has_the_same_size_at_every_scale(um_per_px: float) -> None:
+    image = disc(um_per_px)
+    side = image.shape[0]
+    crop = to_input(
+        image, side / 2, side / 2, SPEC, um_per_px=um_per_px, background=flat((220, 215, 200), side, side)
+    )
+    diameter_px = np.sqrt((crop[..., 0] < 160).sum() * 4 / np.pi)
+    # 12 µm of 24 µm is half of 128 px; at 0.4 µm/px one source pixel is 2 px of the crop
+    assert diameter_px == pytest.approx(64, abs=2.5)
+
+
+@given(
+    st.tuples(*[st.integers(64, 255)] * 3),
+    st.tuples(*[st.floats(0.05, 1.0)] * 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_lamp_colour_does_not_reach_the_crop(
+    lamp: tuple[int, int, int], transmission: tuple[float, float, float]
+) -> None:
+    colour = np.rint(np.array(lamp) * transmission).astype(np.uint8)
+    image = np.broadcast_to(colour, (100, 100, 3)).copy()
+    crop = to_input(image, 50, 50, SPEC, um_per_px=0.2, background=flat(tuple(map(float, lamp)), 100, 100))
+    expected = SPEC.white_point * np.array(transmission)
+    # rounding of the 8-bit input, amplified by the gain, plus rounding of the output
+    assert np.abs(crop[64, 64] - expected).max() <= 0.5 * SPEC.white_point / min(lamp) + 0.51
+
+
+def test_swapped_channels_give_another_crop() -> None:
+    image, blank = pattern(), flat((200, 210, 190))
+    swapped_blank = flat((190, 210, 200))
+    crop = to_input(image, 200, 150, SPEC, um_per_px=0.1, background=blank)
+    swapped = to_input(image[..., ::-1].copy(), 200, 150, SPEC, um_per_px=0.1, background=swapped_blank)
+    assert np.array_equal(crop, swapped[..., ::-1])
+    assert not np.array_equal(crop, swapped)
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (399, 0), (0, 299), (399, 299)])
+def test_beyond_the_edge_the_border_is_repeated(x: int, y: int) -> None:
+    image = np.full((300, 400, 3), 200, np.uint8)
+    crop = to_input(image, x, y, SPEC, um_per_px=0.1, background=flat((200, 200, 200)))
+    assert (crop == SPEC.white_point).all()
+
+
+def test_a_black_background_does_not_blow_up() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    assert to_input(image, 50, 50, SPEC, um_per_px=0.2, background=flat((0, 0, 0), 100, 100)).max() == 0
+
+
+def cell_field(
+    um_per_px: float = 0.1, stain: float = 1.0, lamp: tuple[int, int, int] = (235, 235, 235)
+) -> tuple[np.ndarray, Outline, float]:
+    """A cell of 12 µm with a nucleus of 8 µm off its middle, and another cell beside it."""
+    side = round(40 / um_per_px)
+    y, x = np.mgrid[:side, :side]
+    centre = (side - 1) / 2
+    cell = np.hypot(x - centre, y - centre) < 6 / um_per_px
+    nucleus = np.hypot(x - centre - 1 / um_per_px, y - centre) < 4 / um_per_px
+    other = np.hypot(x - centre, y - centre - 13 / um_per_px) < 6 / um_per_px
+    density = np.zeros((side, side, 3))
+    density[cell] = (0.15, 0.1, 0.05)
+    density[nucleus | other] = (0.4, 0.5, 0.2)
+    image = np.rint(np.array(lamp) * 10 ** (-stain * density)).astype(np.uint8)
+    # Label images at half the field's resolution, as segmentation has them.
+    labels = np.where(cell, 7, np.where(other, 8, 0)).astype(np.uint16)
+    nuclei = np.where(nucleus, 7, np.where(other, 8, 0)).astype(np.uint16)
+    return image, Outline(labels[::2, ::2], nuclei[::2, ::2], 7, (0, 0, side, side)), centre
+
+
+def relative(
+    um_per_px: float = 0.1, stain: float = 1.0, lamp: tuple[int, int, int] = (235, 235, 235)
+) -> np.ndarray:
+    image, outline, centre = cell_field(um_per_px, stain, lamp)
+    side = image.shape[0]
+    blank = flat(tuple(map(float, lamp)), side, side)
+    return to_input(image, centre, centre, RELATIVE, um_per_px=um_per_px, background=blank, outline=outline)
+
+
+def test_the_relative_planes_are_density_cell_and_nucleus() -> None:
+    density, cell, nucleus = np.moveaxis(relative(), -1, 0)
+    um2_per_px = (24 / 48) ** 2
+    assert (cell == 255).sum() * um2_per_px == pytest.approx(np.pi * 6**2, rel=0.03)
+    assert (nucleus == 255).sum() * um2_per_px == pytest.approx(np.pi * 4**2, rel=0.04)
+    assert set(np.unique(cell)) == set(np.unique(nucleus)) == {0, 255}
+    rows, columns = np.nonzero(nucleus)
+    assert columns.mean() == pytest.approx(23.5 + 1 / 0.5, abs=0.15)
+    assert rows.mean() == pytest.approx(23.5, abs=0.15)
+    assert density[nucleus == 255].mean() == pytest.approx(NUCLEUS_LEVEL, abs=2)
+    assert np.median(density[(cell == 255) & (nucleus == 0)]) == pytest.approx(
+        NUCLEUS_LEVEL * 0.3 / 1.1, abs=3
+    )
+    assert not density[-8:].any()  # the neighbour is not in it
+
+
+def test_neither_stain_nor_lamp_reaches_the_relative_planes() -> None:
+    usual = relative().astype(int)
+    for other in (relative(stain=0.6), relative(stain=1.3), relative(lamp=(200, 170, 140))):
+        assert np.abs(other - usual).max() <= 6  # 8-bit steps of a dark nucleus
+        assert np.abs(other - usual).mean() < 0.5
+    # ... which is not for want of looking: in RGB the same cells differ by more than a hundred levels.
+    pale, deep = (cell_field(stain=stain)[0].astype(int) for stain in (0.6, 1.3))
+    assert np.abs(pale - deep).max() > 50
+
+
+@pytest.mark.parametrize("um_per_px", [0.05, 0.2, 0.4])
+def test_relative_planes_have_the_same_size_at_every_scale(um_per_px: float) -> None:
+    usual, other = relative().astype(int), relative(um_per_px).astype(int)
+    for plane in (1, 2):
+        assert (other[..., plane] > 0).sum() == pytest.approx((usual[..., plane] > 0).sum(), rel=0.08)
+
+
+def test_another_cells_label_gives_another_crop() -> None:
+    image, outline, centre = cell_field()
+    blank = flat((235, 235, 235), image.shape[1], image.shape[0])
+    crops = [
+        to_input(
+            image, centre, centre, RELATIVE, um_per_px=0.1, background=blank,
+            outline=Outline(outline.cells, outline.nuclei, label, outline.region),
+        )
+        for label in (7, 8)
+    ]  # fmt: skip
+    assert not np.array_equal(*crops)
+    assert crops[1][40:, 24].any()
+
+
+def test_relative_planes_without_an_outline_are_refused() -> None:
+    with pytest.raises(
+        ImageError, match=r"'density\+cell\+nucleus' needs the cell's outline, got none; give"
+    ):
+        to_input(pattern(), 200, 150, RELATIVE, um_per_px=0.1, background=flat((200, 210, 190)))
+
+
+@pytest.mark.parametrize("colour", [0, 6, 235, 255])
+def test_a_cell_without_contrast_or_nucleus_gives_finite_planes(colour: int) -> None:
+    crop = np.full((32, 32, 3), colour, np.uint8)
+    density = channel_densities(crop, 235).sum(axis=2)[None]
+    cell = np.zeros((1, 32, 32), np.uint8)
+    nothing = np.zeros_like(cell)
+    assert not planes_of(density, nothing, nothing)[..., 1:].any()
+    cell[:, 8:24, 8:24] = 255
+    planes = planes_of(density, cell, nothing)[0]
+    assert planes[16, 16].tolist() == [0 if colour >= 235 else NUCLEUS_LEVEL, 255, 0]
+
+
+def test_an_outline_of_a_part_of_the_field_is_that_of_the_whole() -> None:
+    """Segmentation keeps label images of the surroundings of cells only."""
+    image, outline, centre = cell_field()
+    side = image.shape[0]
+    blank = flat((235, 235, 235), side, side)
+    x0, y0, x1, y1 = 30, 40, 190, 200  # of the label images, two px of the field each
+    part = Outline(
+        outline.cells[y0:y1, x0:x1], outline.nuclei[y0:y1, x0:x1], 7, (2 * x0, 2 * y0, 2 * x1, 2 * y1)
+    )
+    whole, of_part = (
+        to_input(image, centre, centre, RELATIVE, um_per_px=0.1, background=blank, outline=found)
+        for found in (outline, part)
+    )
+    assert whole[..., 1].any()
+    assert np.array_equal(whole, of_part)
+
+
+def test_the_crop_shows_what_segmentation_found() -> None:
+    field = render_field(3, RenderSettings(width=800, height=600, um_per_px=0.1))
+    found = segment(Frame(field.image, "rendered:3", um_per_px=0.1))
+    whole, nuclei = found.label_images()
+    judged = [cell for cell in found.cells if cell.kind == "wbc"]
+    assert len(judged) >= 3
+    for cell in judged:
+        crop = to_input(
+            field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background,
+            outline=found.outline(cell),
+        )  # fmt: skip
+        # The same cut out of the label images of the field's own size.
+        of_field = Outline(whole, nuclei, cell.id, (0, 0, 800, 600))
+        same = to_input(
+            field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background,
+            outline=of_field,
+        )  # fmt: skip
+        for plane in (1, 2):
+            shared = np.count_nonzero(crop[..., plane] & same[..., plane])
+            either = np.count_nonzero(crop[..., plane] | same[..., plane])
+            assert shared / either > 0.9, (cell.id, plane)
+
+
+@pytest.mark.parametrize("um_per_px", [0.05, 0.12, 0.4])
+@pytest.mark.parametrize("spec", [SPEC, RELATIVE])
+def test_cells_cut_together_are_those_cut_alone(um_per_px: float, spec: InputSpec) -> None:
+    image, outline, centre = cell_field(um_per_px)
+    side = image.shape[0]
+    # Blank slide that changes over the field, a crop beyond its edge with a sliver of the cell, another cell.
+    grid = np.linspace(150, 240, 12, dtype=np.float32).reshape(2, 2, 3)
+    blank = Background(grid, side, side)
+    centres = [(centre, centre), (3.1 / um_per_px, centre + 1.4), (centre + 13 / um_per_px, centre - 3.3)]
+    outlines = [Outline(outline.cells, outline.nuclei, label, outline.region) for label in (7, 7, 8)]
+    together = Cutter(image, spec, um_per_px=um_per_px, background=blank).cut(centres, outlines)
+    alone = [
+        to_input(image, x, y, spec, um_per_px=um_per_px, background=blank, outline=found)
+        for (x, y), found in zip(centres, outlines, strict=True)
+    ]
+    assert np.array_equal(together, alone)
+    assert len({crop.tobytes() for crop in alone}) == 3
+
+
+def test_no_cells_give_no_crops() -> None:
+    cutter = Cutter(pattern(), RELATIVE, um_per_px=0.1, background=flat((200, 210, 190)))
+    assert cutter.cut([], []).shape == (0, 48, 48, 3)
+
+
+@pytest.mark.parametrize("shrink", [2.41, 3.0, 4.7, 4.81, 9.7])
+def test_halving_first_shows_what_averaging_over_areas_shows(shrink: float) -> None:
+    """Cells are smooth at the sensor's resolution, so the two ways may only differ by a little blur."""
+    um_per_px = 24 / 48 / shrink
+    field = render_field(5, RenderSettings(width=1200, height=900, um_per_px=um_per_px))
+    blank = flat((235, 235, 235), 1200, 900)  # a gain of one
+    spec = InputSpec(size_px=48)
+    side = round(24 / um_per_px)
+    x, y = 603.0, 447.0
+    crop = to_input(field.image, x, y, spec, um_per_px=um_per_px, background=blank).astype(int)
+    left, top = round(x - side / 2), round(y - side / 2)
+    edges = np.arange(49) * side / 48
+    # Exact averages over squares of side/48 px, from the integral of the picture.
+    integral = np.pad(field.image.astype(np.float64), ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+
+    def at(line: np.ndarray, ends: np.ndarray, axis: int) -> np.ndarray:
+        low = np.floor(ends).astype(int)
+        part = np.expand_dims(ends - low, tuple(k for k in range(3) if k != axis))
+        return line.take(low, axis) * (1 - part) + line.take(low + 1, axis) * part
+
+    corners = at(at(integral, top + edges, 0), left + edges, 1)
+    sums = np.diff(np.diff(corners, axis=0), axis=1)
+    expected = sums / (side / 48) ** 2
+    assert expected.std() > 10  # there is something to see
+    difference = crop - expected
+    assert abs(difference.mean()) < 0.5  # neither brighter nor darker
+    assert np.abs(difference).mean() < 3.0
+    # Half a px of the crop to the side would be another picture.
+    moved = np.abs(crop[:, 1:] - (expected[:, :-1] + expected[:, 1:]) / 2).mean()
+    assert np.abs(difference).mean() < 0.8 * moved

@@ -1,0 +1,125 @@
+"""``blastcount check``: every finding has a control that fails it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge import cli
+from edge.classification.classifier import Classifier
+from edge.device.pi import Condition
+
+pytestmark = pytest.mark.usefixtures("no_system_config", "a_home_of_its_own")
+
+
+@pytest.fixture
+def a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log that this machine may have is not looked at, and its heat is not the test's matter."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr("edge.selfcheck.machine.read_condition", lambda: Condition({}, None, 0.0))
+    monkeypatch.setattr("edge.selfcheck.camera.find_spec", lambda name: None)
+
+
+def check(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.main, ["check", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def own_model(tiny_model: Path, tmp_path: Path) -> Path:
+    for suffix in (".tflite", ".json", ".golden.npz"):
+        shutil.copy(f"{tiny_model}{suffix}", tmp_path / f"own{suffix}")
+    return tmp_path / "own"
+
+
+def test_a_sound_device(tiny_model: Path) -> None:
+    result = check("--model", tiny_model)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "fit to count"
+    assert [line.split()[0] for line in lines[:-1]] == ["pass"] * 12
+    for word in ("OpenCV", "built-in defaults", "tiny", "ai_edge_litert", "golden crops"):
+        assert word in result.stdout
+
+
+def test_json(tiny_model: Path) -> None:
+    report = json.loads(check("--json", "--model", tiny_model).stdout)
+    assert report["schema"] == "blastcount.check/1"
+    assert report["passed"] is True
+    names = [finding["name"] for finding in report["checks"]]
+    assert names == [
+        "software",
+        "configuration",
+        "model",
+        "interpreter",
+        "golden crops",
+        "calibration",
+        "camera",
+        "permissions",
+        "disk",
+        "log",
+        "clock",
+        "supply, heat",
+    ]
+    assert all(finding["passed"] and finding["exit_code"] == 0 for finding in report["checks"])
+
+
+def test_a_missing_model(tmp_path: Path) -> None:
+    result = check("--model", tmp_path / "absent")
+    assert result.exit_code == 3
+    assert "FAIL  model" in result.stdout
+    assert result.stdout.splitlines()[-1] == "not fit to count"
+
+
+def test_golden_crops_that_disagree(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Classifier.p_blast
+    monkeypatch.setattr(
+        Classifier, "p_blast", lambda self, crops: (1 - honest(self, crops)).astype(np.float32)
+    )
+    result = check("--json", "--model", tiny_model)
+    assert result.exit_code == 4
+    report = json.loads(result.stdout)
+    assert report["passed"] is False
+    assert [finding["name"] for finding in report["checks"] if not finding["passed"]] == ["golden crops"]
+    assert "disagree" in report["checks"][4]["detail"]
+
+
+def test_a_network_that_the_interpreter_refuses(own_model: Path) -> None:
+    network = own_model.with_suffix(".tflite")
+    broken = b"no network"
+    card = json.loads(own_model.with_suffix(".json").read_text())
+    network.write_bytes(broken)
+    card["sha256"] = hashlib.sha256(broken).hexdigest()
+    own_model.with_suffix(".json").write_text(json.dumps(card))
+    result = check("--model", own_model)
+    assert result.exit_code == 3
+    assert "pass  model" in result.stdout
+    assert "FAIL  interpreter" in result.stdout
+
+
+def test_a_configuration_with_an_error(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.toml").write_text("[model]\nthreads = 0\n")
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "b.toml"))
+    result = check("--model", tiny_model)
+    assert result.exit_code == 3
+    assert "FAIL  configuration" in result.stdout
+    assert "pass  golden crops" in result.stdout  # the rest is still looked at
+
+
+def test_the_configured_model_is_the_one_checked(
+    own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.toml").write_text(f'[model]\npath = "{own_model}.tflite"\n[scale]\num_per_px = 0.12\n')
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "b.toml"))
+    result = check()
+    assert result.exit_code == 0
+    assert f"{own_model}.tflite" in result.stdout
+    assert "scale 0.12 µm/px" in result.stdout

@@ -1,0 +1,197 @@
+"""``blastcount log`` says what is so, with the right exit code, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.cli import main
+from tests.edge.bloodlog.fields import PROVENANCE, make_result
+
+
+@pytest.fixture(autouse=True)
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration whose log has a sample of two fields with pictures."""
+    path = tmp_path / "blood.db"
+    store = ThumbnailStore.beside(path)
+    with BloodLog.open(path) as log:
+        sample = log.open_sample("S-1", "blood", 200)
+        for level in (10, 200):
+            picture = store.put(np.full((20, 20, 3), level, np.uint8))
+            log.append(
+                make_result(), **PROVENANCE, sample_id=sample.id, clock_trusted=True, image_sha256=picture
+            )
+        log.close_sample("S-1")
+    config = tmp_path / "blastcount.toml"
+    config.write_text('[log]\npath = "blood.db"\n[storage]\nreserve_mb = 1\npictures_mb = 1\n')
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["log", *map(str, arguments)])
+
+
+def visible(folder: Path) -> list[str]:
+    """Name the files but those that SQLite keeps beside a log that is read."""
+    return sorted(file.name for file in folder.iterdir() if not file.name.endswith(("-wal", "-shm")))
+
+
+def break_row(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER field_no_update")
+        connection.execute("UPDATE field SET source = 'other' WHERE id = 2")
+
+
+def test_verify(configured: Path) -> None:
+    done = run("verify")
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0] == "2 fields, 5 links, 2 pictures; compared with no head from elsewhere"
+    assert lines[1].startswith("head 5:")
+    assert lines[2] == "verified"
+    head = lines[1].removeprefix("head ")
+    assert "compared with 1 head from elsewhere" in run("verify", "--head", head[:20]).output
+
+    break_row(configured)
+    said = run("verify", "--no-pictures")
+    assert said.exit_code == 4
+    assert "FAULT  link 4: field 2 was changed, or its place in the order was" in said.output
+    assert "pictures not looked at" in said.output
+    # What refuses changes has to go first.
+    assert "FAULT  file: trigger field_no_update is missing" in said.output
+    assert said.output.endswith("2 faults: this log is not as it was written\n")
+    record = json.loads(run("verify", "--json").output)
+    assert record["schema"] == "blastcount.verify/1"
+    assert record["faults"] == [
+        "file: trigger field_no_update is missing",
+        "link 4: field 2 was changed, or its place in the order was",
+    ]
+    assert (record["fields"], record["pictures"], record["head"]) == (2, 2, head)
+
+
+def test_verify_against_what_was_noted_elsewhere(configured: Path, tmp_path: Path) -> None:
+    assert run("backup", tmp_path / "backups").exit_code == 0
+    assert run("verify", "--against", tmp_path / "backups").exit_code == 0
+    configured.unlink()
+    with BloodLog.open(configured) as log:
+        log.append(make_result(), **PROVENANCE)
+    for arguments in (
+        ("--against", tmp_path / "backups"),
+        ("--against", next((tmp_path / "backups").glob("*.json"))),
+        ("--head", "5:0123456789ab"),
+    ):
+        said = run("verify", *arguments)
+        assert said.exit_code == 4
+        assert "link 2: missing: the chain is known to have reached link 5" in said.output
+
+
+def test_backup_and_again(tmp_path: Path) -> None:
+    done = run("backup", tmp_path / "backups")
+    assert done.exit_code == 0, done.output
+    assert "2 fields, 2 pictures (2 of them new), made\nhead 5:" in done.output
+    assert done.output.endswith("verified\n")
+    record = json.loads(run("backup", "--json", tmp_path / "backups").output)
+    assert (record["made"], record["copied"], record["pictures"]) == (False, 0, 2)
+    assert Path(record["database"]).is_file()
+    assert record["faults"] == []
+
+
+def test_a_backup_of_a_log_that_does_not_verify_says_no(configured: Path, tmp_path: Path) -> None:
+    break_row(configured)
+    said = run("backup", tmp_path / "backups")
+    assert said.exit_code == 4
+    assert "FAULT  link 4: field 2 was changed" in said.output
+    assert len(list((tmp_path / "backups").glob("*-faulty.db"))) == 1
+    assert json.loads(run("backup", "--json", tmp_path / "backups").output)["faults"][1:] == [
+        "link 4: field 2 was changed, or its place in the order was"
+    ]
+
+
+def test_retention_by_space(configured: Path) -> None:
+    assert "0 files, 0.0 MB went\n2 pictures" in run("retention").output
+    rng = np.random.default_rng(0)
+    with BloodLog.open(configured) as log:
+        noise = ThumbnailStore.beside(configured).put(rng.integers(0, 256, (1200, 1200, 3), np.uint8), 100)
+        log.append(make_result(), **PROVENANCE, image_sha256=noise)
+    dry = json.loads(run("retention", "--dry-run", "--json").output)
+    assert (dry["by_space"], dry["files"], dry["dry_run"]) == ([1, 2, 3], 3, True)
+    done = run("retention")
+    assert "by space: pictures of 3 fields went: 1-3\n" in done.output
+    assert run("verify").exit_code == 0
+
+
+def test_export(tmp_path: Path) -> None:
+    done = run("export", "--jsonl")
+    assert [json.loads(line)["link"] for line in done.output.splitlines()] == [1, 2, 3, 4, 5]
+    out = tmp_path / "cells.csv"
+    assert run("export", "--csv", "--sample", "S-1", "--out", out).exit_code == 0
+    assert len(out.read_text().splitlines()) == 1 + 6
+    assert sorted(file.name for file in tmp_path.glob(".*")) == []
+
+
+def test_repair(configured: Path, tmp_path: Path) -> None:
+    break_row(configured)
+    done = run("repair", "--out", tmp_path / "new.db")
+    assert done.exit_code == 0, done.output
+    assert "saved: 1 field rows, 1 sample rows, 2 sample_event rows" in done.output
+    assert "left behind, not as they were written: field 2" in done.output
+    assert "blood.db is as it was" in done.output
+    assert run("verify", "--log", tmp_path / "new.db").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["verify", "--log", "absent.db"], 1, "absent.db: no such log"),
+        (["verify", "--head", "12"], 2, "a head of the chain is NUMBER:SHA256, got '12'"),
+        (["verify", "--against", "."], 2, "there is no manifest of a backup in this folder"),
+        (["export"], 2, "give --csv or --jsonl"),
+        (["export", "--csv", "--sample", "S-9"], 1, "there is no sample S-9"),
+        (["export", "--csv", "--out", "absent/x.csv"], 1, "absent/x.csv: cannot be written: No such file"),
+        (["backup", "blood.db/x"], 1, "no backup was made: Not a directory"),
+        (["repair", "--out", "blood.db"], 1, "blood.db: is there already; name a new file"),
+        (["repair"], 2, "Missing option '--out'"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    arguments: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = visible(tmp_path)
+    said = run(*arguments)
+    assert said.exit_code == code
+    assert message in said.output
+    assert "Traceback" not in said.output
+    assert visible(tmp_path) == before
+
+
+def test_a_damaged_log_is_a_no(configured: Path) -> None:
+    shutil.copy(configured, configured.with_name("keep.db"))
+    content = bytearray(configured.read_bytes())
+    for page in range(1, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 100] = bytes(100)
+    configured.write_bytes(content)
+    said = run("verify")
+    assert said.exit_code == 1
+    assert "malformed; restore a backup, or save what can be read with `blastcount log repair" in said.output
+
+    shutil.copy(configured.with_name("keep.db"), configured)
+    with closing(sqlite3.connect(configured)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'link'").fetchone()
+    content = bytearray(configured.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    configured.write_bytes(content)
+    said = run("verify")
+    assert said.exit_code == 4, said.output
+    assert "malformed); `blastcount log repair` saves what can be read" in said.output
+    assert "this log is not as it was written" in said.output

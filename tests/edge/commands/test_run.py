@@ -1,0 +1,313 @@
+"""``blastcount run``: options, sources, and the real process with its log and its signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.camera.configured import make_source
+from edge.camera.picamera import PiCameraSource
+from edge.camera.replay import ReplaySource
+from edge.camera.v4l2 import V4L2Source
+from edge.commands.journal import logging_to_stderr
+from edge.commands.run import override
+from edge.config import Config, load_config, parse_config
+from edge.errors import ConfigError
+from edge.rendered import RenderedSource
+
+#: A small field: a few cells, a tenth of a second.
+SMALL = '[camera]\nsource = "rendered"\nwidth = 800\nheight = 600\ninterval_s = 0.1\n'
+
+
+class Run:
+    """Starts the real command in a process of its own."""
+
+    def __init__(self, repository: Path, folder: Path, model: Path) -> None:
+        self.repository = repository
+        self.folder = folder
+        self.log = folder / "blood.db"
+        self.config = folder / "blastcount.toml"
+        self.config.write_text(f'[model]\npath = "{model}"\n{SMALL}')
+        left_out = (
+            "BLASTCOUNT_CONFIG",
+            "STATE_DIRECTORY",
+            "NOTIFY_SOCKET",
+            "JOURNAL_STREAM",
+            "WATCHDOG_USEC",
+        )
+        self.environment = {key: value for key, value in os.environ.items() if key not in left_out} | {
+            "PYTHONPATH": str(repository),
+            "XDG_STATE_HOME": str(folder / "state"),
+        }
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "edge.cli",
+            "run",
+            "--config",
+            str(self.config),
+            *map(str, arguments),
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __call__(self, *arguments: object) -> tuple[int, str]:
+        with self.start(*arguments) as process:
+            output, errors = process.communicate(timeout=60)
+        assert output == ""
+        return process.returncode, errors
+
+
+@pytest.fixture
+def run(repository: Path, tmp_path: Path, tiny_model: Path) -> Run:
+    return Run(repository, tmp_path, tiny_model)
+
+
+def integrity(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        (answer,) = connection.execute("PRAGMA integrity_check").fetchone()
+    return str(answer)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def test_three_rendered_fields_reach_the_log(run: Run) -> None:
+    code, errors = run("--fields", 3, "--interval", 0.2, "--log", run.log)
+    assert code == 0, errors
+    assert "stopped: 3 fields logged" in errors
+    with BloodLog.open(run.log, read_only=True) as log:
+        fields = list(log.fields())
+    assert [field.result.source for field in fields] == ["rendered:1#1", "rendered:1#2", "rendered:1#3"]
+    assert {field.source_kind for field in fields} == {"rendered"}
+    assert len({field.result.frame_sha256 for field in fields}) == 3
+    assert sum(field.result.wbc for field in fields) > 0
+    overridden = override(load_config(run.config), interval_s=0.2, log_path=run.log)
+    assert {field.config_sha256 for field in fields} == {overridden.sha256}
+    steps = [later.monotonic_s - earlier.monotonic_s for earlier, later in pairwise(fields)]
+    assert all(step > 0.1 for step in steps)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(run: Run, number: signal.Signals) -> None:
+    with run.start("--log", run.log) as process:
+        try:
+            wait_for(lambda: run.log.exists() and count_of(run.log) >= 2)
+            started = time.monotonic()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+            stopped_after_s = time.monotonic() - started
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    assert stopped_after_s < 5.0
+    assert re.search(r"stopped: \d+ fields logged", errors)
+    assert "Traceback" not in errors
+    # Closing has put everything into the one file. (Looked at first: counting makes the others again.)
+    assert not list(run.log.parent.glob("blood.db-*"))
+    assert integrity(run.log) == "ok"
+    assert count_of(run.log) >= 2
+
+
+def test_a_camera_that_hangs_as_it_opens_does_not_hold_up_a_stop(run: Run) -> None:
+    (run.folder / "picamera2.py").write_text(
+        "import pathlib, time\n"
+        "class Picamera2:\n"
+        "    @staticmethod\n"
+        "    def global_camera_info(): return [{'Model': 'imx477'}]\n"
+        "    def __init__(self, number):\n"
+        "        pathlib.Path('opening').touch()\n"
+        "        time.sleep(60)\n"
+    )
+    run.environment["PYTHONPATH"] = f"{run.folder}:{run.environment['PYTHONPATH']}"
+    with run.start("--source", "picamera", "--log", run.log) as process:
+        try:
+            wait_for((run.folder / "opening").exists)
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+            stopped_after_s = time.monotonic() - started
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    assert stopped_after_s < 5.0
+    assert "still opening; left behind" in errors
+
+
+def test_a_kill_leaves_every_logged_field(run: Run) -> None:
+    with run.start("--log", run.log) as process:
+        try:
+            wait_for(lambda: run.log.exists() and count_of(run.log) >= 2)
+        finally:
+            process.kill()
+    assert integrity(run.log) == "ok"
+    before = count_of(run.log)
+    assert before >= 2
+    assert run("--fields", 1, "--log", run.log)[0] == 0
+    assert count_of(run.log) == before + 1
+
+
+def count_of(path: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
+    except sqlite3.OperationalError:
+        return 0  # not made yet
+    return int(fields)
+
+
+def test_the_log_is_in_the_state_folder_unless_named(run: Run) -> None:
+    code, errors = run("--fields", 1)
+    assert code == 0, errors
+    assert count_of(run.folder / "state" / "blastcount" / "blastcount.db") == 1
+
+
+def test_replay_of_files(run: Run, repository: Path) -> None:
+    import cv2
+
+    from edge.rendered import RenderSettings, render_field
+
+    fields = run.folder / "fields"
+    fields.mkdir()
+    image = render_field(3, RenderSettings(width=800, height=600)).image
+    assert cv2.imwrite(str(fields / "a.png"), image[..., ::-1])
+    (fields / "b.png").write_text("not a picture")
+    code, errors = run("--source", "replay", "--path", fields, "--log", run.log)
+    assert code == 0, errors
+    assert "b.png" in errors
+    assert "has come to its end" in errors
+    with BloodLog.open(run.log, read_only=True) as log:
+        (field,) = log.fields()
+    assert (field.source_kind, field.result.source) == ("replay", str(fields / "a.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--source", "v4l2"], 1, "/dev/video0: no such camera; "),
+        (["--source", "picamera"], 3, "picamera2 cannot be imported .*apt install python3-picamera2"),
+        (["--source", "replay"], 3, "camera.path must name a file or folder"),
+        (["--source", "replay", "--path", "absent"], 1, "absent: no such file or folder"),
+        (["--interval", "0"], 3, r"camera\.interval_s must be 0\.05 to 86400"),
+        (["--log", "absent/blood.db"], 1, r"absent/blood\.db: the folder absent does not exist"),
+        (["--config", "absent.toml"], 3, r"absent\.toml: no such configuration file"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_an_exit_code(
+    run: Run, arguments: list[str], code: int, message: str
+) -> None:
+    if "v4l2" in arguments and Path("/dev/video0").exists():
+        pytest.skip("a camera is connected to this machine")
+    if "picamera" in arguments:
+        # Shadows a picamera2 that may be installed here.
+        (run.folder / "picamera2.py").write_text("raise ImportError('not on this machine')\n")
+    found, errors = run("--fields", "1", *arguments)
+    assert found == code, errors
+    *_, last = errors.splitlines()
+    assert re.match(rf"blastcount: error: {message}", last), errors
+    assert "Traceback" not in errors
+
+
+def test_a_missing_model_is_refused_before_the_camera_is_touched(run: Run) -> None:
+    run.config.write_text('[model]\npath = "absent.tflite"\n' + SMALL)
+    code, errors = run("--fields", 1, "--log", run.log)
+    assert code == 3
+    assert "absent." in errors.splitlines()[-1]
+    assert not run.log.exists()
+
+
+def test_wrong_usage(run: Run) -> None:
+    for arguments in (["--fields", "0"], ["--source", "usb"], ["--interval", "often"]):
+        code, errors = run(*arguments)
+        assert code == 2
+        assert "Error" in errors
+
+
+def test_a_state_folder_that_cannot_be_made(run: Run) -> None:
+    run.environment["XDG_STATE_HOME"] = "/proc"
+    code, errors = run("--fields", 1)
+    assert code == 1
+    assert "/proc/blastcount: the state folder cannot be made: " in errors
+    assert "; set log.path" in errors
+
+
+def test_options_go_over_the_configuration() -> None:
+    config = override(
+        Config(), source="replay", path=Path("/fields"), interval_s=9.0, log_path=Path("/blood.db")
+    )
+    assert (config.camera.source, config.camera.path, config.camera.interval_s) == (
+        "replay",
+        Path("/fields"),
+        9.0,
+    )
+    assert config.log_path == Path("/blood.db")
+    assert config.sha256 != Config().sha256
+    assert override(Config()) == Config()
+    with pytest.raises(ConfigError, match=r"camera\.interval_s"):
+        override(Config(), interval_s=-1.0)
+
+
+def test_the_configured_source_is_made() -> None:
+    def made(**camera: object) -> object:
+        return make_source(parse_config({"camera": camera, "scale": {"um_per_px": 0.2}}))
+
+    pi = made(source="picamera", device=1, width=640, height=480)
+    assert isinstance(pi, PiCameraSource)
+    assert (pi.name, pi._size, pi._um_per_px) == ("picamera:1", (640, 480), 0.2)
+    usb = made(source="v4l2", device="/dev/video7", width=640, height=480)
+    assert isinstance(usb, V4L2Source)
+    assert (usb.name, usb._size, usb._um_per_px) == ("/dev/video7", (640, 480), 0.2)
+    replay = made(source="replay", path="/fields", loop=True)
+    assert isinstance(replay, ReplaySource)
+    assert (replay.name, replay._loop, replay._um_per_px) == ("/fields", True, 0.2)
+    rendered = made(source="rendered", seed=5, width=320, height=240)
+    assert isinstance(rendered, RenderedSource)
+    with rendered:
+        frame = rendered.read(1.0)
+    assert frame is not None
+    assert (rendered.name, frame.width, frame.height, frame.um_per_px) == ("rendered:5", 320, 240, 0.2)
+    with pytest.raises(ConfigError, match="um_per_px"):
+        make_source(parse_config({"camera": {"source": "rendered"}, "scale": {"um_per_px": 0.01}}))
+
+
+def test_journald_gets_priorities(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("edge")
+    before = (logger.level, list(logger.handlers))
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    with logging_to_stderr(logging.INFO):
+        logging.getLogger("edge.daemon").warning("gone")
+        logging.getLogger("edge.daemon").debug("not shown")
+    monkeypatch.delenv("JOURNAL_STREAM")
+    with logging_to_stderr(logging.DEBUG):
+        logging.getLogger("edge.daemon").debug("shown")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "<4>gone"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d DEBUG shown", second)
+    assert (logger.level, logger.handlers) == before

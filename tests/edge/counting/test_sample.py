@@ -1,0 +1,195 @@
+"""The open sample: resumed by itself, each cell counted once, pictures stored, drift refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.counting.pipeline import Pipeline
+from edge.counting.recorder import Provenance, Recorded, Recorder
+from edge.counting.tally import tally
+from edge.rendered import Population, RenderSettings, Slide
+from edge.structures import Frame
+
+PROVENANCE = Provenance("c" * 64, "0.1.0", "none", "rendered")
+SLIDE = Slide(
+    11,
+    RenderSettings(
+        width=856, height=684, um_per_px=0.2, population=Population(blast=400.0, clustered_blasts=0.0)
+    ),
+)
+
+
+@dataclass
+class Desk:
+    """A log, a store and a pipeline; a recorder is made anew as after a restart."""
+
+    folder: Path
+    pipeline: Pipeline
+    log: BloodLog
+
+    def recorder(self) -> Recorder:
+        return Recorder(self.pipeline, self.log, PROVENANCE, store=ThumbnailStore.beside(self.log.path))
+
+    def scan(self, recorder: Recorder, *places_um: float) -> list[Recorded]:
+        recorder.refresh()
+        return [recorder.record(view(x_um)) for x_um in places_um]
+
+
+def view(x_um: float, factor: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Frame:
+    image = np.clip(SLIDE.view(x_um).image * np.array(factor), 0, 255).astype(np.uint8)
+    return Frame(image, f"x={x_um:g}", um_per_px=0.2)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, tiny_model: Path) -> Iterator[Desk]:
+    with BloodLog.open(tmp_path / "blood.db") as log:
+        yield Desk(tmp_path, Pipeline(Classifier(load_bundle(tiny_model))), log)
+
+
+def new_cells(recorded: Recorded) -> list[int]:
+    return [c.cell.id for c in recorded.result.cells if c.seen_before is None and c.cell.kind == "wbc"]
+
+
+def test_without_a_sample_fields_are_logged_alone(desk: Desk) -> None:
+    recorder = desk.recorder()
+    (field,) = desk.scan(recorder, 0.0)
+    assert field.sample is None
+    assert recorder.sample_status() is None
+    (logged,) = desk.log.fields()
+    assert (logged.sample_id, logged.image_sha256, logged.result.stage_um) == (None, None, None)
+    assert list(ThumbnailStore.beside(desk.log.path)) == []
+
+
+def test_each_cell_is_counted_once(desk: Desk) -> None:
+    sample = desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    first, shifted, again = desk.scan(recorder, 0.0, 60.0, 0.0)
+    assert first.sample == "S-1"
+    assert len(new_cells(first)) > 5
+    assert first.result.stage_um == (0.0, 0.0)
+    assert shifted.result.stage_um == pytest.approx((60.0, 0.0), abs=1.0)
+    seen = [c for c in shifted.result.cells if c.seen_before is not None]
+    assert seen
+    assert {c.seen_before.field_id for c in seen if c.seen_before} == {first.field_id}
+    # The same field once more has nothing new but what its edge had cut.
+    assert all(c.seen_before is not None for c in again.result.cells if not c.cell.touches_border)
+    status = recorder.sample_status()
+    assert status is not None
+    counted = tally(logged.result for logged in desk.log.fields(sample.id))
+    assert (status["name"], status["fields"], status["wbc"]) == ("S-1", 3, counted.wbc)
+    assert (status["ci_low"], status["ci_high"]) == (round(counted.ci_low, 4), round(counted.ci_high, 4))
+
+
+def test_a_restart_resumes_the_open_sample(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    before = desk.recorder()
+    desk.scan(before, 0.0, 60.0, 120.0)
+    alive: list[int] = []
+    after = desk.recorder()
+    assert after.refresh(lambda: alive.append(1) is None)
+    assert len(alive) == 3
+    assert after.sample_status() == before.sample_status()
+    # What the first process would have said of a field, the second says, too.
+    (by_after,) = desk.scan(after, 30.0)
+    assert by_after.result.stage_um == pytest.approx((30.0, 0.0), abs=1.0)
+    assert [c for c in by_after.result.cells if c.seen_before is None and not c.cell.touches_border] == []
+
+
+def test_a_stop_ends_a_long_resumption(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    desk.scan(desk.recorder(), 0.0, 60.0, 120.0)
+    after = desk.recorder()
+    asked: list[int] = []
+    assert not after.refresh(lambda: asked.append(1) is not None)
+    assert len(asked) == 1
+    assert after.sample_status() is None
+    assert after.refresh()  # taken up the next time
+
+
+def test_samples_opened_and_closed_elsewhere_are_noticed(desk: Desk) -> None:
+    recorder = desk.recorder()
+    assert not recorder.refresh()
+    desk.log.open_sample("S-1", "blood", 200)
+    assert recorder.refresh()
+    assert not recorder.refresh()
+    (first,) = desk.scan(recorder, 0.0)
+    desk.log.close_sample("S-1")
+    desk.log.open_sample("S-2", "marrow", 500)
+    assert recorder.refresh()
+    (other,) = desk.scan(recorder, 0.0)
+    # Another sample's fields are not compared with: the same place is new again.
+    assert (other.sample, new_cells(other)) == ("S-2", new_cells(first))
+    desk.log.close_sample("S-2")
+    assert recorder.refresh()
+    assert recorder.sample_status() is None
+
+
+def test_pictures_of_fields_and_new_cells_are_stored(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    first, shifted = desk.scan(desk.recorder(), 0.0, 60.0)
+    store = ThumbnailStore.beside(desk.log.path)
+    for recorded, logged in zip((first, shifted), desk.log.fields(), strict=True):
+        assert sorted(logged.thumbnails) == new_cells(recorded)
+        assert logged.image_sha256 is not None
+        image = store.get(logged.image_sha256)
+        assert image is not None
+        assert np.abs(image.astype(int) - view(0.0 if recorded is first else 60.0).image).mean() < 4.0
+        boxes = {c.cell.id: c.cell.bbox for c in recorded.result.cells}
+        for cell_id, sha256 in logged.thumbnails.items():
+            picture = store.get(sha256)
+            assert picture is not None
+            x, y, width, height = boxes[cell_id]
+            assert picture.shape[0] >= height
+            assert picture.shape[1] >= width
+            centre = image[y + height // 2, x + width // 2].astype(int)
+            assert x + width // 2 < 856
+            assert np.abs(centre).sum() > 0
+
+
+def test_a_lamp_that_changes_is_refused_within_a_sample(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    desk.scan(recorder, 0.0, 200.0, 400.0)
+    yellow = recorder.record(view(600.0, (1.0, 0.85, 0.6)))
+    assert yellow.result.status == "rejected"
+    assert "colour_drift" in yellow.result.reasons
+    assert (yellow.result.cells, yellow.sample) == ((), "S-1")
+    # The reference survives a restart.
+    after = desk.recorder()
+    after.refresh()
+    assert after.record(view(800.0, (1.0, 0.85, 0.6))).result.status == "rejected"
+    assert after.record(view(800.0)).result.status == "counted"
+
+
+def test_missing_pictures_are_said_and_counting_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    desk.scan(desk.recorder(), 0.0, 60.0)
+    for path in (desk.folder / "pictures").glob("*/*.jpg"):
+        path.unlink()
+    after = desk.recorder()
+    assert after.refresh()
+    assert "pictures of 2 of its fields are missing" in caplog.text
+    assert after.record(view(0.0)).result.status == "counted"
+
+
+def test_a_row_never_names_a_picture_that_is_not_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    recorder.refresh()
+    put: Callable[..., str] = ThumbnailStore.put
+    calls: list[str] = []
+    monkeypatch.setattr(ThumbnailStore, "put", lambda *a, **k: (calls.append("put"), put(*a, **k))[1])
+    append = BloodLog.append
+    monkeypatch.setattr(BloodLog, "append", lambda *a, **k: (calls.append("append"), append(*a, **k))[1])
+    recorder.record(view(0.0))
+    assert calls[-1] == "append"
+    assert calls.count("put") > 5

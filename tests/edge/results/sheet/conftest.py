@@ -1,0 +1,115 @@
+"""A sample in a log with pictures, rejected fields and the words of two people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.structures import (
+    Cell,
+    CellClass,
+    CellRef,
+    ClassifiedCell,
+    FieldResult,
+    ModelIdentity,
+    Scale,
+    UInt8Image,
+)
+
+NAME = "S-0142"
+MODEL = ModelIdentity("m", "a" * 64)
+#: Size of a field and distance of its cells, in px.
+SIDE, STEP = 400, 70
+
+
+def field_image(seed: int) -> UInt8Image:
+    """A blank slide with dark discs where the cells are said to be."""
+    image = np.full((SIDE, SIDE, 3), 230, np.uint8)
+    image[:, :, 2] = 190 + 8 * (seed % 5)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    for number in range(1, 10):
+        x, y = place(number)
+        image[(columns - x) ** 2 + (rows - y) ** 2 < 20**2] = (90, 40, 130)
+    return image
+
+
+def place(number: int) -> tuple[int, int]:
+    """Centre of a cell, in px."""
+    return 60 + (number - 1) % 3 * 2 * STEP, 60 + (number - 1) // 3 * 2 * STEP
+
+
+def cell(number: int, label: CellClass | None, p: float | None, *, border: bool = False) -> ClassifiedCell:
+    x, y = place(number)
+    found = Cell(
+        number, x, y, (x - 20, y - 20, 40, 40), 1250, 700, "wbc" if label else "smudge", touches_border=border
+    )
+    return ClassifiedCell(found, label, p)
+
+
+def result(number: int, cells: tuple[ClassifiedCell, ...], reasons: tuple[str, ...] = ()) -> FieldResult:
+    return FieldResult(
+        source=f"field_{number}.jpg",
+        width=SIDE,
+        height=SIDE,
+        captured_at=None,
+        frame_sha256=f"{number:064x}",
+        scale=Scale(0.2, "configured", 1.0),
+        status="rejected" if reasons else "counted",
+        reasons=reasons,
+        cells=cells,
+        model=MODEL,
+    )
+
+
+def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
+    """Count fields of 3 blasts, 4 normal cells, an uncertain one and a smudge; one field more is rejected."""
+    store = ThumbnailStore.beside(log.path)
+    made = {"config_sha256": "b" * 64, "software_version": "0.1.0", "runtime": "ai_edge_litert 2.3.0"}
+    for number in range(1, fields + 1):
+        labels: list[tuple[CellClass, float]] = [("blast", 0.9)] * 3 + [("normal", 0.1)] * 4
+        cells = (
+            *(cell(n, label, p, border=n == 7) for n, (label, p) in enumerate(labels, start=1)),
+            cell(8, "uncertain", 0.5),
+            cell(9, None, None),
+        )
+        image = field_image(number)
+        thumbnails = {
+            c.cell.id: store.put(
+                image[c.cell.bbox[1] : c.cell.bbox[1] + 40, c.cell.bbox[0] : c.cell.bbox[0] + 40]
+            )
+            for c in cells
+        }
+        log.append(
+            result(number, cells),
+            **made,
+            sample_id=sample_id,
+            thumbnails=thumbnails,
+            image_sha256=store.put(image),
+        )
+    log.append(result(99, (), ("out_of_focus",)), **made, sample_id=sample_id)
+
+
+@pytest.fixture
+def sample_log(tmp_path: Path) -> Path:
+    """Path of a log whose only sample, open, has 28 whole white cells, 12 of them called blasts."""
+    path = tmp_path / "state" / "blastcount.db"
+    path.parent.mkdir()
+    with BloodLog.open(path) as log:
+        fill(log, log.open_sample(NAME, "blood", 200).id)
+    return path
+
+
+def read_all(path: Path, observer: str, changed: dict[CellRef, str] | None = None) -> None:
+    """Let a person have a word on every cell that counts, the program's where nothing else is said."""
+    with BloodLog.open(path) as log:
+        words = {}
+        for logged in log.fields(log.sample(NAME).id):
+            for found in logged.result.cells:
+                if found.cell.kind == "wbc" and not found.cell.touches_border:
+                    ref = CellRef(logged.id, found.cell.id)
+                    words[ref] = (changed or {}).get(ref, "blast" if (found.p_blast or 0) > 0.5 else "normal")
+        log.add_reviews(words, observer)

@@ -1,0 +1,129 @@
+"""The FHIR bundle against the published structure, and against what it must not claim."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+from pydantic import ValidationError
+
+from edge.bloodlog import BloodLog
+from edge.results.exports.fhir import fhir_bundle
+from edge.results.statistics.corrected import KnownErrors
+from edge.results.statistics.summary import summarise
+from tests.edge.results.sheet.conftest import NAME, read_all
+
+ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
+
+
+def bundle_of(path: Path, errors: KnownErrors | None = None) -> dict[str, Any]:
+    with BloodLog.open(path, read_only=True) as log:
+        return fhir_bundle(summarise(log, log.sample(NAME), lambda _model: errors))
+
+
+def of_type(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind]
+
+
+def codes(bundle: dict[str, Any]) -> list[str]:
+    return [
+        coding["code"]
+        for observation in of_type(bundle, "Observation")
+        for coding in observation["code"].get("coding", [])
+    ]
+
+
+def close(path: Path) -> None:
+    with BloodLog.open(path) as log:
+        log.close_sample(NAME)
+
+
+def test_it_has_the_published_structure(sample_log: Path) -> None:
+    read_all(sample_log, "AK")
+    read_all(sample_log, "Sri <W> & co")
+    close(sample_log)
+    bundle = bundle_of(sample_log, ERRORS)
+    assert len(of_type(bundle, "Observation")) == 4
+    read = Bundle.model_validate_json(json.dumps(bundle))
+    again = json.loads(read.model_dump_json(exclude_none=True))
+    assert len(again["entry"]) == len(bundle["entry"])
+
+
+def test_a_wrong_structure_would_be_noticed(sample_log: Path) -> None:
+    bundle = bundle_of(sample_log)
+    of_type(bundle, "Observation")[0]["status_of_things"] = "final"
+    with pytest.raises(ValidationError):
+        Bundle.model_validate_json(json.dumps(bundle))
+
+
+def test_figures_are_those_of_the_log(sample_log: Path) -> None:
+    program = of_type(bundle_of(sample_log), "Observation")[0]
+    assert program["valueQuantity"] == {
+        "value": 42.86,
+        "unit": "%",
+        "system": "http://unitsofmeasure.org",
+        "code": "%",
+    }
+    components = {c["code"]["text"]: c for c in program["component"]}
+    assert components["white cells counted"]["valueInteger"] == 28
+    limits = components["exact 95 % interval"]["valueRange"]
+    assert (limits["low"]["value"], limits["high"]["value"]) == (24.46, 62.82)
+
+
+def test_the_code_of_a_manual_count_only_after_a_person_saw_every_cell(sample_log: Path) -> None:
+    assert codes(bundle_of(sample_log)) == ["26446-5"]
+    with BloodLog.open(sample_log) as log:
+        cell = next(iter(log.fields())).result.cells[0]
+        from edge.structures import CellRef
+
+        log.add_review(CellRef(1, cell.cell.id), "normal", "AK")
+    assert codes(bundle_of(sample_log)) == ["26446-5"]
+    read_all(sample_log, "AK")
+    assert codes(bundle_of(sample_log)) == ["26446-5", "709-6"]
+
+
+def test_final_only_when_closed_and_confirmed(sample_log: Path) -> None:
+    def status() -> str:
+        (report,) = of_type(bundle_of(sample_log), "DiagnosticReport")
+        return str(report["status"])
+
+    assert status() == "preliminary"
+    read_all(sample_log, "AK")
+    assert status() == "preliminary"
+    close(sample_log)
+    assert status() == "final"
+
+
+def test_closed_but_not_confirmed_stays_preliminary(sample_log: Path) -> None:
+    close(sample_log)
+    bundle = bundle_of(sample_log)
+    assert {r["status"] for r in of_type(bundle, "Observation") + of_type(bundle, "DiagnosticReport")} == {
+        "preliminary"
+    }
+
+
+def test_references_lead_somewhere_and_to_no_person(sample_log: Path) -> None:
+    bundle = bundle_of(sample_log, ERRORS)
+    text = json.dumps(bundle)
+    there = {entry["fullUrl"] for entry in bundle["entry"]}
+    assert set(re.findall(r'"reference": "([^"]+)"', text)) <= there
+    assert not of_type(bundle, "Patient")
+    assert not re.search(r"leuk[ae]mi|birthDate|conclusion", text)
+    assert [e["fullUrl"] for e in bundle_of(sample_log, ERRORS)["entry"]] == [
+        e["fullUrl"] for e in bundle["entry"]
+    ]
+
+
+def test_marrow_without_cells_gets_no_code_of_blood_and_no_value(tmp_path: Path) -> None:
+    with BloodLog.open(tmp_path / "b.db") as log:
+        log.open_sample(NAME, "marrow", 500)
+    bundle = bundle_of(tmp_path / "b.db")
+    assert codes(bundle) == []
+    (program,) = of_type(bundle, "Observation")
+    assert "valueQuantity" not in program
+    assert "no whole white cell" in program["dataAbsentReason"]["text"]
+    Bundle.model_validate_json(json.dumps(bundle))

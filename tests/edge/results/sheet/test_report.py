@@ -1,0 +1,179 @@
+"""The one-page report: what it says, in every form, and what it never says."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edge import cli
+from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.i18n import catalogue, languages
+from edge.results.sheet import make_page
+from edge.results.sheet.html import render_html
+from edge.results.sheet.page import Page
+from edge.results.sheet.pdf import render_pdf
+from edge.results.statistics.corrected import KnownErrors
+from edge.results.statistics.summary import SampleSummary, summarise
+from edge.structures import CellRef
+from tests.edge.results.sheet.conftest import NAME, read_all
+
+pytestmark = pytest.mark.usefixtures("no_system_config")
+
+AT = datetime(2026, 5, 3, 7, 8, tzinfo=UTC)
+ERRORS = KnownErrors(100, 90, 100, 10, "cells <of> a test & more")
+
+
+def summary_of(path: Path, errors: KnownErrors | None = None) -> SampleSummary:
+    with BloodLog.open(path, read_only=True) as log:
+        return summarise(log, log.sample(NAME), lambda _model: errors)
+
+
+def page_of(path: Path, language: str = "en", errors: KnownErrors | None = None) -> Page:
+    read = ThumbnailStore.beside(path).read
+    return make_page(summary_of(path, errors), catalogue(language), read, AT)
+
+
+def report(path: Path, *arguments: str | Path) -> Result:
+    command = ["report", NAME, "--log", str(path), *map(str, arguments)]
+    return CliRunner().invoke(cli.main, command)
+
+
+def test_the_page_has_counts_share_and_interval(sample_log: Path) -> None:
+    page = page_of(sample_log)
+    rows = {row[0]: row[1:] for row in page.rows}
+    assert rows["called blast"] == ("12",)
+    assert rows["normal"] == ("12",)
+    assert rows["uncertain"] == ("4",)
+    assert rows["white cells counted"] == ("28",)
+    assert rows["smudge"] == ("4",)
+    assert rows["cut by the edge"] == ("4",)
+    assert page.bars[0].text == "42.9 % (95 % 24.5 to 62.8 %), 12 of 28"
+    assert dict(page.quality)["Fields"] == "4 counted, 1 not"
+    assert dict(page.quality)["Scale"] == "0.2000 µm per pixel"
+    assert dict(page.sample)["Sample"] == NAME
+    assert dict(page.origin)["Counted by"].startswith(
+        "m aaaaaaaaaaaa, blastcount 0.1.0, ai_edge_litert 2.3.0"
+    )
+    assert any("Not corrected" in note for note in page.notes)
+    # The share by other customs: 12 of 24 without the 4 uncertain cells, 12 of 32 with the 4 smudge cells.
+    assert any("left out: 50.0 %" in note and "12 of 24" in note for note in page.notes)
+    assert any("as normal cells: 37.5 %" in note and "12 of 32" in note for note in page.notes)
+
+
+def test_the_corrected_share_is_a_bar_with_its_source(sample_log: Path) -> None:
+    page = page_of(sample_log, errors=ERRORS)
+    assert page.bars[1].label == "Program, corrected"
+    # (12 / 28 + 0.9 - 1) / (0.9 + 0.9 - 1)
+    assert page.bars[1].share == pytest.approx(0.4107, abs=1e-4)
+    assert any("sensitivity 90.0 %, n = 100" in note and ERRORS.source in note for note in page.notes)
+    assert "cells &lt;of&gt; a test &amp; more" in render_html(page)
+    render_pdf(page)  # ReportLab's paragraphs are XML: the < and & must not break them
+
+
+def test_two_observers_have_columns_and_kappa(sample_log: Path) -> None:
+    read_all(sample_log, "AK")
+    read_all(sample_log, "Sri <b>", {CellRef(1, 4): "blast", CellRef(2, 4): "not_a_cell"})
+    page = page_of(sample_log)
+    assert page.columns == ("", "Program", "After people's words", "AK", "Sri <b>")
+    rows = {row[0]: row[1:] for row in page.rows}
+    assert rows["called blast"] == ("12", "13", "12", "13")
+    assert rows["not a cell"][-2:] == ("0", "1")
+    assert any("AK and Sri <b> used the same word on 26 of 28 cells" in note for note in page.notes)
+    assert any("kappa" in note for note in page.notes)
+    html = render_html(page)
+    assert "Sri &lt;b&gt;" in html
+    assert "<b>used" not in html
+    render_pdf(page)
+
+
+def test_pictures_of_blasts_and_of_cells_in_doubt(sample_log: Path) -> None:
+    blasts, doubtful = page_of(sample_log).pictures
+    assert blasts.title.startswith("Cells called blast: 12 of 12")
+    assert doubtful.title.startswith("Cells in doubt: 4 of 4")
+    assert {picture.said for picture in blasts.pictures} == {"0.90"}
+    read_all(sample_log, "AK")
+    assert {picture.said for picture in page_of(sample_log).pictures[0].pictures} == {"0.90 > B"}
+
+
+def test_removed_pictures_are_counted_and_not_missed(sample_log: Path) -> None:
+    store = ThumbnailStore.beside(sample_log)
+    for sha256 in list(store):
+        store.remove(sha256)
+    blasts, _doubtful = page_of(sample_log).pictures
+    assert blasts.title.startswith("Cells called blast: 0 of 12")
+    render_pdf(page_of(sample_log))
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_form_in_every_language_says_what_it_is_not_for(
+    sample_log: Path, tmp_path: Path, language: str
+) -> None:
+    html, pdf, record = (tmp_path / f"r.{form}" for form in ("html", "pdf", "json"))
+    done = report(sample_log, "--html", html, "--pdf", pdf, "--json", record, "--language", language)
+    assert done.exit_code == 0, done.output
+    text = html.read_text()
+    warning = catalogue(language)("common.research_use")
+    assert text.count(warning) == 2
+    assert f'<html lang="{language}">' in text
+    words = re.sub(r"<[^>]*>", " ", text).lower().replace(warning.lower(), "")
+    assert not re.search(r"diagnos|leuk[ae]|leukemia|kanker|cancer", words)
+    # One file that needs nothing beside it and runs nothing.
+    assert not re.search(r"<script|https?:|<link|src=\"(?!data:image/jpeg)", text)
+    content = pdf.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b", content)) == 1
+    assert json.loads(record.read_text())["program"]["blasts"] == 12
+
+
+def test_the_record_holds_every_figure(sample_log: Path) -> None:
+    read_all(sample_log, "AK")
+    record = json.loads(report(sample_log, "--json", "-").stdout)
+    assert record["schema"] == "blastcount.report/1"
+    assert record["program"]["n"] == 28
+    assert record["program"]["ci95"] == pytest.approx([0.2446, 0.6282], abs=1e-4)
+    assert record["fields"]["by_reason"] == {"out_of_focus": 1}
+    assert record["observers"][0]["done"] is True
+    assert record["corrected"] is None
+    assert record["made_by"][0]["model"]["sha256"] == "a" * 64
+
+
+def test_equal_pages_give_equal_files(sample_log: Path) -> None:
+    page = page_of(sample_log)
+    assert render_pdf(page) == render_pdf(page)
+    assert render_html(page) == render_html(page)
+
+
+def test_a_sample_without_cells_has_a_page(tmp_path: Path) -> None:
+    with BloodLog.open(tmp_path / "b.db") as log:
+        log.open_sample(NAME, "marrow", 500)
+    page = page_of(tmp_path / "b.db")
+    assert page.bars == ()
+    assert "No whole white cell was counted." in page.notes
+    assert dict(page.sample)["Specimen"] == "bone marrow"
+    assert render_pdf(page).startswith(b"%PDF-")
+    assert render_html(page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "say in which form"),
+        (["--pdf", "no/such/folder/r.pdf"], 1, "make it first"),
+        (["--html", "r.html", "--language", "xx"], 3, "no language 'xx'"),
+    ],
+)
+def test_wrong_usage(sample_log: Path, arguments: list[str], code: int, message: str) -> None:
+    done = report(sample_log, *arguments)
+    assert (done.exit_code, message in done.stderr) == (code, True), done.output
+
+
+def test_an_unknown_sample(sample_log: Path) -> None:
+    done = CliRunner().invoke(cli.main, ["report", "S-9", "--log", str(sample_log), "--json", "-"])
+    assert done.exit_code == 1
+    assert "there is no sample S-9" in done.stderr

@@ -1,0 +1,142 @@
+"""``blastcount sample``: from opening to handing on."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge import cli
+from edge.bloodlog import BloodLog
+from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from tests.edge.results.sheet.conftest import NAME, fill, read_all
+
+pytestmark = pytest.mark.usefixtures("no_system_config")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.main, ["sample", *map(str, arguments)])
+
+
+def test_the_life_of_a_sample(tmp_path: Path) -> None:
+    log_path = tmp_path / "b.db"
+    opened = run("open", "--id", NAME, "--specimen", "marrow", "--log", log_path, "--who", "AK")
+    assert opened.stdout == "sample S-0142: open, marrow, 500 white cells to count\n"
+    second = run("open", "--id", "S-0143", "--log", log_path)
+    assert (second.exit_code, "S-0142 is open; close it before" in second.stderr) == (1, True)
+    # Another process finds it open: nothing but the log knows of it, so a power cut changes nothing.
+    assert json.loads(run("show", "--json", "--log", log_path).stdout)["sample"]["id"] == NAME
+    assert ": closed," in run("close", NAME, "--log", log_path).stdout
+    assert "its pictures are kept" in run("keep", NAME, "--log", log_path).stdout
+    assert "kept" not in run("release", NAME, "--log", log_path).stdout
+    assert run("show", "--log", log_path).exit_code == 2
+    assert ": open," in run("reopen", NAME, "--log", log_path).stdout
+    run("close", NAME, "--log", log_path)
+    blood = json.loads(run("open", "--id", "S-0143", "--log", log_path, "--json").stdout)
+    assert (blood["quota"], blood["specimen"], blood["closed_at"]) == (200, "blood", None)
+    lines = run("list", "--log", log_path).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["sample", NAME, "S-0143"]
+    assert len(run("list", "--json", "--log", log_path).stdout.splitlines()) == 2
+    with BloodLog.open(log_path) as log:
+        assert log.verify() == ()
+
+
+def test_a_configured_log_is_used_and_its_folder_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    assert run("open", "--id", NAME, "--quota", "100").exit_code == 0
+    assert "no cells" in run("list").stdout
+
+
+def test_what_a_sample_gave(sample_log: Path) -> None:
+    shown = run("show", NAME, "--log", sample_log).stdout
+    assert "blasts 42.9 % (exact 95 % interval 24.5 to 62.8 %, n = 28)" in shown
+    assert "28 of 200 white cells counted" in shown
+    assert "Clear of 20 %" in shown or "Count on" in shown
+    assert "not available, its card has no such figures" in shown
+    assert "out of focus: 1" in shown
+    assert "research use only" in shown
+    read_all(sample_log, "AK")
+    read_all(sample_log, "BT")
+    shown = run("show", NAME, "--log", sample_log).stdout
+    assert "after people's words" in shown
+    assert "kappa 1.00" in shown
+
+
+def test_exports(sample_log: Path, tmp_path: Path) -> None:
+    read_all(sample_log, "AK")
+    csv_file, fhir, training = tmp_path / "c.csv", tmp_path / "f.json", tmp_path / "set"
+    done = run("export", NAME, "--csv", csv_file, "--fhir", fhir, "--training", training, "--log", sample_log)
+    assert done.exit_code == 0, done.output
+    assert "4 fields, 12 blast, 16 normal" in done.stderr
+    # A line of titles, nine cells of four fields, and one for the rejected field.
+    assert len(csv_file.read_text().splitlines()) == 1 + 4 * 9 + 1
+    assert json.loads(fhir.read_text())["resourceType"] == "Bundle"
+    rows = run("export", NAME, "--jsonl", "-", "--log", sample_log).stdout.splitlines()
+    assert {json.loads(row)["kind"] for row in rows} >= {"sample", "field", "review"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["open", "--id", "../x"], "expected letters, digits"),
+        (["open", "--id", "Siti"], "looks like a name"),
+        (["open", "--id", "3174051290000001"], "looks like a national number"),
+        (["open", "--id", "B-12051987"], "perhaps of birth"),
+        (["open", "--id", "S-1", "--quota", "150"], "'150' is not one of"),
+        (["export", NAME], "say in which form"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run(*arguments, "--log", tmp_path / "b.db")
+    assert (done.exit_code, message in done.stderr) == (2, True), done.output
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_a_code_that_looks_like_a_name_can_be_insisted_on(tmp_path: Path) -> None:
+    assert run("open", "--id", "Siti", "--sure", "--log", tmp_path / "b.db").exit_code == 0
+
+
+def test_an_unknown_sample(sample_log: Path) -> None:
+    for command in ("show", "close", "keep"):
+        done = run(command, "S-9", "--log", sample_log)
+        assert (done.exit_code, "there is no sample S-9" in done.stderr) == (1, True)
+
+
+def test_a_second_sample_is_not_mixed_in(sample_log: Path) -> None:
+    with BloodLog.open(sample_log) as log:
+        log.close_sample(NAME)
+        fill(log, log.open_sample("S-0143", "blood", 200).id, fields=1)
+    assert json.loads(run("show", "S-0143", "--json", "--log", sample_log).stdout)["program"]["n"] == 7
+    assert json.loads(run("show", NAME, "--json", "--log", sample_log).stdout)["program"]["n"] == 28
+
+
+@given(st.text(max_size=40))
+def test_ids_never_hold_what_a_path_or_a_shell_reads(text: str) -> None:
+    if wrong_id(text) is None:
+        assert set(text) <= set(string.ascii_letters + string.digits + "._-")
+        assert text[0].isalnum()
+        assert "/" not in text
+
+
+@given(st.integers(0, 99_999_999), st.sampled_from(["S-", "LAB.", "x_"]))
+def test_short_codes_are_taken_without_a_word(number: int, prefix: str) -> None:
+    code = f"{prefix}{number % 100_000}"
+    assert wrong_id(code) is None
+    assert personal_doubt(code) is None
+
+
+@given(st.text(string.digits, min_size=9, max_size=20))
+def test_long_numbers_are_doubted(digits: str) -> None:
+    assert personal_doubt(digits) is not None
+
+
+@given(st.text(string.ascii_letters, min_size=3, max_size=20))
+def test_words_are_doubted(word: str) -> None:
+    assert personal_doubt(word) == "it looks like a name"

@@ -1,0 +1,80 @@
+"""Which cells the share is of can be configured, and every place says which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from click.testing import CliRunner
+
+from edge.bloodlog import BloodLog
+from edge.cli import main
+from edge.config import load_config
+from edge.counting.tally import clopper_pearson, tally
+from edge.errors import ConfigError
+from edge.i18n import catalogue
+from edge.results.statistics.summary import summarise
+from edge.structures import CellRef, Denominator
+from tests.edge.bloodlog.fields import PROVENANCE, make_cell, make_result
+
+SHARES = {"classified": (2, 6), "without_uncertain": (2, 4), "with_smudges": (2, 7)}
+
+
+@pytest.fixture
+def log_path(tmp_path: Path) -> Path:
+    """Two blasts, two normal and two uncertain cells, and a smudge."""
+    words = ("blast", "blast", "normal", "normal", "uncertain", "uncertain")
+    cells = [
+        replace(found, label=word, cell=replace(found.cell, touches_border=False))
+        for found, word in zip(map(make_cell, range(1, 7)), words, strict=True)
+    ]
+    path = tmp_path / "blastcount.db"
+    with BloodLog.open(path) as log:
+        sample = log.open_sample("S-0001", "blood", 200)
+        result = replace(make_result(), cells=(*cells, make_cell(7, kind="smudge")))
+        log.append(result, **PROVENANCE, sample_id=sample.id)
+    return path
+
+
+@pytest.mark.parametrize("denominator", get_args(Denominator))
+def test_the_share_is_of_the_configured_cells(log_path: Path, denominator: Denominator) -> None:
+    blasts, cells = SHARES[denominator]
+    with BloodLog.open(log_path) as log:
+        found = tally(log.results(), denominator)
+        assert (found.blasts, found.wbc, found.classified) == (blasts, cells, 6)
+        assert found.blast_fraction == blasts / cells
+        assert (found.ci_low, found.ci_high) == clopper_pearson(blasts, cells)
+        # A correction is counted by the same custom.
+        log.add_review(CellRef(1, 3), "blast", "Ani")
+        summary = summarise(log, log.sample("S-0001"), denominator=denominator)
+        assert summary.program == found
+        assert summary.reviewed is not None
+        assert (summary.reviewed.blasts, summary.reviewed.wbc) == (blasts + 1, cells)
+
+
+@pytest.mark.parametrize("denominator", get_args(Denominator))
+def test_the_report_says_which_and_gives_the_others(
+    log_path: Path, tmp_path: Path, denominator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[sample]\ndenominator = "{denominator}"\n[log]\npath = "{log_path}"\n')
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
+    out = tmp_path / "report.html"
+    answer = CliRunner().invoke(main, ["report", "S-0001", "--html", str(out)])
+    assert answer.exit_code == 0, answer.output
+    page, texts = out.read_text(), catalogue("en")
+    for custom in get_args(Denominator):
+        assert (texts(f"report.denominator_{custom}") in page) == (custom == denominator)
+        others = texts(f"report.{custom}", share="@").partition("@")[0]
+        assert (others in page) == (custom != denominator)
+    blasts, cells = SHARES[denominator]
+    assert f"{100 * blasts / cells:.1f} %" in page
+
+
+def test_another_word_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[sample]\ndenominator = "all"\n')
+    with pytest.raises(ConfigError, match=r'sample.denominator must be one of "classified", .* got \'all\''):
+        load_config(config)

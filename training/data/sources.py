@@ -1,0 +1,177 @@
+"""The laboratories' own layouts, read into one form; nothing but names, points, boxes and EXIF is read.
+
+=============  =================================================================================
+all-idb        ``all-idb1`` (or the official ``ALL_IDB1``) fields with points, ``all-idb2`` crops, which are
+               marks in the fields that they were cut from (see :mod:`training.data.allidb_marks`)
+all-taleqani   one folder a class: ``benign`` (haematogones), ``early``, ``pre``, ``pro`` (B-ALL); label of
+               the field only
+bccd           Pascal VOC boxes of white cells, all of them mature
+wbc-chula      YOLO boxes with types
+pbc            one folder a type, one cell in the middle of each image
+wbc-seg        ``set1`` and ``set2``, one cell in the middle of each image
+=============  =================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from edge.camera.files import IMAGE_SUFFIXES
+from edge.errors import DataSetError
+from training.data import allidb
+from training.data.records import LABS, MATURE_TYPES, Mark, SourceField
+from training.evaluation.truth import read_truth
+
+#: Consecutive numbers of all-taleqani that stay together: 1,085 fields of 89 patients are 12 a patient, so
+#: that 24 hold two and a patient is in two blocks at most. The data set has no patient numbers.
+BLOCK = 24
+#: Classes of wbc-chula's boxes, by their number.
+CHULA_TYPES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+PLATELET = "platelet"
+_TALEQANI_LABELS = {"benign": 0, "early": 1, "pre": 1, "pro": 1}
+_FOLDERS = {
+    "all-taleqani": "all-taleqani",
+    "bccd": "bccd",
+    "wbc-chula": "wbc-chula",
+    "pbc": "pbc",
+    "wbc-seg1": "wbc-seg/set1",
+    "wbc-seg2": "wbc-seg/set2",
+}
+
+
+def present(root: Path) -> tuple[str, ...]:
+    """Name the laboratories that a data folder holds, in the order of ``LABS``.
+
+    Raises
+    ------
+    DataSetError
+        There is no such folder, or none of them is in it.
+    """
+    if not root.is_dir():
+        raise DataSetError(f"{root}: no such folder; --data names the folder that holds the data sets")
+    names = {path.name.lower().replace("-", "").replace("_", "") for path in root.iterdir() if path.is_dir()}
+    found = tuple(
+        lab
+        for lab in LABS
+        if (lab == "all-idb" and "allidb1" in names) or (lab != "all-idb" and (root / _FOLDERS[lab]).is_dir())
+    )
+    if not found:
+        raise DataSetError(
+            f"{root}: holds none of the data sets; expected ALL_IDB1 with ALL_IDB2, or one of "
+            f"{', '.join(dict.fromkeys(name.split('/')[0] for name in _FOLDERS.values()))}"
+        )
+    return found
+
+
+def read(root: Path, lab: str) -> list[SourceField]:
+    """List the fields of a laboratory other than all-idb.
+
+    Parameters
+    ----------
+    root : the data folder
+    lab : of ``LABS``
+
+    Returns
+    -------
+    list of SourceField
+
+    Raises
+    ------
+    DataSetError
+        The folder has another layout.
+    """
+    readers: dict[str, Callable[[Path, str], Iterator[SourceField]]] = {
+        "all-taleqani": _taleqani,
+        "bccd": _boxes,
+        "wbc-chula": _boxes,
+        "pbc": _pbc,
+        "wbc-seg1": _wbc_seg,
+        "wbc-seg2": _wbc_seg,
+    }
+    folder = root / _FOLDERS[lab]
+    fields = list(readers[lab](folder, lab))
+    if not fields:
+        raise DataSetError(f"{folder}: no image of {lab} found there; fetch the data set anew")
+    return fields
+
+
+def count(root: Path, labs: Sequence[str]) -> int:
+    """Count the fields of laboratories, for a progress bar."""
+    return sum(len(allidb.load(root).fields if lab == "all-idb" else read(root, lab)) for lab in labs)
+
+
+def block_of(number: int) -> int:
+    """Block of a field number of all-taleqani, from 1.
+
+    Examples
+    --------
+    >>> block_of(1), block_of(24), block_of(25)
+    (1, 1, 2)
+    """
+    return (number - 1) // BLOCK + 1
+
+
+def _taleqani(folder: Path, lab: str) -> Iterator[SourceField]:
+    for name, label in _TALEQANI_LABELS.items():
+        if not (folder / name).is_dir():
+            raise DataSetError(f"{folder}: no folder {name}; expected {', '.join(_TALEQANI_LABELS)}")
+        for path in _images(folder / name):
+            match = re.search(r"(\d+)$", path.stem)
+            if match is None:
+                raise DataSetError(f"{path}: expected a name that ends with the field's number")
+            session = f"{name}-{block_of(int(match[1])):02d}"
+            yield SourceField(lab, f"{name}/{path.stem}", path, lab, session, label)
+
+
+def _boxes(folder: Path, lab: str) -> Iterator[SourceField]:
+    _, fields = read_truth(folder)
+    for truth in fields:
+        types: list[str | None] = [None] * len(truth.boxes or ())
+        session = truth.image.stem
+        if lab == "wbc-chula":
+            types = list(_chula_types(folder / "labels" / f"{truth.image.stem}.txt"))
+            session = session.split("_")[0]  # the slide
+        marks = tuple(
+            Mark("box", 0, cell_type, box=box)
+            for box, cell_type in zip(truth.boxes or (), types, strict=True)
+        )
+        yield SourceField(lab, truth.image.stem, truth.image, lab, session, 0, marks)
+
+
+def _chula_types(path: Path) -> Iterator[str]:
+    for line in path.read_text(encoding="ascii").splitlines():
+        number = int(line.split()[0])
+        if number >= len(CHULA_TYPES):
+            raise DataSetError(f"{path}: class {number}; expected 0 to {len(CHULA_TYPES) - 1}")
+        yield CHULA_TYPES[number]
+
+
+def _pbc(folder: Path, lab: str) -> Iterator[SourceField]:
+    known = MATURE_TYPES | {"ig", "erythroblast", PLATELET}
+    for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if subfolder.name not in known:
+            raise DataSetError(f"{subfolder}: unknown type; expected {', '.join(sorted(known))}")
+        for path in _images(subfolder):
+            label = None if subfolder.name == PLATELET else 0
+            name = f"{subfolder.name}/{path.stem}"
+            yield SourceField(lab, name, path, lab, name, 0, (_central(path, label, subfolder.name),))
+
+
+def _wbc_seg(folder: Path, lab: str) -> Iterator[SourceField]:
+    for path in sorted(folder.glob("*.bmp")):
+        yield SourceField(lab, path.stem, path, lab, path.stem, 0, (_central(path, 0, None),))
+
+
+def _central(path: Path, label: int | None, cell_type: str | None) -> Mark:
+    """Mark the cell in the middle of an image: any whose centroid lies in the middle half."""
+    with Image.open(path) as image:
+        width, height = image.size
+    return Mark("centre", label, cell_type, box=(width / 4, height / 4, width / 2, height / 2))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)

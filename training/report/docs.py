@@ -1,0 +1,43 @@
+"""Writes the pages of ``docs/`` that are rendered from JSON: cards, evaluations, curves (``make docs``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.protocol import curve
+from training.report import cardpage
+from training.report import evaluation as report
+from training.report.page import markdown
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
+    """Render every page that has a JSON.
+
+    Parameters
+    ----------
+    root : of the checkout
+
+    Yields
+    ------
+    path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` and
+    ``docs/curve-NAME.md`` of each ``docs/evaluation-NAME.json`` and ``docs/curve-NAME.json``
+    """
+    docs = root / "docs"
+    for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
+        yield docs / f"card-{card.stem}.md", cardpage.as_markdown(json.loads(card.read_text("utf-8")))
+    for evaluation in sorted(docs.glob("evaluation-*.json")):
+        document = json.loads(evaluation.read_text("utf-8"))
+        text = markdown(report.title_of(document), list(report.blocks(document)))
+        yield evaluation.with_suffix(".md"), text
+    for path in sorted(docs.glob("curve-*.json")):
+        document = json.loads(path.read_text("utf-8"))
+        yield path.with_suffix(".md"), markdown(curve.title_of(document), list(curve.blocks(document)))
+
+
+if __name__ == "__main__":
+    for path, text in pages():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,277 @@
+"""An evaluation for people: tables and plots rendered from its JSON, nothing computed anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.report import plots
+from training.report.page import Block, Bullets, Heading, Picture, Table, Text, html, markdown
+
+JSON_NAME, MARKDOWN_NAME, HTML_NAME = "evaluation.json", "evaluation.md", "evaluation.html"
+FILES = (JSON_NAME, MARKDOWN_NAME, HTML_NAME)
+
+Json = Mapping[str, Any]
+_TITLES = {
+    "scene": "By scene: no field, nor one that overlaps it or copies it, on both sides",
+    "session": "By session: no sitting at the microscope on both sides",
+    "camera": "One camera of ALL-IDB left out",
+    "lab": "One laboratory left out",
+}
+#: Figures of cells, with their names for readers; True where it is a share.
+_CELL_FIGURES = (
+    ("sensitivity", "sensitivity (blasts at or above the threshold)", True),
+    ("specificity", "specificity (normal cells below it)", True),
+    ("accuracy", "accuracy", True),
+    ("auc", "AUC", False),
+    ("blasts_called_blast", "blasts called blast, with the uncertain band", True),
+    ("normal_called_blast", "normal cells called blast, with the uncertain band", True),
+    ("uncertain", "uncertain", True),
+    ("calibration_error", "calibration error (ECE, 10 bins)", False),
+    ("error", "cross-entropy", False),
+)
+
+
+def write(document: Json, folder: Path) -> None:
+    """Write JSON, Markdown and page into a folder that is there."""
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / JSON_NAME).write_text(text, encoding="utf-8")
+    title = title_of(document)
+    (folder / MARKDOWN_NAME).write_text(markdown(title, list(blocks(document))), encoding="utf-8")
+    (folder / HTML_NAME).write_text(html(title, list(blocks(document))), encoding="utf-8")
+
+
+def title_of(document: Json) -> str:
+    """Title of the report."""
+    return f"How well {document['recipe']['name']} knows cells that it has not seen"
+
+
+def blocks(document: Json) -> Iterator[Block]:
+    """Lay out the whole report.
+
+    Parameters
+    ----------
+    document : schema ``blastcount.evaluation/1``
+    """
+    yield Text(
+        "Research use only. Every figure is of cells whose field, with all that overlaps or copies it, was "
+        "not trained on. Intervals are 95 %: of shares the wider of the exact binomial one and a bootstrap "
+        "over groups (fields that hang together; in all-taleqani blocks of numbers), of other figures the "
+        "bootstrap. Cells are those that the product's own segmentation finds, whole ones, each once."
+    )
+    yield Heading("Against the goals")
+    yield goals_table(document)
+    for text in document["not_tested"]:
+        yield Text(f"Not tested: {text}.")
+    for test in document["tests"]:
+        yield from _test(test)
+    yield from _background(document)
+
+
+def goals_table(document: Json) -> Table:
+    """Every goal beside what was measured."""
+    rows = tuple(
+        (
+            goal["name"],
+            f"{'≥' if goal['at_least'] else '≤'} {goal['wanted']:g}",
+            number(goal["figure"]),
+            interval(goal["figure"]),
+            size(goal["figure"]),
+            "yes" if goal["reached"] else "no",
+        )
+        for goal in document["goals"]
+    )
+    missed = frozenset(i for i, goal in enumerate(document["goals"]) if not goal["reached"])
+    return Table(("figure", "goal", "value", "95 % interval", "n", "reached"), rows, missed)
+
+
+def figures_table(figures: Json) -> Table:
+    """Figures of cells in the order of ``_CELL_FIGURES``."""
+    return Table(
+        ("figure", "value", "95 % interval", "n"),
+        tuple(
+            (words, number(figures[name]), interval(figures[name]), size(figures[name]))
+            for name, words, _ in _CELL_FIGURES
+        ),
+    )
+
+
+def number(figure: Json) -> str:
+    """Write a figure's value; of a share with its count.
+
+    Examples
+    --------
+    >>> number({"value": 0.75, "k": 3, "n": 4}), number({"value": None, "n": 0})
+    ('0.750 (3/4)', '—')
+    """
+    if figure["value"] is None:
+        return "—"
+    text = f"{figure['value']:.3f}"
+    return f"{text} ({figure['k']}/{figure['n']})" if "k" in figure else text
+
+
+def interval(figure: Json) -> str:
+    """Write a figure's interval, a dash where there is none."""
+    low, high = figure["ci95"]
+    return "—" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def size(figure: Json) -> str:
+    """Write how many cells or fields a figure is of, and of how many groups."""
+    return f"{figure['n']} in {figure['groups']} groups"
+
+
+def _test(test: Json) -> Iterator[Block]:
+    kind, _, name = test["test"].partition(":")
+    yield Heading(_TITLES[kind] + (f": {name}" if name else ""))
+    networks, trained = test["networks"], test["trained_on"]
+    cells = f"{min(trained)} to {max(trained)}" if len(set(trained)) > 1 else str(trained[0])
+    temperatures = ", ".join(f"{decision['temperature']:.2f}" for decision in test["decisions"])
+    offsets = ", ".join(f"{decision['offset']:.2f}" for decision in test["decisions"])
+    thresholds = ", ".join(f"{decision['threshold']:.2f}" for decision in test["decisions"])
+    yield Text(
+        f"{networks} network{'s' if networks > 1 else ''}, trained on {cells} cells. Decisions chosen on "
+        f"{' / '.join(map(str, test['decided_on']))} other cells: temperature {temperatures}; "
+        f"offset of the logits {offsets}; threshold {thresholds}."
+    )
+    if "figures" in test:
+        yield from _blasts(test)
+    for lab, mature in test["mature"].items():
+        yield Heading(f"{lab}: normal cells of people without leukaemia", 3)
+        yield called_table(
+            {"mature cells, all types": mature["figures"]}
+            | {f"… {kind}": part for kind, part in mature["by_type"].items()}
+            | {"everything found, cut cells and false finds too": mature["all_found"]}
+        )
+    yield from _thresholds(test["at_thresholds"])
+    if "weak" in test:
+        yield from _weak(test["weak"])
+
+
+def _blasts(test: Json) -> Iterator[Block]:
+    yield figures_table(test["figures"])
+    yield Text(
+        "With so many cells, perfectly calibrated probabilities would have a calibration error of "
+        f"{test['calibration_error_by_chance']:.3f} by chance."
+    )
+    if test["roc"]:
+        yield Picture(plots.roc({"cells": test["roc"]}), "ROC of cells")
+    yield Picture(plots.reliability(test["reliability"]), "Reliability; numbers are cells")
+    yield Picture(plots.confusion(test["confusion"]), "What cells are, and what they are called")
+    count = test["count"]
+    yield Picture(plots.counts(count["fields"]), "Blasts of each field")
+    yield Text(
+        f"Blasts a field, cut cells included: {count['marked']} marked, {count['called']} called blast; of "
+        f"the marked ones {count['not_found']} lie where the segmentation found no cell. r² "
+        f"{number(count['r2'])} ({interval(count['r2'])}), mean absolute error {number(count['mae'])} "
+        f"({interval(count['mae'])}), {count['mae']['n']} fields."
+    )
+    parts = {f"normal cells of {who}": part for who, part in test["normal_of"].items()}
+    if parts:
+        yield called_table(parts)
+    for camera, figures in test.get("by_camera", {}).items():
+        yield Heading(f"Camera {camera}", 3)
+        yield figures_table(figures)
+
+
+def _thresholds(rows: Sequence[Json]) -> Iterator[Block]:
+    """Show what other thresholds would have given."""
+    if not rows:
+        return
+    kinds = [name for name in rows[0] if name != "threshold"]
+    yield Text(
+        "Share of cells at or above other thresholds of the calibrated probability, without a band; shown, "
+        "never chosen from:"
+    )
+    yield Table(
+        ("threshold", *kinds),
+        tuple(
+            (
+                f"{row['threshold']:g}",
+                *(f"{number(row[kind])}, {interval(row[kind])}" for kind in kinds),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _weak(weak: Json) -> Iterator[Block]:
+    yield Heading("all-taleqani: fields of B-ALL against fields of haematogones", 3)
+    benign, malignant = weak["fields"]["benign"], weak["fields"]["malignant"]
+    stages = weak["field_auc_by_stage"].items()
+    yield Table(
+        ("figure", "value", "95 % interval", "n"),
+        tuple(
+            (words, number(figure), interval(figure), size(figure))
+            for words, figure in (
+                ("AUC of fields, malignant against benign", weak["field_auc"]),
+                *((f"… {stage} against benign", figure) for stage, figure in stages),
+            )
+        ),
+    )
+    yield Text(
+        f"{malignant} malignant and {benign} benign fields; a field's score is the mean probability of its "
+        f"whole cells ({weak['fields_without_whole_cell']} fields have none and are left out)."
+    )
+    yield called_table({f"cells of {name} fields": part for name, part in weak["cells"].items()})
+    if weak["roc"]:
+        yield Picture(plots.roc({"fields": weak["roc"]}), "ROC of fields")
+
+
+def called_table(parts: Json) -> Table:
+    """How often cells are called blast or uncertain, by their name."""
+    return Table(
+        ("cells", "called blast", "95 % interval", "uncertain", "n"),
+        tuple(
+            (
+                name,
+                number(part["called_blast"]),
+                interval(part["called_blast"]),
+                number(part["uncertain"]),
+                size(part["called_blast"]),
+            )
+            for name, part in parts.items()
+        ),
+    )
+
+
+def _background(document: Json) -> Iterator[Block]:
+    yield Heading("Data")
+    header = ("laboratory", "fields", "groups", "cells found", "whole, each once", "labels", "marks missed")
+    yield Table(
+        header,
+        tuple(
+            (
+                lab,
+                str(data["fields"]),
+                str(data["groups"]),
+                str(data["cells_found"]),
+                str(data["whole_cells"]),
+                ", ".join(f"{n} {label}" for label, n in data["labels"].items()),
+                str(data["marks_without_cell"]),
+            )
+            for lab, data in document["data"].items()
+        ),
+    )
+    decision = document["decision"]
+    yield Heading("Decision of the model that is trained on everything")
+    yield Text(
+        f"Chosen on {decision['chosen_on']} cells out of fold, by {decision['of_test']}: temperature "
+        f"{decision['temperature']:.3f}, offset {decision['offset']:.3f} (in the model's last bias), "
+        f"threshold {decision['threshold']:.3f}, uncertain from "
+        f"{decision['uncertain_low']:.3f} to {decision['uncertain_high']:.3f}."
+    )
+    yield Heading("How it was made")
+    machine = document["machine"]
+    yield Bullets(
+        (
+            f"recipe {document['recipe']['name']}, version {document['recipe']['version']}, seed "
+            f"{document['seed']}, learns from {', '.join(document['recipe']['labs'])}",
+            f"{document['trainings']} trainings, {document['cpu_s'] / 60:.0f} minutes of processor time",
+            f"segmentation {document['segmentation']}",
+            f"{machine['processor']}, {machine['cores']} cores",
+            ", ".join(f"{name} {version}" for name, version in document["software"].items()),
+        )
+    )
