@@ -11,7 +11,7 @@ DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: compare count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -42,6 +42,10 @@ test-system: $(DEV)/.installed
 # Root for the disks that are mounted; strace, e2fsprogs and faketime from Debian. Part of test-system, too.
 test-log-crash: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m slow --timeout=3600 -rs -s tests/system/test_log_kill.py tests/system/test_log_power_cut.py tests/system/test_log_disk.py
+
+# Every real image counted by this state and by the commit BASE: a move of code must change no line.
+compare: $(DEV)/.installed
+	$(DEV)/bin/python tests/tools/compare_counts.py $(BASE)
 
 install: $(DEVICE)/.installed
 install-dev: $(DEV)/.installed

@@ -19,7 +19,7 @@ from convert.draft import CardDraft
 from convert.gate.crops import Crops
 from convert.gate.device import DeviceRun, run_on_device
 from convert.gate.golden import MAX_DELTA_P, rendered_crops
-from convert.gate.verdict import examine as examine_module
+from convert.gate import examine as examine_module
 from convert.recipes import PLAIN
 from edge.classification.card import Decision, load_bundle
 from edge.classification.classifier import Classifier

@@ -125,6 +125,6 @@ def test_figures_equal_the_marks_in_the_real_folders(real_data: Path) -> None:
     """The readers see every annotation: as many as the folders say they hold."""
     assert sum(len(f.points or ()) for f in read_truth(real_data / "all-idb1")[1]) == 406
     assert len(read_truth(real_data / "bccd")[1]) == 182
-    assert len(read_truth(real_data / "wbc-chula")[1]) == 16
+    assert len(read_truth(real_data / "wbc-chula")[1]) == 54
     assert len(read_truth(real_data / "wbc-seg" / "set1")[1]) == 150
     assert len(read_truth(real_data / "pbc")[1]) == 800
