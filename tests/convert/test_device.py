@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.gate import device, probe
 from convert.gate.device import check_golden_on_device, run_on_device
 from convert.gate.probe import LARGE_BATCH, batch_differences
-from convert.gate import device, probe
 from edge.classification.interpreter import Network
 from edge.errors import GateError, ModelError
 

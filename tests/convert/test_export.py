@@ -16,10 +16,10 @@ from convert import bundle as export_module
 from convert.backend import load_schema
 from convert.bundle import Conversion, check_output, export
 from convert.draft import CardDraft
+from convert.gate import examine as examine_module
 from convert.gate.crops import Crops
 from convert.gate.device import DeviceRun, run_on_device
 from convert.gate.golden import MAX_DELTA_P, rendered_crops
-from convert.gate import examine as examine_module
 from convert.recipes import PLAIN
 from edge.classification.card import Decision, load_bundle
 from edge.classification.classifier import Classifier
