@@ -17,14 +17,12 @@ from edge.bloodlog import BloodLog
 from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
-from edge.commands.notices import Failures, Repeats
 from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
-from edge.commands.printers import JsonPrinter, Printer, TablePrinter
+from edge.commands.printing import Failures, JsonPrinter, Printer, Repeats, TablePrinter, truth_path
 from edge.commands.progress import Progress
 from edge.commands.recording import Recording
 from edge.commands.report import write_report
-from edge.commands.truth import truth_path
 from edge.config import Config, ModelConfig, ScaleConfig, load_config
 from edge.counting.pipeline import Pipeline, ProcessedField
 from edge.counting.tally import RunningTally

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.counting.pipeline import ProcessedField
-from edge.counting.sample import Sitting
+from edge.counting.sample import OpenSample
 from edge.errors import LogError
 from edge.structures import FieldResult, Frame
 from edge.version import software_version
@@ -39,10 +39,10 @@ class Recording:
         self._config_sha256 = config_sha256
         self._runtime = runtime
         self._store = ThumbnailStore.beside(log.path)
-        self._sitting: Sitting | None = None
+        self._sample: OpenSample | None = None
         if sample is not None:
-            self._sitting = Sitting(sample, self._store, None)
-            self._sitting.resume(log.fields(sample.id), lambda: True)
+            self._sample = OpenSample(sample, self._store, None)
+            self._sample.resume(log.fields(sample.id), lambda: True)
 
     def add(self, frame: Frame, processed: ProcessedField) -> FieldResult:
         """Append a field.
@@ -56,20 +56,20 @@ class Recording:
         LogError, OutputError
             It was not logged, or its pictures not stored.
         """
-        sitting = self._sitting
+        sample = self._sample
         # A picture that no row names yet is rubbish to whoever makes room meanwhile.
-        with nullcontext() if sitting is None else self._store.holding():
-            entry = None if sitting is None else sitting.enter(frame, processed)
+        with nullcontext() if sample is None else self._store.holding():
+            entry = None if sample is None else sample.enter(frame, processed)
             result = processed.result if entry is None else entry.result
             row = self._log.append(
                 result,
                 config_sha256=self._config_sha256,
                 software_version=software_version(),
                 runtime=self._runtime,
-                sample_id=None if sitting is None else sitting.sample.id,
+                sample_id=None if sample is None else sample.sample.id,
                 thumbnails=None if entry is None else entry.thumbnails,
                 image_sha256=None if entry is None else entry.image_sha256,
             )
-        if sitting is not None and entry is not None:
-            sitting.logged(row, entry)
+        if sample is not None and entry is not None:
+            sample.logged(row, entry)
         return result

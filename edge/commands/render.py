@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
+from edge.commands.printing import truth_path
 from edge.commands.progress import Progress
-from edge.commands.truth import truth_path
 from edge.errors import ConfigError
 from edge.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field
 

@@ -11,7 +11,7 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Correction
 from edge.counting.pipeline import ProcessedField
-from edge.counting.sample import Sitting
+from edge.counting.sample import OpenSample
 from edge.device.clock import WallClock
 from edge.quality import Reference
 from edge.structures import Denominator, FieldResult, Frame
@@ -86,8 +86,7 @@ class Recorder:
         self._correction = correction or Correction(None)
         self._clock = clock or WallClock()
         self._denominator: Denominator = denominator
-        self._sitting: Sitting | None = None
-        self._newest = log.newest_trusted()
+        self._sample: OpenSample | None = None
 
     @property
     def calibration_problem(self) -> str | None:
@@ -106,16 +105,16 @@ class Recorder:
         -------
         whether it is another one than before
         """
-        sample = self._log.current_sample()
-        before = None if self._sitting is None else self._sitting.sample.id
-        if before == (None if sample is None else sample.id):
+        now_open = self._log.current_sample()
+        before = None if self._sample is None else self._sample.sample.id
+        if before == (None if now_open is None else now_open.id):
             return False
-        self._sitting = None
-        if sample is not None:
-            sitting = Sitting(sample, self._store, self._correction.white_point, self._denominator)
-            if not sitting.resume(self._log.fields(sample.id), go_on):
+        self._sample = None
+        if now_open is not None:
+            sample = OpenSample(now_open, self._store, self._correction.white_point, self._denominator)
+            if not sample.resume(self._log.fields(now_open.id), go_on):
                 return False
-            self._sitting = sitting
+            self._sample = sample
         return True
 
     def record(self, frame: Frame) -> Recorded:
@@ -127,11 +126,11 @@ class Recorder:
             It could not be logged, or its pictures not stored.
         """
         frame = self._correction.applied(frame)
-        sitting, provenance = self._sitting, self._provenance
-        processed = self._counter.process(frame, None if sitting is None else sitting.reference)
+        sample, provenance = self._sample, self._provenance
+        processed = self._counter.process(frame, None if sample is None else sample.reference)
         # What nobody has named yet is rubbish to retention: it waits until the row is there.
-        with nullcontext() if sitting is None else self._store.holding():
-            entry = None if sitting is None else sitting.enter(frame, processed)
+        with nullcontext() if sample is None else self._store.holding():
+            entry = None if sample is None else sample.enter(frame, processed)
             result = processed.result if entry is None else entry.result
             row = self._log.append(
                 result,
@@ -139,15 +138,15 @@ class Recorder:
                 software_version=provenance.software_version,
                 runtime=provenance.runtime,
                 source_kind=provenance.source_kind,
-                sample_id=None if sitting is None else sitting.sample.id,
+                sample_id=None if sample is None else sample.sample.id,
                 clock_trusted=self._clock.is_trusted(self._log.newest_trusted()),
                 thumbnails={} if entry is None else entry.thumbnails,
                 image_sha256=None if entry is None else entry.image_sha256,
             )
-        if sitting is not None and entry is not None:
-            sitting.logged(row, entry)
-        return Recorded(row, result, None if sitting is None else sitting.sample.name)
+        if sample is not None and entry is not None:
+            sample.logged(row, entry)
+        return Recorded(row, result, None if sample is None else sample.sample.name)
 
     def sample_status(self) -> dict[str, Any] | None:
         """Tell about the open sample; None where there is none."""
-        return None if self._sitting is None else self._sitting.status()
+        return None if self._sample is None else self._sample.status()

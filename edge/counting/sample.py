@@ -43,7 +43,7 @@ class Entry:
     image_sha256: str | None
 
 
-class Sitting:
+class OpenSample:
     """What is known of the fields of one sample.
 
     Parameters

@@ -1,0 +1,310 @@
+"""How a count is printed: JSON Lines for machines, a table for people, and what stderr says beside them."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge.camera.files import VIDEO_SUFFIXES
+from edge.commands.progress import Progress
+from edge.counting.tally import tally
+from edge.device.printable import printable
+from edge.errors import SourceError
+from edge.structures import ClassifiedCell, FieldResult, Tally
+
+SCHEMA = "blastcount.field/1"
+#: What a rendered field holds lies beside its image as ``<stem>.truth.json``.
+TRUTH_SUFFIX = ".truth.json"
+
+#: Longest file name that is shown whole; longer ones keep their end, which tells fields apart.
+_MAX_NAME = 44
+#: Columns of the table and their widths.
+_WIDTHS = {"wbc": 5, "blasts": 7, "normal": 7, "uncertain": 10, "border": 7, "smudge": 7, "µm/px": 7, "ms": 6}
+_TRUTH_WIDTH = 9
+_TRUTH_TITLE = "rendered, known truth"
+_GAP = "  "
+#: Repeated pictures that are named; a folder copied twice would name hundreds.
+_MAX_REPEATS_NAMED = 3
+
+
+class Printer(Protocol):
+    """Prints fields as they come, and what follows the last one."""
+
+    def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
+        """Print one field of a file, counted in this wall time."""
+        ...
+
+    def end(self, total: Tally, failures: int) -> None:
+        """Print what follows; ``failures`` files could not be read."""
+        ...
+
+
+class JsonPrinter:
+    """One JSON object a line; nothing follows."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
+        """Print one field."""
+        self._progress.print(field_json(result))
+
+    def end(self, total: Tally, failures: int) -> None:
+        """Print nothing: a reader adds up by its own rules."""
+
+
+def field_json(result: FieldResult) -> str:
+    """Write a field as one line of ASCII JSON, without its line end; schema ``blastcount.field/1``.
+
+    Control characters and undecodable bytes of file names come out as JSON escapes, so that a line is
+    always a line and valid in every encoding.
+    """
+    um_per_px = result.scale.reported_um_per_px
+    record = {
+        "schema": SCHEMA,
+        "source": result.source,
+        "width": result.width,
+        "height": result.height,
+        "um_per_px": None if um_per_px is None else round(um_per_px, 5),
+        "scale_source": result.scale.source,
+        "status": result.status,
+        "reasons": list(result.reasons),
+        "wbc": result.wbc,
+        "blasts": result.blasts,
+        "cells": [_cell_json(classified) for classified in result.cells],
+        "frame_sha256": result.frame_sha256,
+        "model": {"name": result.model.name, "sha256": result.model.sha256},
+    }
+    return json.dumps(record, allow_nan=False)
+
+
+def _cell_json(classified: ClassifiedCell) -> dict[str, object]:
+    cell, seen = classified.cell, classified.seen_before
+    record: dict[str, object] = {
+        "id": cell.id,
+        "x": round(cell.x, 1),
+        "y": round(cell.y, 1),
+        "bbox": list(cell.bbox),
+        "area_px": cell.area_px,
+        "nucleus_area_px": cell.nucleus_area_px,
+        "kind": cell.kind,
+        "class": classified.label,
+        "p_blast": None if classified.p_blast is None else round(classified.p_blast, 4),
+        "touches_border": cell.touches_border,
+    }
+    return (
+        record if seen is None else record | {"seen_before": {"field": seen.field_id, "cell": seen.cell_id}}
+    )
+
+
+class TablePrinter:
+    """The table, the share of blasts with its interval, and what counted.
+
+    Rows have a fixed width, so that each is printed as soon as its field is counted.
+
+    Parameters
+    ----------
+    progress : through which lines are printed
+    files : every file that will be counted; the widest name sets the width of the first column
+    footer : the lines that end the output
+    """
+
+    def __init__(self, progress: Progress, files: Sequence[Path], footer: Sequence[str]) -> None:
+        # The number of frames of a video is not known before its end.
+        names = [f"{f}#99999" if f.suffix.lower() in VIDEO_SUFFIXES else str(f) for f in files]
+        widest = max((_width(printable(name)) for name in names), default=0)
+        self._name_width = min(max(widest, len("total")), _MAX_NAME)
+        self._with_truth = any(truth_path(file).exists() for file in files)
+        self._truth = KnownCounts(0, 0)
+        self._progress = progress
+        self._footer = footer
+        self._begun = False
+
+    def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
+        """Print one row, below the titles if it is the first."""
+        if not self._begun:
+            self._begun = True
+            self._print(self._header())
+        truth = None
+        try:
+            truth = known_counts(file)
+        except SourceError as error:
+            self._progress.print(f"blastcount: warning: {printable(error)}", err=True)
+        self._print([self._row(result, total_ms, truth)])
+
+    def end(self, total: Tally, failures: int) -> None:
+        """Print the sums and the footer; nothing at all where no field could be read."""
+        if not self._begun:
+            return
+        fields = f"fields: {total.fields} counted, {total.rejected} rejected"
+        if failures:
+            fields += f"; {failures} could not be read, see above"
+        lines = [
+            self._line("total", _sums(total), self._truth),
+            "",
+            blast_share(total),
+            fields,
+            *self._footer,
+        ]
+        if self._with_truth:
+            lines.append("Fields with a known truth are rendered: drawn by this program, no patient's smear.")
+        self._print(lines)
+
+    def _header(self) -> list[str]:
+        titles = self._line("field", {c: c for c in _WIDTHS}, None)
+        if not self._with_truth:
+            return [titles]
+        above = _TRUTH_TITLE.rjust(_width(titles) + len(_GAP) + 2 * _TRUTH_WIDTH)
+        return [above, titles + _GAP + "wbc".rjust(_TRUTH_WIDTH) + "blasts".rjust(_TRUTH_WIDTH)]
+
+    def _row(self, result: FieldResult, total_ms: float, truth: KnownCounts | None) -> str:
+        name = _shortened(printable(result.source))
+        if result.status == "rejected":
+            return f"{self._left(name)}{_GAP}rejected: {', '.join(result.reasons).replace('_', ' ')}"
+        um_per_px = result.scale.reported_um_per_px
+        values = _sums(tally([result])) | {
+            "µm/px": "–" if um_per_px is None else f"{um_per_px:.3f}",
+            "ms": f"{total_ms:.0f}",
+        }
+        if truth is not None:
+            self._truth = KnownCounts(self._truth.wbc + truth.wbc, self._truth.blasts + truth.blasts)
+        return self._line(name, values, truth)
+
+    def _line(self, name: str, values: dict[str, str], truth: KnownCounts | None) -> str:
+        line = self._left(name) + "".join(values.get(c, "").rjust(width) for c, width in _WIDTHS.items())
+        if not self._with_truth or truth is None:
+            return line
+        return line + _GAP + str(truth.wbc).rjust(_TRUTH_WIDTH) + str(truth.blasts).rjust(_TRUTH_WIDTH)
+
+    def _left(self, text: str) -> str:
+        return text + " " * (self._name_width - _width(text))
+
+    def _print(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._progress.print(line.rstrip())
+
+
+def _sums(counted: Tally) -> dict[str, str]:
+    """Give the columns of a row, or of the total: wbc are all white cells found, cut ones included."""
+    return {
+        "wbc": str(counted.classified + counted.border),
+        "blasts": str(counted.blasts),
+        "normal": str(counted.normal),
+        "uncertain": str(counted.uncertain),
+        "border": str(counted.border),
+        "smudge": str(counted.smudges),
+    }
+
+
+def blast_share(total: Tally) -> str:
+    """Say the share of blasts in words, never without its n and interval."""
+    if total.blast_fraction is None:
+        return "blasts: no whole white cell was found, so there is no share to report (n = 0)"
+    return (
+        f"blasts: {total.blasts} of {total.wbc} whole white cells = {100 * total.blast_fraction:.1f} % "
+        f"(exact 95 % interval {100 * total.ci_low:.1f} to {100 * total.ci_high:.1f} %, n = {total.wbc})"
+    )
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal uses: East Asian wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def _shortened(name: str) -> str:
+    if _width(name) <= _MAX_NAME:
+        return name
+    while _width(name) > _MAX_NAME - 1:
+        name = name[1:]
+    return "…" + name
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCounts:
+    """What a rendered field holds.
+
+    Attributes
+    ----------
+    wbc : white cells, those cut by the border included, smudges not
+    blasts : whole blasts
+    """
+
+    wbc: int
+    blasts: int
+
+
+def truth_path(image: Path) -> Path:
+    """Name the file that holds the truth about an image, if it was rendered."""
+    return image.with_name(image.stem + TRUTH_SUFFIX)
+
+
+def known_counts(image: Path) -> KnownCounts | None:
+    """Read what a rendered field holds; None where no truth lies beside the image.
+
+    Raises
+    ------
+    SourceError
+        The file is there but is no truth of a rendered field.
+    """
+    path = truth_path(image)
+    try:
+        counts = json.loads(path.read_bytes())["counts"]
+        return KnownCounts(int(counts["wbc"]), int(counts["blasts_whole"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            f"{path}: not the truth of a rendered field ({error}); remove or render it again"
+        ) from error
+
+
+class Failures:
+    """Says at once which file cannot be counted and why, and counts them.
+
+    Parameters
+    ----------
+    progress : through which lines are printed
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.number = 0
+
+    def add(self, error: Exception) -> None:
+        """Report one file."""
+        self.number += 1
+        self._progress.print(f"blastcount: error: {printable(error)}", err=True)
+
+
+class Repeats:
+    """Notices fields whose pixels are those of an earlier one under another name: their cells count twice."""
+
+    def __init__(self) -> None:
+        self._source_by_hash: dict[str, str] = {}
+        self._named: list[str] = []
+        self._number = 0
+
+    def add(self, result: FieldResult) -> None:
+        """Compare one field with those before."""
+        first = self._source_by_hash.setdefault(result.frame_sha256, result.source)
+        if first == result.source:
+            return
+        self._number += 1
+        if len(self._named) < _MAX_REPEATS_NAMED:
+            self._named.append(f"{printable(result.source)} is {printable(first)}")
+
+    def warning(self) -> str | None:
+        """Sum up, or give None where no field came twice."""
+        if not self._number:
+            return None
+        more = ", ..." if self._number > len(self._named) else ""
+        return (
+            "blastcount: warning: fields that repeat the picture of another one, so that its cells count "
+            f"twice: {self._number} ({'; '.join(self._named)}{more})"
+        )

@@ -1,0 +1,122 @@
+"""The table lines up and adds up whatever a file is called; no share without its n and interval."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.commands.printing import TablePrinter, blast_share, field_json
+from edge.commands.progress import Progress
+from edge.counting.tally import tally
+from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
+
+
+def field(source: str, *labels: CellClass | None, border: int = 0, scale: Scale | None = None) -> FieldResult:
+    cells = [
+        ClassifiedCell(
+            Cell(i, 10.0, 10.0, (5, 5, 9, 9), 60, 30, "smudge" if label is None else "wbc", i <= border),
+            label,
+            None if label is None else 0.5,
+        )
+        for i, label in enumerate(labels, start=1)
+    ]
+    return FieldResult(
+        source,
+        100,
+        80,
+        None,
+        "0" * 64,
+        scale or Scale(0.118, "configured", 1.0),
+        "counted",
+        (),
+        tuple(cells),
+        ModelIdentity("m", "0" * 64),
+    )
+
+
+@pytest.fixture
+def table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Table:
+    return Table(tmp_path, capsys)
+
+
+class Table:
+    """Prints fields as ``count`` does; those with a truth are files that lie beside one."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.capsys = capsys
+
+    def __call__(
+        self, *results: FieldResult, ms: float = 1.0, truth: Sequence[tuple[int, int] | None] = ()
+    ) -> list[str]:
+        files = [self.folder / f"{number}.jpg" for number in range(len(results))]
+        for file, known in zip(files, truth, strict=False):
+            if known is not None:
+                counts = {"wbc": known[0], "blasts_whole": known[1]}
+                file.with_suffix(".truth.json").write_text(json.dumps({"counts": counts}))
+        printer = TablePrinter(Progress("counting"), [Path("f.jpg"), *files], ["the end"])
+        for file, result in zip(files, results, strict=True):
+            printer.field(file, result, ms)
+        printer.end(tally(results), 0)
+        return self.capsys.readouterr().out.splitlines()
+
+
+def test_a_row(table: Table) -> None:
+    titles, row, *_ = table(field("f.jpg", "blast", "blast", "normal", "uncertain", None, border=1), ms=412.4)
+    assert dict(zip(titles.split(), row.split(), strict=True)) == {
+        "field": "f.jpg",
+        "wbc": "4",
+        "blasts": "1",
+        "normal": "1",
+        "uncertain": "1",
+        "border": "1",
+        "smudge": "1",
+        "µm/px": "0.118",
+        "ms": "412",
+    }
+    assert len(row) == len(titles)
+
+
+def test_cells_seen_before_are_in_no_column(table: Table) -> None:
+    seen = field("f.jpg", "blast", "normal", None, "blast")
+    cells = tuple(replace(cell, seen_before=CellRef(1, 1)) for cell in seen.cells[:3])
+    row = table(replace(seen, cells=(*cells, seen.cells[3])))[1]
+    assert row.split()[1:7] == ["1", "1", "0", "0", "0", "0"]
+    written = json.loads(field_json(replace(seen, cells=cells)))
+    assert (written["wbc"], written["blasts"]) == (0, 0)
+    assert written["cells"][0]["seen_before"] == {"field": 1, "cell": 1}
+    assert "seen_before" not in json.loads(field_json(seen))["cells"][0]
+
+
+def test_an_assumed_scale_is_not_shown(table: Table) -> None:
+    assert table(field("f", scale=Scale(0.2, "assumed", 0.0)))[1].split()[-2] == "–"
+
+
+@pytest.mark.parametrize("name", ["f.jpg", "血液塗抹.jpg", "a\u0308.jpg", "n\nl.jpg", "x" * 300 + "_7.jpg"])
+def test_columns_line_up(table: Table, name: str) -> None:
+    above, titles, first, second, total, *_ = table(
+        field(name, "blast"), field("second.jpg", "blast"), truth=[(3, 2), (3, 2)]
+    )
+    wide = sum(c in "血液塗抹" for c in first) - first.count("\u0308")
+    assert len(first) + wide == len(second) == len(titles) == len(above) == len(total)
+    if len(name) > 100:  # the end of a long name tells fields apart
+        assert first.startswith("…x")
+        assert "x_7.jpg " in first
+
+
+def test_sums_of_the_truth_cover_the_fields_that_have_one(table: Table) -> None:
+    results = [field(source, "blast") for source in "abc"]
+    total = next(line for line in table(*results, truth=[(7, 2), None, (1, 1)]) if line.startswith("total"))
+    assert total.split() == ["total", "3", "3", "0", "0", "0", "0", "8", "3"]
+
+
+def test_a_share_always_comes_with_n_and_interval() -> None:
+    text = blast_share(Tally(1, 0, 40, 150, 10, 0, 0, 0.2, 0.14693, 0.26223))
+    assert text == (
+        "blasts: 40 of 200 whole white cells = 20.0 % (exact 95 % interval 14.7 to 26.2 %, n = 200)"
+    )
+    assert "n = 0" in blast_share(Tally(1, 0, 0, 0, 0, 0, 0, None, 0.0, 1.0))
