@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edge.calibration.interval import geometric_mean
 from edge.calibration.record import MeasuredScale
 from edge.errors import ImageError
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Frame
 
 LEAST_FIELDS = 3

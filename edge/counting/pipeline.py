@@ -18,7 +18,7 @@ from edge.classification.crop import Cutter
 from edge.light.background import estimate_background
 from edge.light.pyramid import Pyramid
 from edge.quality import Reference, assess, assess_scaled
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
 
 #: Crops that exist at once: 32 of 128 px are 1.6 MB, whatever segmentation found.

@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge.registration.keyframe import COARSE_PX, FINE_PX, Keyframe, make_keyframe, peaks
+from edge.registration import COARSE_PX, FINE_PX, Keyframe, correlation_peaks, make_keyframe
 from edge.structures import UInt8Image
 
 StageState = Literal["moving", "settling", "settled", "blank"]
@@ -19,8 +19,9 @@ StageState = Literal["moving", "settling", "settled", "blank"]
 #: Previews without motion after which the stage rests: 0.4 s at ten a second. A hand between two turns of the
 #: knob pauses for less.
 REST_PREVIEWS = 4
-#: Score below which two previews show different places; see ``edge.registration.keyframe.peaks``. Chance
-#: gives 12 on average and 23 at most, the same place 60 and more.
+#: Score below which two previews show different places; see
+#: :func:`edge.registration.correlation_peaks`. Chance gives 12 on average and 23 at
+#: most, the same place 60 and more.
 _SAME_VIEW = 25.0
 #: Shift in px of the coarse plane that is motion: one pixel, 1.3 to 3 µm.
 _MOTION_PX = 1.0
@@ -126,7 +127,7 @@ def _shift(a: Keyframe, b: Keyframe) -> float | None:
     """Distance in px of the coarse plane, or None where the two show different places."""
     if not a.comparable(b):
         return None
-    score, x, y = peaks(a, b, 1)[0]
+    score, x, y = correlation_peaks(a, b, 1)[0]
     return float(np.hypot(x, y)) * COARSE_PX / FINE_PX if score >= _SAME_VIEW else None
 
 

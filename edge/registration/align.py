@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.registration.keyframe import Plane
-from edge.registration.motion import Motion
+from edge.registration.transform import RigidTransform
 
 #: Tiles are this large, in px of the fine plane (20 to 40 µm): at 2° their ends are off by less than a px.
 _TILE_PX = 36
@@ -20,7 +20,7 @@ _TILE_PX = 36
 _REACH_PX = 8
 #: Largest rotation between two fields of a sample: a slide put back into its holder.
 MAX_ROTATION_DEG = 3.5
-#: Distance from the common motion up to which a tile agrees with it, fine px.
+#: Distance from the common transform up to which a tile agrees with it, fine px.
 _AGREES_PX = 1.5
 _LEAST_TILE_SCORE = 0.3
 #: Tiles whose pairs propose a rotation.
@@ -33,12 +33,12 @@ class Alignment:
 
     Attributes
     ----------
-    motion : from the new field's plane to the old one's
+    transform : from the new field's plane to the old one's
     correlation : of what overlaps, -1 to 1
     evidence : number of pixels in the overlap that show structure in both
     """
 
-    motion: Motion
+    transform: RigidTransform
     correlation: float
     evidence: float
 
@@ -48,31 +48,31 @@ class Alignment:
         return self.correlation * self.evidence
 
 
-def align(old: Plane, new: Plane, guess: Motion) -> Alignment | None:
+def align(old: Plane, new: Plane, guess: RigidTransform) -> Alignment | None:
     """Refine a guess and judge it; the judgement is the caller's to accept (:func:`is_sure`).
 
     Parameters
     ----------
     old, new : planes of :class:`~edge.registration.keyframe.Keyframe`, of one shape
-    guess : motion from new to old, right within a few px
+    guess : transform from new to old, right within a few px
 
     Returns
     -------
     Alignment, or None where nothing that overlaps can be compared
     """
-    here, there, scores = _tiles(old, new, guess)
-    if not len(here):
+    source, target, scores = _match_tiles(old, new, guess)
+    if not len(source):
         return None
-    motion = _common_motion(here, there, scores, guess)
-    return judge(old, new, motion)
+    transform = _consensus(source, target, scores, guess)
+    return judge(old, new, transform)
 
 
-def judge(old: Plane, new: Plane, motion: Motion) -> Alignment | None:
-    """Correlate two planes under a motion."""
+def judge(old: Plane, new: Plane, transform: RigidTransform) -> Alignment | None:
+    """Correlate two planes under a transform."""
     h, w = old.shape
-    moved = cv2.warpAffine(new, motion.matrix(), (w, h), flags=cv2.INTER_LINEAR)
+    moved = cv2.warpAffine(new, transform.matrix(), (w, h), flags=cv2.INTER_LINEAR)
     inside = cv2.warpAffine(
-        np.ones(new.shape, np.uint8), motion.matrix(), (w, h), flags=cv2.INTER_NEAREST
+        np.ones(new.shape, np.uint8), transform.matrix(), (w, h), flags=cv2.INTER_NEAREST
     ).astype(bool)
     if not inside.any():
         return None
@@ -81,24 +81,24 @@ def judge(old: Plane, new: Plane, motion: Motion) -> Alignment | None:
     energy_a, energy_b = float(a @ a), float(b @ b)
     if min(energy_a, energy_b) <= 0:
         return None
-    return Alignment(motion, float(a @ b) / math.sqrt(energy_a * energy_b), min(energy_a, energy_b))
+    return Alignment(transform, float(a @ b) / math.sqrt(energy_a * energy_b), min(energy_a, energy_b))
 
 
-def _tiles(
-    old: Plane, new: Plane, guess: Motion
+def _match_tiles(
+    old: Plane, new: Plane, guess: RigidTransform
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Find tiles of the new plane on the old one: centres here and there, and correlations."""
+    """Find tiles of the new plane on the old one: their centres there and here, and correlations."""
     h, w = new.shape
     # The overlap's box on the new plane, for a shift alone: rotation moves its edge by 5 px at most.
     back = guess.inverse()
     corners = back.apply(np.array([[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]]))
     left, top = np.maximum(corners.min(axis=0), 0).astype(int)
     right, bottom = np.ceil(np.minimum(corners.max(axis=0), (w, h))).astype(int)
-    here: list[tuple[float, float]] = []
-    there: list[tuple[float, float]] = []
+    source: list[tuple[float, float]] = []
+    target: list[tuple[float, float]] = []
     scores: list[float] = []
-    for x0, x1 in _spans(left, right):
-        for y0, y1 in _spans(top, bottom):
+    for x0, x1 in _tile_intervals(left, right):
+        for y0, y1 in _tile_intervals(top, bottom):
             middle = np.array([[(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2]])
             shift = guess.apply(middle)[0] - middle[0]
             sx, sy = round(float(shift[0])), round(float(shift[1]))
@@ -116,18 +116,18 @@ def _tiles(
             _, score, _, (px, py) = cv2.minMaxLoc(answer)
             if score < _LEAST_TILE_SCORE:
                 continue
-            here.append(((a0 + a1 - 1) / 2, (b0 + b1 - 1) / 2))
-            there.append(
+            source.append(((a0 + a1 - 1) / 2, (b0 + b1 - 1) / 2))
+            target.append(
                 (
-                    u0 + px + _between(answer[py], px) + (a1 - a0 - 1) / 2,
-                    v0 + py + _between(answer[:, px], py) + (b1 - b0 - 1) / 2,
+                    u0 + px + _subpixel_offset(answer[py], px) + (a1 - a0 - 1) / 2,
+                    v0 + py + _subpixel_offset(answer[:, px], py) + (b1 - b0 - 1) / 2,
                 )
             )
             scores.append(float(score))
-    return np.array(here).reshape(-1, 2), np.array(there).reshape(-1, 2), np.array(scores)
+    return np.array(source).reshape(-1, 2), np.array(target).reshape(-1, 2), np.array(scores)
 
 
-def _spans(start: int, stop: int) -> list[tuple[int, int]]:
+def _tile_intervals(start: int, stop: int) -> list[tuple[int, int]]:
     """Cut a length into at most four tiles, spread evenly."""
     length = stop - start
     if length < 10:
@@ -139,54 +139,57 @@ def _spans(start: int, stop: int) -> list[tuple[int, int]]:
     return [(int(s), int(s) + _TILE_PX) for s in starts]
 
 
-def _between(values: NDArray[Any], at: int) -> float:
+def _subpixel_offset(values: NDArray[Any], at: int) -> float:
     """Vertex of the parabola through a maximum and its neighbours, relative to it."""
     if not 0 < at < len(values) - 1:
         return 0.0
-    before, here, behind = (float(v) for v in values[at - 1 : at + 2])
-    bend = before - 2 * here + behind
+    before, middle, behind = (float(v) for v in values[at - 1 : at + 2])
+    bend = before - 2 * middle + behind
     return 0.5 * (before - behind) / bend if bend < -1e-9 else 0.0
 
 
-def _common_motion(
-    here: NDArray[np.float64], there: NDArray[np.float64], scores: NDArray[np.float64], guess: Motion
-) -> Motion:
+def _consensus(
+    source: NDArray[np.float64],
+    target: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    guess: RigidTransform,
+) -> RigidTransform:
     """Rotation and shift that most tiles agree with: each tile proposes one, and each pair of the best."""
-    moved = there - guess.apply(here)
-    turns = np.full(len(here), guess.angle)
+    moved = target - guess.apply(source)
+    turns = np.full(len(source), guess.angle_rad)
     shifts = moved + np.array([guess.x, guess.y])
     # Pairs of the best tiles only: of eight, two are right where anything is.
     leading = np.argsort(-scores, kind="stable")[:_LEADING_TILES]
     first, second = (leading[k] for k in np.triu_indices(len(leading), 1))
-    p, q = here[second] - here[first], there[second] - there[first]
+    p, q = source[second] - source[first], target[second] - target[first]
     angles = np.arctan2(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0], (p * q).sum(axis=1))
     usable = (np.hypot(*p.T) >= _TILE_PX) & (np.abs(angles) <= math.radians(MAX_ROTATION_DEG))
     first, angles = first[usable], angles[usable]
     turns = np.concatenate([turns, angles])
-    shifts = np.concatenate([shifts, there[first] - _turned(here[first], angles)])
-    placed = _turned(here[None], turns[:, None]) + shifts[:, None]
-    agree = np.hypot(*np.moveaxis(there[None] - placed, 2, 0)) < _AGREES_PX
+    shifts = np.concatenate([shifts, target[first] - _rotated(source[first], angles)])
+    placed = _rotated(source[None], turns[:, None]) + shifts[:, None]
+    agree = np.hypot(*np.moveaxis(target[None] - placed, 2, 0)) < _AGREES_PX
     chosen = int(np.argmax(agree @ scores))
-    best = Motion(float(turns[chosen]), float(shifts[chosen, 0]), float(shifts[chosen, 1]))
+    best = RigidTransform(float(turns[chosen]), float(shifts[chosen, 0]), float(shifts[chosen, 1]))
     for _ in range(2):
-        close = np.hypot(*(there - best.apply(here)).T) < _AGREES_PX
-        refined = _rigid(here[close], there[close], scores[close]) if close.sum() >= 3 else None
+        close = np.hypot(*(target - best.apply(source)).T) < _AGREES_PX
+        refined = _least_squares(source[close], target[close], scores[close]) if close.sum() >= 3 else None
         if refined is None:
             break
         best = refined
     return best
 
 
-def _turned(points: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rotated(points: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotate points (..., 2) by angles that broadcast over them."""
     cos, sin = np.cos(angles), np.sin(angles)
     x, y = points[..., 0], points[..., 1]
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
-def _rigid(
-    here: NDArray[np.float64], there: NDArray[np.float64], weights: NDArray[np.float64]
-) -> Motion | None:
+def _least_squares(
+    source: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64]
+) -> RigidTransform | None:
     """Least squares of rotation and shift [1]_; None where the points are too close or it turns too far.
 
     References
@@ -194,14 +197,14 @@ def _rigid(
     .. [1] K. S. Arun, T. S. Huang, S. D. Blostein, "Least-squares fitting of two 3-D point sets",
        IEEE TPAMI 9, 1987.
     """
-    a, b = np.average(here, axis=0, weights=weights), np.average(there, axis=0, weights=weights)
-    p, q = here - a, there - b
+    a, b = np.average(source, axis=0, weights=weights), np.average(target, axis=0, weights=weights)
+    p, q = source - a, target - b
     if float(np.sqrt((p * p).sum(axis=1).max())) < _TILE_PX / 2:
         return None
     dot = float((weights[:, None] * p * q).sum())
     cross = float((weights * (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])).sum())
-    angle = math.atan2(cross, dot)
-    if abs(angle) > math.radians(MAX_ROTATION_DEG):
+    angle_rad = math.atan2(cross, dot)
+    if abs(angle_rad) > math.radians(MAX_ROTATION_DEG):
         return None
-    x, y = b - Motion(angle, 0.0, 0.0).apply(a[None])[0]
-    return Motion(angle, float(x), float(y))
+    x, y = b - RigidTransform(angle_rad, 0.0, 0.0).apply(a[None])[0]
+    return RigidTransform(angle_rad, float(x), float(y))

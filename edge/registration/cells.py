@@ -14,7 +14,7 @@ _SAME_CELL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """A cell as one field saw it.
 
     Attributes
@@ -31,7 +31,7 @@ class Sighting:
     counted_as: CellRef | None
 
 
-def sighting(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Sighting:
+def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Observation:
     """Put a cell onto the plane.
 
     Parameters
@@ -40,7 +40,7 @@ def sighting(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Sighti
     px_per_px : pixels of the field per pixel of the plane
     counted_as : where it was counted
     """
-    return Sighting(
+    return Observation(
         (cell.x + 0.5) / px_per_px - 0.5,
         (cell.y + 0.5) / px_per_px - 0.5,
         math.sqrt(4 / math.pi * cell.area_px) / px_per_px,
@@ -48,7 +48,7 @@ def sighting(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Sighti
     )
 
 
-def same_cells(pairs: Iterable[tuple[int, Sighting, Sighting]]) -> dict[int, CellRef]:
+def match_cells(pairs: Iterable[tuple[int, Observation, Observation]]) -> dict[int, CellRef]:
     """Choose for each new cell the counted cell that it is, one to one, the nearest pairs first.
 
     Where two cells were outlined as one in one of the fields, one of the two keeps its name and the other
@@ -56,7 +56,7 @@ def same_cells(pairs: Iterable[tuple[int, Sighting, Sighting]]) -> dict[int, Cel
 
     Parameters
     ----------
-    pairs : (id of a new cell, its sighting moved onto an earlier field, a sighting of that field)
+    pairs : (id of a new cell, its observation moved onto an earlier field, an observation of that field)
 
     Returns
     -------

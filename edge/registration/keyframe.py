@@ -83,7 +83,7 @@ def make_keyframe(image: UInt8Image) -> Keyframe:
     return Keyframe(np.rint(fine * 127).astype(np.int8), spectrum, width, height)
 
 
-def peaks(old: Keyframe, new: Keyframe, number: int) -> list[tuple[float, float, float]]:
+def correlation_peaks(old: Keyframe, new: Keyframe, number: int) -> list[tuple[float, float, float]]:
     """Find the shifts at which two fields of one size look most alike.
 
     Parameters

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edge.registration.align import Alignment
-from edge.registration.cells import Sighting, same_cells, sighting
+from edge.registration.cells import Observation, match_cells, observe
 from edge.registration.keyframe import Keyframe, make_keyframe
-from edge.registration.motion import Motion
 from edge.registration.search import Entry, find_overlaps
-from edge.segmentation.segment import Segmentation
+from edge.registration.transform import RigidTransform
+from edge.segmentation import Segmentation
 from edge.structures import Cell, CellRef, Frame, UInt8Image
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Placement:
     _keyframe: Keyframe = field(repr=False)
     _cells: tuple[Cell, ...] = field(repr=False)
     _um_per_px: float = field(repr=False)
-    _links: tuple[tuple[int, Motion], ...] = field(
+    _links: tuple[tuple[int, RigidTransform], ...] = field(
         repr=False
     )  # fields by index and motions onto them, best first
 
@@ -71,7 +71,7 @@ class Mosaic:
     Examples
     --------
     >>> from edge.rendered import RenderSettings, Slide
-    >>> from edge.segmentation.segment import segment
+    >>> from edge.segmentation import segment
     >>> slide = Slide(4, RenderSettings(width=856, height=684, um_per_px=0.2))
     >>> mosaic = Mosaic()
     >>> for number, x_um in enumerate((0.0, 60.0), start=1):
@@ -85,7 +85,7 @@ class Mosaic:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._field_ids: list[int] = []
-        self._cells: list[tuple[Sighting, ...]] = []
+        self._cells: list[tuple[Observation, ...]] = []
         self._forgotten = 0
         self._um_per_px: float | None = None  # the first field's; the scale of a sample does not change
 
@@ -112,14 +112,14 @@ class Mosaic:
         placement : what :meth:`place` gave for it, with no other field added since
         """
         keyframe, links = placement._keyframe, placement._links
-        if links and links[0][1].is_rest(keyframe.plane.shape) and not placement.adds_cells:
+        if links and links[0][1].is_negligible(keyframe.plane.shape) and not placement.adds_cells:
             return  # the same view again: whoever returns here is recognised by the one that is kept
         if self._um_per_px is None:
             self._um_per_px = placement._um_per_px
         self._field_ids.append(field_id)
         self._cells.append(
             tuple(
-                sighting(
+                observe(
                     cell,
                     keyframe.px_per_px,
                     placement.seen.get(cell.id, None if cell.touches_border else CellRef(field_id, cell.id)),
@@ -128,18 +128,20 @@ class Mosaic:
             )
         )
         if not links:
-            island = max((entry.island for entry in self._entries), default=-1) + 1
-            self._entries.append(Entry(keyframe, island, Motion(0.0, 0.0, 0.0)))
+            component = max((entry.component for entry in self._entries), default=-1) + 1
+            self._entries.append(Entry(keyframe, component, RigidTransform(0.0, 0.0, 0.0)))
             self._forget_oldest()
             return
-        nearest, motion = links[0]
+        nearest, transform = links[0]
         onto = self._entries[nearest]
-        new = Entry(keyframe, onto.island, onto.pose.after(motion))
+        new = Entry(keyframe, onto.component, onto.pose.after(transform))
         self._entries.append(new)
-        for index, motion in links[1:]:
+        for index, transform in links[1:]:
             other = self._entries[index]
-            if other.island != new.island:
-                self._join(new.island, other.island, new.pose.after(other.pose.after(motion).inverse()))
+            if other.component != new.component:
+                self._join(
+                    new.component, other.component, new.pose.after(other.pose.after(transform).inverse())
+                )
         self._forget_oldest()
 
     def restore(
@@ -171,36 +173,36 @@ class Mosaic:
         ranked = sorted(found, key=lambda index: -found[index].weight)
         stage_um: tuple[float, float] | None = (0.0, 0.0) if not self._entries else None
         rotation_deg = 0.0
-        if ranked and self._entries[ranked[0]].island == 0:
-            pose = self._entries[ranked[0]].pose.after(found[ranked[0]].motion)
+        if ranked and self._entries[ranked[0]].component == 0:
+            pose = self._entries[ranked[0]].pose.after(found[ranked[0]].transform)
             # The corner of a picture lies half a pixel before the first pixel's centre.
             x, y = (pose.apply(np.array([[-0.5, -0.5]]))[0] + 0.5) * keyframe.px_per_px
             scale = self._um_per_px or um_per_px
-            stage_um, rotation_deg = (float(x) * scale, float(y) * scale), math.degrees(pose.angle)
+            stage_um, rotation_deg = (float(x) * scale, float(y) * scale), math.degrees(pose.angle_rad)
         return Placement(
             stage_um=stage_um,
             rotation_deg=rotation_deg,
             overlaps=tuple(self._field_ids[index] for index in ranked),
             confidence=max(0.0, found[ranked[0]].correlation) if ranked else 0.0,
-            seen=same_cells(self._pairs(keyframe, cells, found)),
+            seen=match_cells(self._pairs(keyframe, cells, found)),
             compared=compared,
             _keyframe=keyframe,
             _cells=cells,
             _um_per_px=um_per_px,
-            _links=tuple((index, found[index].motion) for index in ranked),
+            _links=tuple((index, found[index].transform) for index in ranked),
         )
 
     def _pairs(
         self, keyframe: Keyframe, cells: tuple[Cell, ...], found: Mapping[int, Alignment]
-    ) -> Iterator[tuple[int, Sighting, Sighting]]:
+    ) -> Iterator[tuple[int, Observation, Observation]]:
         """Every cell of a new field, moved onto every field that it overlaps, with every cell there."""
         if not cells:
             return
-        here = [sighting(cell, keyframe.px_per_px, None) for cell in cells]
-        places = np.array([(cell.x, cell.y) for cell in here])
+        source = [observe(cell, keyframe.px_per_px, None) for cell in cells]
+        places = np.array([(cell.x, cell.y) for cell in source])
         for index, alignment in found.items():
-            there = alignment.motion.apply(places).tolist()
-            for cell, new, (x, y) in zip(cells, here, there, strict=True):
+            target = alignment.transform.apply(places).tolist()
+            for cell, new, (x, y) in zip(cells, source, target, strict=True):
                 moved = replace(new, x=x, y=y)
                 for old in self._cells[index]:
                     yield cell.id, moved, old
@@ -217,9 +219,9 @@ class Mosaic:
         self._forgotten += 1
         del self._entries[0], self._field_ids[0], self._cells[0]
 
-    def _join(self, a: int, b: int, b_to_a: Motion) -> None:
-        """Make two islands one, named and placed by the older."""
+    def _join(self, a: int, b: int, b_to_a: RigidTransform) -> None:
+        """Make two components one, named and placed by the older."""
         older, younger, to_older = (a, b, b_to_a) if a < b else (b, a, b_to_a.inverse())
         for entry in self._entries:
-            if entry.island == younger:
-                entry.island, entry.pose = older, to_older.after(entry.pose)
+            if entry.component == younger:
+                entry.component, entry.pose = older, to_older.after(entry.pose)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.registration.align import Alignment, align
-from edge.registration.keyframe import Keyframe, peaks
-from edge.registration.motion import Motion
+from edge.registration.keyframe import Keyframe, correlation_peaks
+from edge.registration.transform import RigidTransform
 
 #: Fields that are tried first: the stage has hardly left them.
 _RECENT = 2
@@ -32,13 +32,13 @@ class Entry:
     Attributes
     ----------
     keyframe : what it is recognised by
-    island : number of the group of fields that overlaps connect it to; 0 is the first field's
-    pose : motion from its plane to that of the island's first field
+    component : number of the group of fields that overlaps connect it to; 0 is the first field's
+    pose : transform from its plane to that of the component's first field
     """
 
     keyframe: Keyframe
-    island: int
-    pose: Motion
+    component: int
+    pose: RigidTransform
 
 
 def is_sure(alignment: Alignment) -> bool:
@@ -65,10 +65,10 @@ def find_overlaps(entries: Sequence[Entry], keyframe: Keyframe) -> tuple[dict[in
     """
     search = _Search(entries, keyframe)
     for index in list(reversed(search.open))[:_RECENT]:
-        search.look_everywhere(index)
-    search.follow()
-    search.look_among([i for i in search.open if entries[i].island not in search.islands()])
-    search.follow()
+        search.compare_with(index)
+    search.compare_with_neighbours()
+    search.compare_with_best_of([i for i in search.open if entries[i].component not in search.components()])
+    search.compare_with_neighbours()
     return search.found, search.compared
 
 
@@ -83,53 +83,53 @@ class _Search:
         self.found: dict[int, Alignment] = {}
         self.compared = 0
 
-    def islands(self) -> set[int]:
-        """Return the islands that the new field touches."""
-        return {self._entries[index].island for index in self.found}
+    def components(self) -> set[int]:
+        """Return the components that the new field touches."""
+        return {self._entries[index].component for index in self.found}
 
-    def look_everywhere(self, index: int) -> None:
+    def compare_with(self, index: int) -> None:
         """Compare with one field at its most likely shifts."""
         self._close(index)
-        self._verify(index, peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
+        self._verify(index, correlation_peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
 
-    def look_among(self, indices: Iterable[int]) -> None:
+    def compare_with_best_of(self, indices: Iterable[int]) -> None:
         """Compare with many fields: all are searched, the likeliest are looked at."""
         scored = []
         for index in indices:
             self._close(index)
-            scored.append((peaks(self._entries[index].keyframe, self._keyframe, _PEAKS), index))
+            scored.append((correlation_peaks(self._entries[index].keyframe, self._keyframe, _PEAKS), index))
         scored.sort(key=lambda item: -item[0][0][0])
         for likely, index in scored[:_BEST_FIELDS]:
             self._verify(index, likely)
 
-    def follow(self) -> None:
+    def compare_with_neighbours(self) -> None:
         """Compare with the fields that must lie under the new one because its neighbours are known."""
         while True:
-            under = self._under()
-            if not under:
+            neighbours = self._neighbours()
+            if not neighbours:
                 return
-            for index, guess in under:
+            for index, guess in neighbours:
                 self._close(index)
                 if guess is not None:
                     alignment = align(self._entries[index].keyframe.fine(), self._plane, guess)
                     if alignment is not None and confirms(alignment):
                         self.found[index] = alignment
                         continue
-                self._verify(index, peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
+                self._verify(index, correlation_peaks(self._entries[index].keyframe, self._keyframe, _PEAKS))
 
-    def _under(self) -> list[tuple[int, Motion | None]]:
+    def _neighbours(self) -> list[tuple[int, RigidTransform | None]]:
         """Open fields within reach of the new one, and its likely place on each that it should overlap."""
-        reached: list[tuple[int, Motion | None]] = []
+        reached: list[tuple[int, RigidTransform | None]] = []
         h, w = self._plane.shape
-        for island in self.islands():
+        for component in self.components():
             nearest = max(
-                (index for index in self.found if self._entries[index].island == island),
+                (index for index in self.found if self._entries[index].component == component),
                 key=lambda index: self.found[index].weight,
             )
-            pose = self._entries[nearest].pose.after(self.found[nearest].motion)
+            pose = self._entries[nearest].pose.after(self.found[nearest].transform)
             for index in self.open:
                 entry = self._entries[index]
-                if entry.island != island:
+                if entry.component != component:
                     continue
                 guess = entry.pose.inverse().after(pose)
                 slack = _DRIFT + _DRIFT_PER_FIELD * abs(index - nearest)
@@ -146,7 +146,7 @@ class _Search:
         for score, x, y in likely:
             if score < _LEAST_PEAK:
                 return
-            alignment = align(old, self._plane, Motion(0.0, x, y))
+            alignment = align(old, self._plane, RigidTransform(0.0, x, y))
             if alignment is not None and is_sure(alignment):
                 self.found[index] = alignment
                 return

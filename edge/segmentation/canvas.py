@@ -8,42 +8,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segmentation.labels import Mask
-from edge.segmentation.stain import Fine, contrast_levels, densities, levels_of, like_red, strips
+from edge.segmentation.stain import (
+    DensityImage,
+    contrast_levels,
+    red_cell_coloured,
+    stain_densities,
+    strips,
+    to_levels,
+)
 from edge.structures import UInt8Image
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class CanvasPlanes:
     """The windows of a field side by side, see :class:`edge.segmentation.windows.Windows`; all (h, w).
 
     Attributes
     ----------
-    total : uint8 R + G + B density, ``COARSE`` levels a unit
-    levels : uint8 stain contrast, ``LEVELS`` levels a unit
-    red : int16 density in the red channel, ``FINE`` levels a unit
-    like_red : bool, no bluer than red cells of the same density
+    total : uint8 R + G + B density, ``DENSITY_LEVELS`` levels a unit
+    contrast : uint8 stain contrast, ``CONTRAST_LEVELS`` levels a unit
+    red : int16 density in the red channel, ``FINE_LEVELS`` levels a unit
+    red_cell_coloured : bool, no bluer than red cells of the same density
     in_frame : bool, False where the frame's edge is repeated
-    edge : bool, the outermost px of the frame
-    zone : bool, the windows' own surroundings, see :func:`edge.segmentation.windows.find_groups`
-    alone : bool, cells that nothing touches
+    frame_edge : bool, the outermost px of the frame
+    roi : bool, each window's own region of interest, see :func:`edge.segmentation.windows.find_rois`
+    isolated : bool, cells that nothing touches
     um_per_px : of the canvas
     """
 
     total: Mask
-    levels: Mask
-    red: Fine
-    like_red: NDArray[np.bool_]
+    contrast: Mask
+    red: DensityImage
+    red_cell_coloured: NDArray[np.bool_]
     in_frame: NDArray[np.bool_]
-    edge: NDArray[np.bool_]
-    zone: NDArray[np.bool_]
-    alone: NDArray[np.bool_]
+    frame_edge: NDArray[np.bool_]
+    roi: NDArray[np.bool_]
+    isolated: NDArray[np.bool_]
     um_per_px: float
 
 
 def stain_planes(
-    canvas: UInt8Image, blank: Fine, ratio: float, um_per_px: float
-) -> tuple[Mask, Mask, Fine, NDArray[np.bool_]]:
-    """Densities of the canvas as a :class:`View` holds them: total, levels, red, like_red.
+    canvas: UInt8Image, blank: DensityImage, ratio: float, um_per_px: float
+) -> tuple[Mask, Mask, DensityImage, NDArray[np.bool_]]:
+    """Densities of the canvas as a :class:`CanvasPlanes` holds them: total, contrast, red, red_cell_coloured.
 
     Parameters
     ----------
@@ -53,16 +60,16 @@ def stain_planes(
     um_per_px : of the canvas
     """
     height, width = canvas.shape[:2]
-    total, levels = np.empty((2, height, width), np.uint8)
-    red, alike = np.empty((height, width), np.int16), np.empty((height, width), np.bool_)
+    total, contrast = np.empty((2, height, width), np.uint8)
+    red, coloured = np.empty((height, width), np.int16), np.empty((height, width), np.bool_)
     for rows in strips(height, width):
         # What is smoothed needs one row more on each side.
         first = max(0, rows.start - 1)
         seen, own = slice(first, rows.stop + 1), slice(rows.start - first, rows.stop - first)
-        stain = densities(canvas[seen], blank[seen])
+        stain = stain_densities(canvas[seen], blank[seen])
         smooth = stain.smoothed(um_per_px)
-        total[rows] = levels_of(smooth.total)[own]
-        levels[rows] = contrast_levels(smooth.beyond(ratio))[own]
+        total[rows] = to_levels(smooth.total)[own]
+        contrast[rows] = contrast_levels(smooth.contrast(ratio))[own]
         red[rows] = stain.red[own]
-        alike[rows] = like_red(smooth, ratio)[own]
-    return total, levels, red, alike
+        coloured[rows] = red_cell_coloured(smooth, ratio)[own]
+    return total, contrast, red, coloured

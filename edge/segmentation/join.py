@@ -13,33 +13,33 @@ from numpy.typing import NDArray
 from edge.segmentation.labels import (
     Labels,
     Mask,
-    areas_of,
+    areas_by_label,
     as_mask,
-    shade_reached,
-    shades_by_label,
-    shapes_of,
+    histograms_by_label,
+    quantile_by_label,
+    region_properties,
 )
 
 #: Distance of two nuclei's centres over the sum of their cells' (equal-area) radii: two whole cells that
 #: touch have 1; pressed flat against each other 0.74 to 0.9 (5th percentile and median over 136 annotated
 #: pairs). The halves of one disc have 8√2/(6π) = 0.60, those of an ellipse of 1 : 1.3, cut across, 0.68:
 #: two parts as near as that are one cell however large.
-_HALVES = 0.65
+_SAME_CELL_DISTANCE = 0.65
 #: Farther parts are one cell where they are too small for nuclei of their own. Lobes of one nucleus share
 #: 40 to 90 µm² of stain, nuclei of two cells have 40 µm² or more each; where the smaller has 35 to 50 µm²
 #: the distance decides alone: 0.46 to 0.86 in one cell (46 pairs), 0.80 and more in two (11 pairs).
-_EVEN = 0.81
+_EVEN_DISTANCE = 0.81
 _EVEN_STAIN_UM2 = 40.0
 #: Distance that a factor e in stain outweighs, from 619 annotated pairs of parts (11 on the wrong side).
 _STAIN_SLOPE = 0.5
 #: Lobes hang together by threads that stain too thinly to be seen, over gaps of up to 3 µm.
 _LOBE_GAP_UM = 3.0
 #: Stain of a part's plateau: the upper quartile is free of its blurred edge.
-_PLATEAU = 0.75
+_PLATEAU_QUANTILE = 0.75
 
 
 @dataclass(slots=True)
-class _Group:
+class _Cluster:
     """Parts taken as one cell: sums over its pixels, areas in µm², places in µm."""
 
     members: list[int]
@@ -51,8 +51,8 @@ class _Group:
     core: float
 
 
-def join_parts(
-    territory: Labels, parts: Labels, levels: Mask, count: int, um_per_px: float
+def merge_parts(
+    cells: Labels, parts: Labels, contrast: Mask, count: int, um_per_px: float
 ) -> NDArray[np.int32]:
     """Decide which parts are one cell.
 
@@ -64,9 +64,9 @@ def join_parts(
 
     Parameters
     ----------
-    territory : (h, w) uint16, whole-cell area of each part
+    cells : (h, w) uint16, whole-cell area of each part
     parts : (h, w) uint16 labels 1..count
-    levels : (h, w) uint8 stain contrast
+    contrast : (h, w) uint8 stain contrast
     count : number of parts
     um_per_px : of these images
 
@@ -77,42 +77,45 @@ def join_parts(
     label = np.arange(count + 1, dtype=np.int32)
     if count < 2:
         return label
-    groups, found = _measured(territory, parts, levels, count, um_per_px)
-    near = _neighbours(territory, parts, found, _LOBE_GAP_UM / um_per_px)
+    clusters, bboxes = _measure_parts(cells, parts, contrast, count, um_per_px)
+    adjacent = _adjacency(cells, parts, bboxes, _LOBE_GAP_UM / um_per_px)
     heap: list[tuple[float, int, int]] = []
-    for a in near:
-        for b in near[a]:
-            if a < b and (worth := _worth(groups[a], groups[b])) > 0:
-                heapq.heappush(heap, (-worth, a, b))
+    for a in adjacent:
+        for b in adjacent[a]:
+            if a < b and (score := _merge_score(clusters[a], clusters[b])) > 0:
+                heapq.heappush(heap, (-score, a, b))
     newest = count
     while heap:
         _, a, b = heapq.heappop(heap)
-        if a not in groups or b not in groups:
+        if a not in clusters or b not in clusters:
             continue
         newest += 1
-        groups[newest] = _joined(groups.pop(a), groups.pop(b))
-        near[newest] = (near.pop(a) | near.pop(b)) - {a, b}
-        for other in near[newest]:
-            near[other] -= {a, b}
-            near[other].add(newest)
-            if (worth := _worth(groups[other], groups[newest])) > 0:
-                heapq.heappush(heap, (-worth, other, newest))
-    for group in groups.values():
-        label[group.members] = min(group.members)
+        clusters[newest] = _merged(clusters.pop(a), clusters.pop(b))
+        adjacent[newest] = (adjacent.pop(a) | adjacent.pop(b)) - {a, b}
+        for other in adjacent[newest]:
+            adjacent[other] -= {a, b}
+            adjacent[other].add(newest)
+            if (score := _merge_score(clusters[other], clusters[newest])) > 0:
+                heapq.heappush(heap, (-score, other, newest))
+    for cluster in clusters.values():
+        label[cluster.members] = min(cluster.members)
     return label
 
 
-def _worth(a: _Group, b: _Group) -> float:
-    """Evidence that two groups are one cell: positive if they are, in units of relative distance."""
+def _merge_score(a: _Cluster, b: _Cluster) -> float:
+    """Evidence that two clusters are one cell: positive if they are, in units of relative distance."""
     radii = math.sqrt(a.cell_area / math.pi) + math.sqrt(b.cell_area / math.pi)
     distance = math.hypot(a.x - b.x, a.y - b.y) / radii
     stained = math.sqrt(a.stain * b.stain) / max(a.core, b.core)
-    return max(_HALVES, _EVEN - _STAIN_SLOPE * math.log(stained / _EVEN_STAIN_UM2)) - distance
+    return (
+        max(_SAME_CELL_DISTANCE, _EVEN_DISTANCE - _STAIN_SLOPE * math.log(stained / _EVEN_STAIN_UM2))
+        - distance
+    )
 
 
-def _joined(a: _Group, b: _Group) -> _Group:
+def _merged(a: _Cluster, b: _Cluster) -> _Cluster:
     area = a.area + b.area
-    return _Group(
+    return _Cluster(
         a.members + b.members,
         area,
         a.cell_area + b.cell_area,
@@ -123,20 +126,20 @@ def _joined(a: _Group, b: _Group) -> _Group:
     )
 
 
-def _measured(
-    territory: Labels, parts: Labels, levels: Mask, count: int, um_per_px: float
-) -> tuple[dict[int, _Group], NDArray[np.int64]]:
+def _measure_parts(
+    cells: Labels, parts: Labels, contrast: Mask, count: int, um_per_px: float
+) -> tuple[dict[int, _Cluster], NDArray[np.int64]]:
     """Measure each part, and its box (x0, y0, x1, y1; ends inclusive) in px."""
     size = count + 1
-    shapes = shapes_of(parts, count)
-    shades = shades_by_label(parts, levels, parts > 0, count)
+    shapes = region_properties(parts, count)
+    histograms = histograms_by_label(parts, contrast, parts > 0, count)
     area = shapes.area
-    cell_area = areas_of(territory, count)
-    core = shade_reached(shades, _PLATEAU)
-    stain = shades @ np.arange(256)
+    cell_area = areas_by_label(cells, count)
+    core = quantile_by_label(histograms, _PLATEAU_QUANTILE)
+    stain = histograms @ np.arange(256)
     unit = um_per_px**2
-    groups = {
-        i: _Group(
+    clusters = {
+        i: _Cluster(
             [i],
             float(area[i]) * unit,
             float(max(cell_area[i], area[i])) * unit,
@@ -148,30 +151,28 @@ def _measured(
         for i in range(1, size)
         if area[i]
     }
-    return groups, shapes.box
+    return clusters, shapes.bbox
 
 
-def _neighbours(
-    territory: Labels, parts: Labels, found: NDArray[np.int64], gap_px: float
-) -> dict[int, set[int]]:
+def _adjacency(cells: Labels, parts: Labels, bboxes: NDArray[np.int64], gap_px: float) -> dict[int, set[int]]:
     """For each part those whose cells touch its own, or that lie no farther from it than the gap."""
-    near: dict[int, set[int]] = {int(i): set() for i in np.flatnonzero(found[:, 2] >= 0)}
-    for here, there in ((territory[:, :-1], territory[:, 1:]), (territory[:-1], territory[1:])):
+    adjacent: dict[int, set[int]] = {int(i): set() for i in np.flatnonzero(bboxes[:, 2] >= 0)}
+    for here, there in ((cells[:, :-1], cells[:, 1:]), (cells[:-1], cells[1:])):
         meet = (here != there) & (here > 0) & (there > 0)
         for a, b in set(zip(here[meet].tolist(), there[meet].tolist(), strict=True)):
-            near[a].add(b)
-            near[b].add(a)
-    x0, y0, x1, y1 = found.T
+            adjacent[a].add(b)
+            adjacent[b].add(a)
+    x0, y0, x1, y1 = bboxes.T
     pad = math.ceil(gap_px)
     close = (x0 <= x1[:, None] + pad) & (x0[:, None] - pad <= x1) & (x1 >= x0)
     close &= (y0 <= y1[:, None] + pad) & (y0[:, None] - pad <= y1)
     close[(x1 < x0)] = False
     for a, b in np.argwhere(np.triu(close, 1)).tolist():
-        if b in near[a]:
+        if b in adjacent[a]:
             continue
         window = parts[min(y0[a], y0[b]) : max(y1[a], y1[b]) + 1, min(x0[a], x0[b]) : max(x1[a], x1[b]) + 1]
         away = cv2.distanceTransform(as_mask(window != a), cv2.DIST_L2, 3)
         if float(away[window == b].min()) <= gap_px:
-            near[a].add(b)
-            near[b].add(a)
-    return near
+            adjacent[a].add(b)
+            adjacent[b].add(a)
+    return adjacent

@@ -20,7 +20,7 @@ Value = TypeVar("Value", bound=np.generic)
 _STRIP_PX = 16_384  # 128 kB of indices
 
 
-def ellipse(diameter_px: float) -> Mask:
+def elliptic_kernel(diameter_px: float) -> Mask:
     """Odd elliptic structuring element of about the given diameter, at least 3 px."""
     side = max(3, 2 * round((diameter_px - 1) / 2) + 1)
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)
@@ -31,34 +31,31 @@ def as_mask(truth: NDArray[np.bool_]) -> Mask:
     return truth.view(np.uint8)
 
 
-def bytes_of(image: cv2.typing.MatLike) -> Mask:
+def as_uint8(image: cv2.typing.MatLike) -> Mask:
     """Tell the type checker that OpenCV kept the type of what it was given."""
     return np.asarray(image, dtype=np.uint8)
 
 
-def renumber(group: NDArray[np.int32]) -> tuple[Labels, int]:
+def relabel_sequential(group: NDArray[np.int32]) -> tuple[Labels, int]:
     """Labels 1..n without gaps for groups named after one of their members (0 stays 0)."""
     _, new = np.unique(group, return_inverse=True)
     return new.astype(np.uint16), int(new.max(initial=0))
 
 
-def looked_up(table: NDArray[Value], labels: Labels | NDArray[np.int32]) -> NDArray[Value]:
-    """Image of ``table[label]``, of the table's type."""
-    out = np.empty(labels.shape, table.dtype)
-    # NumPy makes 8 bytes of each label first: a few rows at a time stay in the processor's cache and need no
-    # memory worth mentioning. np.take is twice as fast as indexing here; "clip" lets it write into ``out``.
+def map_labels(labels: Labels | NDArray[np.int32], values: NDArray[Value]) -> NDArray[Value]:
+    """Image of ``values[label]``, of the values' type."""
+    out = np.empty(labels.shape, values.dtype)
+    # NumPy makes 8 bytes of each label first: a few rows at a time stay in the processor's cache and
+    # need hardly any memory. np.take is twice as fast as indexing here; "clip" lets it write into ``out``.
     rows = max(1, _STRIP_PX // max(1, labels.shape[1]))
     for top in range(0, len(labels), rows):
-        np.take(table, labels[top : top + rows], out=out[top : top + rows], mode="clip")
+        np.take(values, labels[top : top + rows], out=out[top : top + rows], mode="clip")
     return out
 
 
-def relabelled(labels: Labels | NDArray[np.int32], numbers: Labels) -> Labels:
-    """Label image with each label replaced by ``numbers[label]``."""
-    return looked_up(numbers, labels)
-
-
-def shades_by_label(labels: Labels, levels: Mask, mask: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+def histograms_by_label(
+    labels: Labels, levels: Mask, mask: NDArray[np.bool_], count: int
+) -> NDArray[np.int64]:
     """Histogram of the levels of each label's pixels, of those in the mask.
 
     Returns
@@ -71,42 +68,42 @@ def shades_by_label(labels: Labels, levels: Mask, mask: NDArray[np.bool_], count
     return np.bincount(keys, minlength=(count + 1) * 256).reshape(count + 1, 256)
 
 
-def shade_reached(shades: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+def quantile_by_label(histograms: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     """Level that the given share of each label's pixels does not exceed (0 where there are none)."""
-    heaped = np.cumsum(shades, axis=1)
-    return np.asarray((heaped < share * heaped[:, -1:]).sum(axis=1), dtype=np.int64)
+    cumulative = np.cumsum(histograms, axis=1)
+    return np.asarray((cumulative < share * cumulative[:, -1:]).sum(axis=1), dtype=np.int64)
 
 
-def _first_of_runs(labels: Labels) -> NDArray[np.intp]:
+def _run_starts(labels: Labels) -> NDArray[np.intp]:
     """Flat index of the first px of each piece of a row that has one label, none or not."""
     begins = np.ones(labels.shape, np.bool_)
     np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
     return np.flatnonzero(begins)
 
 
-def most_of(values: NDArray[np.float32], labels: Labels, count: int) -> NDArray[np.float32]:
+def maximum_by_label(values: NDArray[np.float32], labels: Labels, count: int) -> NDArray[np.float32]:
     """Greatest value on the px of each label, (count + 1,); 0 where it has none."""
-    first = _first_of_runs(labels)
-    most = np.zeros(count + 1, np.float32)
-    np.maximum.at(most, np.take(labels, first).astype(np.intp), np.maximum.reduceat(values.ravel(), first))
-    return most
+    first = _run_starts(labels)
+    maxima = np.zeros(count + 1, np.float32)
+    np.maximum.at(maxima, np.take(labels, first).astype(np.intp), np.maximum.reduceat(values.ravel(), first))
+    return maxima
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
+class RegionProperties:
     """Where the labels of an image lie; every array is (count + 1,), index 0 unused.
 
     Attributes
     ----------
     area : in px
     x, y : centroid, 0 where there are no pixels
-    box : (count + 1, 4) x0, y0, x1, y1, ends inclusive; x1 < x0 where there are no pixels
+    bbox : (count + 1, 4) x0, y0, x1, y1, ends inclusive; x1 < x0 where there are no pixels
     """
 
     area: NDArray[np.int64]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
-    box: NDArray[np.int64]
+    bbox: NDArray[np.int64]
 
 
 def _runs(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
@@ -114,19 +111,19 @@ def _runs(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[n
 
     There are a hundred times fewer of them than pixels.
     """
-    first = _first_of_runs(labels)
+    first = _run_starts(labels)
     ids, length = np.take(labels, first).astype(np.intp), np.diff(first, append=labels.size)
     there = ids > 0
     return ids[there], first[there], length[there]
 
 
-def areas_of(labels: Labels, count: int) -> NDArray[np.int64]:
+def areas_by_label(labels: Labels, count: int) -> NDArray[np.int64]:
     """Px of each label, (count + 1,); the first, of what has none, is 0."""
     ids, _, length = _runs(labels)
     return np.bincount(ids, length, count + 1).astype(np.int64)
 
 
-def shapes_of(labels: Labels, count: int) -> Shapes:
+def region_properties(labels: Labels, count: int) -> RegionProperties:
     """Measure where labels 1..count of a (h, w) uint16 image lie."""
     height, width = labels.shape
     ids, first, length = _runs(labels)
@@ -135,10 +132,10 @@ def shapes_of(labels: Labels, count: int) -> Shapes:
     area = np.bincount(ids, length, count + 1)
     known = np.maximum(area, 1)
     x, y = (np.bincount(ids, length * at, count + 1) / known for at in (0.5 * (xs + last), ys))
-    box = np.empty((count + 1, 4), np.int64)
-    box[:] = width, height, -1, -1
+    bbox = np.empty((count + 1, 4), np.int64)
+    bbox[:] = width, height, -1, -1
     for low, places in enumerate((xs, ys)):
-        np.minimum.at(box[:, low], ids, places)
+        np.minimum.at(bbox[:, low], ids, places)
     for high, places in enumerate((last, ys), start=2):
-        np.maximum.at(box[:, high], ids, places)
-    return Shapes(area.astype(np.int64), x, y, box)
+        np.maximum.at(bbox[:, high], ids, places)
+    return RegionProperties(area.astype(np.int64), x, y, bbox)

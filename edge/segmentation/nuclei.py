@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.labels import Labels, Mask, as_mask, most_of, relabelled
+from edge.segmentation.labels import Labels, Mask, as_mask, map_labels, maximum_by_label
 from edge.segmentation.split import LARGEST_NUCLEUS_UM2, split
-from edge.segmentation.windows import opened_stain
+from edge.segmentation.windows import open_contrast
 
 _LEAST_PART_UM2 = 3.0
 #: A lobe is at least 2 µm wide; rims of red cells, threads and precipitate are not.
@@ -17,42 +17,44 @@ _LEAST_RADIUS_UM = 0.9
 #: 30 % of the larger one's area is joined with it again.
 _NEARLY_A_DISC = 1.3
 #: Two discs that touch fill 0.90 of their hull; a lobe of a quarter of the other's area leaves 0.93.
-_CONVEX = 0.94
+_CONVEX_SOLIDITY = 0.94
 
 
-def find_parts(levels: Mask, threshold: int, zone: NDArray[np.bool_], um_per_px: float) -> tuple[Labels, int]:
+def find_parts(
+    contrast: Mask, threshold: int, roi: NDArray[np.bool_], um_per_px: float
+) -> tuple[Labels, int]:
     """Label what is stained like a nucleus, cut where it narrows; one nucleus may still be in several parts.
 
     Parameters
     ----------
-    levels : (h, w) uint8 stain contrast, see :func:`edge.segmentation.stain.contrast_levels`
+    contrast : (h, w) uint8 stain contrast, see :func:`edge.segmentation.stain.contrast_levels`
     threshold : level above which something is stained
-    zone : (h, w) bool, the windows' own surroundings, see :func:`edge.segmentation.windows.find_groups`
+    roi : (h, w) bool, each window's own region of interest, see :func:`edge.segmentation.windows.find_rois`
     um_per_px : of this image
 
     Returns
     -------
     labels : (h, w) uint16, 0 = none; their number
     """
-    mask = as_mask((opened_stain(levels, um_per_px) > threshold) & zone)
+    mask = as_mask((open_contrast(contrast, um_per_px) > threshold) & roi)
     count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
     depth = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
-    areas, radius = stats[:, 4], most_of(depth, np.asarray(blobs, np.uint16), count - 1)
+    areas, radius = stats[:, 4], maximum_by_label(depth, np.asarray(blobs, np.uint16), count - 1)
     solid = (radius > _LEAST_RADIUS_UM / um_per_px) & (areas >= max(4.0, _LEAST_PART_UM2 / um_per_px**2))
     solid[0] = False
     numbers = np.zeros(count, np.uint16)
     numbers[solid] = np.arange(1, np.count_nonzero(solid) + 1)
     found = int(numbers.max(initial=0))
-    parts = relabelled(np.asarray(blobs, np.uint16), numbers)
+    parts = map_labels(np.asarray(blobs, np.uint16), numbers)
     largest = LARGEST_NUCLEUS_UM2 / um_per_px**2
     lobed = solid & (areas >= np.minimum(_NEARLY_A_DISC * np.pi * radius**2, largest))
     for i in np.flatnonzero(lobed).tolist():
         x, y, bw, bh, area = stats[i].tolist()
         window = np.s_[y : y + bh, x : x + bw]
         blob = as_mask(blobs[window] == i)
-        if area < largest and _convex(blob, area):
+        if area < largest and _is_convex(blob, area):
             continue
-        cut = split(blob, um_per_px, levels[window])
+        cut = split(blob, um_per_px, contrast[window])
         pieces = int(cut.max())
         if pieces > 1:
             # The first piece keeps the blob's number.
@@ -63,9 +65,9 @@ def find_parts(levels: Mask, threshold: int, zone: NDArray[np.bool_], um_per_px:
     return parts, found
 
 
-def _convex(blob: Mask, area: int) -> bool:
+def _is_convex(blob: Mask, area: int) -> bool:
     """Whether a blob has no neck: it fills its convex hull."""
     outlines, _ = cv2.findContours(blob, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(outlines[0])
     # The hull's polygon runs through the pixels' centres.
-    return bool(area > _CONVEX * (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, True) + 1))
+    return bool(area > _CONVEX_SOLIDITY * (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, True) + 1))

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.canvas import View
+from edge.segmentation.canvas import CanvasPlanes
 from edge.segmentation.labels import (
     Labels,
     Mask,
-    areas_of,
+    areas_by_label,
     as_mask,
-    bytes_of,
-    ellipse,
-    looked_up,
-    relabelled,
-    shade_reached,
-    shades_by_label,
+    as_uint8,
+    elliptic_kernel,
+    histograms_by_label,
+    map_labels,
+    quantile_by_label,
 )
-from edge.segmentation.stain import COARSE, LEVELS, filled, histogram, quantile
+from edge.segmentation.stain import CONTRAST_LEVELS, DENSITY_LEVELS, fill_holes, histogram, quantile
 
 #: The widest rim of cytoplasm around a nucleus that is looked for (monocytes, large granulocytes).
 _REACH_UM = 5.0
@@ -50,32 +47,21 @@ _LARGEST_HOLE_UM2 = 2.0
 _LEAST_RIM_UM2 = 5.0  # fewer pixels say nothing about the cytoplasm's stain
 
 
-@dataclass(frozen=True, slots=True)
-class Territory:
-    """Which nucleus each pixel is nearest to, and which pixels are some cell's.
-
-    Attributes
-    ----------
-    everywhere : (h, w) uint16, label of the nearest nucleus, whatever lies between
-    body : (h, w) bool, cytoplasm within reach of its nucleus, and the nuclei
-    """
-
-    everywhere: Labels
-    body: NDArray[np.bool_]
-
-
-def whole_cells(view: View, parts: Labels, opaque: float) -> Territory:
+def partition_cells(
+    planes: CanvasPlanes, parts: Labels, foreground_density: float
+) -> tuple[Labels, NDArray[np.bool_]]:
     """Give each pixel of cytoplasm within reach to the nearest nucleus.
 
     Parameters
     ----------
-    view : of the field
+    planes : of the field
     parts : (h, w) uint16 labels of nuclei, at least one
-    opaque : total density above which a pixel is not blank slide
+    foreground_density : total density above which a pixel is not blank slide
 
     Returns
     -------
-    Territory
+    voronoi : (h, w) uint16, label of the nearest nucleus, whatever lies between
+    cell_mask : (h, w) bool, cytoplasm within reach of its nucleus, and the nuclei
     """
     inside = parts > 0
     distance, nearest = cv2.distanceTransformWithLabels(
@@ -83,64 +69,68 @@ def whole_cells(view: View, parts: Labels, opaque: float) -> Territory:
     )
     # OpenCV numbers the pixels of the nuclei from 1, row by row.
     owner = np.concatenate([np.zeros(1, np.uint16), parts[inside]])
-    everywhere = relabelled(np.asarray(nearest, np.int32), owner)
-    within_reach = distance <= _REACH_UM / view.um_per_px
-    away = distance > _AWAY_UM / view.um_per_px
+    voronoi = map_labels(np.asarray(nearest, np.int32), owner)
+    within_reach = distance <= _REACH_UM / planes.um_per_px
+    away = distance > _AWAY_UM / planes.um_per_px
     del distance, nearest, owner  # memory that what follows can do without
-    body = view.total > float(np.clip(0.5 * opaque, *_FAINT)) * COARSE
-    body |= view.levels > _FAINT_BLUE * LEVELS
-    away &= view.in_frame & ~view.alone
-    sample = histogram(view.total, away & view.like_red & (view.total > opaque * COARSE))
-    if sample.sum() * view.um_per_px**2 >= _LEAST_RED_UM2:
+    cell_mask = planes.total > float(np.clip(0.5 * foreground_density, *_FAINT)) * DENSITY_LEVELS
+    cell_mask |= planes.contrast > _FAINT_BLUE * CONTRAST_LEVELS
+    away &= planes.in_frame & ~planes.isolated
+    sample = histogram(
+        planes.total, away & planes.red_cell_coloured & (planes.total > foreground_density * DENSITY_LEVELS)
+    )
+    if sample.sum() * planes.um_per_px**2 >= _LEAST_RED_UM2:
         usual = quantile(sample, 0.5)
-        explained = view.like_red & (view.total > _RED_EDGE * usual) & (view.total < _RED_PILE * usual)
-        body &= ~explained | view.alone
-    body &= within_reach
-    body |= inside
-    body &= view.in_frame & view.zone
-    return Territory(everywhere, body)
+        red_cells = (
+            planes.red_cell_coloured & (planes.total > _RED_EDGE * usual) & (planes.total < _RED_PILE * usual)
+        )
+        cell_mask &= ~red_cells | planes.isolated
+    cell_mask &= within_reach
+    cell_mask |= inside
+    cell_mask &= planes.in_frame & planes.roi
+    return voronoi, cell_mask
 
 
 def refine_nuclei(
-    view: View, parts: Labels, everywhere: Labels, body: NDArray[np.bool_], count: int
+    planes: CanvasPlanes, parts: Labels, voronoi: Labels, cell_mask: NDArray[np.bool_], count: int
 ) -> Labels:
     """Draw each nucleus at half height between its own stain and that of its own cytoplasm.
 
     Parameters
     ----------
-    view : of the field
+    planes : of the field
     parts : (h, w) uint16 labels of nuclei
-    everywhere, body : see :class:`Territory`
+    voronoi, cell_mask : of :func:`partition_cells`
     count : number of labels
 
     Returns
     -------
     (h, w) uint16 labels, same numbers
     """
-    edge = ellipse(_EDGE_WIDTH_UM / view.um_per_px)
+    edge = elliptic_kernel(_EDGE_WIDTH_UM / planes.um_per_px)
     inside = parts > 0
-    around = bytes_of(cv2.dilate(as_mask(inside), edge)).view(np.bool_)
-    stain = shades_by_label(parts, view.levels, inside, count)
-    shade = np.arange(256)
-    inner = stain * (shade > _NUCLEUS_EDGE_SHARE * shade_reached(stain, 0.85)[:, None])
-    core = shade_reached(inner, 0.75)
-    cytoplasm = shades_by_label(everywhere, view.levels, body & ~around, count)
-    enough = cytoplasm.sum(axis=1) * view.um_per_px**2 > _LEAST_RIM_UM2
-    pale = np.where(enough, shade_reached(cytoplasm, 0.5), 0)
+    around = as_uint8(cv2.dilate(as_mask(inside), edge)).view(np.bool_)
+    stain = histograms_by_label(parts, planes.contrast, inside, count)
+    level = np.arange(256)
+    inner = stain * (level > _NUCLEUS_EDGE_SHARE * quantile_by_label(stain, 0.85)[:, None])
+    core = quantile_by_label(inner, 0.75)
+    cytoplasm = histograms_by_label(voronoi, planes.contrast, cell_mask & ~around, count)
+    enough = cytoplasm.sum(axis=1) * planes.um_per_px**2 > _LEAST_RIM_UM2
+    pale = np.where(enough, quantile_by_label(cytoplasm, 0.5), 0)
     threshold = pale + _NUCLEUS_EDGE_SHARE * (core - pale)
     # A level is above the threshold where it is above its whole part.
-    raw = as_mask(view.levels > looked_up(threshold.astype(np.uint8), parts))
+    raw = as_mask(planes.contrast > map_labels(parts, threshold.astype(np.uint8)))
     raw &= as_mask(inside)
-    opened = bytes_of(cv2.morphologyEx(raw, cv2.MORPH_OPEN, edge))
-    left = areas_of(parts * opened, count) > 0
+    opened = as_uint8(cv2.morphologyEx(raw, cv2.MORPH_OPEN, edge))
+    left = areas_by_label(parts * opened, count) > 0
     if not left[1:].all():
         opened |= raw & as_mask(~left[parts])
-    _without_specks(opened, _LARGEST_HOLE_UM2 / view.um_per_px**2)
-    opened &= as_mask(view.in_frame)
-    return np.asarray(everywhere * opened, np.uint16)
+    _remove_small_holes_and_objects(opened, _LARGEST_HOLE_UM2 / planes.um_per_px**2)
+    opened &= as_mask(planes.in_frame)
+    return np.asarray(voronoi * opened, np.uint16)
 
 
-def _without_specks(nuclei: Mask, hole_px: float) -> None:
+def _remove_small_holes_and_objects(nuclei: Mask, least_px: float) -> None:
     """Fill holes and drop islands, in place, that are smaller than any lobe."""
     outlines, nesting = cv2.findContours(nuclei, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
@@ -148,20 +138,20 @@ def _without_specks(nuclei: Mask, hole_px: float) -> None:
     is_hole = nesting[0, :, 3] >= 0
     areas = np.array([cv2.contourArea(outline) for outline in outlines])
     for value, chosen in ((1, is_hole), (0, ~is_hole)):
-        small = np.flatnonzero(chosen & (areas < hole_px)).tolist()
+        small = np.flatnonzero(chosen & (areas < least_px)).tolist()
         if small:
             cv2.drawContours(nuclei, [outlines[i] for i in small], -1, (value,), cv2.FILLED)
 
 
 def smooth_cells(
-    view: View, everywhere: Labels, body: NDArray[np.bool_], nuclei: Labels, count: int
+    planes: CanvasPlanes, voronoi: Labels, cell_mask: NDArray[np.bool_], nuclei: Labels, count: int
 ) -> Labels:
     """Whole cells: what hangs together with the nucleus, without threads, with holes filled.
 
     Parameters
     ----------
-    view : of the field
-    everywhere, body : see :class:`Territory`
+    planes : of the field
+    voronoi, cell_mask : of :func:`partition_cells`
     nuclei : (h, w) uint16, see :func:`refine_nuclei`
     count : number of labels
 
@@ -169,27 +159,27 @@ def smooth_cells(
     -------
     (h, w) uint16 labels, same numbers
     """
-    thread, edge = (ellipse(width_um / view.um_per_px) for width_um in (_THREAD_UM, _EDGE_WIDTH_UM))
+    thread, edge = (elliptic_kernel(width_um / planes.um_per_px) for width_um in (_THREAD_UM, _EDGE_WIDTH_UM))
     nucleus = nuclei > 0
-    shades = shades_by_label(everywhere, view.total, body & ~nucleus, count)
-    limit = np.minimum(_RIM_LIMIT * shade_reached(shades, 0.5), 254).astype(np.uint8)
-    limit[shades.sum(axis=1) == 0] = 0
-    high = cv2.min(cv2.dilate(view.total, edge), looked_up(limit, everywhere))
-    own = body & (cv2.convertScaleAbs(view.total, alpha=1 / _CELL_EDGE_SHARE) > high)
+    histograms = histograms_by_label(voronoi, planes.total, cell_mask & ~nucleus, count)
+    limit = np.minimum(_RIM_LIMIT * quantile_by_label(histograms, 0.5), 254).astype(np.uint8)
+    limit[histograms.sum(axis=1) == 0] = 0
+    high = cv2.min(cv2.dilate(planes.total, edge), map_labels(voronoi, limit))
+    own = cell_mask & (cv2.convertScaleAbs(planes.total, alpha=1 / _CELL_EDGE_SHARE) > high)
     own |= nucleus
     # A line of one px parts cells that touch, so that what follows needs no loop over them.
-    apart = np.ones(own.shape, np.bool_)
-    apart[:, 1:] = everywhere[:, 1:] == everywhere[:, :-1]
-    apart[1:] &= everywhere[1:] == everywhere[:-1]
-    apart[1:, 1:] &= everywhere[1:, 1:] == everywhere[:-1, :-1]
-    apart[1:, :-1] &= everywhere[1:, :-1] == everywhere[:-1, 1:]
-    kernel = nucleus & apart
-    whole = bytes_of(cv2.morphologyEx(filled(as_mask(own & apart)), cv2.MORPH_OPEN, thread))
-    whole |= as_mask(kernel)
-    number, pieces = cv2.connectedComponents(whole, connectivity=4, ltype=cv2.CV_16U)
-    held = np.zeros(number, np.uint8)
-    held[pieces[kernel]] = 1
-    held[0] = 0
-    whole = filled(looked_up(held, np.asarray(pieces, np.uint16))) | as_mask(nucleus)
-    whole &= as_mask(view.in_frame)
-    return np.asarray(everywhere * whole, np.uint16)
+    boundary_free = np.ones(own.shape, np.bool_)
+    boundary_free[:, 1:] = voronoi[:, 1:] == voronoi[:, :-1]
+    boundary_free[1:] &= voronoi[1:] == voronoi[:-1]
+    boundary_free[1:, 1:] &= voronoi[1:, 1:] == voronoi[:-1, :-1]
+    boundary_free[1:, :-1] &= voronoi[1:, :-1] == voronoi[:-1, 1:]
+    seeds = nucleus & boundary_free
+    whole = as_uint8(cv2.morphologyEx(fill_holes(as_mask(own & boundary_free)), cv2.MORPH_OPEN, thread))
+    whole |= as_mask(seeds)
+    number, components = cv2.connectedComponents(whole, connectivity=4, ltype=cv2.CV_16U)
+    has_nucleus = np.zeros(number, np.uint8)
+    has_nucleus[components[seeds]] = 1
+    has_nucleus[0] = 0
+    whole = fill_holes(map_labels(np.asarray(components, np.uint16), has_nucleus)) | as_mask(nucleus)
+    whole &= as_mask(planes.in_frame)
+    return np.asarray(voronoi * whole, np.uint16)

@@ -28,7 +28,7 @@ _MAX_POINTS = 2000
 #: alone in the same fields, arcs come out 7 to 13 % too small.
 _ARC_TO_DIAMETER = 1.08
 #: Two discs that touch fill 0.90 of their hull, a granulocyte's outline 0.95 or more.
-_CONVEX = 0.92
+_CONVEX_SOLIDITY = 0.92
 #: Nuclei take 0.25 to 0.9 of a white cell; platelets on a red cell less.
 _LEAST_NUCLEUS_SHARE = 0.2
 #: 12 to 15 µm for granulocytes, 7 to 15 µm for lymphocytes and blasts: 12.5 µm.
@@ -87,7 +87,7 @@ def _commonest_diameter_px(
     kept = [c[:, 0, :] for c in outlines if len(c) >= 16]
     if not kept:
         return 0.0, 0.0, 0.0
-    xs, ys, size, place = _unrolled(kept)
+    xs, ys, size, place = _concatenated(kept)
     thinning = max(1, len(place) // _MAX_POINTS)
     at, size = place[::thinning], size[::thinning]
     steps = np.array(_HALF_CHORDS_PX)[:, None]
@@ -144,7 +144,7 @@ def _commonest_diameter_px(
     return _ARC_TO_DIAMETER * diameter, float(near.sum()) / arcs, circles
 
 
-def _unrolled(
+def _concatenated(
     outlines: list[NDArray[np.int32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
     """Outlines one after the other, smoothed, each with enough of its end before its start and vice versa.
@@ -187,11 +187,11 @@ def _round_diameters_px(outlines: list[NDArray[np.int32]], shape: tuple[int, ...
     aspect = box[:, 2] / box[:, 3]
     fill = area / (box[:, 2] * box[:, 3])
     # A disc fills pi/4 of its box; 3/4 <= aspect <= 4/3 lets oval cells through and doublets not.
-    alone = inside & (aspect > 0.75) & (aspect < 1.34) & (np.abs(fill - np.pi / 4) < 0.08) & (area > 30)
-    return np.asarray(np.sqrt(area[alone] * 4 / np.pi), dtype=np.float64)
+    isolated = inside & (aspect > 0.75) & (aspect < 1.34) & (np.abs(fill - np.pi / 4) < 0.08) & (area > 30)
+    return np.asarray(np.sqrt(area[isolated] * 4 / np.pi), dtype=np.float64)
 
 
-def cells_alone(
+def isolated_white_cells(
     foreground: NDArray[np.uint8], stained: NDArray[np.uint8], largest_px: float = math.inf
 ) -> list[NDArray[np.int32]]:
     """Outlines of white cells that nothing touches: convex pieces of foreground with stain in them.
@@ -221,7 +221,7 @@ def cells_alone(
         x, y, w, h = cv2.boundingRect(outline)
         if cv2.countNonZero(stained[y : y + h, x : x + w]) < _LEAST_NUCLEUS_SHARE * area:
             continue
-        if area < _CONVEX * cv2.contourArea(cv2.convexHull(outline)):
+        if area < _CONVEX_SOLIDITY * cv2.contourArea(cv2.convexHull(outline)):
             continue
         inside = np.zeros((h, w), np.uint8)
         cv2.drawContours(inside, [outline], -1, (1,), cv2.FILLED, offset=(-x, -y))
@@ -232,18 +232,18 @@ def cells_alone(
 
 
 def white_cell_scale(
-    lone: list[NDArray[np.int32]], stained: NDArray[np.uint8], shrink: float
+    isolated: list[NDArray[np.int32]], stained: NDArray[np.uint8], shrink: float
 ) -> float | None:
     """µm per px of the input where white cells that nothing touches hold most of the stain, else None.
 
     Parameters
     ----------
-    lone : of :func:`cells_alone`
+    isolated : of :func:`isolated_white_cells`
     stained : (h, w) uint8, 1 where a nucleus is
     shrink : input px per px of them
     """
     areas, held = [], 0
-    for outline in lone:
+    for outline in isolated:
         x, y, w, h = cv2.boundingRect(outline)
         areas.append(cv2.contourArea(outline))
         held += int(stained[y : y + h, x : x + w].sum())
@@ -288,9 +288,9 @@ def measure_scale(
     )
     if circles < _LEAST_CIRCLES:
         return None
-    alone = _round_diameters_px(outlines, red_cells.shape)
-    alone = alone[np.abs(np.log(alone / diameter)) < 0.3]
-    if len(alone) >= 6:
-        diameter = float(np.median(alone))
+    isolated = _round_diameters_px(outlines, red_cells.shape)
+    isolated = isolated[np.abs(np.log(isolated / diameter)) < 0.3]
+    if len(isolated) >= 6:
+        diameter = float(np.median(isolated))
     support = 1.0 - float(np.exp(-circles / 4.0))
     return Scale(RED_CELL_DIAMETER_UM / diameter / shrink, "red_cells", min(1.0, 2.0 * share) * support)

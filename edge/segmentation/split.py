@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.labels import Mask, ellipse
+from edge.segmentation.labels import Mask, elliptic_kernel
 from edge.segmentation.stain import histogram, quantile
 
-Pieces = NDArray[np.int32]
+PartLabels = NDArray[np.int32]
 
 #: Two convex nuclei that touch meet in a neck narrower than this share of the smaller one's width.
 _NECK = 0.9
@@ -32,23 +32,23 @@ _SEAM_LENGTH_UM = 4.0
 _LEAST_OWN_NUCLEUS_UM2 = 41.0
 
 
-def split(blob: Mask, um_per_px: float, levels: Mask | None = None) -> Pieces:
+def split(blob: Mask, um_per_px: float, contrast: Mask | None = None) -> PartLabels:
     """Cut a blob at its necks, and along the pale seams of cells pressed together.
 
     Parameters
     ----------
     blob : (h, w) uint8, 1 inside
     um_per_px : of this image
-    levels : (h, w) uint8 stain contrast; without it seams are not looked for
+    contrast : (h, w) uint8 stain contrast; without it seams are not looked for
 
     Returns
     -------
     (h, w) int32: 0 outside, parts numbered from 1
     """
     parts = _cut_at_necks(blob, blob, um_per_px)
-    if levels is None or int(np.bincount(parts.ravel())[1:].max()) * um_per_px**2 <= LARGEST_NUCLEUS_UM2:
+    if contrast is None or int(np.bincount(parts.ravel())[1:].max()) * um_per_px**2 <= LARGEST_NUCLEUS_UM2:
         return parts
-    seams = _seams(blob, levels, um_per_px)
+    seams = _pale_lines(blob, contrast, um_per_px)
     if not seams.any():
         return parts
     finer = _cut_at_necks(blob, np.asarray(blob & (1 - seams), np.uint8), um_per_px)
@@ -56,11 +56,11 @@ def split(blob: Mask, um_per_px: float, levels: Mask | None = None) -> Pieces:
     return finer if finer.max() > parts.max() and least >= _LEAST_OWN_NUCLEUS_UM2 else parts
 
 
-def _seams(blob: Mask, levels: Mask, um_per_px: float) -> Mask:
+def _pale_lines(blob: Mask, contrast: Mask, um_per_px: float) -> Mask:
     """Long pale lines inside a blob: 1 on them, else 0."""
-    smooth = cv2.GaussianBlur(levels, (0, 0), 0.6)
-    paler = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, ellipse(_SEAM_WIDTH_UM / um_per_px))
-    core = quantile(histogram(levels, blob.view(np.bool_)), 0.75)
+    smooth = cv2.GaussianBlur(contrast, (0, 0), 0.6)
+    paler = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, elliptic_kernel(_SEAM_WIDTH_UM / um_per_px))
+    core = quantile(histogram(contrast, blob.view(np.bool_)), 0.75)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (paler > _SEAM_DEPTH * core).astype(np.uint8) & blob
     )
@@ -69,24 +69,24 @@ def _seams(blob: Mask, levels: Mask, um_per_px: float) -> Mask:
     return np.asarray(long[labels], dtype=np.uint8)
 
 
-def _cut_at_necks(blob: Mask, solid: Mask, um_per_px: float) -> Pieces:
+def _cut_at_necks(blob: Mask, solid: Mask, um_per_px: float) -> PartLabels:
     """Cut a blob between the inscribed circles of its solid part."""
     padded = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
     exact = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     distance = np.asarray(cv2.GaussianBlur(exact, (0, 0), max(0.6, 0.3 / um_per_px)), dtype=np.float32)
-    around = ellipse(_APART_UM / um_per_px)
-    summit = (distance >= cv2.dilate(distance, around) - 1e-6) & (solid > 0)
-    summit &= distance * um_per_px > _LEAST_DEPTH_UM
-    count, markers, _, centres = cv2.connectedComponentsWithStats(summit.astype(np.uint8))
+    around = elliptic_kernel(_APART_UM / um_per_px)
+    maxima = (distance >= cv2.dilate(distance, around) - 1e-6) & (solid > 0)
+    maxima &= distance * um_per_px > _LEAST_DEPTH_UM
+    count, markers, _, centres = cv2.connectedComponentsWithStats(maxima.astype(np.uint8))
     if count <= 2:
         return blob.astype(np.int32)
-    peaks = np.zeros(count, np.float32)
-    np.maximum.at(peaks, np.asarray(markers, np.int32)[summit], distance[summit])
-    parts = _power_diagram(blob, np.asarray(centres, np.float64), peaks)
-    return _merge_wide_necks(parts, distance, peaks)
+    radii = np.zeros(count, np.float32)
+    np.maximum.at(radii, np.asarray(markers, np.int32)[maxima], distance[maxima])
+    parts = _power_diagram(blob, np.asarray(centres, np.float64), radii)
+    return _merge_wide_necks(parts, distance, radii)
 
 
-def _power_diagram(blob: Mask, centres: NDArray[np.float64], peaks: NDArray[np.float32]) -> Pieces:
+def _power_diagram(blob: Mask, centres: NDArray[np.float64], radii: NDArray[np.float32]) -> PartLabels:
     """Part the inscribed circles: two that overlap are parted along their common chord."""
     h, w = blob.shape
     ys, xs = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
@@ -94,26 +94,28 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], peaks: NDArray[np.f
     least = np.full((h, w), np.inf, np.float32)
     # One circle after the other: the memory does not grow with their number.
     for i, (x, y) in enumerate(centres[1:].astype(np.float32), start=1):
-        power = ((ys - y) ** 2 - peaks[i] ** 2) + (xs - x) ** 2
+        power = ((ys - y) ** 2 - radii[i] ** 2) + (xs - x) ** 2
         np.copyto(parts, i, where=power < least)
         np.minimum(least, power, out=least)
     parts *= blob
     return parts
 
 
-def _merge_wide_necks(basins: Pieces, distance: NDArray[np.float32], peaks: NDArray[np.float32]) -> Pieces:
+def _merge_wide_necks(
+    parts: PartLabels, distance: NDArray[np.float32], radii: NDArray[np.float32]
+) -> PartLabels:
     """Undo cuts whose neck is nearly as wide as the smaller part."""
-    size = len(peaks)
+    size = len(radii)
     saddles = np.zeros(size * size, np.float32)
     for first, second, height in (
-        (basins[:, :-1], basins[:, 1:], np.minimum(distance[:, :-1], distance[:, 1:])),
-        (basins[:-1], basins[1:], np.minimum(distance[:-1], distance[1:])),
+        (parts[:, :-1], parts[:, 1:], np.minimum(distance[:, :-1], distance[:, 1:])),
+        (parts[:-1], parts[1:], np.minimum(distance[:-1], distance[1:])),
     ):
         meet = (first != second) & (first > 0) & (second > 0)
         low, high = np.minimum(first[meet], second[meet]), np.maximum(first[meet], second[meet])
         np.maximum.at(saddles, low * size + high, height[meet])
     parent = list(range(size))
-    top = peaks.tolist()
+    top = radii.tolist()
 
     def root(i: int) -> int:
         while parent[i] != i:
@@ -130,4 +132,4 @@ def _merge_wide_necks(basins: Pieces, distance: NDArray[np.float32], peaks: NDAr
     numbers: dict[int, int] = {}
     for i in range(1, size):
         new[i] = numbers.setdefault(root(i), len(numbers) + 1)
-    return new[basins]
+    return new[parts]

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from edge.segmentation.labels import Mask, as_mask
 from edge.structures import Background, UInt8Image
 
-Fine = NDArray[np.int16]
+DensityImage = NDArray[np.int16]
 
 #: Levels to one density unit where sums and differences are taken; three channels of 2.4 stay below 2^15.
-FINE = 3200.0
+FINE_LEVELS = 3200.0
 #: ... and in the bytes of total and red density: 0.005 a level, 1.275 at most.
-COARSE = 200.0
+DENSITY_LEVELS = 200.0
 #: ... and in the bytes of stain contrast. Beyond 0.7 (a fifth of the light) an 8-bit camera's black level
 #: and flare decide, not the stain.
-LEVELS = 360.0
+CONTRAST_LEVELS = 360.0
 _DARKEST = 0.7
 #: Least summed density of three channels that is not blank slide: 0.12 is 9 % less light in each.
 _FOREGROUND_FLOOR = 0.06
@@ -35,7 +35,7 @@ _FINE_UM_PER_PX = 0.35
 #: Cytoplasm is bluer than red cells of the same density by this share of it (red cells' 90th percentile).
 _BLUER = 0.06
 #: Logarithm of the light of each level that a camera gives.
-_LOGS = np.rint(FINE * np.log10(np.maximum(np.arange(256), 1.0))).astype(np.int16)
+_LOGS = np.rint(FINE_LEVELS * np.log10(np.maximum(np.arange(256), 1.0))).astype(np.int16)
 #: Ten planes of 16 bits and this many pixels fit into half a megabyte.
 _STRIP_PX = 2**15
 _NOISE = 0.006  # of stain contrast: one level of an 8-bit image
@@ -44,45 +44,45 @@ _RATIO_RANGE = (-0.2, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
-class Stain:
+class StainDensities:
     """Density planes of a reduced frame, each (h, w).
 
     Attributes
     ----------
-    total : R + G + B optical density, int16, ``FINE`` levels a unit
+    total : R + G + B optical density, int16, ``FINE_LEVELS`` levels a unit
     difference : G - B, as total
     red : R, as total
     """
 
-    total: Fine
-    difference: Fine
-    red: Fine
+    total: DensityImage
+    difference: DensityImage
+    red: DensityImage
 
-    def smoothed(self, um_per_px: float) -> Stain:
+    def smoothed(self, um_per_px: float) -> StainDensities:
         """Total and difference averaged over 3 x 3 px, where a pixel is finer than the optics' blur."""
         if um_per_px >= _FINE_UM_PER_PX:
             return self
         total, difference = (cv2.blur(plane, (3, 3)) for plane in (self.total, self.difference))
-        return Stain(np.asarray(total, np.int16), np.asarray(difference, np.int16), self.red)
+        return StainDensities(np.asarray(total, np.int16), np.asarray(difference, np.int16), self.red)
 
-    def beyond(self, ratio: float) -> Fine:
+    def contrast(self, ratio: float) -> DensityImage:
         """Stain contrast: G - B density less what a red cell of the same total density has."""
         return np.asarray(cv2.addWeighted(self.difference, 1.0, self.total, -ratio, 0.0), dtype=np.int16)
 
 
-def blank_slide(background: Background, width: int, height: int) -> Fine:
+def blank_slide(background: Background, width: int, height: int) -> DensityImage:
     """Logarithm of the blank slide's light: sum of R, G and B, G - B, and R.
 
     Returns
     -------
-    (height, width, 3) int16, ``FINE`` levels a unit
+    (height, width, 3) int16, ``FINE_LEVELS`` levels a unit
     """
     mixing = np.array([[1, 1, 1], [0, 1, -1], [1, 0, 0]], np.float32)
-    grid = np.rint(cv2.transform(np.log10(background.grid), FINE * mixing)).astype(np.int16)
+    grid = np.rint(cv2.transform(np.log10(background.grid), FINE_LEVELS * mixing)).astype(np.int16)
     return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR), np.int16)
 
 
-def densities(small: UInt8Image, blank: Fine) -> Stain:
+def stain_densities(small: UInt8Image, blank: DensityImage) -> StainDensities:
     """Densities over the blank slide, by Beer and Lambert's law.
 
     Parameters
@@ -92,7 +92,7 @@ def densities(small: UInt8Image, blank: Fine) -> Stain:
 
     Returns
     -------
-    Stain
+    StainDensities
     """
     total, difference, red_density = np.empty((3, *small.shape[:2]), np.int16)
     for rows in strips(*small.shape[:2]):
@@ -102,7 +102,7 @@ def densities(small: UInt8Image, blank: Fine) -> Stain:
         cv2.subtract(blank_total, cv2.add(cv2.add(red, green), blue), dst=total[rows])
         cv2.subtract(blank_difference, cv2.subtract(green, blue), dst=difference[rows])
         cv2.subtract(blank_red, red, dst=red_density[rows])
-    return Stain(total, difference, red_density)
+    return StainDensities(total, difference, red_density)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -112,23 +112,23 @@ def strips(height: int, width: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
-def levels_of(fine: Fine, levels: float = COARSE, most: float = 255.0) -> Mask:
+def to_levels(fine: DensityImage, levels: float = DENSITY_LEVELS, most: float = 255.0) -> Mask:
     """Fine levels as bytes: so many to one density unit, negative ones 0."""
     _, positive = cv2.threshold(fine, 0, 0, cv2.THRESH_TOZERO)
-    shades = cv2.convertScaleAbs(positive, alpha=levels / FINE)
+    shades = cv2.convertScaleAbs(positive, alpha=levels / FINE_LEVELS)
     if most < 255:
         _, shades = cv2.threshold(shades, int(most), 0, cv2.THRESH_TRUNC)
     return np.asarray(shades, dtype=np.uint8)
 
 
-def contrast_levels(beyond: Fine) -> Mask:
-    """Stain contrast as bytes, ``LEVELS`` to one density unit."""
-    return levels_of(beyond, LEVELS, _DARKEST * LEVELS)
+def contrast_levels(contrast: DensityImage) -> Mask:
+    """Stain contrast as bytes, ``CONTRAST_LEVELS`` to one density unit."""
+    return to_levels(contrast, CONTRAST_LEVELS, _DARKEST * CONTRAST_LEVELS)
 
 
-def like_red(stain: Stain, ratio: float) -> NDArray[np.bool_]:
+def red_cell_coloured(stain: StainDensities, ratio: float) -> NDArray[np.bool_]:
     """Where nothing is bluer than red cells of the same density."""
-    return np.asarray(stain.beyond(ratio + _BLUER) <= _NOISE * FINE)
+    return np.asarray(stain.contrast(ratio + _BLUER) <= _NOISE * FINE_LEVELS)
 
 
 def histogram(plane: Mask, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
@@ -145,10 +145,10 @@ def quantile(counts: NDArray[np.float64], share: float) -> float:
     >>> quantile(np.array([0.0, 2.0, 2.0, 0.0]), 0.5)
     1.5
     """
-    heaped = np.cumsum(counts)
-    goal = share * heaped[-1]
-    level = int(np.searchsorted(heaped, goal))
-    return level - 0.5 + float((goal - heaped[level] + counts[level]) / max(counts[level], 1.0))
+    cumulative = np.cumsum(counts)
+    goal = share * cumulative[-1]
+    level = int(np.searchsorted(cumulative, goal))
+    return level - 0.5 + float((goal - cumulative[level] + counts[level]) / max(counts[level], 1.0))
 
 
 def otsu(counts: NDArray[np.float64]) -> int:
@@ -173,13 +173,13 @@ def otsu(counts: NDArray[np.float64]) -> int:
 def foreground_threshold(total: Mask, mask: NDArray[np.bool_] | None = None) -> float:
     """Total density above which a pixel is not blank slide."""
     counts = histogram(total, mask)
-    most = round(0.5 * COARSE)  # what is denser counts as that dense
+    most = round(0.5 * DENSITY_LEVELS)  # what is denser counts as that dense
     counts[most] += counts[most + 1 :].sum()
-    return float(np.clip(otsu(counts[: most + 1]) / COARSE, _FOREGROUND_FLOOR, 0.2))
+    return float(np.clip(otsu(counts[: most + 1]) / DENSITY_LEVELS, _FOREGROUND_FLOOR, 0.2))
 
 
-def colour_ratios(stain: Stain) -> Mask:
-    """(G - B) / (R + G + B) density of each pixel in bytes, for :func:`red_cell_ratio`."""
+def colour_ratios(stain: StainDensities) -> Mask:
+    """(G - B) / (R + G + B) density of each pixel in bytes, for :func:`measure_red_cell_ratio`."""
     low, high = _RATIO_RANGE
     unit = 255.0 / (high - low)
     total = np.maximum(stain.total.astype(np.float32), 1.0)
@@ -189,8 +189,8 @@ def colour_ratios(stain: Stain) -> Mask:
     )
 
 
-def red_cell_ratio(
-    ratios: Mask, total: Mask, opaque: float, mask: NDArray[np.bool_] | None = None
+def measure_red_cell_ratio(
+    ratios: Mask, total: Mask, foreground_density: float, mask: NDArray[np.bool_] | None = None
 ) -> float | None:
     """Red cells' own (G - B) / (R + G + B): constant over thick and thin cells by Beer and Lambert's law.
 
@@ -198,14 +198,14 @@ def red_cell_ratio(
     ----------
     ratios : of :func:`colour_ratios`
     total : total density in bytes
-    opaque : total density above which a pixel is not blank slide
+    foreground_density : total density above which a pixel is not blank slide
     mask : pixels to look at
 
     Returns
     -------
     the ratio, or None where too few pixels have a red cell's colour
     """
-    solid = total > max(opaque, 0.09) * COARSE
+    solid = total > max(foreground_density, 0.09) * DENSITY_LEVELS
     if mask is not None:
         solid &= mask
     counts = histogram(ratios, solid)
@@ -220,7 +220,7 @@ def red_cell_ratio(
     return float(np.clip(quantile(counts, 0.5) / unit + low, *_RATIO_LIMITS))
 
 
-def red_cell_spread(beyond: Fine, mask: NDArray[np.bool_]) -> float:
+def red_cell_spread(contrast: DensityImage, mask: NDArray[np.bool_]) -> float:
     """Spread of the red cells' own stain contrast: robust sigma of what lies below their median.
 
     White cells, platelets and precipitate lie above it, colour fringes of a field out of focus on both
@@ -228,18 +228,18 @@ def red_cell_spread(beyond: Fine, mask: NDArray[np.bool_]) -> float:
 
     Parameters
     ----------
-    beyond : stain contrast
+    contrast : stain contrast
     mask : where it is not blank slide
 
     Examples
     --------
-    >>> values = np.linspace(-0.1, 0.1, 9999)[None] * FINE
+    >>> values = np.linspace(-0.1, 0.1, 9999)[None] * FINE_LEVELS
     >>> spread = red_cell_spread(values.astype(np.int16), np.ones((1, 9999), np.bool_))
     >>> abs(spread - 1.4826 * 0.05) < 0.002
     True
     """
-    unit = 800.0 / FINE  # 0.00125 a level, from -0.16 to 0.16
-    shifted = np.maximum(beyond, round(-128.0 / unit))
+    unit = 800.0 / FINE_LEVELS  # 0.00125 a level, from -0.16 to 0.16
+    shifted = np.maximum(contrast, round(-128.0 / unit))
     counts = histogram(np.asarray(cv2.convertScaleAbs(shifted, alpha=unit, beta=128.0), np.uint8), mask)
     if not counts.any():
         return 0.0
@@ -251,7 +251,7 @@ def red_cell_spread(beyond: Fine, mask: NDArray[np.bool_]) -> float:
     return 1.4826 * (middle - quantile(counts, 0.5)) / 800.0
 
 
-def filled(mask: Mask) -> Mask:
+def fill_holes(mask: Mask) -> Mask:
     """Mask with its holes filled."""
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     out = np.zeros_like(mask)

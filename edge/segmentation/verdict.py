@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.canvas import View
-from edge.segmentation.labels import Labels, areas_of, as_mask, most_of, shapes_of
-from edge.segmentation.stain import FINE, LEVELS
+from edge.segmentation.canvas import CanvasPlanes
+from edge.segmentation.labels import Labels, areas_by_label, as_mask, maximum_by_label, region_properties
+from edge.segmentation.stain import CONTRAST_LEVELS, FINE_LEVELS
 
 NOTHING, WHITE_CELL, SMUDGE = 0, 1, 2
 
@@ -120,7 +120,7 @@ class Measures:
 
 
 def measure(
-    view: View,
+    planes: CanvasPlanes,
     red_cell_red: float,
     nuclei: Labels,
     cells: Labels,
@@ -130,7 +130,7 @@ def measure(
 
     Parameters
     ----------
-    view : of the field
+    planes : of the field
     red_cell_red : median red density of the field's red cells
     nuclei, cells : (h, w) uint16 labels 1..count
     count : number of objects
@@ -140,21 +140,21 @@ def measure(
     Measures
     """
     n = count + 1
-    um2 = view.um_per_px**2
+    um2 = planes.um_per_px**2
     inside = nuclei > 0
     ids = nuclei[inside]
     pixels = np.bincount(ids, minlength=n)
     known = np.maximum(pixels, 1)
-    stain = np.bincount(ids, weights=view.levels[inside], minlength=n) / (LEVELS * known)
-    blue = np.bincount(ids, weights=view.red[inside], minlength=n) / (FINE * known) - red_cell_red
-    depth = cv2.distanceTransform(as_mask(inside | ~view.in_frame), cv2.DIST_L2, 5)
-    radius = most_of(np.asarray(depth, np.float32), nuclei, count)
+    stain = np.bincount(ids, weights=planes.contrast[inside], minlength=n) / (CONTRAST_LEVELS * known)
+    blue = np.bincount(ids, weights=planes.red[inside], minlength=n) / (FINE_LEVELS * known) - red_cell_red
+    depth = cv2.distanceTransform(as_mask(inside | ~planes.in_frame), cv2.DIST_L2, 5)
+    radius = maximum_by_label(np.asarray(depth, np.float32), nuclei, count)
     radius[0] = 0
     border = np.zeros(n, np.bool_)
-    border[cells[view.edge]] = True
+    border[cells[planes.frame_edge]] = True
     border[0] = False
-    cell_px = areas_of(cells, count)
-    radius_um = radius.astype(np.float64) * view.um_per_px
+    cell_px = areas_by_label(cells, count)
+    radius_um = radius.astype(np.float64) * planes.um_per_px
     return Measures(pixels * um2, cell_px * um2, stain, blue, radius_um, border)
 
 
@@ -202,13 +202,13 @@ def judge(
     smudges = np.zeros_like(sure)
     if np.count_nonzero(peers) >= _LEAST_PEERS:
         part = np.where(m.border, _CUT_PART, 1.0)
-        alike = plain & (m.nucleus_um2 >= part * _LIKE_AREA * _usual(m.nucleus_um2, m.dye, peers))
-        alike &= m.density >= _LIKE_STAIN * _usual(m.density, m.dye, peers)
-        share = _DYE_SHARE * _usual(m.dye, m.dye, peers)
+        alike = plain & (m.nucleus_um2 >= part * _LIKE_AREA * _weighted_median(m.nucleus_um2, m.dye, peers))
+        alike &= m.density >= _LIKE_STAIN * _weighted_median(m.density, m.dye, peers)
+        share = _DYE_SHARE * _weighted_median(m.dye, m.dye, peers)
         sure = (sure & (m.dye >= part * share)) | alike
         if blue_red_cells:
             # Red cells there have red density of their own; what tells them is that they lack contrast.
-            sure &= ~m.border | (m.stain >= _CUT_STAIN * _usual(m.stain, m.dye, peers))
+            sure &= ~m.border | (m.stain >= _CUT_STAIN * _weighted_median(m.stain, m.dye, peers))
         smudges = _smudges(m, possible & (m.dye >= share), peers, nuclei, um_per_px)
     kinds = np.where(sure, WHITE_CELL, NOTHING).astype(np.uint8)
     kinds[smudges] = SMUDGE
@@ -223,11 +223,13 @@ def _condensed(m: Measures, possible: NDArray[np.bool_]) -> NDArray[np.bool_]:
     )
 
 
-def _usual(values: NDArray[np.float64], weights: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
+def _weighted_median(
+    values: NDArray[np.float64], weights: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> float:
     """Weighted median. Weighted with dye, chance finds have no say beside one nucleus."""
     order = np.argsort(values[chosen])
-    heaped = np.cumsum(weights[chosen][order])
-    return float(values[chosen][order][np.searchsorted(heaped, 0.5 * heaped[-1])])
+    cumulative = np.cumsum(weights[chosen][order])
+    return float(values[chosen][order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
 
 
 def _smudges(
@@ -247,9 +249,9 @@ def _smudges(
     ragged = np.where(drained, _SMUDGE_RAGGED, _SMUDGE_VERY_RAGGED)
     if not pale.any():
         return smudge
-    found = shapes_of(nuclei, len(pale) - 1).box
-    for i in np.flatnonzero(pale & (found[:, 2] >= 0)).tolist():
-        x0, y0, x1, y1 = found[i]
+    bboxes = region_properties(nuclei, len(pale) - 1).bbox
+    for i in np.flatnonzero(pale & (bboxes[:, 2] >= 0)).tolist():
+        x0, y0, x1, y1 = bboxes[i]
         outlines, _ = cv2.findContours(
             as_mask(nuclei[y0 : y1 + 1, x0 : x1 + 1] == i), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.labels import Labels, Mask, as_mask, ellipse, relabelled
-from edge.segmentation.stain import LEVELS, histogram
+from edge.segmentation.labels import Labels, Mask, as_mask, elliptic_kernel, map_labels
+from edge.segmentation.stain import CONTRAST_LEVELS, histogram
 from edge.structures import UInt8Image
 
 #: What is looked for of the cytoplasm around a nucleus. Groups of nuclei that are twice as far from each
@@ -30,12 +30,12 @@ _LEAST_SEED_UM2 = 2.0
 _LEAST_GROUP_UM2 = 10.0
 _LEAST_CUT_GROUP_UM2 = 4.0
 #: Share of the nuclei's threshold that draws these wider outlines.
-_WIDER = 0.7
+_SEED_THRESHOLD_SHARE = 0.7
 #: Above 0.6 µm/px a structuring element of 1.4 µm is no larger than a pixel or two.
 _COARSE_UM_PER_PX = 0.6
 _OPENING_UM = 1.4  # a thread or a rim is narrower
 
-Boxes = NDArray[np.int64]
+Bboxes = NDArray[np.int64]
 Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.int16)
 
 
@@ -52,7 +52,7 @@ class Windows:
     """
 
     regions: NDArray[np.float64]
-    places: Boxes
+    places: Bboxes
     width: int
     height: int
     frame_width: int
@@ -133,51 +133,53 @@ class Windows:
         return np.asarray((there & (y < self.places[:, 3])).argmax(axis=1))
 
 
-def opened_stain(levels: Mask, um_per_px: float) -> Mask:
+def open_contrast(contrast: Mask, um_per_px: float) -> Mask:
     """Stain contrast without rims and threads."""
     if um_per_px >= _COARSE_UM_PER_PX:
-        return levels
-    return np.asarray(cv2.morphologyEx(levels, cv2.MORPH_OPEN, ellipse(_OPENING_UM / um_per_px)), np.uint8)
+        return contrast
+    return np.asarray(
+        cv2.morphologyEx(contrast, cv2.MORPH_OPEN, elliptic_kernel(_OPENING_UM / um_per_px)), np.uint8
+    )
 
 
-def stained_threshold(opened: Mask, floor: float) -> int:
+def nucleus_threshold(opened: Mask, floor: float) -> int:
     """Level above which something is stained like a nucleus or the body of a white cell."""
     counts = histogram(opened)
-    least = max(1, round(floor * LEVELS))
+    least = max(1, round(floor * CONTRAST_LEVELS))
     counts[:least] = 0
     if counts.sum() < 20:
         return least
     # Core stain of the field: upper quartile of what lies above the floor.
-    heaped = np.cumsum(counts)
-    core = int(np.searchsorted(heaped, 0.75 * heaped[-1]))
+    cumulative = np.cumsum(counts)
+    core = int(np.searchsorted(cumulative, 0.75 * cumulative[-1]))
     return max(least, round(0.35 * core))
 
 
-def find_groups(opened: Mask, threshold: int, um_per_px: float) -> tuple[Boxes, Labels]:
+def find_rois(opened: Mask, threshold: int, um_per_px: float) -> tuple[Bboxes, Labels]:
     """Find groups of stained things that may be white cells, farther from each other than cytoplasm reaches.
 
     Parameters
     ----------
-    opened : (h, w) uint8 stain contrast of the whole field, see :func:`opened_stain`
-    threshold : of :func:`stained_threshold`
+    opened : (h, w) uint8 stain contrast of the whole field, see :func:`open_contrast`
+    threshold : of :func:`nucleus_threshold`
     um_per_px : of this image
 
     Returns
     -------
     boxes : (n, 4) x0, y0, x1, y1, ends exclusive, of the groups' surroundings
-    zones : (h, w) uint16, these surroundings: 0 none, i + 1 those of box i
+    roi_labels : (h, w) uint16, these surroundings: 0 none, i + 1 those of box i
     """
     height, width = opened.shape
-    seeds = as_mask(opened > _WIDER * threshold)
+    seeds = as_mask(opened > _SEED_THRESHOLD_SHARE * threshold)
     um2 = um_per_px**2
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(seeds, connectivity=8, ltype=cv2.CV_16U)
     speck = stats[:, 4] * um2 < _LEAST_SEED_UM2
     if speck.any():
         seeds[speck[pieces]] = 0
     distance = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 3)
-    near = as_mask(distance <= _REACH_UM / um_per_px)
-    count, zones, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8, ltype=cv2.CV_16U)
-    area = np.bincount(zones[seeds.view(np.bool_)], minlength=count) * um2
+    nearby = as_mask(distance <= _REACH_UM / um_per_px)
+    count, roi_labels, stats, _ = cv2.connectedComponentsWithStats(nearby, connectivity=8, ltype=cv2.CV_16U)
+    area = np.bincount(roi_labels[seeds.view(np.bool_)], minlength=count) * um2
     ends = stats[:, :2] + stats[:, 2:4]
     cut = (stats[:, :2] == 0).any(axis=1) | (ends[:, 0] == width) | (ends[:, 1] == height)
     kept = area >= np.where(cut, _LEAST_CUT_GROUP_UM2, _LEAST_GROUP_UM2)
@@ -185,17 +187,17 @@ def find_groups(opened: Mask, threshold: int, um_per_px: float) -> tuple[Boxes, 
     numbers = np.zeros(count, np.uint16)
     numbers[kept] = np.arange(1, np.count_nonzero(kept) + 1)
     boxes = np.concatenate([stats[kept, :2], ends[kept]], axis=1).astype(np.int64)
-    return boxes, relabelled(np.asarray(zones, np.uint16), numbers)
+    return boxes, map_labels(np.asarray(roi_labels, np.uint16), numbers)
 
 
-def lay_out(
-    boxes: Boxes, shape: tuple[int, ...], frame: UInt8Image, shrink: float, um_per_px: float
+def pack_windows(
+    boxes: Bboxes, shape: tuple[int, ...], frame: UInt8Image, shrink: float, um_per_px: float
 ) -> Windows:
     """Place windows on a canvas, the tallest first, in rows.
 
     Parameters
     ----------
-    boxes : of :func:`find_groups`
+    boxes : of :func:`find_rois`
     shape : of the image that they were found in
     frame : (H, W, 3), for its size
     shrink : px of the frame per px of the canvas

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.rendered import RenderSettings, render_field
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Frame, UInt8Image
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ import ctypes, sys
 import cv2, numpy as np
 from edge.bench.fields import CROWDED
 from edge.rendered import RenderSettings, render_field
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Frame
 cv2.setNumThreads(1)
 small = render_field(1, RenderSettings(width=400, height=320, um_per_px=0.1)).image

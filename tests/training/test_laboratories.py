@@ -15,7 +15,7 @@ from PIL import Image
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
 from edge.errors import DataSetError, OutputError
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Frame, InputSpec
 from training.data import allidb, allidb_marks, sources
 from training.data.cache import Cache, file_sha256

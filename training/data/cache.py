@@ -20,8 +20,7 @@ import platformdirs
 
 from edge.camera.files import read_image
 from edge.errors import OutputError
-from edge.segmentation.segment import Segmentation, segment
-from edge.segmentation.windows import Windows
+from edge.segmentation import Segmentation, Windows, segment
 from edge.structures import Background, Cell, Scale
 
 #: Modules of the device that decide what a cell is; a change in one of them makes every entry stale.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.classification.crop import Cutter
-from edge.segmentation.segment import Segmentation
+from edge.segmentation import Segmentation
 from edge.structures import Cell, InputSpec, UInt8Image
 from training.data import allidb, allidb_marks, sources
 from training.data.cache import Cache, file_sha256

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
 from edge.errors import DataSetError
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Background, Cell, Frame, InputSpec, Scale, UInt8Image
 from training.data.allidb import AllIdb, CropFile, Field, Point, camera_model
 from training.data.locate import Candidate, Place, best_place, find_candidates, reduce, refine

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.segmentation.survey import SUPPORTED_UM_PER_PX
+from edge.segmentation import SUPPORTED_UM_PER_PX
 from edge.structures import UInt8Image
 from training.evaluation.truth import Box
 

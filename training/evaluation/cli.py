@@ -14,7 +14,7 @@ import cv2
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.errors import GateError
-from edge.segmentation.segment import Segmentation
+from edge.segmentation import Segmentation
 from edge.structures import UInt8Image
 from edge.version import software_version
 from training.evaluation.figures import figure_json, markdown_table, source_name, table

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.segment import Segmentation
+from edge.segmentation import Segmentation
 from edge.structures import UInt8Image
 from training.evaluation.run import Comparison
 from training.evaluation.truth import read_nucleus_and_cell

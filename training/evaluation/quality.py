@@ -14,7 +14,7 @@ from edge.camera.files import read_image
 from edge.light.background import estimate_background
 from edge.quality import FrameWatch, Reference, assess, assess_scaled
 from edge.quality.reference import REFERENCE_FIELDS
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Frame, UInt8Image
 from training.evaluation.degrade import DEGRADATIONS, Degradation
 from training.evaluation.run import Figure, proportion

@@ -12,14 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from edge.camera.files import read_image
-from edge.registration import Mosaic, Placement
-from edge.registration.align import Alignment
-from edge.registration.keyframe import Keyframe, make_keyframe
-from edge.registration.motion import Motion
-from edge.registration.search import Entry, find_overlaps
+from edge.registration import (
+    Alignment,
+    Entry,
+    Keyframe,
+    Mosaic,
+    Placement,
+    RigidTransform,
+    find_overlaps,
+    make_keyframe,
+)
 from edge.rendered import RenderedField
 from edge.rendered.settings import WHITE_KINDS
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
 from training.evaluation.run import Figure, proportion
 
@@ -157,7 +162,7 @@ def registered_pairs(
     for path in images:
         keyframe = make_keyframe(read_image(path).image)
         for other, old in earlier:
-            alignments, _ = find_overlaps([Entry(old, 0, Motion(0.0, 0.0, 0.0))], keyframe)
+            alignments, _ = find_overlaps([Entry(old, 0, RigidTransform(0.0, 0.0, 0.0))], keyframe)
             found += [(other, path, alignment) for alignment in alignments.values()]
         earlier.append((path, keyframe))
         on_image()

@@ -11,7 +11,7 @@ import numpy as np
 from edge.camera.files import read_image
 from edge.rendered import RenderSettings, render_field
 from edge.rendered.settings import WHITE_KINDS
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Cell, Frame
 from training.evaluation.alterations import ALTERATIONS, Alteration
 from training.evaluation.metrics import centre_distance, match, point_distance

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.camera.files import read_image
 from edge.counting.tally import clopper_pearson
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Cell, UInt8Image
 from training.evaluation.metrics import (
     Matching,

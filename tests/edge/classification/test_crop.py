@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.classification.crop import NUCLEUS_LEVEL, Cutter, channel_densities, planes_of, to_input
 from edge.errors import ImageError
 from edge.rendered import RenderSettings, render_field
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Background, Frame, InputSpec, Outline
 
 SPEC = InputSpec()

@@ -18,7 +18,7 @@ from edge.counting import pipeline as pipeline_module
 from edge.counting.pipeline import BATCH, Pipeline
 from edge.light.pyramid import Pyramid
 from edge.rendered import RenderedField
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Background, CellClass, Frame, InputSpec
 
 

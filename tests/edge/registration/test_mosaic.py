@@ -11,7 +11,7 @@ import pytest
 from edge.registration import Mosaic, Placement
 from edge.rendered import Placement as CellPlacement
 from edge.rendered import RenderedField, RenderSettings, Slide
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
 from training.evaluation.registration import registered_pairs
 

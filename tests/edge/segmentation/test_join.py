@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edge.rendered import Placement, Population, RenderSettings, Slide
-from edge.segmentation.join import join_parts
+from edge.segmentation import segment
+from edge.segmentation.join import merge_parts
 from edge.segmentation.labels import Labels, Mask
-from edge.segmentation.segment import segment
 from edge.structures import Frame
 
 #: Red cells that give the scale, clear of the white cells in the middle.
@@ -74,9 +74,9 @@ def even_stain(parts: Labels, level: int = 100) -> Mask:
     return np.where(parts > 0, level, 0).astype(np.uint8)
 
 
-def joined(territory: Labels, parts: Labels, um_per_px: float, level: int = 100) -> list[int]:
+def joined(cells: Labels, parts: Labels, um_per_px: float, level: int = 100) -> list[int]:
     count = int(parts.max())
-    return join_parts(territory, parts, even_stain(parts, level), count, um_per_px).tolist()
+    return merge_parts(cells, parts, even_stain(parts, level), count, um_per_px).tolist()
 
 
 LOBES = [(17.0, 20.0, 4.5), (20.0, 16.0, 4.5), (23.5, 20.0, 4.5)]
@@ -123,8 +123,8 @@ def test_labels_without_pixels_and_single_parts_are_left() -> None:
     parts[parts == 1] = 3
     assert joined(parts, parts, 0.25) == [0, 1, 2, 3]
     empty = np.zeros_like(parts)
-    assert join_parts(empty, empty, even_stain(empty), 0, 0.25).tolist() == [0]
-    assert join_parts(empty, empty, even_stain(empty), 2, 0.25).tolist() == [0, 1, 2]
+    assert merge_parts(empty, empty, even_stain(empty), 0, 0.25).tolist() == [0]
+    assert merge_parts(empty, empty, even_stain(empty), 2, 0.25).tolist() == [0, 1, 2]
 
 
 def test_parts_at_opposite_borders_do_not_touch() -> None:

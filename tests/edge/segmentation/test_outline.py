@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.rendered import RenderSettings, render_field
-from edge.segmentation.segment import segment
+from edge.segmentation import segment
 from edge.structures import Frame
 
 BLANK = (225, 220, 210)

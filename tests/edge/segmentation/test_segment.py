@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.segmentation.segment import Segmentation, segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
 
 BLANK = (225, 220, 210)

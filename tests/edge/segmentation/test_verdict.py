@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.rendered import RenderedField, RenderSettings, render_field
-from edge.segmentation.canvas import View
-from edge.segmentation.segment import segment
-from edge.segmentation.stain import FINE, LEVELS
+from edge.segmentation import segment
+from edge.segmentation.canvas import CanvasPlanes
+from edge.segmentation.stain import CONTRAST_LEVELS, FINE_LEVELS
 from edge.segmentation.verdict import NOTHING, SMUDGE, WHITE_CELL, Measures, judge, measure
 from edge.structures import Frame
 
@@ -48,8 +48,8 @@ class Drawn:
             cv2.circle(mask, centre, round(radius), (1,), cv2.FILLED)
         self.cells[cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0] = self.count
         self.nuclei[mask > 0] = self.count
-        self.levels[mask > 0] = round(LEVELS * stain)
-        self.red[mask > 0] = round(FINE * blue)
+        self.levels[mask > 0] = round(CONTRAST_LEVELS * stain)
+        self.red[mask > 0] = round(FINE_LEVELS * blue)
 
     def ring(self, x_um: float, y_um: float, across_um: float, width_um: float, stain: float) -> None:
         """A stained rim around a red cell."""
@@ -59,24 +59,24 @@ class Drawn:
         cv2.circle(mask, centre, round(across_um / 2 / UM_PER_PX), (1,), max(1, round(width_um / UM_PER_PX)))
         self.cells[mask > 0] = self.count
         self.nuclei[mask > 0] = self.count
-        self.levels[mask > 0] = round(LEVELS * stain)
+        self.levels[mask > 0] = round(CONTRAST_LEVELS * stain)
 
     def measured(self, red_cell_red: float) -> Measures:
         edge = np.ones((SIDE, SIDE), np.bool_)
         edge[1:-1, 1:-1] = False
         everywhere = np.ones((SIDE, SIDE), np.bool_)
-        view = View(
+        planes = CanvasPlanes(
             total=self.levels,
-            levels=self.levels,
+            contrast=self.levels,
             red=self.red,
-            like_red=~everywhere,
+            red_cell_coloured=~everywhere,
             in_frame=everywhere,
-            edge=edge,
-            zone=everywhere,
-            alone=~everywhere,
+            frame_edge=edge,
+            roi=everywhere,
+            isolated=~everywhere,
             um_per_px=UM_PER_PX,
         )
-        return measure(view, red_cell_red, self.nuclei, self.cells, self.count)
+        return measure(planes, red_cell_red, self.nuclei, self.cells, self.count)
 
     def judged(self, *, scale_known: bool = True, blue_red_cells: bool = False) -> list[int]:
         """Kinds of the objects in the order they were added."""

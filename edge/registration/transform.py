@@ -10,30 +10,30 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
-    """Where pixels of one plane lie on another: rotate by ``angle``, then shift. Fine px."""
+class RigidTransform:
+    """Where pixels of one plane lie on another: rotate by ``angle_rad``, then shift. Fine px."""
 
-    angle: float
+    angle_rad: float
     x: float
     y: float
 
     def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Move (n, 2) points."""
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
         turned = points @ np.array([[cos, sin], [-sin, cos]])
         return np.asarray(turned + np.array([self.x, self.y]), dtype=np.float64)
 
-    def after(self, first: Motion) -> Motion:
-        """Return the motion that does ``first`` and then this one."""
+    def after(self, first: RigidTransform) -> RigidTransform:
+        """Return the transform that does ``first`` and then this one."""
         x, y = self.apply(np.array([[first.x, first.y]]))[0]
-        return Motion(self.angle + first.angle, float(x), float(y))
+        return RigidTransform(self.angle_rad + first.angle_rad, float(x), float(y))
 
-    def inverse(self) -> Motion:
-        """Return the motion back."""
-        x, y = Motion(-self.angle, 0.0, 0.0).apply(np.array([[-self.x, -self.y]]))[0]
-        return Motion(-self.angle, float(x), float(y))
+    def inverse(self) -> RigidTransform:
+        """Return the transform back."""
+        x, y = RigidTransform(-self.angle_rad, 0.0, 0.0).apply(np.array([[-self.x, -self.y]]))[0]
+        return RigidTransform(-self.angle_rad, float(x), float(y))
 
-    def is_rest(self, shape: tuple[int, ...]) -> bool:
+    def is_negligible(self, shape: tuple[int, ...]) -> bool:
         """Whether it moves a plane of this shape by less than a fiftieth of its side: 3 µm of 170."""
         h, w = shape
         corners = np.array([[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]])
@@ -41,5 +41,5 @@ class Motion:
 
     def matrix(self) -> NDArray[np.float64]:
         """Return the (2, 3) matrix that OpenCV takes."""
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
         return np.array([[cos, -sin, self.x], [sin, cos, self.y]])

@@ -11,27 +11,36 @@ from numpy.typing import NDArray
 
 from edge.light.background import estimate_background
 from edge.light.pyramid import Pyramid
-from edge.segmentation.canvas import View, stain_planes
-from edge.segmentation.join import join_parts
-from edge.segmentation.labels import Labels, Mask, areas_of, as_mask, ellipse, relabelled, renumber, shapes_of
+from edge.segmentation.canvas import CanvasPlanes, stain_planes
+from edge.segmentation.join import merge_parts
+from edge.segmentation.labels import (
+    Labels,
+    Mask,
+    areas_by_label,
+    as_mask,
+    elliptic_kernel,
+    map_labels,
+    region_properties,
+    relabel_sequential,
+)
 from edge.segmentation.nuclei import find_parts
-from edge.segmentation.outline import refine_nuclei, smooth_cells, whole_cells
-from edge.segmentation.scale import cells_alone
-from edge.segmentation.stain import COARSE, blank_slide, contrast_levels, densities, levels_of
+from edge.segmentation.outline import partition_cells, refine_nuclei, smooth_cells
+from edge.segmentation.scale import isolated_white_cells
+from edge.segmentation.stain import DENSITY_LEVELS, blank_slide, contrast_levels, stain_densities, to_levels
 from edge.segmentation.survey import SURVEY_SIDE_PX, Survey, survey
 from edge.segmentation.verdict import NOTHING, SMUDGE, judge, measure
 from edge.segmentation.windows import (
     Windows,
-    find_groups,
-    lay_out,
-    opened_stain,
-    stained_threshold,
+    find_rois,
+    nucleus_threshold,
+    open_contrast,
+    pack_windows,
 )
 from edge.structures import Background, Cell, CellKind, Frame, Outline, Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
-_WORTH_SHRINKING = 1.3
+_LEAST_SHRINK = 1.3
 #: ... unless that makes more pixels than this: then coarser, up to the coarsest scale supported.
 _MOST_PX = 150_000
 _COARSEST_UM_PER_PX = 0.4
@@ -43,7 +52,7 @@ _BLANK_SIDE_PX = 128
 _LEAST_CONTRAST = 0.05
 #: ... and above the red cells' own spread, which colour fringes of a field out of focus widen.
 _RED_CELL_SIGMAS = 2.0
-#: Confidence up to which a scale is a guess; 0.1 is what the nuclei alone give.
+#: Confidence up to which a scale is a guess; 0.1 is what the nuclei isolated give.
 _DOUBTFUL_SCALE = 0.1
 
 
@@ -153,35 +162,35 @@ def segment(
         pyramid = Pyramid(frame.image)
     if background is None:
         background = estimate_background(frame.image, pyramid)
-    sought = _search(frame, background, pyramid)
-    if not len(sought.windows.regions):
+    detection = _detect(frame, background, pyramid)
+    if not len(detection.windows.regions):
         nothing = np.zeros((1, 1), np.uint16)
-        return Segmentation((), sought.scale, background, nothing, nothing, sought.windows, ())
-    view = _look_closely(sought, background, pyramid)
-    nuclei, cells, count = _outlined(view, sought)
+        return Segmentation((), detection.scale, background, nothing, nothing, detection.windows, ())
+    planes = _canvas_planes(detection, background, pyramid)
+    nuclei, cells, count = _outline(planes, detection)
     kinds = judge(
-        measure(view, sought.survey.red_red, nuclei, cells, count),
+        measure(planes, detection.survey.red_cell_red, nuclei, cells, count),
         nuclei,
-        view.um_per_px,
-        scale_known=sought.scale.confidence > _DOUBTFUL_SCALE,
-        blue_red_cells=sought.survey.blue_red_cells,
+        planes.um_per_px,
+        scale_known=detection.scale.confidence > _DOUBTFUL_SCALE,
+        blue_red_cells=detection.survey.blue_red_cells,
     )
-    return _assemble(sought.scale, background, sought.windows, view.edge, nuclei, cells, kinds)
+    return _assemble(detection.scale, background, detection.windows, planes.frame_edge, nuclei, cells, kinds)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sought:
+class _Detection:
     """What is known of a field before its cells are looked at closely.
 
     Attributes
     ----------
     survey : the first look; its scale is not the field's where that is configured
     scale : of the input
-    threshold : stain contrast of nuclei, see :func:`edge.segmentation.windows.stained_threshold`
+    threshold : stain contrast of nuclei, see :func:`edge.segmentation.windows.nucleus_threshold`
     windows : surroundings of what is stained
     shrink : px of the input per px of the canvas
-    zone : (h, w) bool on the canvas, see :class:`edge.segmentation.canvas.View`
-    alone : (h, w) bool on the canvas, likewise
+    roi : (h, w) bool on the canvas, see :class:`edge.segmentation.canvas.CanvasPlanes`
+    isolated : (h, w) bool on the canvas, likewise
     """
 
     survey: Survey
@@ -189,93 +198,95 @@ class _Sought:
     threshold: int
     windows: Windows
     shrink: float
-    zone: NDArray[np.bool_]
-    alone: NDArray[np.bool_]
+    roi: NDArray[np.bool_]
+    isolated: NDArray[np.bool_]
 
 
-def _search(frame: Frame, background: Background, pyramid: Pyramid) -> _Sought:
+def _detect(frame: Frame, background: Background, pyramid: Pyramid) -> _Detection:
     """Find the scale and what is stained; the copies of the whole field that this takes end here."""
-    step = _worth(max(frame.width, frame.height) / SURVEY_SIDE_PX)
+    step = _worthwhile(max(frame.width, frame.height) / SURVEY_SIDE_PX)
     small = pyramid.reduced(step)
-    stain = densities(small, blank_slide(background, small.shape[1], small.shape[0]))
+    stain = stain_densities(small, blank_slide(background, small.shape[1], small.shape[0]))
     found = survey(stain, step)
     scale = found.scale
     if frame.um_per_px is not None:
         scale = Scale(frame.um_per_px, "configured", 1.0)
-    if scale.um_per_px * step < _WORK_UM_PER_PX / _WORTH_SHRINKING:
+    if scale.um_per_px * step < _WORK_UM_PER_PX / _LEAST_SHRINK:
         step = _WORK_UM_PER_PX / scale.um_per_px
         small = pyramid.reduced(step)
-        stain = densities(small, blank_slide(background, small.shape[1], small.shape[0]))
+        stain = stain_densities(small, blank_slide(background, small.shape[1], small.shape[0]))
     um_per_px = scale.um_per_px * step
     smooth = stain.smoothed(um_per_px)
-    opened = opened_stain(contrast_levels(smooth.beyond(found.ratio)), um_per_px)
-    threshold = stained_threshold(opened, max(_LEAST_CONTRAST, _RED_CELL_SIGMAS * found.spread))
-    groups, zones = find_groups(opened, threshold, um_per_px)
-    shrink = _shrink(scale.um_per_px, step**2 * float((groups[:, 2:] - groups[:, :2]).prod(axis=1).sum()))
-    windows = lay_out(groups, zones.shape, frame.image, shrink, scale.um_per_px)
-    zone = windows.gather(zones, 0, cv2.INTER_NEAREST) == windows.numbers()
-    foreground = levels_of(smooth.total) > found.opaque * COARSE
-    alone = windows.gather(_alone(foreground, opened > threshold, um_per_px), 0, cv2.INTER_NEAREST) > 0
-    return _Sought(found, scale, threshold, windows, shrink, zone, alone)
+    opened = open_contrast(contrast_levels(smooth.contrast(found.ratio)), um_per_px)
+    threshold = nucleus_threshold(opened, max(_LEAST_CONTRAST, _RED_CELL_SIGMAS * found.spread))
+    groups, roi_labels = find_rois(opened, threshold, um_per_px)
+    shrink = _canvas_shrink(
+        scale.um_per_px, step**2 * float((groups[:, 2:] - groups[:, :2]).prod(axis=1).sum())
+    )
+    windows = pack_windows(groups, roi_labels.shape, frame.image, shrink, scale.um_per_px)
+    roi = windows.gather(roi_labels, 0, cv2.INTER_NEAREST) == windows.numbers()
+    foreground = to_levels(smooth.total) > found.foreground_density * DENSITY_LEVELS
+    isolated = windows.gather(_isolated(foreground, opened > threshold, um_per_px), 0, cv2.INTER_NEAREST) > 0
+    return _Detection(found, scale, threshold, windows, shrink, roi, isolated)
 
 
-def _look_closely(sought: _Sought, background: Background, pyramid: Pyramid) -> View:
+def _canvas_planes(detection: _Detection, background: Background, pyramid: Pyramid) -> CanvasPlanes:
     """Lay what surrounds the stain side by side, at the resolution that outlines need."""
-    windows = sought.windows
-    um_per_px = sought.scale.um_per_px * sought.shrink
+    windows = detection.windows
+    um_per_px = detection.scale.um_per_px * detection.shrink
     blank = blank_slide(background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
-    canvas = windows.gather(pyramid.level(sought.shrink), 1)
-    total, levels, red, like_red = stain_planes(
-        canvas, windows.gather(blank, 0), sought.survey.ratio, um_per_px
+    canvas = windows.gather(pyramid.level(detection.shrink), 1)
+    total, contrast, red, red_cell_coloured = stain_planes(
+        canvas, windows.gather(blank, 0), detection.survey.ratio, um_per_px
     )
     in_frame, edge = windows.in_frame()
-    return View(
+    return CanvasPlanes(
         total=total,
-        levels=levels,
+        contrast=contrast,
         red=red,
-        like_red=like_red,
+        red_cell_coloured=red_cell_coloured,
         in_frame=in_frame,
-        edge=edge,
-        zone=sought.zone,
-        alone=sought.alone,
+        frame_edge=edge,
+        roi=detection.roi,
+        isolated=detection.isolated,
         um_per_px=um_per_px,
     )
 
 
-def _outlined(view: View, sought: _Sought) -> tuple[Labels, Labels, int]:
+def _outline(planes: CanvasPlanes, detection: _Detection) -> tuple[Labels, Labels, int]:
     """Nuclei and whole cells as label images with the same numbers, and how many there are."""
-    parts, count = find_parts(view.levels, sought.threshold, view.zone, view.um_per_px)
-    parts *= view.in_frame  # what was repeated beyond the edge served to find and cut them
-    territory = whole_cells(view, parts, sought.survey.opaque)
-    everywhere, body = territory.everywhere, territory.body
-    del territory
-    numbers, count = renumber(join_parts(everywhere * body, parts, view.levels, count, view.um_per_px))
-    everywhere = relabelled(everywhere, numbers)
-    parts = np.asarray(everywhere * (parts > 0), np.uint16)
-    nuclei = refine_nuclei(view, parts, everywhere, body, count)
-    return nuclei, smooth_cells(view, everywhere, body, nuclei, count), count
+    parts, count = find_parts(planes.contrast, detection.threshold, planes.roi, planes.um_per_px)
+    parts *= planes.in_frame  # what was repeated beyond the edge served to find and cut them
+    voronoi, cell_mask = partition_cells(planes, parts, detection.survey.foreground_density)
+    numbers, count = relabel_sequential(
+        merge_parts(voronoi * cell_mask, parts, planes.contrast, count, planes.um_per_px)
+    )
+    voronoi = map_labels(voronoi, numbers)
+    parts = np.asarray(voronoi * (parts > 0), np.uint16)
+    nuclei = refine_nuclei(planes, parts, voronoi, cell_mask, count)
+    return nuclei, smooth_cells(planes, voronoi, cell_mask, nuclei, count), count
 
 
-def _worth(shrink: float) -> float:
+def _worthwhile(shrink: float) -> float:
     """Give 1 instead where shrinking saves little and blurs."""
-    return shrink if shrink > _WORTH_SHRINKING else 1.0
+    return shrink if shrink > _LEAST_SHRINK else 1.0
 
 
-def _shrink(um_per_px: float, area_px: float) -> float:
+def _canvas_shrink(um_per_px: float, area_px: float) -> float:
     """Px of the frame per px of the canvas, for windows of so many px of the frame."""
-    finest = _worth(_WORK_UM_PER_PX / um_per_px)
+    finest = _worthwhile(_WORK_UM_PER_PX / um_per_px)
     affordable = min(math.sqrt(area_px / _MOST_PX), _COARSEST_UM_PER_PX / um_per_px)
     return max(finest, affordable)
 
 
-def _alone(foreground: NDArray[np.bool_], stained: NDArray[np.bool_], um_per_px: float) -> Mask:
+def _isolated(foreground: NDArray[np.bool_], stained: NDArray[np.bool_], um_per_px: float) -> Mask:
     """White cells that nothing touches: all of such a cell is its own, whatever its colour."""
-    alone = np.zeros(foreground.shape, np.uint8)
-    outlines = cells_alone(as_mask(foreground), as_mask(stained), _LARGEST_CELL_UM2 / um_per_px**2)
+    isolated = np.zeros(foreground.shape, np.uint8)
+    outlines = isolated_white_cells(as_mask(foreground), as_mask(stained), _LARGEST_CELL_UM2 / um_per_px**2)
     if outlines:
-        cv2.drawContours(alone, outlines, -1, (1,), cv2.FILLED)
-        alone = np.asarray(cv2.dilate(alone, ellipse(_FRINGE_UM / um_per_px)), dtype=np.uint8)
-    return alone
+        cv2.drawContours(isolated, outlines, -1, (1,), cv2.FILLED)
+        isolated = np.asarray(cv2.dilate(isolated, elliptic_kernel(_FRINGE_UM / um_per_px)), dtype=np.uint8)
+    return isolated
 
 
 def _assemble(
@@ -288,9 +299,9 @@ def _assemble(
     kinds: NDArray[np.uint8],
 ) -> Segmentation:
     count = len(kinds) - 1
-    shapes = shapes_of(cells, count)
-    area, box = shapes.area, shapes.box
-    nucleus = areas_of(nuclei, count)
+    shapes = region_properties(cells, count)
+    area, box = shapes.area, shapes.bbox
+    nucleus = areas_by_label(nuclei, count)
     cut = np.zeros(count + 1, np.bool_)
     cut[cells[edge]] = True
     kept = np.flatnonzero((kinds != NOTHING) & (area > 0))
@@ -325,7 +336,7 @@ def _assemble(
         )
     numbers = np.zeros(count + 1, np.uint16)
     numbers[kept[order]] = np.arange(1, len(kept) + 1)
-    cell_map = relabelled(cells, numbers)
+    cell_map = map_labels(cells, numbers)
     return Segmentation(
         tuple(listed),
         scale,
