@@ -17,11 +17,11 @@ from edge.commands.options import Command, log_option
 from edge.commands.report import write_file
 from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
-from edge.results.exports.fhir import fhir_bundle
-from edge.results.exports.training import export_training
+from edge.results.dataset import export_training
+from edge.results.fhir import fhir_bundle
+from edge.results.installed import summarise_as_configured
 from edge.results.sheet.record import report_record
-from edge.results.statistics.installed import summarise_as_configured
-from edge.results.statistics.summary import summarise
+from edge.results.summary import summarise
 
 #: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
 USUAL_QUOTA = {"blood": 200, "marrow": 500}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from edge.device.printable import printable
 from edge.i18n import catalogue
 from edge.results.sheet.page import REFERENCE_LINES, reason_text, stop_text
-from edge.results.statistics.summary import SampleSummary
+from edge.results.summary import SampleSummary
 
 #: Characters that 0 to 100 % take.
 _BAR_WIDTH = 60

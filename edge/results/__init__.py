@@ -1,1 +1,1 @@
-"""What is said of a sample, and the forms in which it is handed on."""
+"""What is said of a sample: figures, words of people, and the forms in which it is handed on."""

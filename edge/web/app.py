@@ -17,7 +17,7 @@ from edge.daemon.client import ask, find_socket
 from edge.device.printable import printable
 from edge.errors import EdgeError
 from edge.i18n import languages
-from edge.results.statistics.summary import ErrorsOf
+from edge.results.summary import ErrorsOf
 from edge.structures import Denominator
 from edge.web import pages, preferences, security
 from edge.web.access import Lock, Sessions

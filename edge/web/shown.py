@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
-from edge.results.statistics.reading import Reading
-from edge.results.statistics.stopping import LINE
-from edge.results.statistics.summary import SampleSummary, summarise
+from edge.results.reading import Reading
+from edge.results.stopping import LINE
+from edge.results.summary import SampleSummary, summarise
 from edge.web import security
 
 #: Shares that readers know, shown as lines: WHO and FAB.

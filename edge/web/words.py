@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge.i18n import Catalogue
-from edge.results.statistics.reading import ReadCell
+from edge.results.reading import ReadCell
 from edge.structures import CellRef
 from edge.web.shown import REFERENCE_LINES
 

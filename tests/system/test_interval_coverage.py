@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.counting.tally import clopper_pearson
-from edge.results.statistics.corrected import KnownErrors, corrected_share
+from edge.results.corrected import KnownErrors, corrected_share
 
 pytestmark = pytest.mark.slow
 

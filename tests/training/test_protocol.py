@@ -225,7 +225,7 @@ def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any
 
 
 def test_calls_are_those_that_the_device_corrects_by(document: dict[str, Any]) -> None:
-    from edge.results.statistics.corrected import KnownErrors
+    from edge.results.corrected import KnownErrors
 
     errors = KnownErrors.of_evaluation(sections(document))
     assert errors is not None

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from edge.counting.tally import with_share
 from edge.i18n import Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
-from edge.results.statistics.stopping import LINE
-from edge.results.statistics.summary import ObserverCount, SampleSummary
+from edge.results.stopping import LINE
+from edge.results.summary import ObserverCount, SampleSummary
 from edge.structures import Denominator, Tally
 
 #: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).

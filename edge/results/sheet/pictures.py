@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge.i18n import Catalogue
-from edge.results.statistics.reading import ReadCell, Reading
+from edge.results.reading import ReadCell, Reading
 from edge.structures import CellRef
 
 #: Pictures of each kind that fit on the sheet: two rows of twelve, and one.

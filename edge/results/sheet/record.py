@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from edge.results.statistics.stopping import LINE
-from edge.results.statistics.summary import SampleSummary
+from edge.results.stopping import LINE
+from edge.results.summary import SampleSummary
 from edge.structures import Tally
 
 SCHEMA = "blastcount.report/1"

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
-from edge.results.statistics.reading import WORDS, ReadCell, Reading
+from edge.results.reading import WORDS, ReadCell, Reading
 from edge.structures import CellRef
 from edge.web import preferences, security, store
 from edge.web.shown import figures_of

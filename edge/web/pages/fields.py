@@ -7,7 +7,7 @@ import re
 from flask import Blueprint, Response, abort, render_template, request
 
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.results.statistics.reading import Reading
+from edge.results.reading import Reading
 from edge.structures import CellRef
 from edge.web import preferences, security, store
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.errors import ControlError
-from edge.results.statistics.reading import Reading
+from edge.results.reading import Reading
 from edge.web import preferences, security, store
 from edge.web.focus import EXPOSURE_HIGH, EXPOSURE_LOW, SHARP_ENOUGH
 from edge.web.preview import Preview

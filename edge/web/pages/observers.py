@@ -6,8 +6,8 @@ from itertools import combinations
 
 from flask import Blueprint, render_template
 
-from edge.results.statistics.agreement import agreement
-from edge.results.statistics.reading import WORDS
+from edge.results.agreement import agreement
+from edge.results.reading import WORDS
 from edge.web import preferences, store
 from edge.web.shown import figures_of
 

@@ -11,11 +11,11 @@ from werkzeug.utils import secure_filename
 from edge.bloodlog import Sample
 from edge.bloodlog.export import export_csv
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.results.exports.fhir import fhir_bundle
+from edge.results.fhir import fhir_bundle
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page, make_page
 from edge.results.sheet.record import report_record
-from edge.results.statistics.summary import SampleSummary, summarise
+from edge.results.summary import SampleSummary, summarise
 from edge.web import preferences, security, store
 
 blueprint = Blueprint("results", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")

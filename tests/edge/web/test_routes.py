@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.routing import Rule
 
-from edge.results.statistics.reading import WORDS
+from edge.results.reading import WORDS
 
 if TYPE_CHECKING:
     from conftest import Browser, Clinic

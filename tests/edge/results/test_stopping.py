@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.counting.tally import clopper_pearson
-from edge.results.statistics.stopping import LEVEL, LINE, MOST_CELLS, _log_martingale, stopping
+from edge.results.stopping import LEVEL, LINE, MOST_CELLS, _log_martingale, stopping
 from edge.structures import Tally
 
 Rule = Callable[[int, int], bool]

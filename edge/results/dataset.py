@@ -14,7 +14,7 @@ from PIL import Image
 
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.errors import OutputError
-from edge.results.statistics.reading import ReadCell, Reading
+from edge.results.reading import ReadCell, Reading
 from edge.structures import CellRef
 
 #: Side of an ALL-IDB2 picture of one cell, in px.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
-from tests.edge.results.sheet.conftest import NAME, fill, read_all
+from tests.edge.results.conftest import NAME, fill, read_all
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 

@@ -14,14 +14,14 @@ from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.i18n import catalogue, languages
+from edge.results.corrected import KnownErrors
 from edge.results.sheet import make_page
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page
 from edge.results.sheet.pdf import render_pdf
-from edge.results.statistics.corrected import KnownErrors
-from edge.results.statistics.summary import SampleSummary, summarise
+from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
-from tests.edge.results.sheet.conftest import NAME, read_all
+from tests.edge.results.conftest import NAME, read_all
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 

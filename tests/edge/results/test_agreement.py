@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from edge.results.statistics.agreement import agreement
+from edge.results.agreement import agreement
 
 WORDS = ("blast", "normal", "smudge", "not_a_cell")
 words = st.sampled_from(WORDS)

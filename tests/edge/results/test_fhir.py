@@ -12,10 +12,10 @@ from fhir.resources.R4B.bundle import Bundle
 from pydantic import ValidationError
 
 from edge.bloodlog import BloodLog
-from edge.results.exports.fhir import fhir_bundle
-from edge.results.statistics.corrected import KnownErrors
-from edge.results.statistics.summary import summarise
-from tests.edge.results.sheet.conftest import NAME, read_all
+from edge.results.corrected import KnownErrors
+from edge.results.fhir import fhir_bundle
+from edge.results.summary import summarise
+from tests.edge.results.conftest import NAME, read_all
 
 ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
 

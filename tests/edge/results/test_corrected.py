@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.results.statistics.corrected import KnownErrors, corrected_share
+from edge.results.corrected import KnownErrors, corrected_share
 
 #: What the interval must cover at least in any setting, of 95 % nominal.
 LEAST_COVERAGE = 0.93

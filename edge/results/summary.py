@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from edge.bloodlog import BloodLog, Sample
 from edge.counting.tally import clopper_pearson, tally, with_share
-from edge.results.statistics.agreement import Agreement, agreement
-from edge.results.statistics.corrected import CorrectedShare, KnownErrors, corrected_share
-from edge.results.statistics.reading import Reading
-from edge.results.statistics.stopping import Stopping, stopping
+from edge.results.agreement import Agreement, agreement
+from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
+from edge.results.reading import Reading
+from edge.results.stopping import Stopping, stopping
 from edge.structures import CellRef, Denominator, ModelIdentity, Tally
 
 #: Gives the known errors of a model, or None where they are not known.

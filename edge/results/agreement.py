@@ -41,7 +41,7 @@ def agreement(pairs: Iterable[tuple[str, str]]) -> Agreement:
     covers the truth in 17 % (20 cells, 99 % true agreement; 86 % with 200 cells). The interval given is
     therefore the hull of that one and of the exact interval of the observed agreement, carried over at the
     agreement by chance that was observed. In simulations of two classes with 20 to 200 cells it covers the
-    truth in 95 % or more (see ``tests/edge/results/statistics/test_agreement.py``).
+    truth in 95 % or more (see ``tests/edge/results/test_agreement.py``).
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from edge.config import load_config
 from edge.counting.tally import clopper_pearson, tally
 from edge.errors import ConfigError
 from edge.i18n import catalogue
-from edge.results.statistics.summary import summarise
+from edge.results.summary import summarise
 from edge.structures import CellRef, Denominator
 from tests.edge.bloodlog.fields import PROVENANCE, make_cell, make_result
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from edge.results.statistics.summary import ObserverCount, SampleSummary
+from edge.results.summary import ObserverCount, SampleSummary
 from edge.structures import Tally
 from edge.version import software_version
 

@@ -10,10 +10,10 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.errors import OutputError
-from edge.results.exports.training import TrainingExport, export_training
-from edge.results.statistics.reading import Reading
+from edge.results.dataset import TrainingExport, export_training
+from edge.results.reading import Reading
 from edge.structures import CellRef
-from tests.edge.results.sheet.conftest import NAME, place, read_all
+from tests.edge.results.conftest import NAME, place, read_all
 from training.data.allidb import load
 
 

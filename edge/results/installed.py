@@ -8,8 +8,8 @@ from edge.bloodlog import BloodLog, Sample
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.config import Config
 from edge.errors import ModelError
-from edge.results.statistics.corrected import KnownErrors
-from edge.results.statistics.summary import SampleSummary, summarise
+from edge.results.corrected import KnownErrors
+from edge.results.summary import SampleSummary, summarise
 from edge.structures import ModelIdentity
 
 

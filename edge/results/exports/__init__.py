@@ -1,1 +1,0 @@
-"""A sample handed on: to a hospital system, to a spreadsheet, to training."""
