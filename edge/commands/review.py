@@ -14,8 +14,8 @@ from edge.commands.journal import logging_to_stderr
 from edge.config import Config, LogConfig, ReviewConfig, load_config
 from edge.results.installed import known_errors
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
-from edge.web.app import Setup
 from edge.web.server import Binding, give_way, serve, stop_with_stdin
+from edge.web.setup import Setup
 
 _log = logging.getLogger(__name__)
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
-from flask import Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
+from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.web import preferences
-
-if TYPE_CHECKING:
-    from edge.web.app import Setup
+from edge.web.setup import note_refusal, setup
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What is shown without the token: the form for it, its colours and its script. They say nothing of a sample.
@@ -26,28 +22,18 @@ CONTENT_POLICY = (
 )
 
 
-def setup() -> Setup:
-    """Give the settings of the application that answers this request."""
-    return cast("Setup", current_app.extensions["blastcount"])
-
-
-def protect(app: Flask, setup: Setup) -> None:
+def protect(app: Flask) -> None:
     """Put the checks before every page of an application, and the headers behind it."""
     app.before_request(_check_origin)
     app.before_request(_check_session)
     CSRFProtect(app)  # after ours: a stranger learns nothing of a form's token
     app.after_request(_add_headers)
-
-    def stale(_error: Exception) -> ResponseReturnValue:
-        setup.refusals.add(address(), "missing or stale form token")
-        return problem(400)
-
-    app.register_error_handler(CSRFError, stale)
+    app.register_error_handler(CSRFError, _stale_form)
 
 
-def address() -> str:
-    """Address that the request came from."""
-    return request.remote_addr or "unknown"
+def _stale_form(_error: Exception) -> ResponseReturnValue:
+    note_refusal("missing or stale form token")
+    return problem(400)
 
 
 def wants_json() -> bool:
@@ -65,19 +51,14 @@ def problem(code: int, detail: str | None = None) -> ResponseReturnValue:
     return render_template("problem.html", words=words, detail=detail), code
 
 
-def refuse(code: int, reason: str) -> None:
-    """Write a refusal down and end the request."""
-    setup().refusals.add(address(), reason)
-    abort(code)
-
-
 def _check_origin() -> None:
     """Refuse a form that another page sent; browsers name the page's origin with every POST."""
     if request.method in _SAFE_METHODS:
         return
     origin = request.headers.get("Origin")
     if origin != request.host_url.rstrip("/"):
-        refuse(403, "missing or foreign origin")
+        note_refusal("missing or foreign origin")
+        abort(403)
 
 
 def is_signed_in() -> bool:
@@ -92,7 +73,7 @@ def is_signed_in() -> bool:
 def _check_session() -> AnyResponse | None:
     if request.endpoint in _OPEN_ENDPOINTS or is_signed_in():
         return None
-    setup().refusals.add(address(), "no session")
+    note_refusal("no session")
     if not (request.method == "GET" and not wants_json() and request.accept_mimetypes.accept_html):
         abort(401)
     return redirect(url_for("login.form", next=request.full_path.removesuffix("?")))

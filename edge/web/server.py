@@ -17,8 +17,9 @@ from waitress.server import create_server
 
 from edge.device.printable import printable
 from edge.errors import ServerError
-from edge.web.app import MAX_BODY_BYTES, Setup, create_app
+from edge.web.app import MAX_BODY_BYTES, create_app
 from edge.web.gate import Gate, known_names
+from edge.web.setup import Setup
 
 _log = logging.getLogger(__name__)
 

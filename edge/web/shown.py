@@ -9,7 +9,7 @@ from edge.i18n import Catalogue
 from edge.results.reading import Reading
 from edge.results.stopping import LINE
 from edge.results.summary import SampleSummary, summarise
-from edge.web import security
+from edge.web.setup import setup
 
 #: Shares that readers know, shown as lines: WHO and FAB.
 REFERENCE_LINES = (LINE, 0.25)
@@ -83,7 +83,7 @@ class Figures:
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:
     """Count a sample up for one pair of eyes."""
-    return Figures(summarise(log, sample, denominator=security.setup().denominator), observer)
+    return Figures(summarise(log, sample, denominator=setup().denominator), observer)
 
 
 def _share(_: Catalogue, blasts: int, cells: int, share: float | None, low: float, high: float) -> str:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from flask import abort
 
 from edge.bloodlog import BloodLog, Sample
-from edge.web import security
+from edge.web.setup import setup
 
 
 @contextmanager
 def reading() -> Iterator[BloodLog]:
     """Open the log to read in it; nothing is found where there is none yet."""
-    path = security.setup().log_path
+    path = setup().log_path
     if not path.exists():
         abort(404)
     with BloodLog.open(path, read_only=True) as log:
@@ -24,8 +24,7 @@ def reading() -> Iterator[BloodLog]:
 @contextmanager
 def writing() -> Iterator[BloodLog]:
     """Open the log to add to it, in one thread at a time."""
-    setup = security.setup()
-    with setup.one_writer, BloodLog.open(setup.log_path) as log:
+    with setup().one_writer, BloodLog.open(setup().log_path) as log:
         yield log
 
 

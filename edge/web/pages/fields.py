@@ -9,7 +9,8 @@ from flask import Blueprint, Response, abort, render_template, request
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.results.reading import Reading
 from edge.structures import CellRef
-from edge.web import preferences, security, store
+from edge.web import preferences, store
+from edge.web.setup import setup
 
 blueprint = Blueprint("fields", __name__)
 
@@ -81,7 +82,7 @@ def _stored(sha256: str | None) -> Response:
     if sha256 is None:
         abort(404)
     # Kept for a while only; the log outlives the pictures.
-    jpeg = ThumbnailStore.beside(security.setup().log_path).read(sha256)
+    jpeg = ThumbnailStore.beside(setup().log_path).read(sha256)
     if jpeg is None:
         abort(404)
     return Response(jpeg, mimetype="image/jpeg")

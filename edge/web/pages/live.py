@@ -10,9 +10,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from edge.errors import ControlError
 from edge.results.reading import Reading
-from edge.web import preferences, security, store
+from edge.web import preferences, store
 from edge.web.focus import EXPOSURE_HIGH, EXPOSURE_LOW, SHARP_ENOUGH
 from edge.web.preview import Preview
+from edge.web.setup import setup
 from edge.web.shown import figures_of
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def state() -> str:
 @blueprint.get("/live/picture")
 def picture() -> Response:
     """Send the newest picture of the camera."""
-    preview = security.setup().previews.newest
+    preview = setup().previews.newest
     if preview is None:
         abort(404)
     return Response(preview.jpeg, mimetype="image/jpeg")
@@ -47,9 +48,8 @@ def picture() -> Response:
 @blueprint.post("/live/capture")
 def capture() -> AnyResponse:
     """Ask the daemon to count what the camera sees now."""
-    setup = security.setup()
     try:
-        setup.ask_daemon("capture", _CAPTURE_TIMEOUT_S)
+        setup().ask_daemon("capture", _CAPTURE_TIMEOUT_S)
     except ControlError as error:
         _log.warning("the daemon did not count: %s", error)
         abort(502)
@@ -57,10 +57,10 @@ def capture() -> AnyResponse:
 
 
 def _now() -> dict[str, Any]:
-    setup, observer = security.setup(), preferences.observer()
-    preview = setup.previews.refresh()
+    observer = preferences.observer()
+    preview = setup().previews.refresh()
     shown: dict[str, Any] = {"preview": preview, "meters": [] if preview is None else _meters(preview)}
-    if not setup.log_path.exists():
+    if not setup().log_path.exists():
         return {**shown, "sample": None, "logged": None}
     with store.reading() as log:
         sample = log.current_sample()

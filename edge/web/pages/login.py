@@ -6,7 +6,8 @@ from flask import Blueprint, abort, redirect, render_template, request, session,
 from werkzeug.wrappers import Response
 
 from edge.i18n import languages
-from edge.web import preferences, security
+from edge.web import preferences
+from edge.web.setup import note_refusal, setup
 
 blueprint = Blueprint("login", __name__)
 
@@ -17,7 +18,7 @@ _MAX_SECRET = 256
 @blueprint.get("/login")
 def form() -> Response | str:
     """Ask for the token."""
-    if security.setup().lock is None:
+    if setup().lock is None:
         return redirect("/")
     return render_template("login.html", next=preferences.local_path(request.args.get("next", "/")))
 
@@ -25,21 +26,21 @@ def form() -> Response | str:
 @blueprint.post("/login")
 def enter() -> Response | tuple[str, int]:
     """Open a session for the right token."""
-    setup = security.setup()
-    if setup.lock is None:
+    lock = setup().lock
+    if lock is None:
         return redirect("/")
     following = preferences.local_path(request.form.get("next", "/"))
-    if not setup.tries.allows(security.address()):
-        setup.refusals.add(security.address(), "too many tries at the token")
+    if not setup().tries.allows(request.remote_addr or "unknown"):
+        note_refusal("too many tries at the token")
         return render_template("login.html", next=following, wrong="problem.429"), 429
     typed = request.form.get("token", "")
-    if len(typed) > _MAX_SECRET or not setup.lock.opens(typed.strip()):
-        setup.refusals.add(security.address(), "wrong token")
+    if len(typed) > _MAX_SECRET or not lock.opens(typed.strip()):
+        note_refusal("wrong token")
         return render_template("login.html", next=following, wrong="login.wrong"), 403
     # A new session: nothing of the cookie from before the login stays valid.
     kept = {key: session[key] for key in ("language", "theme") if key in session}
     session.clear()
-    session.update(kept, id=setup.sessions.begin())
+    session.update(kept, id=setup().sessions.begin())
     return redirect(following)
 
 
@@ -48,7 +49,7 @@ def leave() -> Response:
     """End the session."""
     identity = session.get("id")
     if isinstance(identity, str):
-        security.setup().sessions.end(identity)
+        setup().sessions.end(identity)
     session.clear()
     return redirect(url_for("login.form"))
 

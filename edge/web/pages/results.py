@@ -16,7 +16,8 @@ from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page, make_page
 from edge.results.sheet.record import report_record
 from edge.results.summary import SampleSummary, summarise
-from edge.web import preferences, security, store
+from edge.web import preferences, store
+from edge.web.setup import setup
 
 blueprint = Blueprint("results", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
 
@@ -75,14 +76,14 @@ def _summary(sample_id: int) -> SampleSummary:
     """Count a sample up, unless that would unblind the one who asks."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        summary = summarise(log, sample, security.setup().errors_of, security.setup().denominator)
+        summary = summarise(log, sample, setup().errors_of, setup().denominator)
     if summary.reading.withholds_results(preferences.observer()):
         abort(423)
     return summary
 
 
 def _page(summary: SampleSummary) -> Page:
-    pictures = ThumbnailStore.beside(security.setup().log_path)
+    pictures = ThumbnailStore.beside(setup().log_path)
     return make_page(summary, preferences.catalogue_of_request(), pictures.read)
 
 

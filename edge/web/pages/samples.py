@@ -10,7 +10,8 @@ from edge.bloodlog.core import NOBODY
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.device.printable import printable
 from edge.errors import LogError
-from edge.web import preferences, security, store
+from edge.web import preferences, store
+from edge.web.setup import setup
 from edge.web.shown import Figures, figures_of
 
 blueprint = Blueprint("samples", __name__)
@@ -30,7 +31,7 @@ def _start(wrong: str | None = None, typed: str = "", *, must_confirm: bool = Fa
     samples: list[Sample] = []
     current: Sample | None = None
     figures: Figures | None = None
-    if security.setup().log_path.exists():
+    if setup().log_path.exists():
         with store.reading() as log:
             samples = list(log.samples())[::-1]
             current = log.current_sample()

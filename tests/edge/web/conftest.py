@@ -19,7 +19,8 @@ from werkzeug.test import TestResponse
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
-from edge.web.app import Setup, create_app
+from edge.web.app import create_app
+from edge.web.setup import Setup
 
 ORIGIN = "http://localhost"
 

@@ -14,7 +14,7 @@ from edge.errors import ControlError
 from edge.i18n import languages
 from edge.structures import CellRef
 from edge.web import preview
-from edge.web.app import Setup
+from edge.web.setup import Setup
 
 if TYPE_CHECKING:
     from conftest import Browser, Clinic
