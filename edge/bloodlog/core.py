@@ -229,10 +229,6 @@ class BloodLog:
             row = connection.execute(query, (field_id,)).fetchone()
         return None if row is None else row[0]
 
-    def results(self) -> Iterator[FieldResult]:
-        """Go through the results alone, ready for a tally."""
-        return (logged.result for logged in self.fields())
-
     def head(self) -> Head:
         """Read the end of the hash chain: who knows it can tell later that nothing was cut off."""
         with self.reading() as connection:

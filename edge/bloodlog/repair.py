@@ -51,11 +51,6 @@ class Salvage:
     changed: dict[Kind, list[int]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     unchecked: dict[Kind, list[int]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing was lost or left behind."""
-        return not any([*self.lost.values(), *self.changed.values()])
-
 
 def repair(damaged: Path, target: Path) -> Salvage:
     """Save what can be saved of a log in a new file.

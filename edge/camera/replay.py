@@ -26,10 +26,6 @@ class ReplaySource:
     path : image, video, or folder of images and videos
     loop : begin again at the end
     um_per_px : scale of the frames in µm per px, or None to find it in the fields
-
-    Attributes
-    ----------
-    skipped : number of files that could not be read (to their end) since the source was opened
     """
 
     def __init__(self, path: Path, *, loop: bool = False, um_per_px: float | None = None) -> None:
@@ -37,7 +33,6 @@ class ReplaySource:
         self._loop = loop
         self._um_per_px = um_per_px
         self._frames: Iterator[Frame] | None = None
-        self.skipped = 0
 
     @property
     def name(self) -> str:
@@ -52,7 +47,6 @@ class ReplaySource:
         SourceError
             The path does not exist or holds no image or video.
         """
-        self.skipped = 0
         self._frames = self._play(find_files(self._path))
         return self
 
@@ -95,7 +89,6 @@ class ReplaySource:
                         yield frame
                 except (ImageError, SourceError) as error:
                     bad.add(path)
-                    self.skipped += 1
                     _log.warning("skipped: %s", error)
             if frames == 0:
                 raise SourceError(

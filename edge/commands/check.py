@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from edge.device.printable import printable
-from edge.selfcheck.examine import examine
+from edge.selfcheck import examine
 from edge.version import software_version
 
 SCHEMA = "blastcount.check/1"

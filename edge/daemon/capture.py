@@ -1,8 +1,9 @@
 """The camera in a thread of its own, so that one that hangs never stops the loop.
 
 The thread reads a frame when it is asked to, and puts it where the newest frame lies: one place, in which a
-newer frame replaces an older one. It opens the camera again after failures. A call into a driver that does
-not come back by its deadline is left alone with its thread, and another thread tries anew.
+newer frame replaces an older one. It drops frames that a camera should not have given, and opens the camera
+again where they go on and after failures. A call into a driver that does not come back by its deadline is
+left alone with its thread, and another thread tries anew.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from edge.camera.source import FrameSource
-from edge.daemon.inspection import Inspector
-from edge.daemon.reconnect import FAILURE_WINDOW_S, MAX_FAILURES, Reconnect
 from edge.errors import CameraError
+from edge.quality import ADVICE, FrameWatch
 from edge.structures import Frame
 
 _log = logging.getLogger(__name__)
@@ -33,8 +33,18 @@ READ_GRACE_S = 2.0
 FILE_DEADLINE_S = 120.0
 #: Closing waits for the frame in flight, 2 s at most in the sources.
 CLOSE_DEADLINE_S = 5.0
-
 Doing = Literal["starting", "opening", "waiting", "reading", "closing", "backing off", "ended"]
+#: A camera that failed is opened again after 0.5, 1, 2 and then every 3 seconds. An attempt takes up to 5 s
+#: (a USB camera that hangs while it opens), so that a camera is back within 10 s of its return.
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 3.0
+#: So many failures within so many seconds end the process. A new one, started by systemd, also gets rid of
+#: whatever state a driver's library was left in, and of threads that hang in it. An absent camera reaches the
+#: number after 56 s; one that hangs in every attempt, which takes 8 s, after 160 s.
+MAX_FAILURES = 20
+FAILURE_WINDOW_S = 300.0
+#: Faulty frames in a row after which the camera is opened anew. One torn frame is a lost USB packet.
+MAX_FAULTY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,3 +324,87 @@ class _Reader(threading.Thread):
             self._owner.put(self, frame, request)
             if frame is None:
                 return
+
+
+class Reconnect:
+    """Counts failures of a camera, by reason, and says what to do about each.
+
+    Attributes
+    ----------
+    by_reason : failures since the start, by their reasons' names
+    in_a_row : failures since the last usable frame
+    """
+
+    def __init__(self) -> None:
+        self.by_reason: Counter[str] = Counter()
+        self.in_a_row = 0
+        self._recent_s: deque[float] = deque(maxlen=MAX_FAILURES)
+
+    @property
+    def total(self) -> int:
+        """Failures since the start."""
+        return self.by_reason.total()
+
+    def failed(self, reason: str, now_s: float) -> float:
+        """Note a failure.
+
+        Parameters
+        ----------
+        reason : its name
+        now_s : monotonic seconds
+
+        Returns
+        -------
+        seconds to wait before the next attempt
+
+        Examples
+        --------
+        >>> reconnect = Reconnect()
+        >>> [reconnect.failed("unplugged", now_s) for now_s in range(5)]
+        [0.5, 1.0, 2.0, 3.0, 3.0]
+        """
+        self.by_reason[reason] += 1
+        self._recent_s.append(now_s)
+        self.in_a_row += 1
+        # The exponent is bounded, because a camera that is away for a month fails more than 1,024 times.
+        return float(min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self.in_a_row - 1, 10)))
+
+    def worked(self) -> bool:
+        """Note a usable frame; return whether it ends a row of failures."""
+        recovered, self.in_a_row = self.in_a_row > 0, 0
+        return recovered
+
+    def is_hopeless(self, now_s: float) -> bool:
+        """Whether there were too many failures in too short a time to go on in this process."""
+        return len(self._recent_s) == MAX_FAILURES and now_s - self._recent_s[0] <= FAILURE_WINDOW_S
+
+
+class Inspector:
+    """Looks at each frame of a live camera, beside the one before it."""
+
+    def __init__(self) -> None:
+        self._watch = FrameWatch()
+        self._in_a_row = 0
+
+    def fault(self, frame: Frame) -> str | None:
+        """Name what is wrong with a frame; None where nothing is.
+
+        Raises
+        ------
+        CameraError
+            So many frames in a row were faulty that the camera should be opened anew.
+        """
+        image = frame.image
+        reasons = self._watch.reasons(image)
+        # A frame of one value throughout is black or burnt out; the quality gate says so of the field.
+        if not reasons or image.min() == image.max():
+            self._in_a_row = 0
+            return None
+        (reason, *_) = reasons
+        self._in_a_row += 1
+        if self._in_a_row >= MAX_FAULTY:
+            self._in_a_row = 0
+            raise CameraError(
+                f"{frame.source}: {MAX_FAULTY} {reason} frames in a row: {ADVICE[reason]}", reason
+            )
+        return reason

@@ -18,12 +18,9 @@ from edge.config import Config
 from edge.counting.recorder import Recorder
 from edge.daemon.capture import Capture, Captured
 from edge.daemon.control import ControlServer
-from edge.daemon.inbox import Answer, Inbox
-from edge.daemon.preview import preview_json
 from edge.daemon.protocol import SOCKET_NAME
-from edge.daemon.report import make_status
-from edge.daemon.requests import Requests
-from edge.daemon.status import Counts, status_line, write_heartbeat
+from edge.daemon.requests import Answer, Inbox, Requests
+from edge.daemon.status import Counts, make_status, preview_json, status_line, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Trigger, mode_of
 from edge.errors import ControlError, EdgeError

@@ -1,8 +1,10 @@
-"""What the daemon says about itself: a line for systemd, JSON for people and pages, Prometheus text."""
+"""What the daemon says: its status as JSON, for systemd and for Prometheus, and the newest frame, small."""
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import os
 import tempfile
 from collections import Counter, deque
@@ -13,13 +15,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge.structures import FieldResult
+import cv2
+
+from edge.config import Config
+from edge.daemon.capture import Capture
+from edge.daemon.trigger import mode_of
+from edge.device.pi import read_condition
+from edge.structures import FieldResult, Frame
+from edge.version import software_version
 
 SCHEMA = "blastcount.status/1"
 HEARTBEAT_NAME = "status.json"
 METRICS_NAME = "metrics.prom"
 #: Time over which fields a minute are counted.
 RATE_WINDOW_S = 60.0
+#: Longer side of a preview at most, in px: as wide as a page shows it.
+PREVIEW_PX = 960
+#: A preview of a field takes 60 to 120 kB.
+_QUALITY = 80
 
 
 @dataclass
@@ -145,3 +158,82 @@ def write_heartbeat(folder: Path, status: Mapping[str, Any]) -> None:
             with suppress(OSError):
                 Path(temporary).unlink()
             raise
+
+
+def make_status(
+    camera: Capture, counts: Counts, config: Config, *, now_s: float, disk_problem: str | None
+) -> dict[str, Any]:
+    """Describe camera, fields, disk and machine.
+
+    Parameters
+    ----------
+    camera : where frames come from
+    counts : what has been counted
+    config : in force
+    now_s : monotonic seconds
+    disk_problem : why nothing may be written, or None
+    """
+    condition = read_condition(ask=lambda *_: None)  # files only: the firmware's program takes long
+    usage = os.statvfs(config.log_path.parent)
+    return {
+        "schema": SCHEMA,
+        "version": software_version(),
+        "pid": os.getpid(),
+        "state": _state(camera, disk_problem),
+        "mode": mode_of(config),
+        "source": camera.name,
+        "camera": _camera_json(camera),
+        "fields": {
+            "logged": counts.logged,
+            "rejected": counts.rejected,
+            "rejected_by_reason": dict(counts.rejected_by_reason),
+            "seen_before": counts.seen_before,
+            "per_minute": counts.per_minute(now_s),
+        },
+        "last_field": counts.last_field,
+        "disk": {"free_bytes": usage.f_bavail * usage.f_frsize, "problem": disk_problem},
+        "temperature_c": max(condition.temperatures_c.values(), default=None),
+        "throttled": None if condition.throttled is None else list(condition.throttled),
+        "config": {"origin": str(config.origin) if config.origin else None, "sha256": config.sha256},
+    }
+
+
+def _state(camera: Capture, disk_problem: str | None) -> str:
+    if disk_problem is not None:
+        return "disk_full"
+    if camera.is_connected:
+        return "counting"
+    return "opening" if camera.last_failure is None else "no_camera"
+
+
+def _camera_json(camera: Capture) -> dict[str, Any]:
+    failure = camera.last_failure
+    return {
+        "connected": camera.is_connected,
+        "restarts": max(0, camera.restarts),
+        "failures": camera.reconnect.total,
+        "failures_in_a_row": camera.reconnect.in_a_row,
+        "by_reason": dict(camera.reconnect.by_reason),
+        "refused_frames": dict(camera.refused_frames),
+        "last_failure": None if failure is None else {"reason": failure.reason, "message": str(failure)},
+    }
+
+
+def preview_json(frame: Frame, age_s: float) -> dict[str, Any]:
+    """Encode a preview for the control socket.
+
+    Parameters
+    ----------
+    frame : the newest frame
+    age_s : seconds since it came
+    """
+    step = max(1, math.ceil(max(frame.width, frame.height) / PREVIEW_PX))
+    small = cv2.cvtColor(frame.image[::step, ::step], cv2.COLOR_RGB2BGR)
+    encoded, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    assert encoded  # a Frame is 8-bit RGB
+    return {
+        "jpeg": base64.b64encode(jpeg.tobytes()).decode("ascii"),
+        "width": frame.width,
+        "height": frame.height,
+        "age_s": round(age_s, 3),
+    }

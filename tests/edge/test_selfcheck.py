@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import edge.selfcheck as camera_check
 from edge.bloodlog import BloodLog
 from edge.config import Config, parse_config
 from edge.daemon.control import ControlServer
@@ -24,10 +25,15 @@ from edge.device.disk import DiskGuard
 from edge.device.pi import Condition
 from edge.errors import CameraError
 from edge.rendered import RenderSettings, render_field
-from edge.selfcheck import camera as camera_check
-from edge.selfcheck.camera import check_camera
-from edge.selfcheck.machine import check_clock, check_disk, check_rights, check_supply
-from edge.selfcheck.records import check_calibration, check_log
+from edge.selfcheck import (
+    check_calibration,
+    check_camera,
+    check_clock,
+    check_disk,
+    check_log,
+    check_rights,
+    check_supply,
+)
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale
 
 
@@ -173,7 +179,7 @@ def test_rights(tmp_path: Path) -> None:
     for above in tmp_path.parents[:-1]:
         above.chmod(above.stat().st_mode | stat.S_IXOTH)
     code = (
-        "import os, sys; from pathlib import Path; from edge.selfcheck.machine import check_rights; "
+        "import os, sys; from pathlib import Path; from edge.selfcheck import check_rights; "
         f"os.setgid(65534); os.setuid(65534); found = check_rights(Path({str(tmp_path)!r}) / sys.argv[1]); "
         "print(found.passed, found.exit_code, found.detail)"
     )

@@ -49,7 +49,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 
 def sources(log: BloodLog) -> list[str]:
-    return [result.source for result in log.results()]
+    return [field.result.source for field in log.fields()]
 
 
 def fill(log: BloodLog, store: ThumbnailStore, before: Callable[[], object] = lambda: None) -> list[str]:

@@ -212,7 +212,9 @@ def test_a_migration_that_is_killed_at_any_moment(tmp_path: Path, old_log: Path,
             # A step and its record came together or not at all.
             assert ("sample" in tables, "link" in tables) == (len(numbers) >= 2, len(numbers) >= 3)
         with BloodLog.open(path) as log:
-            assert [result.source for result in log.results()] == [f"old-{number}" for number in range(300)]
+            assert [field.result.source for field in log.fields()] == [
+                f"old-{number}" for number in range(300)
+            ]
             assert log.head().number == 300
             assert inspect(log).faults == ()
 

@@ -85,7 +85,7 @@ def wrong(folder: Path, told: list[dict[str, str]]) -> list[str]:
     try:
         with BloodLog.open(path) as log:
             faults += inspect(log, store=ThumbnailStore.beside(path)).faults
-            sources = [result.source for result in log.results()]
+            sources = [field.result.source for field in log.fields()]
             open_sample = log.current_sample()
             fields = [step["field"] for step in told if "field" in step]
             if sources[: len(fields)] != fields or not 0 <= len(sources) - len(fields) <= 1:
@@ -150,7 +150,9 @@ def test_the_power_fails_during_migration(tmp_path: Path, repository: Path, cuts
         shutil.rmtree(target, ignore_errors=True)
         disk.after_cut(target, chance)
         with BloodLog.open(target / "blood.db") as log:
-            assert [result.source for result in log.results()] == [f"old-{number}" for number in range(60)]
+            assert [field.result.source for field in log.fields()] == [
+                f"old-{number}" for number in range(60)
+            ]
             assert inspect(log).faults == ()
     say(f"{cuts} power cuts during migration, in {time.monotonic() - began:.0f} s: nothing lost")
 

@@ -57,14 +57,14 @@ def test_a_field_comes_back_as_it_went_in(log: BloodLog) -> None:
     assert logged[0].logged_at.utcoffset() == timedelta(0)
     assert 0 < logged[0].monotonic_s <= logged[1].monotonic_s
     assert logged[0].boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert list(log.results()) == [entry.result for entry in logged]
+    assert [field.result for field in log.fields()] == [entry.result for entry in logged]
 
 
 def test_capture_times_are_kept_in_utc(log: BloodLog) -> None:
     jakarta = datetime(2026, 3, 1, 19, 0, tzinfo=timezone(timedelta(hours=7)))
     log.append(replace(make_result(), captured_at=jakarta), **PROVENANCE)
     log.append(replace(make_result(), captured_at=None), **PROVENANCE)
-    captured = [result.captured_at for result in log.results()]
+    captured = [field.result.captured_at for field in log.fields()]
     assert captured == [jakarta, None]
     assert captured[0] is not None
     assert captured[0].utcoffset() == timedelta(0)
@@ -74,8 +74,8 @@ def test_reading_goes_past_one_page(log: BloodLog, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(edge.bloodlog.core, "PAGE_FIELDS", 3)
     for number in range(7):
         log.append(make_result(f"rendered:{number}", cells=number), **PROVENANCE)
-    assert [result.source for result in log.results()] == [f"rendered:{number}" for number in range(7)]
-    assert [result.wbc for result in log.results()] == list(range(7))
+    assert [field.result.source for field in log.fields()] == [f"rendered:{number}" for number in range(7)]
+    assert [field.result.wbc for field in log.fields()] == list(range(7))
 
 
 cells_of_any_kind = st.builds(
@@ -124,7 +124,7 @@ def test_round_trip_of_any_result(log: BloodLog, result: FieldResult) -> None:
 
 def test_file_names_that_are_not_text_are_logged_readably(log: BloodLog) -> None:
     log.append(make_result(source=b"Im\xff.jpg".decode("utf-8", "surrogateescape")), **PROVENANCE)
-    assert next(log.results()).source == "Im\\udcff.jpg"
+    assert next(log.fields()).result.source == "Im\\udcff.jpg"
 
 
 def test_numbers_of_numpy_kind_are_accepted(log: BloodLog) -> None:
@@ -132,7 +132,7 @@ def test_numbers_of_numpy_kind_are_accepted(log: BloodLog) -> None:
     x, area_px, border, p_blast = (np.float32(1.5), np.int64(9), np.bool_(True), np.float32(0.5))
     cell = replace(make_cell(1).cell, bbox=bbox, x=x, area_px=area_px, touches_border=border)
     log.append(replace(make_result(), cells=(ClassifiedCell(cell, "blast", p_blast),)), **PROVENANCE)
-    back = next(log.results()).cells[0]
+    back = next(log.fields()).result.cells[0]
     assert (back.cell.bbox, back.cell.x, back.p_blast) == ((1, 2, 3, 4), 1.5, 0.5)
     assert back.cell.touches_border is True
 
@@ -170,7 +170,7 @@ def test_rows_cannot_be_changed_or_removed(path: Path, log: BloodLog, statement:
     log.append(make_result(), **PROVENANCE)
     with raw(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute(statement)
-    assert list(log.results()) == [make_result()]
+    assert [field.result for field in log.fields()] == [make_result()]
 
 
 def test_a_field_that_cannot_be_logged_leaves_nothing(log: BloodLog) -> None:

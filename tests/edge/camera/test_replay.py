@@ -50,7 +50,6 @@ def test_unreadable_files_are_skipped_once_and_counted(
     write_image(tmp_path / "c.png", 30)
     with caplog.at_level(logging.WARNING), ReplaySource(tmp_path, loop=True) as source:
         assert greys(source, 5) == [10, 30, 10, 30, 10]
-        assert source.skipped == 1
     (record,) = caplog.records
     assert "skipped: " in record.message
     assert "b.png" in record.message

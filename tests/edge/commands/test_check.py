@@ -23,8 +23,8 @@ def a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log that this machine may have is not looked at, and its heat is not the test's matter."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
-    monkeypatch.setattr("edge.selfcheck.machine.read_condition", lambda: Condition({}, None, 0.0))
-    monkeypatch.setattr("edge.selfcheck.camera.find_spec", lambda name: None)
+    monkeypatch.setattr("edge.selfcheck.read_condition", lambda: Condition({}, None, 0.0))
+    monkeypatch.setattr("edge.selfcheck.find_spec", lambda name: None)
 
 
 def check(*arguments: str | Path) -> Result:

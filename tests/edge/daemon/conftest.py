@@ -210,8 +210,8 @@ class Bench:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of the daemon's own times, twenty times shorter."""
     for name, value in {
-        "edge.daemon.reconnect.FIRST_RETRY_S": 0.025,
-        "edge.daemon.reconnect.LONGEST_RETRY_S": 0.15,
+        "edge.daemon.capture.FIRST_RETRY_S": 0.025,
+        "edge.daemon.capture.LONGEST_RETRY_S": 0.15,
         "edge.daemon.capture.OPEN_DEADLINE_S": 0.5,
         "edge.daemon.capture.READ_GRACE_S": 0.1,
         "edge.daemon.capture.CLOSE_DEADLINE_S": 0.25,

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.daemon.reconnect import MAX_FAILURES
+from edge.daemon.capture import MAX_FAILURES
 from edge.errors import CameraError, ControlError
 from tests.edge.daemon.troubles import hanging, unplugged
 

@@ -42,7 +42,7 @@ def log_path(tmp_path: Path) -> Path:
 def test_the_share_is_of_the_configured_cells(log_path: Path, denominator: Denominator) -> None:
     blasts, cells = SHARES[denominator]
     with BloodLog.open(log_path) as log:
-        found = tally(log.results(), denominator)
+        found = tally((field.result for field in log.fields()), denominator)
         assert (found.blasts, found.wbc, found.classified) == (blasts, cells, 6)
         assert found.blast_fraction == blasts / cells
         assert (found.ci_low, found.ci_high) == clopper_pearson(blasts, cells)
