@@ -70,7 +70,6 @@ class Recipe(Protocol):
 RECIPES = {
     "akbar2024": "training.recipes.akbar2024_cells:recipe",
     "relative": "training.recipes.relative:recipe",
-    "relative-single": "training.recipes.relative:single",
 }
 
 

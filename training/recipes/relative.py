@@ -203,8 +203,3 @@ def _train(
 def recipe() -> Relative:
     """Make the recipe as it ships."""
     return Relative()
-
-
-def single() -> Relative:
-    """Make the recipe with one member: nearly as good at half the cost, for learning curves."""
-    return Relative(name="relative-single", members=1)

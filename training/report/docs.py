@@ -1,4 +1,4 @@
-"""Writes the pages of ``docs/`` that are rendered from JSON: cards, evaluations, curves (``make docs``)."""
+"""Writes the pages of ``docs/`` that are rendered from JSON: cards and evaluations (``make docs``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.protocol import curve
 from training.report import cardpage
 from training.report import evaluation as report
 from training.report.page import markdown
@@ -23,8 +22,8 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
 
     Yields
     ------
-    path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` and
-    ``docs/curve-NAME.md`` of each ``docs/evaluation-NAME.json`` and ``docs/curve-NAME.json``
+    path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
+    ``docs/evaluation-NAME.json``
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -33,9 +32,6 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
         document = json.loads(evaluation.read_text("utf-8"))
         text = markdown(report.title_of(document), list(report.blocks(document)))
         yield evaluation.with_suffix(".md"), text
-    for path in sorted(docs.glob("curve-*.json")):
-        document = json.loads(path.read_text("utf-8"))
-        yield path.with_suffix(".md"), markdown(curve.title_of(document), list(curve.blocks(document)))
 
 
 if __name__ == "__main__":
