@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ from edge.commands.printing import Failures, JsonPrinter, Printer, Repeats, Tabl
 from edge.commands.progress import Progress
 from edge.commands.recording import Recording
 from edge.commands.report import write_report
-from edge.config import Config, ModelConfig, ScaleConfig, load_config
+from edge.config import Config, load_config
 from edge.counting.pipeline import Pipeline, ProcessedField
 from edge.counting.tally import RunningTally
 from edge.device.printable import printable
@@ -181,9 +181,10 @@ def _report_form(file: Path | None, sample_id: str | None) -> dict[str, Path] | 
 
 def _with_options(config: Config, model: Path | None, um_per_px: float | None, threads: int) -> Config:
     """Put the command line's options into the configuration, whose hash then covers them."""
-    path = model if model is not None else config.model.path
-    scale = ScaleConfig(um_per_px) if um_per_px is not None else config.scale
-    return replace(config, model=ModelConfig(path=path, threads=threads), scale=scale)
+    return config.changed(
+        model={"threads": threads} | ({} if model is None else {"path": model}),
+        scale={} if um_per_px is None else {"um_per_px": um_per_px},
+    )
 
 
 def _files(paths: Sequence[Path], failures: Failures) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.commands.journal import logging_to_stderr
-from edge.config import Config, LogConfig, ReviewConfig, load_config
+from edge.config import Config, ReviewConfig, load_config
 from edge.results.installed import known_errors
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
 from edge.web.server import Binding, give_way, serve, stop_with_stdin
@@ -69,7 +68,7 @@ def review(
         return
     config = load_config(config_path)
     if log_path is not None:
-        config = replace(config, log=LogConfig(log_path))
+        config = config.changed(log={"path": log_path})
     section = _section(config, host=host, port=port, token_file=token_file)
     setup = make_setup(config, section)
     if setup.log_path.exists():
@@ -104,7 +103,7 @@ def _section(config: Config, *, host: str | None, port: int | None, token_file: 
     """Put options of the command line over the configuration's values."""
     # Port 0, any free one, is for trying things out; a configuration that means it cannot be bookmarked.
     given: dict[str, Any] = {"host": host, "port": port or None, "token_file": token_file}
-    return replace(config.review, **{key: value for key, value in given.items() if value is not None})
+    return config.changed(review={key: value for key, value in given.items() if value is not None}).review
 
 
 def make_setup(config: Config, section: ReviewConfig) -> Setup:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +16,7 @@ from edge.camera.configured import make_source
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
-from edge.config import Config, LogConfig, SourceKind, load_config
+from edge.config import Config, SourceKind, load_config
 from edge.counting.pipeline import Pipeline
 from edge.counting.recorder import Provenance, Recorder
 from edge.daemon.button import button
@@ -184,8 +183,8 @@ def override(
         A value is out of range, or one that it needs is missing.
     """
     given: dict[str, Any] = {"source": source, "path": path, "interval_s": interval_s}
-    camera = replace(config.camera, **{key: value for key, value in given.items() if value is not None})
-    return replace(config, camera=camera, log=config.log if log_path is None else LogConfig(log_path))
+    camera = {key: value for key, value in given.items() if value is not None}
+    return config.changed(camera=camera, log={} if log_path is None else {"path": log_path})
 
 
 def disk_problem(guard: DiskGuard) -> str | None:

@@ -38,4 +38,4 @@ def field_folder(tmp_path: Path, small_field: RenderedField) -> Path:
 def no_system_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Built-in defaults, whatever is configured on the machine that runs the tests."""
     monkeypatch.delenv(config.CONFIG_VARIABLE, raising=False)
-    monkeypatch.setattr(config.loader, "SYSTEM_CONFIG", tmp_path / "no-such.toml")
+    monkeypatch.setattr(config, "SYSTEM_CONFIG", tmp_path / "no-such.toml")

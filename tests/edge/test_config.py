@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-import edge.config.loader
-from edge.config import (
-    CalibrationConfig,
-    CameraConfig,
-    Config,
-    GpioConfig,
-    LogConfig,
-    ModelConfig,
-    ReviewConfig,
-    SampleConfig,
-    ScaleConfig,
-    StorageConfig,
-    TriggerConfig,
-    load_config,
-    parse_config,
-    state_folder,
-)
+import edge.config
+from edge.config import CameraConfig, Config, load_config, parse_config, section_types, state_folder
 from edge.errors import ConfigError
 
 
@@ -36,7 +22,7 @@ from edge.errors import ConfigError
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("BLASTCOUNT_CONFIG", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(edge.config.loader, "SYSTEM_CONFIG", tmp_path / "etc" / "blastcount.toml")
+    monkeypatch.setattr(edge.config, "SYSTEM_CONFIG", tmp_path / "etc" / "blastcount.toml")
 
 
 def write(path: Path, text: str) -> Path:
@@ -47,10 +33,19 @@ def write(path: Path, text: str) -> Path:
 
 def keys_of(config: Config) -> dict[str, Any]:
     return {
-        f"{section.name}.{key.name}": getattr(getattr(config, section.name), key.name)
-        for section in fields(config)
-        if is_dataclass(getattr(config, section.name))
-        for key in fields(getattr(config, section.name))
+        f"{name}.{key}": value
+        for name in section_types()
+        for key, value in structs.asdict(getattr(config, name)).items()
+    }
+
+
+def declared() -> dict[str, dict[str, Any]]:
+    """Bounds and help of each setting, as its line in edge/config.py says."""
+    schema = msgspec.json.schema(Config, schema_hook=lambda _: {"type": "string"})["$defs"]
+    return {
+        f"{name}.{key}": told | told.get("anyOf", [{}])[0]
+        for name, section in section_types().items()
+        for key, told in schema[section.__name__]["properties"].items()
     }
 
 
@@ -61,9 +56,9 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 
 def test_the_order_in_which_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(edge.config.loader.SYSTEM_CONFIG, "[camera]\ninterval_s = 3\n")
+    write(edge.config.SYSTEM_CONFIG, "[camera]\ninterval_s = 3\n")
     assert load_config().camera.interval_s == 3.0
-    assert load_config().origin == edge.config.loader.SYSTEM_CONFIG
+    assert load_config().origin == edge.config.SYSTEM_CONFIG
     named = write(tmp_path / "named.toml", "[camera]\ninterval_s = 4\n")
     monkeypatch.setenv("BLASTCOUNT_CONFIG", str(named))
     assert load_config().camera.interval_s == 4.0
@@ -113,18 +108,34 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         names = "scope.example"
     """
     config = load_config(write(tmp_path / "all.toml", text))
-    assert config == Config(
-        model=ModelConfig(tmp_path / "models/mine.tflite", 2),
-        scale=ScaleConfig(0.118),
-        camera=CameraConfig("replay", "/dev/video2", 1920, 1080, Path("/data/fields"), True, 7, 1.0, 0.5),
-        trigger=TriggerConfig("manual"),
-        gpio=GpioConfig(17, 0.2),
-        calibration=CalibrationConfig(tmp_path / "calibration.json"),
-        sample=SampleConfig("with_smudges"),
-        log=LogConfig(tmp_path / "logs/blood.db"),
-        storage=StorageConfig(300, 30, 4000),
-        review=ReviewConfig(True, "0.0.0.0", 8000, tmp_path / "review.token", "scope.example"),
-    )
+    assert keys_of(config) == {
+        "model.path": tmp_path / "models/mine.tflite",
+        "model.threads": 2,
+        "scale.um_per_px": 0.118,
+        "camera.source": "replay",
+        "camera.device": "/dev/video2",
+        "camera.width": 1920,
+        "camera.height": 1080,
+        "camera.path": Path("/data/fields"),
+        "camera.loop": True,
+        "camera.seed": 7,
+        "camera.interval_s": 1.0,
+        "camera.timeout_s": 0.5,
+        "trigger.mode": "manual",
+        "gpio.button_pin": 17,
+        "gpio.debounce_s": 0.2,
+        "calibration.path": tmp_path / "calibration.json",
+        "sample.denominator": "with_smudges",
+        "log.path": tmp_path / "logs/blood.db",
+        "storage.reserve_mb": 300,
+        "storage.pictures_days": 30,
+        "storage.pictures_mb": 4000,
+        "review.with_daemon": True,
+        "review.host": "0.0.0.0",
+        "review.port": 8000,
+        "review.token_file": tmp_path / "review.token",
+        "review.names": "scope.example",
+    }
     assert isinstance(config.camera.interval_s, float)
     assert config.log_path == tmp_path / "logs/blood.db"
     assert config.calibration_path == tmp_path / "calibration.json"
@@ -150,36 +161,38 @@ def test_a_camera_number_may_be_written_as_a_number() -> None:
         ("camera = 3", r"camera must be a section, \[camera\], got camera = 3"),
         ("[camera]\ninterval = 3", r"unknown key camera\.interval; did you mean camera\.interval_s\?"),
         ("[scale]\nzzz = 3", r"unknown key scale\.zzz; known are scale\.um_per_px"),
-        (
-            "[camera]\nsource = 'usb'",
-            'camera.source must be one of "picamera", "v4l2", "replay", "rendered", got \'usb\'',
-        ),
+        ("[camera]\nsource = 'usb'", r'camera\.source must be one of "picamera", .* got \'usb\''),
         ("[camera]\nsource = []", r"camera\.source must be one of"),
-        ("[model]\nthreads = '2'", r"model\.threads must be a whole number, got '2'"),
-        ("[model]\nthreads = 1.5", r"model\.threads must be a whole number, got 1\.5"),
-        ("[model]\nthreads = true", r"model\.threads must be a whole number, got True"),
-        ("[model]\nthreads = 0", r"model\.threads must be 1 to 64, got 0"),
-        ("[model]\npath = 3", r"model\.path must be a path, got 3"),
+        ("[model]\nthreads = '2'", r"model\.threads must be a whole number from 1 to 64, got '2'"),
+        ("[model]\nthreads = 1.5", r"model\.threads must be a whole number from 1 to 64, got 1\.5"),
+        ("[model]\nthreads = true", r"model\.threads must be .*, got True"),
+        ("[model]\nthreads = 0", r"model\.threads must be .*, got 0"),
         ("[log]\npath = ''", r"log\.path must be a path, got ''"),
         ("[camera]\nloop = 1", r"camera\.loop must be true or false, got 1"),
-        ("[camera]\ninterval_s = '2'", r"camera\.interval_s must be a number, got '2'"),
-        ("[camera]\ninterval_s = true", r"camera\.interval_s must be a number, got True"),
-        ("[camera]\ninterval_s = 0", r"camera\.interval_s must be 0\.05 to 86400\.0, got 0\.0"),
         ("[camera]\ninterval_s = nan", r"camera\.interval_s must be .* got nan"),
         ("[camera]\ntimeout_s = inf", r"camera\.timeout_s must be .* got inf"),
-        ("[camera]\ndevice = ''", r"camera\.device must be a text, got ''"),
         ("[camera]\ndevice = -1", r"camera\.device must be a text, got -1"),
         ("[camera]\ndevice = '/dev/video0'", r"camera\.device must be a camera number when .*rpicam-hello"),
         ("[camera]\nwidth = 640", r"camera\.width and camera\.height must be given together"),
         ("[camera]\nsource = 'replay'", r"camera\.path must name a file or folder"),
-        ("[scale]\num_per_px = 1.0", r"scale\.um_per_px must be 0\.01 to 0\.4, got 1\.0"),
         ("[camera\n", r"is not valid TOML: .*line 1"),
+        ("\ufeff[camera]", "byte order mark"),
+        ("x = " + "[" * 100_000, "is not valid TOML: .*recursion"),
+        ("[camera]\nseed = " + "9" * 4000, r"camera\.seed must be a whole number .*, got 9+…"),
+        ("[camera]\ninterval_s = " + "9" * 4000, r"camera\.interval_s must be a number .*, got 9+…"),
+        ("[camera]\nseed = " + "9" * 5000, "is not valid TOML: .*4300 digits"),
+        ("[camera]\nseed = 0x" + "f" * 5000, r"camera\.seed must be a whole number .*too long"),
+        ("camera = 0x" + "f" * 5000, r"camera must be a section, .*too long"),
     ],
+    ids=lambda text: text[:40].encode("unicode_escape").decode(),
 )
 def test_mistakes_are_named_with_the_file(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path / "bad.toml", text)
-    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: .*{message}"):
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: .*{message}") as caught:
         load_config(path)
+    assert caught.value.exit_code == 3
+    assert len(str(caught.value).removeprefix(str(path))) < 200
+    assert "\n" not in str(caught.value)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,15 +208,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest
         load_config(tmp_path / "latin.toml")
 
 
-def test_values_from_elsewhere_are_checked_too() -> None:
+def test_options_of_the_command_line_are_checked_too() -> None:
     with pytest.raises(ConfigError, match=r"camera\.interval_s must be"):
-        replace(CameraConfig(), interval_s=-1.0)
+        Config().changed(camera={"interval_s": -1.0})
+    changed = Config(origin=Path("/etc/x.toml")).changed(
+        log={"path": Path("blood.db")}, scale={"um_per_px": 0.1}
+    )
+    assert (changed.log.path, changed.scale.um_per_px) == (Path("blood.db"), 0.1)
+    assert (changed.origin, changed.camera) == (Path("/etc/x.toml"), CameraConfig())
 
 
 def test_the_hash_is_of_the_values_in_force(tmp_path: Path) -> None:
     written_out = write(tmp_path / "a.toml", "# the same\n[camera]\ninterval_s = 2\n")
     assert load_config(written_out).sha256 == Config().sha256
-    assert re.fullmatch("[0-9a-f]{64}", Config().sha256)
+    # Rows of older logs name it: the defaults must not hash to something else because the code was rewritten.
+    assert Config().sha256 == "7b91bc17413cec5aeb860c6bc0fddb0fa214701fa7f56cdd3fd995f43496dff9"
     changed = [
         parse_config(table).sha256
         for table in (
@@ -235,7 +254,7 @@ def test_the_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_example_file_shows_every_key_with_its_default(repository: Path) -> None:
     example = repository / "systemd" / "blastcount.toml"
-    assert load_config(example) == Config()
+    assert structs.replace(load_config(example), origin=None) == Config()
 
     uncommented = re.sub(r"^#(?=[a-z_]+ = )", "", example.read_text(encoding="utf-8"), flags=re.MULTILINE)
     table = tomllib.loads(uncommented)
@@ -249,18 +268,16 @@ def test_the_example_file_shows_every_key_with_its_default(repository: Path) -> 
 
 
 def test_the_example_file_tells_the_ranges(repository: Path) -> None:
-    text = (repository / "systemd" / "blastcount.toml").read_text(encoding="utf-8")
-    paragraphs = text.split("\n\n")
-    told = 0
-    for section in fields(Config):
-        record = getattr(Config(), section.name)
-        for key in fields(record) if is_dataclass(record) else ():
-            if not key.metadata or key.name in {"width", "height", "seed"}:
-                continue
-            (paragraph,) = [part for part in paragraphs if re.search(f"^#{key.name} = ", part, re.MULTILINE)]
-            assert f"{key.metadata['low']:g} to {key.metadata['high']:g}" in paragraph
-            told += 1
-    assert told == 10
+    paragraphs = (repository / "systemd" / "blastcount.toml").read_text(encoding="utf-8").split("\n\n")
+    settings = declared()
+    assert all(told["description"] for told in settings.values())
+    ranged = {key: told for key, told in settings.items() if "maximum" in told}
+    # A camera's size is the camera's affair, and any seed will do.
+    for key in ranged.keys() - {"camera.width", "camera.height", "camera.seed"}:
+        name = key.partition(".")[2]
+        (paragraph,) = [part for part in paragraphs if re.search(f"^#{name} = ", part, re.MULTILINE)]
+        assert f"{ranged[key]['minimum']:g} to {ranged[key]['maximum']:g}" in paragraph
+    assert len(ranged) == 13
 
 
 toml_values = (

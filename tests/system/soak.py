@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -116,7 +115,7 @@ class Soak:
         self.log = BloodLog.open(folder / "blood.db")
         config = parse_config({"camera": {"source": "rendered"}, "log": {"path": str(folder / "blood.db")}})
         if live:
-            config = replace(config, camera=replace(config.camera, source="v4l2"))
+            config = config.changed(camera={"source": "v4l2"})
         provenance = Provenance(config.sha256, "soak", "none", "rendered")
         self.recorder = Recorder(
             counter, self.log, provenance, store=ThumbnailStore.beside(folder / "blood.db")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -137,7 +136,7 @@ class Bench:
     def setup(self, log: BloodLog) -> Setup:
         config = parse_config(self.table)
         if self.live:
-            config = replace(config, camera=replace(config.camera, source="v4l2"))
+            config = config.changed(camera={"source": "v4l2"})
         provenance = Provenance(config.sha256, "0.1.0", "ai_edge_litert 2.3.0", "rendered")
         return Setup(
             config=config,
