@@ -67,6 +67,14 @@ class DiskFullError(LogError):
     """There is too little room left on the disk to count into the log."""
 
 
+class LogBusyError(LogError):
+    """Another process holds the log, a sample or the pictures for longer than anybody waits."""
+
+
+class LogLostError(LogError):
+    """The file that is open is no longer the one that is named: deleted, moved, replaced or cut short."""
+
+
 class DataSetError(EdgeError, ValueError):
     """A data set does not have the expected layout or content."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -15,6 +16,8 @@ from edge.errors import DiskFullError, LogError
 #: How long to wait for another writer. One field is one short transaction; a backup or a
 #: checkpoint on a slow SD card takes a few seconds.
 BUSY_TIMEOUT_S = 10.0
+#: What the system says of a disk that takes nothing more.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 #: What reading a file may raise. Where a broken schema is no text, Python cannot even say what SQLite said.
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
@@ -108,6 +111,12 @@ def unusable(path: Path, error: Exception) -> LogError:
             f"{path}: cannot be opened ({error}); check the owner and the rights of file and folder"
         )
     return LogError(f"{path}: the log cannot be used: {error}")
+
+
+def unwritable(message: str, error: OSError) -> LogError:
+    """Make the error of a file that the system did not let be written; a full disk is a DiskFullError."""
+    text = f"{message}: {error.strerror or error}"
+    return DiskFullError(text) if error.errno in _NO_ROOM else LogError(text)
 
 
 def refused(message: str, error: sqlite3.Error) -> LogError:

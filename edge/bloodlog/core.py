@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from edge.bloodlog import chain, samples
 from edge.bloodlog.chain import Fault, Head, add_link
-from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable
+from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable, unwritable
+from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
 from edge.bloodlog.rows import (
     CELL_COLUMNS,
@@ -26,7 +27,7 @@ from edge.bloodlog.rows import (
     logged_field,
 )
 from edge.bloodlog.samples import Sample, SampleChange, Specimen
-from edge.errors import LogError
+from edge.errors import EdgeError, LogError
 from edge.structures import CellRef, FieldResult
 
 #: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
@@ -41,13 +42,15 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class BloodLog:
     """An open blood log. Use :meth:`open` in a ``with`` statement, in one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, patience: Patience) -> None:
         """Wrap an open and migrated connection; see :meth:`open`."""
         self._connection = connection
+        self._real = path.resolve()
         self.path = path
+        self.patience = patience
 
     @classmethod
-    def open(cls, path: Path | str, *, read_only: bool = False) -> Self:
+    def open(cls, path: Path | str, *, read_only: bool = False, patience: Patience = USUAL) -> Self:
         """Open the log, making or migrating it where needed.
 
         The file is in write-ahead mode with ``synchronous=FULL``: a field whose :meth:`append` has
@@ -57,6 +60,7 @@ class BloodLog:
         ----------
         path : file of the log; its folder must exist
         read_only : never write, and refuse a log that does not exist or needs a migration
+        patience : how long to wait for others who hold the log, a sample or its pictures
 
         Raises
         ------
@@ -69,7 +73,7 @@ class BloodLog:
         .. [1] https://www.sqlite.org/pragma.html#pragma_synchronous
         """
         path = Path(path)
-        return cls(connect(path, read_only=read_only), path)
+        return cls(connect(path, read_only=read_only), path, patience)
 
     def __enter__(self) -> Self:
         """Return the open log."""
@@ -356,6 +360,37 @@ class BloodLog:
     def _change_sample(self, name: str, change: SampleChange, who: str) -> Sample:
         with self.writing(f"sample {name} was not {change}") as connection:
             return samples.change_sample(connection, name, change, who)
+
+    @contextmanager
+    def counting_lock(self, sample: Sample) -> Iterator[None]:
+        """Be the only one who counts into a sample, in whatever process, while the block lasts.
+
+        Inside, first take up what others have counted (``fields(sample.id, after=...)``), then append.
+
+        The lock is on a file beside the log's real one: the same file whatever symbolic link, working folder
+        or ``RUNTIME_DIRECTORY`` one came by. It is not on the log itself, because closing any descriptor of
+        that file would let go of SQLite's own locks in this process [1]_.
+
+        Raises
+        ------
+        LogBusyError
+            Another process counts into a sample of this log, and went on for longer than this one waits.
+        DiskFullError, LogError
+            The lock's file cannot be made.
+
+        References
+        ----------
+        .. [1] https://www.sqlite.org/howtocorrupt.html, section 2.2
+        """
+        path = self._real.with_name(f"{self._real.name}.lock")
+        what = f"{self.path}: nothing was counted into sample {sample.name}"
+        try:
+            with locked(path, "exclusive", self.patience, what):
+                yield
+        except OSError as error:
+            if isinstance(error, EdgeError):
+                raise
+            raise unwritable(what, error) from error
 
     @contextmanager
     def writing(self, failed: str) -> Iterator[sqlite3.Connection]:
