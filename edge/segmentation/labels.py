@@ -123,6 +123,14 @@ def areas_by_label(labels: Labels, count: int) -> NDArray[np.int64]:
     return np.bincount(ids, length, count + 1).astype(np.int64)
 
 
+def labels_at(labels: Labels, mask: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """Which labels have px in a mask, (count + 1,); never the first, of what has none."""
+    found = np.zeros(count + 1, np.bool_)
+    found[labels[mask]] = True
+    found[0] = False
+    return found
+
+
 def region_properties(labels: Labels, count: int) -> RegionProperties:
     """Measure where labels 1..count of a (h, w) uint16 image lie."""
     height, width = labels.shape

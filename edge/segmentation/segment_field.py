@@ -12,23 +12,20 @@ from numpy.typing import NDArray
 from edge.light.background import estimate_background
 from edge.light.pyramid import Pyramid
 from edge.segmentation.canvas import CanvasPlanes, stain_planes
+from edge.segmentation.isolated import isolated_mask
 from edge.segmentation.join import merge_parts
 from edge.segmentation.labels import (
     Labels,
-    Mask,
-    areas_by_label,
     as_mask,
-    elliptic_kernel,
     map_labels,
-    region_properties,
     relabel_sequential,
 )
 from edge.segmentation.nuclei import find_parts
 from edge.segmentation.outline import partition_cells, refine_nuclei, smooth_cells
-from edge.segmentation.scale import isolated_white_cells
+from edge.segmentation.result import Segmentation, assemble
 from edge.segmentation.stain import DENSITY_LEVELS, blank_slide, contrast_levels, stain_densities, to_levels
-from edge.segmentation.survey import SURVEY_SIDE_PX, Survey, survey
-from edge.segmentation.verdict import NOTHING, SMUDGE, judge, measure
+from edge.segmentation.survey import NUCLEI_SCALE_CONFIDENCE, SURVEY_SIDE_PX, Survey, survey
+from edge.segmentation.verdict import judge, measure
 from edge.segmentation.windows import (
     Windows,
     find_rois,
@@ -36,7 +33,7 @@ from edge.segmentation.windows import (
     open_contrast,
     pack_windows,
 )
-from edge.structures import Background, Cell, CellKind, Frame, Outline, Scale
+from edge.structures import Background, Frame, Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
@@ -45,99 +42,12 @@ _LEAST_SHRINK = 1.3
 _MOST_PX = 150_000
 _COARSEST_UM_PER_PX = 0.4
 _LARGEST_CELL_UM2 = 290.0
-_FRINGE_UM = 1.0  # between the foreground's outline and the faintest edge of a cell
 #: Side of the blank slide's picture; light changes slowly over a field.
 _BLANK_SIDE_PX = 128
 #: Faintest stain looked at: nuclei of the palest source (wbc-chula) have 0.09, an 8-bit step is 0.005.
 _LEAST_CONTRAST = 0.05
 #: ... and above the red cells' own spread, which colour fringes of a field out of focus widen.
 _RED_CELL_SIGMAS = 2.0
-#: Confidence up to which a scale is a guess; 0.1 is what the nuclei isolated give.
-_DOUBTFUL_SCALE = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Segmentation:
-    """What segmentation found in one field.
-
-    Attributes
-    ----------
-    cells : in reading order, ids 1..n
-    scale : scale of the input image
-    background : blank slide's colour
-    cell_map, nucleus_map : (h, w) uint16 label images of the canvas that the windows lie on
-    windows : where its parts lie in the input
-    window_of : window of each cell, in the order of ``cells``
-    """
-
-    cells: tuple[Cell, ...]
-    scale: Scale
-    background: Background
-    cell_map: Labels
-    nucleus_map: Labels
-    windows: Windows
-    window_of: tuple[int, ...]
-
-    @property
-    def width(self) -> int:
-        """Width of the input, px."""
-        return self.windows.frame_width
-
-    @property
-    def height(self) -> int:
-        """Height of the input, px."""
-        return self.windows.frame_height
-
-    def outline(self, cell: Cell) -> Outline:
-        """Where one of the cells lies, for :func:`edge.classification.crop.to_input`."""
-        window = self.window_of[cell.id - 1]
-        x0, y0, x1, y1 = self.windows.places[window].tolist()
-        cells, nuclei = (labels[y0:y1, x0:x1] for labels in (self.cell_map, self.nucleus_map))
-        left, top, right, bottom = self.windows.regions[window].tolist()
-        return Outline(cells, nuclei, cell.id, (left, top, right, bottom))
-
-    def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        """Label images (whole cells, nuclei) of the input's size; values are cell ids."""
-        shape = (self.windows.frame_height, self.windows.frame_width)
-        whole, nuclei = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
-        for cell in self.cells:
-            (left, top), cell_mask, nucleus_mask = self.masks_of(cell)
-            h, w = cell_mask.shape
-            whole[top : top + h, left : left + w][cell_mask] = cell.id
-            nuclei[top : top + h, left : left + w][nucleus_mask] = cell.id
-        return whole, nuclei
-
-    def masks_of(self, cell: Cell) -> tuple[tuple[int, int], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Masks of one cell in the input's px, around its box.
-
-        Returns
-        -------
-        (left, top) of the masks in the input, whole cell, nucleus; both (h, w) bool
-        """
-        windows = self.windows
-        window = self.window_of[cell.id - 1]
-        x0, y0, _, _ = windows.regions[window]
-        px, py, px1, py1 = windows.places[window].tolist()
-        fx, fy = windows.steps()[window]
-        x, y, w, h = cell.bbox
-        # One px more on each side of the canvas, so that the outline is interpolated there, too.
-        a, b = max(px, px + math.floor((x - x0) / fx) - 1), max(py, py + math.floor((y - y0) / fy) - 1)
-        c, d = (
-            min(px1, px + math.ceil((x + w - x0) / fx) + 1),
-            min(py1, py + math.ceil((y + h - y0) / fy) + 1),
-        )
-        left, top = round(x0 + (a - px) * fx), round(y0 + (b - py) * fy)
-        right, bottom = round(x0 + (c - px) * fx), round(y0 + (d - py) * fy)
-        shown = np.s_[
-            max(0, -top) : min(bottom, windows.frame_height) - top,
-            max(0, -left) : min(right, windows.frame_width) - left,
-        ]
-        masks = []
-        for labels in (self.cell_map, self.nucleus_map):
-            small = (labels[b:d, a:c] == cell.id).astype(np.float32)
-            large = cv2.resize(small, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-            masks.append(np.asarray(large[shown] > 0.5))
-        return (max(0, left), max(0, top)), masks[0], masks[1]
 
 
 def segment(
@@ -172,10 +82,10 @@ def segment(
         measure(planes, detection.survey.red_cell_red, nuclei, cells, count),
         nuclei,
         planes.um_per_px,
-        scale_known=detection.scale.confidence > _DOUBTFUL_SCALE,
+        scale_known=detection.scale.confidence > NUCLEI_SCALE_CONFIDENCE,
         blue_red_cells=detection.survey.blue_red_cells,
     )
-    return _assemble(detection.scale, background, detection.windows, planes.frame_edge, nuclei, cells, kinds)
+    return assemble(detection.scale, background, detection.windows, planes.frame_edge, nuclei, cells, kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +136,9 @@ def _detect(frame: Frame, background: Background, pyramid: Pyramid) -> _Detectio
     windows = pack_windows(groups, roi_labels.shape, frame.image, shrink, scale.um_per_px)
     roi = windows.gather(roi_labels, 0, cv2.INTER_NEAREST) == windows.numbers()
     foreground = to_levels(smooth.total) > found.foreground_density * DENSITY_LEVELS
-    isolated = windows.gather(_isolated(foreground, opened > threshold, um_per_px), 0, cv2.INTER_NEAREST) > 0
-    return _Detection(found, scale, threshold, windows, shrink, roi, isolated)
+    isolated = isolated_mask(as_mask(foreground), as_mask(opened > threshold), um_per_px, _LARGEST_CELL_UM2)
+    isolated = windows.gather(isolated, 0, cv2.INTER_NEAREST)
+    return _Detection(found, scale, threshold, windows, shrink, roi, isolated > 0)
 
 
 def _canvas_planes(detection: _Detection, background: Background, pyramid: Pyramid) -> CanvasPlanes:
@@ -277,72 +188,3 @@ def _canvas_shrink(um_per_px: float, area_px: float) -> float:
     finest = _worthwhile(_WORK_UM_PER_PX / um_per_px)
     affordable = min(math.sqrt(area_px / _MOST_PX), _COARSEST_UM_PER_PX / um_per_px)
     return max(finest, affordable)
-
-
-def _isolated(foreground: NDArray[np.bool_], stained: NDArray[np.bool_], um_per_px: float) -> Mask:
-    """White cells that nothing touches: all of such a cell is its own, whatever its colour."""
-    isolated = np.zeros(foreground.shape, np.uint8)
-    outlines = isolated_white_cells(as_mask(foreground), as_mask(stained), _LARGEST_CELL_UM2 / um_per_px**2)
-    if outlines:
-        cv2.drawContours(isolated, outlines, -1, (1,), cv2.FILLED)
-        isolated = np.asarray(cv2.dilate(isolated, elliptic_kernel(_FRINGE_UM / um_per_px)), dtype=np.uint8)
-    return isolated
-
-
-def _assemble(
-    scale: Scale,
-    background: Background,
-    windows: Windows,
-    edge: NDArray[np.bool_],
-    nuclei: Labels,
-    cells: Labels,
-    kinds: NDArray[np.uint8],
-) -> Segmentation:
-    count = len(kinds) - 1
-    shapes = region_properties(cells, count)
-    area, box = shapes.area, shapes.bbox
-    nucleus = areas_by_label(nuclei, count)
-    cut = np.zeros(count + 1, np.bool_)
-    cut[cells[edge]] = True
-    kept = np.flatnonzero((kinds != NOTHING) & (area > 0))
-    window = windows.of_points(box[kept, 0], box[kept, 1]) if len(kept) else kept
-    step, origin = windows.steps()[window], windows.regions[window, :2]
-    offset = origin - windows.places[window, :2] * step
-    x, y = (
-        (shapes.x[kept] + 0.5) * step[:, 0] + offset[:, 0] - 0.5,
-        (shapes.y[kept] + 0.5) * step[:, 1] + offset[:, 1] - 0.5,
-    )
-    corners = np.concatenate([box[kept, :2], box[kept, 2:] + 1], axis=1) * np.tile(step, 2) + np.tile(
-        offset, 2
-    )
-    limits = np.tile([windows.frame_width, windows.frame_height], 2)
-    corners = np.clip(np.rint(corners), 0, limits).astype(int)
-    order = np.lexsort((x, y))
-    listed: list[Cell] = []
-    for number, k in enumerate(order.tolist(), start=1):
-        i, (left, top, right, bottom), per_px = int(kept[k]), corners[k].tolist(), float(step[k].prod())
-        kind: CellKind = "smudge" if kinds[i] == SMUDGE else "wbc"
-        listed.append(
-            Cell(
-                id=number,
-                x=float(x[k]),
-                y=float(y[k]),
-                bbox=(left, top, right - left, bottom - top),
-                area_px=round(int(area[i]) * per_px),
-                nucleus_area_px=round(int(nucleus[i]) * per_px),
-                kind=kind,
-                touches_border=bool(cut[i]),
-            )
-        )
-    numbers = np.zeros(count + 1, np.uint16)
-    numbers[kept[order]] = np.arange(1, len(kept) + 1)
-    cell_map = map_labels(cells, numbers)
-    return Segmentation(
-        tuple(listed),
-        scale,
-        background,
-        cell_map,
-        np.asarray(cell_map * (nuclei > 0), np.uint16),  # a nucleus lies in its cell
-        windows,
-        tuple(np.asarray(window)[order].tolist()),
-    )

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.segmentation.isolated import isolated_white_cells
 from edge.segmentation.labels import Mask, as_mask, as_uint8, elliptic_kernel, maximum_by_label
-from edge.segmentation.scale import isolated_white_cells, measure_scale, white_cell_scale
+from edge.segmentation.scale import measure_scale, white_cell_scale
 from edge.segmentation.stain import (
     DENSITY_LEVELS,
     FINE_LEVELS,
@@ -39,8 +40,33 @@ _CLUSTER = 1.9
 #: Circles smaller than this share of the largest are platelets' or lobes'.
 _LEAST_OF_LARGEST = 0.3
 _LEAST_COMPACT = 2
-#: Density below this share of the red cells' own is too thin for a red cell, whatever its colour.
-_RED_EDGE = 0.4
+_LEAST_NUCLEUS_PX = 20.0  # of the survey: 4.5 px across, smaller than a nucleus at the coarsest scale
+#: Pieces below this share of the largest nucleus are platelets and debris.
+_LEAST_NUCLEUS_SHARE = 0.25
+#: Lobes of one nucleus are closed over gaps of this share of the survey's longer side: 2 to 4 µm.
+_LOBE_GAP_SHARE = 0.03
+#: Cytoplasm reaches some 5 µm from a nucleus of 9 µm: of the root of its area, counted from its edge.
+_CYTOPLASM_REACH = 0.45
+#: Total density of the foreground where there is none to measure it of: 9 % less light in each channel.
+_USUAL_FOREGROUND = 0.12
+#: Foreground away from nuclei that covers less of the field than this says nothing about red cells.
+_LEAST_COVER = 0.01
+#: Ratio of (G - B) to (R + G + B) density of red cells in a usual Romanowsky stain, -0.1 to 0.3 in all.
+_USUAL_RATIO = 0.05
+#: ... and where no cell has been told from another yet: the middle of that range.
+_FIRST_RATIO = 0.1
+#: What is bluer than red cells by this much of its density holds another dye; see ``stain._BLUER``.
+_RATIO_MARGIN = 0.07
+#: Contrast is cut off here before its histogram is split: nuclei have 0.1 to 0.6.
+_CONTRAST_RANGE = 0.6
+#: Otsu's threshold lies midway between red cells and nuclei; a nucleus begins below it.
+_OTSU_SHARE = 0.7
+_LEAST_CONTRAST = 0.05  # nuclei of the palest source have 0.09
+#: Side of the square that stain is widened by before the rest of the foreground counts as red cells: the
+#: rim of the stain's blur is no red cell.
+_RED_CELL_MARGIN_PX = 5
+#: Confidence of a scale that the size of the nuclei alone gives.
+NUCLEI_SCALE_CONFIDENCE = 0.1
 #: Share of red in the red cells' density, 1/3 for grey; 0.09 to 0.38 in stains whose red cells are red.
 _BLUER_THAN_GREY = 0.39
 
@@ -78,53 +104,96 @@ def survey(stain: StainDensities, shrink: float) -> Survey:
     Returns
     -------
     Survey
+
+    Notes
+    -----
+    By Beer and Lambert's law a dye's densities in two channels have a fixed ratio whatever its amount. The
+    red cells' ratio of (G - B) to (R + G + B) is the mode of the foreground away from the nuclei, and what
+    has more G - B than that ratio explains holds nuclear stain. The order is: stain with a first guess of the
+    ratio, the usual nucleus, the foreground by Otsu's threshold, the ratio and the red cells' own densities,
+    and then the scale, from the red cells' outlines, else from isolated white cells, else from the nuclei.
     """
     total, ratios = to_levels(stain.total), colour_ratios(stain)
     stained = _stained(stain, total, ratios)
     nuclei = np.asarray(cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
-    area = _nucleus_area(nuclei)
-    guess: float | None = None
-    away_from_nuclei = np.ones(total.shape, np.bool_)
-    if area is not None:
-        guess = math.sqrt(_USUAL_NUCLEUS_UM2 / area) / shrink
-        # Cytoplasm reaches some 5 µm from a nucleus of 9 µm; what lies beyond is no white cell.
-        away_from_nuclei = cv2.distanceTransform(1 - nuclei, cv2.DIST_L2, 3) > 0.45 * math.sqrt(area)
-    foreground_density = foreground_threshold(total, away_from_nuclei) if away_from_nuclei.any() else 0.12
-    dense = total > foreground_density * DENSITY_LEVELS
-    thick = dense & away_from_nuclei
+    nucleus_px = _nucleus_area(nuclei)
+    away_from_nuclei = _away_from(nuclei, nucleus_px)
+    foreground_density = (
+        foreground_threshold(total, away_from_nuclei) if away_from_nuclei.any() else _USUAL_FOREGROUND
+    )
+    foreground = total > foreground_density * DENSITY_LEVELS
     ratio = measure_red_cell_ratio(ratios, total, foreground_density, away_from_nuclei)
-    red_total, red_cell_red, spread = math.inf, 0.0, 0.0
-    if ratio is None or np.count_nonzero(thick) < 0.01 * total.size:
-        ratio = 0.05
-    else:
-        colour = thick & (stain.contrast(ratio + 0.07) < 0)
-        if colour.any():
-            red_total = _RED_EDGE * quantile(histogram(total, colour), 0.5) / DENSITY_LEVELS
-            red_cell_red = quantile(histogram(to_levels(stain.red), colour), 0.5) / DENSITY_LEVELS
-        spread = red_cell_spread(stain.contrast(ratio), thick)
-    foreground = as_mask(dense)
+    red_cells = _measure_red_cells(stain, total, foreground & away_from_nuclei, ratio)
+    scale = _find_scale(as_mask(foreground), stained, nuclei, nucleus_px, shrink)
+    return Survey(
+        scale,
+        red_cells.ratio,
+        foreground_density,
+        red_cells.red,
+        red_cells.spread,
+        blue_red_cells=red_cells.red > _BLUER_THAN_GREY * red_cells.total,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RedCells:
+    """Median total and red density of the red cells, their ratio, and the spread of their contrast."""
+
+    ratio: float
+    total: float
+    red: float
+    spread: float
+
+
+def _measure_red_cells(
+    stain: StainDensities, total: Mask, foreground: NDArray[np.bool_], ratio: float | None
+) -> _RedCells:
+    if ratio is None or np.count_nonzero(foreground) < _LEAST_COVER * total.size:
+        return _RedCells(_USUAL_RATIO, math.inf, 0.0, 0.0)
+    spread = red_cell_spread(stain.contrast(ratio), foreground)
+    coloured = foreground & (stain.contrast(ratio + _RATIO_MARGIN) < 0)
+    if not coloured.any():
+        return _RedCells(ratio, math.inf, 0.0, spread)
+    total_density, red_density = (
+        quantile(histogram(plane, coloured), 0.5) / DENSITY_LEVELS for plane in (total, to_levels(stain.red))
+    )
+    return _RedCells(ratio, total_density, red_density, spread)
+
+
+def _away_from(nuclei: Mask, nucleus_px: float | None) -> NDArray[np.bool_]:
+    """Where no white cell can be: farther from every nucleus than cytoplasm reaches."""
+    if nucleus_px is None:
+        return np.ones(nuclei.shape, np.bool_)
+    distance = cv2.distanceTransform(1 - nuclei, cv2.DIST_L2, 3)
+    return np.asarray(distance > _CYTOPLASM_REACH * math.sqrt(nucleus_px), np.bool_)
+
+
+def _find_scale(
+    foreground: Mask, stained: Mask, nuclei: Mask, nucleus_px: float | None, shrink: float
+) -> Scale:
     isolated = isolated_white_cells(foreground, nuclei)
-    red = foreground & as_mask(cv2.dilate(stained, np.ones((5, 5), np.uint8)) == 0)
-    cv2.drawContours(red, isolated, -1, (0,), cv2.FILLED)
-    scale = measure_scale(red, stained, shrink, guess, _largest_radius_px(nuclei))
-    if scale is None:
-        whole = white_cell_scale(isolated, nuclei, shrink)
-        guess = guess if whole is None else whole
-        scale = Scale(_ASSUMED_UM_PER_PX, "assumed", 0.0)
-        if guess is not None:
-            # A guess beyond what is supported is a smear or a speck that was taken for a nucleus.
-            low, high = SUPPORTED_UM_PER_PX
-            scale = Scale(min(max(guess, low), high), "assumed", 0.1)
-    blue = red_cell_red > _BLUER_THAN_GREY * red_total / _RED_EDGE
-    return Survey(scale, ratio, foreground_density, red_cell_red, spread, blue)
+    margin = np.ones((_RED_CELL_MARGIN_PX, _RED_CELL_MARGIN_PX), np.uint8)
+    red_cells = foreground & as_mask(cv2.dilate(stained, margin) == 0)
+    cv2.drawContours(red_cells, isolated, -1, (0,), cv2.FILLED)
+    guess = None if nucleus_px is None else math.sqrt(_USUAL_NUCLEUS_UM2 / nucleus_px) / shrink
+    scale = measure_scale(red_cells, stained, shrink, guess, _largest_radius_px(nuclei))
+    if scale is not None:
+        return scale
+    whole = white_cell_scale(isolated, nuclei, shrink)
+    guess = guess if whole is None else whole
+    if guess is None:
+        return Scale(_ASSUMED_UM_PER_PX, "assumed", 0.0)
+    # A guess beyond what is supported is a smear or a speck that was taken for a nucleus.
+    low, high = SUPPORTED_UM_PER_PX
+    return Scale(min(max(guess, low), high), "assumed", NUCLEI_SCALE_CONFIDENCE)
 
 
 def _stained(stain: StainDensities, total: Mask, ratios: Mask) -> Mask:
     """Mark what takes up more dye than the red cells seem to, before either is known well."""
-    first = measure_red_cell_ratio(ratios, total, 0.12)
-    contrast = stain.contrast(0.1 if first is None else first)
-    counts = histogram(to_levels(contrast, 255 / 0.6))
-    threshold = max(0.05, 0.7 * 0.6 * otsu(counts) / 255)
+    first = measure_red_cell_ratio(ratios, total, _USUAL_FOREGROUND)
+    contrast = stain.contrast(_FIRST_RATIO if first is None else first)
+    counts = histogram(to_levels(contrast, 255 / _CONTRAST_RANGE))
+    threshold = max(_LEAST_CONTRAST, _OTSU_SHARE * _CONTRAST_RANGE * otsu(counts) / 255)
     return as_mask(contrast > threshold * FINE_LEVELS)
 
 
@@ -138,7 +207,9 @@ def _nucleus_area(nuclei: Mask) -> float | None:
     """Usual area of a nucleus in px, its lobes taken together, or None where nothing is stained."""
     # At half size: a wide structuring element costs its area for every pixel.
     half = as_uint8(cv2.resize(nuclei, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST))
-    near = as_uint8(cv2.morphologyEx(half, cv2.MORPH_CLOSE, elliptic_kernel(0.03 * max(half.shape))))
+    near = as_uint8(
+        cv2.morphologyEx(half, cv2.MORPH_CLOSE, elliptic_kernel(_LOBE_GAP_SHARE * max(half.shape)))
+    )
     count, labels = cv2.connectedComponents(near, ltype=cv2.CV_16U)
     areas: NDArray[np.float64] = 4.0 * np.bincount(np.asarray(labels)[half > 0], minlength=count)[1:]
     depth = np.asarray(cv2.distanceTransform(near, cv2.DIST_L2, 3), np.float32)
@@ -148,5 +219,5 @@ def _nucleus_area(nuclei: Mask) -> float | None:
     compact = (areas <= _CLUSTER * discs) & (discs >= _LEAST_OF_LARGEST * discs.max(initial=0))
     if np.count_nonzero(compact) >= _LEAST_COMPACT:
         areas = areas[compact]
-    areas = areas[areas > max(20.0, 0.25 * float(areas.max(initial=0)))]
+    areas = areas[areas > max(_LEAST_NUCLEUS_PX, _LEAST_NUCLEUS_SHARE * float(areas.max(initial=0)))]
     return float(np.median(areas)) if areas.size else None

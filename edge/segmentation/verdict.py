@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segmentation.canvas import CanvasPlanes
-from edge.segmentation.labels import Labels, areas_by_label, as_mask, maximum_by_label, region_properties
+from edge.segmentation.labels import (
+    Labels,
+    areas_by_label,
+    as_mask,
+    labels_at,
+    maximum_by_label,
+    region_properties,
+)
 from edge.segmentation.stain import CONTRAST_LEVELS, FINE_LEVELS
 
 NOTHING, WHITE_CELL, SMUDGE = 0, 1, 2
@@ -150,9 +157,7 @@ def measure(
     depth = cv2.distanceTransform(as_mask(inside | ~planes.in_frame), cv2.DIST_L2, 5)
     radius = maximum_by_label(np.asarray(depth, np.float32), nuclei, count)
     radius[0] = 0
-    border = np.zeros(n, np.bool_)
-    border[cells[planes.frame_edge]] = True
-    border[0] = False
+    border = labels_at(cells, planes.frame_edge, count)
     cell_px = areas_by_label(cells, count)
     radius_um = radius.astype(np.float64) * planes.um_per_px
     return Measures(pixels * um2, cell_px * um2, stain, blue, radius_um, border)

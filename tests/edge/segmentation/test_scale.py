@@ -6,12 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.segmentation.scale import (
-    RED_CELL_DIAMETER_UM,
-    measure_scale,
-    red_cell_diameter_px,
-    round_cell_diameters_px,
-)
+from edge.segmentation.diameter import commonest_diameter, outer_contours, round_diameters_px
+from edge.segmentation.scale import RED_CELL_DIAMETER_UM, measure_scale
 
 
 def discs(centres: list[tuple[int, int]], diameter: int, size: tuple[int, int] = (300, 400)) -> np.ndarray:
@@ -28,7 +24,9 @@ NONE = np.zeros((300, 400), np.uint8)
 @pytest.mark.parametrize("diameter", [20, 24, 40, 60])
 def test_diameter_of_cells_alone(diameter: int) -> None:
     mask = discs(GRID, diameter)
-    assert float(np.median(round_cell_diameters_px(mask))) == pytest.approx(diameter, rel=0.08)
+    assert float(np.median(round_diameters_px(outer_contours(mask), mask.shape))) == pytest.approx(
+        diameter, rel=0.08
+    )
     scale = measure_scale(mask, NONE, 2.0)
     assert scale is not None
     assert scale.um_per_px == pytest.approx(RED_CELL_DIAMETER_UM / diameter / 2.0, rel=0.08)
@@ -37,11 +35,11 @@ def test_diameter_of_cells_alone(diameter: int) -> None:
 
 def test_diameter_of_piled_cells_needs_no_separation() -> None:
     mask = discs([(x + d, y) for x, y in GRID for d in (0, 22)], 30)
-    assert len(round_cell_diameters_px(mask)) == 0
-    diameter, share, circles = red_cell_diameter_px(mask)
-    assert diameter == pytest.approx(30, rel=0.12)
-    assert share > 0.3
-    assert circles > 10
+    assert len(round_diameters_px(outer_contours(mask), mask.shape)) == 0
+    vote = commonest_diameter(outer_contours(mask), mask.shape)
+    assert vote.diameter_px == pytest.approx(30, rel=0.12)
+    assert vote.share > 0.3
+    assert vote.circles > 10
 
 
 @pytest.mark.parametrize("mask", [NONE, discs([(3, 150)], 6)])
@@ -68,7 +66,7 @@ def test_fringes_that_would_make_a_nucleus_too_large_are_no_red_cells() -> None:
     mask = np.maximum(discs(fringes, 12), discs([(x, 250) for x in range(60, 380, 75)], 44))
     # A circle of 22 px radius in the nucleus: 27 µm across with the fringes' scale, 7.5 with the cells'.
     fooled = measure_scale(mask, NONE, 1.0)
-    told = measure_scale(mask, NONE, 1.0, stained_radius_px=22.0)
+    told = measure_scale(mask, NONE, 1.0, nucleus_radius_px=22.0)
     assert fooled is not None
     assert told is not None
     assert fooled.um_per_px == pytest.approx(RED_CELL_DIAMETER_UM / 12, rel=0.15)
@@ -77,5 +75,5 @@ def test_fringes_that_would_make_a_nucleus_too_large_are_no_red_cells() -> None:
 
 def test_no_scale_where_every_outline_is_too_small_beside_the_nucleus() -> None:
     mask = discs(GRID, 20)
-    assert measure_scale(mask, NONE, 1.0, stained_radius_px=20.0) is not None
-    assert measure_scale(mask, NONE, 1.0, stained_radius_px=40.0) is None
+    assert measure_scale(mask, NONE, 1.0, nucleus_radius_px=20.0) is not None
+    assert measure_scale(mask, NONE, 1.0, nucleus_radius_px=40.0) is None
