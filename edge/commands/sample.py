@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -17,7 +18,7 @@ from edge.commands.options import Command, log_option
 from edge.commands.report import write_file
 from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
-from edge.results.dataset import export_training
+from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
 from edge.results.installed import summarise_as_configured
 from edge.results.sheet.record import report_record
@@ -150,7 +151,7 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     "--training",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Cells with a person's word, as a data set that `blastcount train` reads; DIR must not exist.",
+    help="Add the fields with a person's word to a data set that `blastcount train` reads; DIR is made.",
 )
 @log_option
 def export(
@@ -177,9 +178,11 @@ def export(
     if fhir is not None:
         write_file(fhir, (json.dumps(fhir_bundle(summary), indent=2, allow_nan=False) + "\n").encode("ascii"))
     if training is not None:
-        made = export_training(summary.reading, ThumbnailStore.beside(path), training)
+        made = export_corrections(
+            summary.reading, sample, ThumbnailStore.beside(path), training, platform.node() or "unknown"
+        )
         cells = ", ".join(f"{number} {label}" for label, number in sorted(made.cells.items()))
-        click.echo(f"{training}: {made.fields} fields, {cells}", err=True)
+        click.echo(f"{training}: {made.added} fields added, {made.updated} updated; {cells}", err=True)
         for reason, number in made.left_out.items():
             click.echo(f"left out, {reason}: {number}", err=True)
 

@@ -1,154 +1,398 @@
-"""Cells that people have looked at, as a data set in the layout that ``blastcount train`` reads."""
+"""Cells that people have looked at, as a data set that grows by samples and that ``blastcount train`` reads.
+
+A folder of the form ``blastcount.dataset/1``::
+
+    dataset.jsonl         one JSON object a field: see :class:`DatasetField`
+    fields/SHA256.jpg     pictures of the fields, named by the SHA-256 of the file
+
+Every cell that was found in a field is listed. A cell without a person's word is *unknown*, and so is one
+that two people call differently: neither is ever taken as normal.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import shutil
-import tempfile
+import fcntl
+import hashlib
+import os
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Literal
 
-from PIL import Image
+import msgspec
+from msgspec import Meta
 
+from edge.bloodlog import LoggedField, Review, ReviewLabel, Sample
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.errors import OutputError
-from edge.results.reading import ReadCell, Reading
+from edge.device.durable import write_durably
+from edge.errors import DataSetError, OutputError
+from edge.results.reading import Reading
 from edge.structures import CellRef
 
-#: Side of an ALL-IDB2 picture of one cell, in px.
-CROP_PX = 257
-_TITLES = ("crop", "field_file", "field", "cell", "x", "y", "label", "program", "p_blast", "observers")
+SCHEMA = "blastcount.dataset/1"
+INDEX = "dataset.jsonl"
+_PICTURES = "fields"
+
+CellLabel = Literal["blast", "normal", "other", "unknown"]
+#: What a word on a cell makes of it. Smudge cells and what is no cell are neither blasts nor normal.
+_LABELS: dict[ReviewLabel, CellLabel] = {
+    "blast": "blast",
+    "normal": "normal",
+    "smudge": "other",
+    "not_a_cell": "other",
+}
+
+_Text = Annotated[str, Meta(min_length=1)]
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Positive = Annotated[int, Meta(ge=1)]
+_Length = Annotated[float, Meta(ge=0)]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingExport:
-    """What was written and what was not.
+class CellReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last word of one person on one cell.
 
     Attributes
     ----------
-    fields : number of fields
-    cells : number of cells by label, ``blast`` or ``normal``
+    reviewer : who said it
+    word : what the person called the cell; None where the word was taken back
+    at : aware wall time
+    """
+
+    reviewer: _Text
+    word: ReviewLabel | None
+    at: Annotated[datetime, Meta(tz=True)]
+
+
+class DatasetCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One cell as it was segmented, and what people said of it.
+
+    Attributes
+    ----------
+    id : of the cell in its field
+    x, y : centroid, px
+    bbox : x, y, width, height of the whole cell, px
+    area_px : of the whole cell
+    kind : ``wbc``, or ``smudge`` where the program found it burst
+    touches_border : cut by the edge of the field; never counted
+    seen_before : found in an earlier field of the sample, too; never counted
+    program, p_blast : the program's own word and calibrated probability; None for a smudge
+    label : what all who have a word on it agree on; ``unknown`` where nobody has one, or they differ
+    reviews : last words of people, each person once
+    """
+
+    id: _Positive
+    x: _Length
+    y: _Length
+    bbox: tuple[int, int, _Positive, _Positive]
+    area_px: _Positive
+    kind: Literal["wbc", "smudge"]
+    touches_border: bool
+    seen_before: bool
+    program: Literal["blast", "normal", "uncertain"] | None
+    p_blast: Annotated[float, Meta(ge=0, le=1)] | None
+    label: CellLabel
+    reviews: tuple[CellReview, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a label that nobody gave."""
+        if len({review.reviewer for review in self.reviews}) < len(self.reviews):
+            raise ValueError(f"cell {self.id} has two words of one reviewer")
+        agreed = agreed_label(self.reviews)
+        if self.label != agreed:
+            raise ValueError(f"cell {self.id} is labelled {self.label}, but its reviews make it {agreed}")
+
+
+class DatasetField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One field with all its cells.
+
+    Attributes
+    ----------
+    schema : ``blastcount.dataset/1``
+    frame_sha256 : of the pixels that were counted; the field's identity
+    picture_sha256 : of the picture's file, which is named by it
+    width, height : of the picture, px
+    um_per_px : scale, None where none was found
+    scale_source : how it was found
+    sample, specimen : pseudonymous id of the slide, ``blood`` or ``marrow``
+    device : name of the machine that exported it
+    provenance : what its row in the log says about its making
+    cells : every segmented cell
+    """
+
+    schema: Literal["blastcount.dataset/1"]
+    frame_sha256: _Sha256
+    picture_sha256: _Sha256
+    width: _Positive
+    height: _Positive
+    um_per_px: Annotated[float, Meta(gt=0)] | None
+    scale_source: _Text
+    sample: _Text
+    specimen: Literal["blood", "marrow"]
+    device: _Text
+    provenance: dict[str, str | int | float | bool | None]
+    cells: tuple[DatasetCell, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse cells that cannot be in this field."""
+        if len({cell.id for cell in self.cells}) < len(self.cells):
+            raise ValueError("two cells have one id")
+        for cell in self.cells:
+            left, top, width, height = cell.bbox
+            if not (0 <= left <= self.width - width and 0 <= top <= self.height - height):
+                raise ValueError(f"cell {cell.id} lies outside the field")
+
+    def picture(self, folder: Path) -> Path:
+        """Say where the field's picture lies in a data set."""
+        return folder / _PICTURES / f"{self.picture_sha256}.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set that was read.
+
+    Attributes
+    ----------
+    folder : where it lies
+    fields : in the order in which they were added
+    """
+
+    folder: Path
+    fields: tuple[DatasetField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export did.
+
+    Attributes
+    ----------
+    added, updated : number of fields that are new in the data set, and that were in it already
+    cells : number of cells in these fields by label
     left_out : number of cells with a word that were left out, by reason
     """
 
-    fields: int
-    cells: dict[str, int]
-    left_out: dict[str, int]
+    added: int
+    updated: int
+    cells: Mapping[str, int]
+    left_out: Mapping[str, int]
 
 
-def export_training(reading: Reading, store: ThumbnailStore, out: Path) -> TrainingExport:
-    """Write the cells that people called blast or normal as a data set.
+def agreed_label(reviews: Iterable[CellReview]) -> CellLabel:
+    """Give the label on which all who have a word on a cell agree; ``unknown`` without one."""
+    labels = {_LABELS[review.word] for review in reviews if review.word is not None}
+    return labels.pop() if len(labels) == 1 else "unknown"
 
-    ``ALL_IDB1/im`` has the fields, ``xyc`` and ``other_xyc`` the centres of blasts and of normal cells,
-    ``ALL_IDB2/img`` a picture of every cell, and ``labels.csv`` says which cell of the log each of them is
-    and who called it so. Cells without a person's word teach a model only what it says already, and are left
-    out, as are those that two people call differently.
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a data set; its pictures are looked for, not opened.
+
+    Raises
+    ------
+    DataSetError
+        There is no data set in the folder, a line of its index is malformed or contradicts itself, a field
+        is in it twice, or a picture is missing.
+    """
+    index = folder / INDEX
+    try:
+        lines = index.read_bytes().splitlines()
+    except OSError as error:
+        raise DataSetError(
+            f"{folder}: not a data set of the form {SCHEMA}: {INDEX}: {error.strerror or error}; "
+            "`blastcount sample export SAMPLE --training DIR` makes one"
+        ) from error
+    fields: dict[str, DatasetField] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            field = msgspec.json.decode(line, type=DatasetField)
+        except msgspec.MsgspecError as error:
+            raise DataSetError(f"{index}, line {number}: {error}; export the sample again") from error
+        if field.frame_sha256 in fields:
+            raise DataSetError(f"{index}, line {number}: field {field.frame_sha256} is in it twice")
+        if not field.picture(folder).is_file():
+            raise DataSetError(f"{index}, line {number}: picture {field.picture(folder).name} is missing")
+        fields[field.frame_sha256] = field
+    return Dataset(folder, tuple(fields.values()))
+
+
+def export_corrections(
+    reading: Reading, sample: Sample, store: ThumbnailStore, folder: Path, device: str
+) -> Exported:
+    """Add the fields of a sample in which somebody has a word on a cell to a data set.
 
     Parameters
     ----------
     reading : cells and words of the sample
+    sample : whose they are
     store : where the pictures of its fields are
-    out : folder that does not exist yet; it appears whole or not at all
+    folder : the data set; made where it does not exist yet
+    device : name of this machine
 
     Raises
     ------
     OutputError
-        The folder exists, cannot be written, or there is nothing to write.
+        The folder holds something else, cannot be written, or there is nothing to add.
+    DataSetError
+        The data set that is there cannot be read.
     """
-    if out.exists():
-        raise OutputError(f"{out}: exists already; name a folder that does not, nothing is ever written over")
-    if not out.absolute().parent.is_dir():
-        raise OutputError(f"{out}: the folder {out.absolute().parent} does not exist; make it first")
-    labels, left_out = _labels(reading)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.absolute().parent))
-    try:
-        new = made / "new"
-        exported = _write(reading, labels, left_out, store, new)
-        if not exported.fields:
-            why = ", ".join(f"{reason}: {number}" for reason, number in exported.left_out.items())
-            raise OutputError(
-                f"{out}: not written: no cell of this sample has a person's word and a stored field"
-                + (f" ({why})" if why else "")
-            )
-        new.rename(out)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(made)
-    return exported
-
-
-def _labels(reading: Reading) -> tuple[dict[CellRef, str], Counter[str]]:
-    """Give the label of each cell on which all who looked agree that it is a blast or a normal cell."""
-    labels: dict[CellRef, str] = {}
+    words = _last_words(reading)
+    new: list[tuple[DatasetField, bytes]] = []
     left_out: Counter[str] = Counter()
-    for cell in reading.cells:
-        words = {own[cell.ref] for own in reading.words.values() if cell.ref in own}
-        if not words:
+    for logged in reading.fields:
+        own = words.get(logged.id)
+        if own is None:
             continue
-        if len(words) > 1:
-            left_out["people differ"] += 1
-        elif not cell.counts:
-            left_out["cut by the edge, seen before or a smudge to the program"] += 1
-        elif (word := words.pop()) in ("blast", "normal"):
-            labels[cell.ref] = word
-        else:
-            left_out["no white cell to the person"] += 1
-    return labels, left_out
-
-
-def _write(
-    reading: Reading, labels: dict[CellRef, str], left_out: Counter[str], store: ThumbnailStore, out: Path
-) -> TrainingExport:
-    folders = [out / "ALL_IDB1" / name for name in ("im", "xyc", "other_xyc")] + [out / "ALL_IDB2" / "img"]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    images, blasts, others, crops = folders
-    of_field: dict[int, list[ReadCell]] = {}
-    for cell in reading.cells:
-        if cell.ref in labels:
-            of_field.setdefault(cell.ref.field_id, []).append(cell)
-    stored = {logged.id: logged.image_sha256 for logged in reading.fields}
-    table: list[tuple[object, ...]] = []
-    fields = 0
-    for field_id, cells in of_field.items():
-        sha256 = stored[field_id]
-        jpeg = None if sha256 is None else store.read(sha256)
+        jpeg = None if logged.image_sha256 is None else store.read(logged.image_sha256)
         if jpeg is None:
-            left_out["the field's picture was removed"] += len(cells)
-            continue
-        fields += 1
-        name = f"Im{fields:03}_{int(any(labels[cell.ref] == 'blast' for cell in cells))}"
-        (images / f"{name}.jpg").write_bytes(jpeg)
-        for folder, label in ((blasts, "blast"), (others, "normal")):
-            points = [cell.found.cell for cell in cells if labels[cell.ref] == label]
-            (folder / f"{name}.xyc").write_text("".join(f"{c.x:.0f}\t{c.y:.0f}\n" for c in points))
-        with Image.open(io.BytesIO(jpeg)) as image:
-            for cell in cells:
-                label = labels[cell.ref]
-                crop = f"Im{len(table) + 1:03}_{int(label == 'blast')}.tif"
-                _crop(image, cell).save(crops / crop)
-                who = " ".join(o for o in reading.observers if cell.ref in reading.words[o])
-                at = cell.found.cell
-                table.append(
-                    (crop, f"{name}.jpg", field_id, at.id, at.x, at.y, label, cell.program,
-                     cell.found.p_blast, who)
-                )  # fmt: skip
-    with (out / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(
-            ("crop", "field_file", "field", "cell", "x", "y", "label", "program", "p_blast", "observers")
+            left_out["the field's picture was removed"] += len(own)
+        else:
+            new.append((_field(logged, sample, device, own, jpeg), jpeg))
+    if not new:
+        why = ", ".join(f"{reason}: {number}" for reason, number in left_out.items())
+        raise OutputError(
+            f"{folder}: nothing to add: no cell of sample {sample.name} has a person's word and a stored "
+            "field" + (f" ({why})" if why else "")
         )
-        lines.writerows(table)
-    return TrainingExport(fields, dict(Counter(str(row[6]) for row in table)), dict(left_out))
+    exported = add_fields(folder, new)
+    return Exported(exported.added, exported.updated, exported.cells, {**left_out, **exported.left_out})
 
 
-def _crop(image: Image.Image, cell: ReadCell) -> Image.Image:
-    """Cut the square around a cell, less what lies beyond the field, as ALL-IDB2 does."""
-    left, top = round(cell.found.cell.x) - CROP_PX // 2, round(cell.found.cell.y) - CROP_PX // 2
-    box = (max(0, left), max(0, top), min(image.width, left + CROP_PX), min(image.height, top + CROP_PX))
-    return image.crop(box)
+def add_fields(folder: Path, new: Iterable[tuple[DatasetField, bytes]]) -> Exported:
+    """Add fields to a data set, each with its picture; a field that is in it already takes up new words.
+
+    Of two words of one person on a cell the later one holds; words of different people are all kept. The
+    index is replaced as a whole after the pictures are there, so that a power cut leaves the old data set or
+    the new one. Two exports at once wait for each other.
+
+    Raises
+    ------
+    OutputError
+        The folder holds something else or cannot be written.
+    DataSetError
+        The data set that is there cannot be read.
+    """
+    with _locked(folder):
+        there = read_dataset(folder).fields if (folder / INDEX).exists() else ()
+        fields = {field.frame_sha256: field for field in there}
+        labels: Counter[str] = Counter()
+        left_out: Counter[str] = Counter()
+        added = updated = 0
+        for field, jpeg in new:
+            old = fields.get(field.frame_sha256)
+            if old is None:
+                added += 1
+                picture = field.picture(folder)
+                picture.parent.mkdir(exist_ok=True)
+                write_durably(picture, jpeg)
+            elif [(cell.id, cell.bbox) for cell in old.cells] == [
+                (cell.id, cell.bbox) for cell in field.cells
+            ]:
+                updated += 1
+                field = _with_words_of(old, field)
+            else:
+                reason = "the field is in the data set already, with other cells"
+                left_out[reason] += sum(bool(cell.reviews) for cell in field.cells)
+                continue
+            fields[field.frame_sha256] = field
+            labels.update(cell.label for cell in field.cells)
+        lines = [msgspec.json.encode(field) + b"\n" for field in fields.values()]
+        write_durably(folder / INDEX, b"".join(lines))
+    return Exported(added, updated, dict(labels), dict(left_out))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a data set's folder, which is made if need be, against other exports."""
+    try:
+        folder.mkdir(exist_ok=True)
+        others = {path.name for path in folder.iterdir()} - {INDEX, _PICTURES}
+        if others and not (folder / INDEX).exists():
+            raise DataSetError(f"{folder}: holds {min(others)} and is no data set; name a new folder")
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # The kernel lets go of the lock when its process ends, however it ends.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{folder}: the folder {folder.absolute().parent} does not exist; make it first"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{folder}: the data set cannot be written: {error.strerror or error}") from error
+
+
+def _with_words_of(old: DatasetField, new: DatasetField) -> DatasetField:
+    """Take the words of a field's cells together: of one person's the later, of several people's all."""
+    cells = []
+    for cell, other in zip(old.cells, new.cells, strict=True):
+        last: dict[str, CellReview] = {}
+        for review in sorted((*cell.reviews, *other.reviews), key=lambda review: review.at):
+            last[review.reviewer] = review
+        reviews = tuple(last[reviewer] for reviewer in sorted(last))
+        cells.append(msgspec.structs.replace(cell, reviews=reviews, label=agreed_label(reviews)))
+    return msgspec.structs.replace(old, cells=tuple(cells))
+
+
+def _last_words(reading: Reading) -> dict[int, dict[int, list[CellReview]]]:
+    """Give everybody's last word on every cell that somebody had a word on, by field and cell."""
+    last: dict[tuple[CellRef, str], Review] = {(said.cell, said.observer): said for said in reading.reviews}
+    words: dict[int, dict[int, list[CellReview]]] = {}
+    for (ref, observer), said in sorted(last.items(), key=lambda item: item[0][1]):
+        of_field = words.setdefault(ref.field_id, {})
+        of_field.setdefault(ref.cell_id, []).append(CellReview(observer, said.label, said.at))
+    return words
+
+
+def _field(
+    logged: LoggedField, sample: Sample, device: str, words: Mapping[int, list[CellReview]], jpeg: bytes
+) -> DatasetField:
+    result = logged.result
+    cells = []
+    for found in result.cells:
+        cell = found.cell
+        reviews = tuple(words.get(cell.id, ()))
+        cells.append(
+            DatasetCell(
+                id=cell.id,
+                x=cell.x,
+                y=cell.y,
+                bbox=cell.bbox,
+                area_px=cell.area_px,
+                kind=cell.kind,
+                touches_border=cell.touches_border,
+                seen_before=found.seen_before is not None,
+                program=found.label,
+                p_blast=found.p_blast,
+                label=agreed_label(reviews),
+                reviews=reviews,
+            )
+        )
+    return DatasetField(
+        schema="blastcount.dataset/1",
+        frame_sha256=result.frame_sha256,
+        picture_sha256=hashlib.sha256(jpeg).hexdigest(),
+        width=result.width,
+        height=result.height,
+        um_per_px=result.scale.um_per_px,
+        scale_source=result.scale.source,
+        sample=sample.name,
+        specimen=sample.specimen,
+        device=device,
+        provenance={
+            "row": logged.id,
+            "logged_at": logged.logged_at.isoformat(),
+            "clock_trusted": logged.clock_trusted,
+            "source_kind": logged.source_kind,
+            "source": result.source,
+            "config_sha256": logged.config_sha256,
+            "software_version": logged.software_version,
+            "runtime": logged.runtime,
+            "model": result.model.name,
+            "model_sha256": result.model.sha256,
+        },
+        cells=tuple(cells),
+    )

@@ -74,7 +74,7 @@ def test_exports(sample_log: Path, tmp_path: Path) -> None:
     csv_file, fhir, training = tmp_path / "c.csv", tmp_path / "f.json", tmp_path / "set"
     done = run("export", NAME, "--csv", csv_file, "--fhir", fhir, "--training", training, "--log", sample_log)
     assert done.exit_code == 0, done.output
-    assert "4 fields, 12 blast, 16 normal" in done.stderr
+    assert "4 fields added, 0 updated; 12 blast, 16 normal, 8 unknown" in done.stderr
     # A line of titles, nine cells of four fields, and one for the rejected field.
     assert len(csv_file.read_text().splitlines()) == 1 + 4 * 9 + 1
     assert json.loads(fhir.read_text())["resourceType"] == "Bundle"
