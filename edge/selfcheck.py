@@ -26,7 +26,7 @@ from edge.device.clock import WallClock
 from edge.device.disk import RESERVE_MB, DiskGuard
 from edge.device.pi import Condition, read_condition
 from edge.errors import ControlError, DiskFullError, EdgeError, GateError
-from edge.light.background import estimate_background
+from edge.light.field import Field
 from edge.quality import ADVICE, FrameWatch, assess
 from edge.structures import Frame
 from edge.version import software_version
@@ -201,7 +201,7 @@ def _judge(frames: list[Frame], took_ms: float, *, live: bool) -> Finding:
     seen = f"{newest.source}, {newest.width}x{newest.height} px, {took_ms:.0f} ms a frame"
     watch = FrameWatch()
     faults = [watch.reasons(frame.image) for frame in frames][-1] if live else ()
-    reasons = (*faults, *assess(newest, estimate_background(newest.image)))
+    reasons = (*faults, *assess(Field(newest)))
     if reasons:
         return bad(_CAMERA, f"{seen}: " + "; ".join(f"{reason} ({ADVICE[reason]})" for reason in reasons))
     return good(_CAMERA, seen)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.calibration.record import Blank
 from edge.errors import ImageError
-from edge.light.background import estimate_background
+from edge.light.field import Field
 from edge.quality.light import BURNT_OUT, MIN_BLANK
 from edge.quality.look import look_at
 from edge.structures import Frame
@@ -58,8 +58,8 @@ def measure_blank(frames: Iterable[Frame]) -> Blank:
 
 
 def _refuse_what_is_not_blank(frame: Frame) -> None:
-    background = estimate_background(frame.image)
-    level = np.median(background.grid, axis=(0, 1))
+    field = Field(frame)
+    level = np.median(field.background.grid, axis=(0, 1))
     if float(level.max()) >= BURNT_OUT:
         raise ImageError(
             f"{frame.source}: the blank slide is burnt out (level {level.max():.0f} of 255), its unevenness "
@@ -69,7 +69,7 @@ def _refuse_what_is_not_blank(frame: Frame) -> None:
         raise ImageError(
             f"{frame.source}: the blank slide is too dark (level {level.mean():.0f} of 255); turn up the lamp"
         )
-    cover = look_at(frame.image, background).cover
+    cover = look_at(field).cover
     if cover > _MOST_COVER:
         raise ImageError(
             f"{frame.source}: {cover:.0%} of it is no blank slide; move to a place without cells"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from edge.calibration.interval import geometric_mean
 from edge.calibration.record import MeasuredScale
 from edge.errors import ImageError
+from edge.light.field import Field
 from edge.segmentation import segment
 from edge.structures import Frame
 
@@ -35,7 +36,7 @@ def scale_from_red_cells(frames: Iterable[Frame]) -> MeasuredScale:
     looked_at = 0
     for frame in frames:
         looked_at += 1
-        scale = segment(Frame(frame.image, frame.source)).scale
+        scale = segment(Field(Frame(frame.image, frame.source))).scale
         if scale.source == "red_cells" and scale.confidence >= _LEAST_CONFIDENCE:
             scales.append(scale.um_per_px)
     if len(scales) < LEAST_FIELDS:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError
-from edge.light.pyramid import Pyramid
-from edge.structures import Background, InputSpec, Outline, UInt8Image
+from edge.light.field import Field
+from edge.structures import Background, Frame, InputSpec, Outline, UInt8Image
 
 #: Level of a nucleus's own mean density in the density plane. Cytoplasm is paler and clumped chromatin up
 #: to twice as dense, so both find room.
@@ -44,11 +44,9 @@ class Cutter:
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
+    field : that is cut
     spec : what the crops are made of
-    um_per_px : scale of ``image`` in µm per px
-    background : colour of the blank slide over ``image``
-    pyramid : of the image, where there is one already
+    um_per_px : scale of the field in µm per px
 
     References
     ----------
@@ -56,19 +54,9 @@ class Cutter:
        Science, MIT Press, 1970.
     """
 
-    def __init__(
-        self,
-        image: UInt8Image,
-        spec: InputSpec,
-        *,
-        um_per_px: float,
-        background: Background,
-        pyramid: Pyramid | None = None,
-    ) -> None:
-        self._image = image
-        self._pyramid = pyramid or Pyramid(image)
+    def __init__(self, field: Field, spec: InputSpec, *, um_per_px: float) -> None:
+        self._field = field
         self._spec = spec
-        self._background = background
         self._side = max(1, round(spec.field_of_view_um / um_per_px))
 
     def cut(
@@ -97,7 +85,7 @@ class Cutter:
         places = np.asarray(centres, np.float64)
         corners = np.rint(places - self._side / 2).astype(int).tolist()
         self._bring_to_size(corners, crops)
-        tables = _balancing(self._background.at(places[:, 0], places[:, 1]), spec.white_point)
+        tables = _balancing(self._field.background.at(places[:, 0], places[:, 1]), spec.white_point)
         if not spec.needs_outline:
             for crop, table in zip(crops, tables, strict=True):
                 cv2.LUT(crop, table[None], crop)
@@ -122,11 +110,11 @@ class Cutter:
         if not halvings:
             interpolation = cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
             for (left, top), crop in zip(corners, crops, strict=True):
-                patch = _patch(self._image, left, top, self._side)
+                patch = _patch(self._field.image, left, top, self._side)
                 cv2.resize(patch, (size, size), crop, interpolation=interpolation)
             return
         factor = 2**halvings
-        image = self._pyramid.level(factor)
+        image = self._field.pyramid.level(factor)
         # Halving leaves out what is left of an odd number of columns or rows.
         region = (0, 0, image.shape[1] * factor, image.shape[0] * factor)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -188,7 +176,8 @@ def to_input(
     >>> crop.shape, int(crop.min()), int(crop.max())
     ((128, 128, 3), 235, 235)
     """
-    cutter = Cutter(image, spec, um_per_px=um_per_px, background=background)
+    field = Field(Frame(image, "a crop"), background)
+    cutter = Cutter(field, spec, um_per_px=um_per_px)
     crop: UInt8Image = cutter.cut([(x, y)], None if outline is None else [outline])[0]
     return crop
 

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from edge.classification.card import ModelCard
 from edge.classification.crop import Cutter
-from edge.light.background import estimate_background
-from edge.light.pyramid import Pyramid
+from edge.light.field import Field
 from edge.quality import Reference, assess, assess_scaled
 from edge.segmentation import Segmentation, segment
-from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale, UInt8Image
+from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale
 
 #: Crops that exist at once: 32 of 128 px are 1.6 MB, whatever segmentation found.
 BATCH = 32
@@ -52,10 +51,12 @@ class ProcessedField:
     ----------
     result : what is tallied and logged
     segmentation : None for a rejected field
+    field : the frame with what was computed of its light
     """
 
     result: FieldResult
     segmentation: Segmentation | None
+    field: Field
 
 
 class Pipeline:
@@ -86,37 +87,30 @@ class Pipeline:
         """
         stage_ms: dict[str, float] = {}
         started = self._clock()
-        pyramid = Pyramid(frame.image)
-        background = estimate_background(frame.image, pyramid)
-        reasons = assess(frame, background, reference)
+        field = Field(frame)
+        reasons = assess(field, reference)
         started = self._lap(stage_ms, "quality", started)
         if reasons:
             scale = _known_scale(frame)
-            return ProcessedField(self._result(frame, scale, reasons, (), stage_ms), None)
-        segmentation = segment(frame, background, pyramid)
+            return ProcessedField(self._result(frame, scale, reasons, (), stage_ms), None, field)
+        segmentation = segment(field)
         started = self._lap(stage_ms, "segment", started)
         if frame.um_per_px is None:
             # Blur and crowding are judged in µm, and only now is it known what a pixel is.
-            reasons = assess_scaled(frame, background, segmentation.scale.um_per_px)
+            reasons = assess_scaled(field, segmentation.scale.um_per_px)
             started = self._lap(stage_ms, "focus", started)
             if reasons:
-                return ProcessedField(self._result(frame, segmentation.scale, reasons, (), stage_ms), None)
-        cells = self._classify(frame.image, segmentation, pyramid)
+                result = self._result(frame, segmentation.scale, reasons, (), stage_ms)
+                return ProcessedField(result, None, field)
+        cells = self._classify(field, segmentation)
         self._lap(stage_ms, "classify", started)
-        return ProcessedField(self._result(frame, segmentation.scale, (), cells, stage_ms), segmentation)
+        result = self._result(frame, segmentation.scale, (), cells, stage_ms)
+        return ProcessedField(result, segmentation, field)
 
-    def _classify(
-        self, image: UInt8Image, segmentation: Segmentation, pyramid: Pyramid
-    ) -> tuple[ClassifiedCell, ...]:
+    def _classify(self, field: Field, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
         """Classify the white cells in batches; smudges pass unclassified."""
         white = [cell for cell in segmentation.cells if cell.kind == "wbc"]
-        cutter = Cutter(
-            image,
-            self._classifier.card.input,
-            um_per_px=segmentation.scale.um_per_px,
-            background=segmentation.background,
-            pyramid=pyramid,
-        )
+        cutter = Cutter(field, self._classifier.card.input, um_per_px=segmentation.scale.um_per_px)
         p_blast: dict[int, float] = {}
         for first in range(0, len(white), BATCH):
             batch = white[first : first + BATCH]

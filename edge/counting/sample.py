@@ -12,7 +12,7 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.samples import Sample
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally
-from edge.light.background import estimate_background
+from edge.light.field import Field
 from edge.quality import Reference
 from edge.registration import Mosaic, Placement
 from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Frame, Tally, UInt8Image
@@ -29,14 +29,14 @@ class Entry:
 
     Attributes
     ----------
-    frame : its picture
+    field : its picture, with what was computed of its light
     result : with its place, and with the cells that were counted before marked
     placement : for the mosaic; None for a rejected field
     thumbnails : hash of the stored picture of a cell, by the cell's id
     image_sha256 : hash of the stored picture of the field, or None
     """
 
-    frame: Frame
+    field: Field
     result: FieldResult
     placement: Placement | None
     thumbnails: dict[int, str]
@@ -113,8 +113,8 @@ class OpenSample:
         """
         result, segmentation = processed.result, processed.segmentation
         if segmentation is None:
-            return Entry(frame, result, None, {}, None)
-        placement = self._mosaic.place(frame, segmentation)
+            return Entry(processed.field, result, None, {}, None)
+        placement = self._mosaic.place(processed.field, segmentation)
         cells = tuple(replace(cell, seen_before=placement.seen.get(cell.cell.id)) for cell in result.cells)
         result = replace(result, cells=cells, stage_um=placement.stage_um)
         # Before the row that names them: a power cut leaves pictures without a row, never the reverse.
@@ -123,14 +123,14 @@ class OpenSample:
             for cell in cells
             if _is_new(cell)
         }
-        return Entry(frame, result, placement, thumbnails, self._store.put(frame.image))
+        return Entry(processed.field, result, placement, thumbnails, self._store.put(frame.image))
 
     def logged(self, field_id: int, entry: Entry) -> None:
         """Remember a field that is in the log."""
         self._tally.add(entry.result)
         if entry.placement is not None:
             self._mosaic.add(field_id, entry.placement)
-            self.reference = self.reference.after(entry.frame, estimate_background(entry.frame.image))
+            self.reference = self.reference.after(entry.field)
 
     def status(self) -> dict[str, Any]:
         """Tell its name and what it adds up to, with the interval."""
@@ -142,8 +142,7 @@ class OpenSample:
         seen = {cell.cell.id: cell.seen_before for cell in result.cells if cell.seen_before is not None}
         cells = [cell.cell for cell in result.cells]
         self._mosaic.restore(field_id, image, result.scale.um_per_px, cells, seen)
-        frame = Frame(image, result.source)
-        self.reference = self.reference.after(frame, estimate_background(image))
+        self.reference = self.reference.after(Field(Frame(image, result.source)))
 
 
 def thumbnail(image: UInt8Image, cell: Cell) -> UInt8Image:

@@ -11,8 +11,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from edge.light.field import Field
 from edge.registration import COARSE_PX, FINE_PX, Keyframe, correlation_peaks, make_keyframe
-from edge.structures import UInt8Image
+from edge.structures import Frame, UInt8Image
 
 StageState = Literal["moving", "settling", "settled", "blank"]
 
@@ -94,7 +95,7 @@ class StageWatcher:
         ----------
         preview : (h, w, 3) uint8 RGB, of any size from about 200 px; larger ones only cost more
         """
-        keyframe = make_keyframe(preview)
+        keyframe = make_keyframe(Field(Frame(preview, "a preview")))
         sharpness = _sharpness(preview)
         self._current = keyframe
         if _is_blank(keyframe):

@@ -6,20 +6,19 @@ import cv2
 import numpy as np
 
 from edge.light.pyramid import Pyramid
-from edge.structures import Background, UInt8Image
+from edge.structures import Background
 
 #: Short side of what is looked at, at most twice this.
 _SAMPLE_SIDE_PX = 128
 _GRID = (6, 8)
 
 
-def estimate_background(image: UInt8Image, pyramid: Pyramid | None = None) -> Background:
+def estimate_background(pyramid: Pyramid) -> Background:
     """Find the blank slide's colour over the whole field.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
-    pyramid : of the image, where there is one already
+    pyramid : of an (H, W, 3) uint8 RGB image
 
     Returns
     -------
@@ -28,11 +27,11 @@ def estimate_background(image: UInt8Image, pyramid: Pyramid | None = None) -> Ba
     Examples
     --------
     >>> blank = np.full((120, 160, 3), (200, 180, 160), np.uint8)
-    >>> estimate_background(blank).at(80, 60).round().tolist()
+    >>> estimate_background(Pyramid(blank)).at(80, 60).round().tolist()
     [200.0, 180.0, 160.0]
     """
-    height, width = image.shape[:2]
-    small = (pyramid or Pyramid(image)).sampled(2 * _SAMPLE_SIDE_PX)
+    height, width = pyramid.level(1).shape[:2]
+    small = pyramid.sampled(2 * _SAMPLE_SIDE_PX)
     small = np.asarray(cv2.blur(small, (3, 3)), np.uint8)
     rows, columns = _GRID
     # Tiles of equal size side by side: what is left over at the right and at the bottom is less than one.

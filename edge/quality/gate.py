@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from edge.light.field import Field
 from edge.quality.cover import LEAST_FIELD_UM, MAX_COVER, cover_reasons
 from edge.quality.focus import COARSEST_UM_PER_PX, EDGELESS_COVER, MAX_BLUR_UM, blur_um
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
-from edge.structures import Background, Frame
 
 #: Every reason for which a field is rejected, and what a person can do about it.
 ADVICE = {
@@ -26,13 +26,12 @@ ADVICE = {
 }
 
 
-def assess(frame: Frame, background: Background, reference: Reference | None = None) -> tuple[str, ...]:
+def assess(field: Field, reference: Reference | None = None) -> tuple[str, ...]:
     """Name what makes a field uncountable.
 
     Parameters
     ----------
-    frame : the field
-    background : its blank slide
+    field : to be judged
     reference : how the sample's first fields looked. Without one, as for files, only what is certain from a
         single picture is refused; a blank field or an unusual stain may be what it is
 
@@ -43,32 +42,30 @@ def assess(frame: Frame, background: Background, reference: Reference | None = N
     Examples
     --------
     >>> import numpy as np
+    >>> from edge.structures import Frame
     >>> def blank(level):
-    ...     image = np.full((60, 80, 3), level, np.uint8)
-    ...     grid = np.full((1, 1, 3), level, np.float32)
-    ...     return assess(Frame(image, "blank"), Background(grid, 80, 60))
+    ...     return assess(Field(Frame(np.full((60, 80, 3), level, np.uint8), "blank")))
     >>> blank(5), blank(200), blank(255)
     (('underexposed',), (), ('overexposed',))
     """
-    reasons = light_reasons(frame, background)
+    reasons = light_reasons(field)
     if reasons:
         return reasons
-    look = look_at(frame.image, background, common=reference is not None)
+    look = look_at(field, common=reference is not None)
     reasons = cover_reasons(look)
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
-    if frame.um_per_px is not None:
-        reasons = (*reasons, *_scaled_reasons(frame, look, frame.um_per_px))
+    if field.frame.um_per_px is not None:
+        reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
     return reasons
 
 
-def assess_scaled(frame: Frame, background: Background, um_per_px: float) -> tuple[str, ...]:
+def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:
     """Name what takes a scale to tell; :func:`assess` does it where the frame knows its own.
 
     Parameters
     ----------
-    frame : the field
-    background : its blank slide
+    field : to be judged
     um_per_px : its scale as segmentation found it
 
     Returns
@@ -76,17 +73,17 @@ def assess_scaled(frame: Frame, background: Background, um_per_px: float) -> tup
     Any of ``out_of_focus`` and ``too_dense``
     """
     # A scale beyond the coarsest that is supported is a mistake of its own.
-    look = look_at(frame.image, background, common=False)
-    return _scaled_reasons(frame, look, min(um_per_px, COARSEST_UM_PER_PX))
+    look = look_at(field, common=False)
+    return _scaled_reasons(field, look, min(um_per_px, COARSEST_UM_PER_PX))
 
 
-def _scaled_reasons(frame: Frame, look: Look, um_per_px: float) -> tuple[str, ...]:
+def _scaled_reasons(field: Field, look: Look, um_per_px: float) -> tuple[str, ...]:
     reasons = []
-    blur = blur_um(frame.image, um_per_px)
+    blur = blur_um(field.image, um_per_px)
     # Blank slide has no edge, and neither has stain that is far out of focus.
     if look.cover > EDGELESS_COVER if blur is None else blur > MAX_BLUR_UM:
         reasons.append("out_of_focus")
     # One cell may fill the picture that was cut around it.
-    if look.cover > MAX_COVER and min(frame.width, frame.height) * um_per_px > LEAST_FIELD_UM:
+    if look.cover > MAX_COVER and min(field.width, field.height) * um_per_px > LEAST_FIELD_UM:
         reasons.append("too_dense")
     return tuple(reasons)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.structures import Background, Frame
+from edge.light.field import Field
 
 #: Mean of the blank slide's channels below which a field is underexposed. Below 1/8 of full scale, the
 #: floor of the gain in ``edge.classification.crop.to_input``, an 8-bit image has fewer than 32 levels between
@@ -30,15 +30,14 @@ BLANK_RANGE = 20
 _SAMPLE_PX = 120_000
 
 
-def light_reasons(frame: Frame, background: Background) -> tuple[str, ...]:
+def light_reasons(field: Field) -> tuple[str, ...]:
     """Name what is wrong with a field's light.
 
     Only hopeless fields are refused. A blank but well exposed field is none: it holds no cells.
 
     Parameters
     ----------
-    frame : the field
-    background : its blank slide
+    field : to be judged
 
     Returns
     -------
@@ -46,18 +45,17 @@ def light_reasons(frame: Frame, background: Background) -> tuple[str, ...]:
 
     Examples
     --------
+    >>> from edge.structures import Frame
     >>> def blank(level):
-    ...     image = np.full((60, 80, 3), level, np.uint8)
-    ...     grid = np.full((1, 1, 3), level, np.float32)
-    ...     return light_reasons(Frame(image, "blank"), Background(grid, 80, 60))
+    ...     return light_reasons(Field(Frame(np.full((60, 80, 3), level, np.uint8), "blank")))
     >>> blank(5), blank(200), blank(255)
     (('underexposed',), (), ('overexposed',))
     """
     reasons = []
-    if float(background.grid.mean()) < MIN_BLANK:
+    if float(field.background.grid.mean()) < MIN_BLANK:
         reasons.append("underexposed")
-    step = max(1, round(frame.width * frame.height / _SAMPLE_PX))
-    red, green, blue = cv2.split(np.ascontiguousarray(frame.image[::step]))
+    step = max(1, round(field.width * field.height / _SAMPLE_PX))
+    red, green, blue = cv2.split(np.ascontiguousarray(field.image[::step]))
     darkest, brightest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
     dark = _histogram(darkest)
     if float(dark[BURNT_OUT:].sum() / dark.sum()) > MAX_BURNT_OUT:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.structures import Background, UInt8Image
+from edge.light.field import Field
 
 _LOG = np.log10(np.maximum(np.arange(256, dtype=np.float32), 1.0))
 #: Every n-th row and column, so that about this many are left on the longer side.
@@ -49,20 +49,19 @@ class Look:
     common: Density | None
 
 
-def look_at(image: UInt8Image, background: Background, *, common: bool = True) -> Look:
+def look_at(field: Field, *, common: bool = True) -> Look:
     """Measure how a field looks.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
-    background : its blank slide
+    field : to be measured
     common : ask for the commonest density, which takes most of the time
     """
-    step = max(1, round(max(image.shape[:2]) / _SIDE_PX))
+    step = max(1, round(max(field.width, field.height) / _SIDE_PX))
     # Three by three pixels of what is left: noise of a dark picture would be stain.
-    small = cv2.blur(np.ascontiguousarray(image[::step, ::step]), (3, 3))
+    small = cv2.blur(np.ascontiguousarray(field.image[::step, ::step]), (3, 3))
     h, w = small.shape[:2]
-    levels = np.log10(background.grid)
+    levels = np.log10(field.background.grid)
     density = cv2.subtract(cv2.resize(levels, (w, h), interpolation=cv2.INTER_LINEAR), cv2.LUT(small, _LOG))
     red, green, blue = cv2.split(density)
     total = cv2.add(cv2.add(red, green), blue)

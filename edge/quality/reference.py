@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.light.field import Field
 from edge.quality.cover import BLANK_COVER
 from edge.quality.light import BURNT_OUT
 from edge.quality.look import Density, Look, look_at
-from edge.structures import Background, Frame
 
 #: Fields that make up the reference: with three, one odd first field does not decide alone.
 REFERENCE_FIELDS = 3
@@ -53,17 +53,16 @@ class Reference:
         red, green, blue = (math.log10(max(1.0, value)) for value in white_point)
         return cls((), (red, green, blue))
 
-    def after(self, frame: Frame, background: Background) -> Reference:
+    def after(self, field: Field) -> Reference:
         """Return the reference with one more counted field in it; the same once it is complete.
 
         Parameters
         ----------
-        frame : a field that was counted
-        background : its blank slide
+        field : that was counted
         """
         if len(self.looks) >= REFERENCE_FIELDS:
             return self
-        return replace(self, looks=(*self.looks, look_at(frame.image, background)))
+        return replace(self, looks=(*self.looks, look_at(field)))
 
     @property
     def blank(self) -> Density | None:

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.light.pyramid import shrunk
-from edge.structures import UInt8Image
+from edge.light.field import Field
 
 Plane = NDArray[np.float32]
 
@@ -58,18 +57,20 @@ class Keyframe:
         return np.asarray(self.plane, dtype=np.float32) * np.float32(1 / 127)
 
 
-def make_keyframe(image: UInt8Image) -> Keyframe:
+def make_keyframe(field: Field) -> Keyframe:
     """Reduce a field.
 
     Densities are squashed (tanh), so that a few dark nuclei do not outweigh a hundred red cells.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
+    field : to be recognised later
     """
-    height, width = image.shape[:2]
+    width, height = field.width, field.height
     size = _size(width, height, FINE_PX)
-    small = cv2.resize(shrunk(image, max(width, height) / FINE_PX), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        field.pyramid.reduced(max(width, height) / FINE_PX), size, interpolation=cv2.INTER_AREA
+    )
     density = cv2.transform(cv2.LUT(small, _DENSITY), np.ones((1, 3), np.float32))
     band = cv2.GaussianBlur(density, (0, 0), _NARROW) - cv2.GaussianBlur(density, (0, 0), _WIDE)
     # 1.4826: sigma over median absolute deviation of a normal distribution.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edge.light.field import Field
 from edge.registration.align import Alignment
 from edge.registration.cells import Observation, match_cells, observe
 from edge.registration.keyframe import Keyframe, make_keyframe
@@ -75,8 +76,8 @@ class Mosaic:
     >>> slide = Slide(4, RenderSettings(width=856, height=684, um_per_px=0.2))
     >>> mosaic = Mosaic()
     >>> for number, x_um in enumerate((0.0, 60.0), start=1):
-    ...     frame = Frame(slide.view(x_um).image, "slide", um_per_px=0.2)
-    ...     placement = mosaic.place(frame, segment(frame))
+    ...     field = Field(Frame(slide.view(x_um).image, "slide", um_per_px=0.2))
+    ...     placement = mosaic.place(field, segment(field))
     ...     mosaic.add(number, placement)
     >>> [round(um) for um in placement.stage_um], placement.overlaps
     ([60, 0], (1,))
@@ -93,15 +94,15 @@ class Mosaic:
         """Return the number of fields."""
         return len(self._entries)
 
-    def place(self, frame: Frame, segmentation: Segmentation) -> Placement:
+    def place(self, field: Field, segmentation: Segmentation) -> Placement:
         """Find a field's place and the cells of it that were counted before. Nothing is changed.
 
         Parameters
         ----------
-        frame : the field
+        field : to be placed
         segmentation : its cells
         """
-        return self._place(make_keyframe(frame.image), segmentation.cells, segmentation.scale.um_per_px)
+        return self._place(make_keyframe(field), segmentation.cells, segmentation.scale.um_per_px)
 
     def add(self, field_id: int, placement: Placement) -> None:
         """Add a field once it is in the log.
@@ -164,7 +165,8 @@ class Mosaic:
         cells : as logged
         seen : by id of its cells, where the log says that the same cell was counted before
         """
-        placement = replace(self._place(make_keyframe(image), tuple(cells), um_per_px), seen=dict(seen))
+        keyframe = make_keyframe(Field(Frame(image, "a logged field")))
+        placement = replace(self._place(keyframe, tuple(cells), um_per_px), seen=dict(seen))
         self.add(field_id, placement)
         return placement
 

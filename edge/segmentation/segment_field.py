@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.light.background import estimate_background
-from edge.light.pyramid import Pyramid
+from edge.light.field import Field
 from edge.segmentation.canvas import CanvasPlanes, stain_planes
 from edge.segmentation.isolated import isolated_mask
 from edge.segmentation.join import merge_parts
@@ -33,7 +32,7 @@ from edge.segmentation.windows import (
     open_contrast,
     pack_windows,
 )
-from edge.structures import Background, Frame, Scale
+from edge.structures import Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
@@ -50,9 +49,7 @@ _LEAST_CONTRAST = 0.05
 _RED_CELL_SIGMAS = 2.0
 
 
-def segment(
-    frame: Frame, background: Background | None = None, pyramid: Pyramid | None = None
-) -> Segmentation:
+def segment(field: Field) -> Segmentation:
     """Find the white cells of a field.
 
     The whole field is looked at once, at low resolution: its scale, its red cells, and where something is
@@ -60,23 +57,17 @@ def segment(
 
     Parameters
     ----------
-    frame : the field; ``frame.um_per_px``, where given, is the scale
-    background : blank slide's colour where it is known already, else it is estimated
-    pyramid : halved copies of ``frame.image`` where somebody else looks at them, too, else they are made
+    field : to be segmented; ``frame.um_per_px``, where given, is the scale
 
     Returns
     -------
     Segmentation
     """
-    if pyramid is None:
-        pyramid = Pyramid(frame.image)
-    if background is None:
-        background = estimate_background(frame.image, pyramid)
-    detection = _detect(frame, background, pyramid)
+    detection = _detect(field)
     if not len(detection.windows.regions):
         nothing = np.zeros((1, 1), np.uint16)
-        return Segmentation((), detection.scale, background, nothing, nothing, detection.windows, ())
-    planes = _canvas_planes(detection, background, pyramid)
+        return Segmentation((), detection.scale, field.background, nothing, nothing, detection.windows, ())
+    planes = _canvas_planes(detection, field)
     nuclei, cells, count = _outline(planes, detection)
     kinds = judge(
         measure(planes, detection.survey.red_cell_red, nuclei, cells, count),
@@ -85,7 +76,9 @@ def segment(
         scale_known=detection.scale.confidence > NUCLEI_SCALE_CONFIDENCE,
         blue_red_cells=detection.survey.blue_red_cells,
     )
-    return assemble(detection.scale, background, detection.windows, planes.frame_edge, nuclei, cells, kinds)
+    return assemble(
+        detection.scale, field.background, detection.windows, planes.frame_edge, nuclei, cells, kinds
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +105,19 @@ class _Detection:
     isolated: NDArray[np.bool_]
 
 
-def _detect(frame: Frame, background: Background, pyramid: Pyramid) -> _Detection:
+def _detect(field: Field) -> _Detection:
     """Find the scale and what is stained; the copies of the whole field that this takes end here."""
-    step = _worthwhile(max(frame.width, frame.height) / SURVEY_SIDE_PX)
-    small = pyramid.reduced(step)
-    stain = stain_densities(small, blank_slide(background, small.shape[1], small.shape[0]))
+    step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
+    small = field.pyramid.reduced(step)
+    stain = stain_densities(small, blank_slide(field.background, small.shape[1], small.shape[0]))
     found = survey(stain, step)
     scale = found.scale
-    if frame.um_per_px is not None:
-        scale = Scale(frame.um_per_px, "configured", 1.0)
+    if field.frame.um_per_px is not None:
+        scale = Scale(field.frame.um_per_px, "configured", 1.0)
     if scale.um_per_px * step < _WORK_UM_PER_PX / _LEAST_SHRINK:
         step = _WORK_UM_PER_PX / scale.um_per_px
-        small = pyramid.reduced(step)
-        stain = stain_densities(small, blank_slide(background, small.shape[1], small.shape[0]))
+        small = field.pyramid.reduced(step)
+        stain = stain_densities(small, blank_slide(field.background, small.shape[1], small.shape[0]))
     um_per_px = scale.um_per_px * step
     smooth = stain.smoothed(um_per_px)
     opened = open_contrast(contrast_levels(smooth.contrast(found.ratio)), um_per_px)
@@ -133,7 +126,7 @@ def _detect(frame: Frame, background: Background, pyramid: Pyramid) -> _Detectio
     shrink = _canvas_shrink(
         scale.um_per_px, step**2 * float((groups[:, 2:] - groups[:, :2]).prod(axis=1).sum())
     )
-    windows = pack_windows(groups, roi_labels.shape, frame.image, shrink, scale.um_per_px)
+    windows = pack_windows(groups, roi_labels.shape, field.image, shrink, scale.um_per_px)
     roi = windows.gather(roi_labels, 0, cv2.INTER_NEAREST) == windows.numbers()
     foreground = to_levels(smooth.total) > found.foreground_density * DENSITY_LEVELS
     isolated = isolated_mask(as_mask(foreground), as_mask(opened > threshold), um_per_px, _LARGEST_CELL_UM2)
@@ -141,12 +134,12 @@ def _detect(frame: Frame, background: Background, pyramid: Pyramid) -> _Detectio
     return _Detection(found, scale, threshold, windows, shrink, roi, isolated > 0)
 
 
-def _canvas_planes(detection: _Detection, background: Background, pyramid: Pyramid) -> CanvasPlanes:
+def _canvas_planes(detection: _Detection, field: Field) -> CanvasPlanes:
     """Lay what surrounds the stain side by side, at the resolution that outlines need."""
     windows = detection.windows
     um_per_px = detection.scale.um_per_px * detection.shrink
-    blank = blank_slide(background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
-    canvas = windows.gather(pyramid.level(detection.shrink), 1)
+    blank = blank_slide(field.background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
+    canvas = windows.gather(field.pyramid.level(detection.shrink), 1)
     total, contrast, red, red_cell_coloured = stain_planes(
         canvas, windows.gather(blank, 0), detection.survey.ratio, um_per_px
     )

@@ -40,6 +40,7 @@ from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Auto, Interval, Trigger
 from edge.errors import CameraError, ControlError
+from edge.light.field import Field
 from edge.rendered import RenderSettings, Slide
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale, UInt8Image
 
@@ -82,7 +83,7 @@ class WithoutPixels:
             status="rejected" if reasons else "counted", reasons=reasons, cells=(),
             model=ModelIdentity("none", "a" * 64), stage_ms={"segment": 1.0},
         )  # fmt: skip
-        return ProcessedField(result, None)
+        return ProcessedField(result, None, Field(frame))
 
 
 class AtOnce(Interval):

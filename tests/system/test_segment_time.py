@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment
 from edge.structures import Frame, UInt8Image
@@ -29,12 +30,13 @@ _PEAK = """
 import ctypes, sys
 import cv2, numpy as np
 from edge.bench.fields import CROWDED
+from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment
 from edge.structures import Frame
 cv2.setNumThreads(1)
 small = render_field(1, RenderSettings(width=400, height=320, um_per_px=0.1)).image
-segment(Frame(small, "warm"))
+segment(Field(Frame(small, "warm")))
 if sys.argv[1] == "crowded":
     image = render_field(5, CROWDED).image
 else:
@@ -46,7 +48,7 @@ ctypes.CDLL(None).malloc_trim(0)  # what earlier work left behind must not be ta
 with open("/proc/self/clear_refs", "w") as peak:
     peak.write("5")  # from here on the peak starts at what is held now
 before = kilobytes("VmRSS")
-segment(Frame(image, "large"))
+segment(Field(Frame(image, "large")))
 after = kilobytes("VmHWM")
 sys.stdout.write(str((after - before) * 1024 / image.nbytes))
 """
@@ -102,15 +104,15 @@ def test_takes_no_longer_than_its_ceiling(
     frames: dict[tuple[int, int], Frame],
     size: tuple[int, int],
 ) -> None:
-    taken = p5_ms(lambda: segment(frames[size]))
+    taken = p5_ms(lambda: segment(Field(frames[size])))
     assert taken < CEILING_MS[size], f"p5 over {RUNS} runs: {taken:.1f} ms"
 
 
 def test_is_several_times_faster_than_scikit_image(frames: dict[tuple[int, int], Frame]) -> None:
     pytest.importorskip("skimage")
     frame = frames[1712, 1368]
-    own = p5_ms(lambda: segment(frame))
-    step = float(segment(frame).windows.steps().mean())  # the resolution that cells are looked at in
+    own = p5_ms(lambda: segment(Field(frame)))
+    step = float(segment(Field(frame)).windows.steps().mean())  # the resolution that cells are looked at in
     other = p5_ms(lambda: with_scikit_image(frame.image, step), 5)
     assert other > LEAST_GAIN * own, f"{own:.1f} ms against {other:.1f} ms"
 
@@ -119,8 +121,8 @@ def test_grows_no_faster_than_pixels_and_cells() -> None:
     """Four times the area at the same density has four times the pixels and four times the cells."""
     tile = render_field(5, RenderSettings(width=600, height=480, um_per_px=0.15)).image
     small, large = np.tile(tile, (1, 2, 1)), np.tile(tile, (2, 4, 1))
-    one = p5_ms(lambda: segment(Frame(small.copy(), "small", um_per_px=0.15)), 20)
-    four = p5_ms(lambda: segment(Frame(large.copy(), "large", um_per_px=0.15)), 20)
+    one = p5_ms(lambda: segment(Field(Frame(small.copy(), "small", um_per_px=0.15))), 20)
+    four = p5_ms(lambda: segment(Field(Frame(large.copy(), "large", um_per_px=0.15))), 20)
     # A fifth on top for caches that the larger image no longer fits.
     assert four < 1.2 * 4 * one
 

@@ -15,6 +15,7 @@ from PIL import Image
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
 from edge.errors import DataSetError, OutputError
+from edge.light.field import Field
 from edge.segmentation import segment
 from edge.structures import Frame, InputSpec
 from training.data import allidb, allidb_marks, sources
@@ -119,7 +120,7 @@ def test_cells_are_cut_as_the_device_cuts_them(collection: Collection) -> None:
     crops = cut(collection, cells[::-1], spec)[::-1]
     assert crops.shape == (len(cells), 64, 64, 3)
     for cell, crop in zip(cells, crops, strict=True):
-        found = segment(read_image(collection.fields[cell.field].path))
+        found = segment(Field(read_image(collection.fields[cell.field].path)))
         expected = to_input(
             read_image(collection.fields[cell.field].path).image,
             cell.cell.x,
@@ -142,7 +143,7 @@ def test_a_second_collection_comes_from_the_cache_and_is_equal(
     assert again.cells == collection.cells
     assert again.fields == collection.fields
     key = next(iter(collection.fields))
-    first = segment(read_image(collection.fields[key].path))
+    first = segment(Field(read_image(collection.fields[key].path)))
     assert np.array_equal(again.segmentation(key).cell_map, first.cell_map)
     assert np.array_equal(again.segmentation(key).nucleus_map, first.nucleus_map)
 
@@ -180,7 +181,7 @@ def test_overlapping_fields_are_one_group_and_their_cells_counted_once(
 
 
 def test_marks_that_contradict_each_other_leave_a_cell_without_label(draw: Draw) -> None:
-    found = segment(Frame(draw(5, blasts=True).image, "drawn"))
+    found = segment(Field(Frame(draw(5, blasts=True).image, "drawn")))
     cell = next(cell for cell in found.cells if cell.kind == "wbc" and not cell.touches_border)
     here = (cell.x, cell.y)
     marks, unmatched = match_marks(

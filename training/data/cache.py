@@ -20,6 +20,7 @@ import platformdirs
 
 from edge.camera.files import read_image
 from edge.errors import OutputError
+from edge.light.field import Field
 from edge.segmentation import Segmentation, Windows, segment
 from edge.structures import Background, Cell, Scale
 
@@ -63,7 +64,7 @@ class Cache:
         try:
             return _unpack(path.read_bytes())
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            found = segment(read_image(image))
+            found = segment(Field(read_image(image)))
             self.write(path, _pack(found))
             return found
 

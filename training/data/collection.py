@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.classification.crop import Cutter
+from edge.light.field import Field
 from edge.segmentation import Segmentation
-from edge.structures import Cell, InputSpec, UInt8Image
+from edge.structures import Cell, Frame, InputSpec, UInt8Image
 from training.data import allidb, allidb_marks, sources
 from training.data.cache import Cache, file_sha256
 from training.data.crops import SAME_CELL_UM
@@ -218,12 +219,8 @@ def cut(
         by_field[cell.field].append(index)
     for field, members in by_field.items():
         segmentation = collection.segmentation(field)
-        cutter = Cutter(
-            collection.image(field),
-            spec,
-            um_per_px=segmentation.scale.um_per_px,
-            background=segmentation.background,
-        )
+        whole = Field(Frame(collection.image(field), field), segmentation.background)
+        cutter = Cutter(whole, spec, um_per_px=segmentation.scale.um_per_px)
         own = [cells[index].cell for index in members]
         crops[members] = cutter.cut(
             [(cell.x, cell.y) for cell in own], [segmentation.outline(cell) for cell in own]

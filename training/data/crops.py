@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
 from edge.errors import DataSetError
+from edge.light.field import Field as LitField
 from edge.segmentation import segment
 from edge.structures import Background, Cell, Frame, InputSpec, Scale, UInt8Image
 from training.data.allidb import AllIdb, CropFile, Field, Point, camera_model
@@ -149,7 +150,7 @@ def survey(data: AllIdb, tick: Callable[[], None] = lambda: None) -> Survey:
     seen, reduced = {}, {}
     for field in data.fields:
         frame = read_image(field.path)
-        seen[field.name] = field, segment(frame)
+        seen[field.name] = field, segment(LitField(frame))
         reduced[field.name] = reduce(frame.image)
         tick()
     paths = {field.name: field.path for field in data.fields}
@@ -366,7 +367,7 @@ def _cut_alone(
     """
     alike = [field for field in surveyed.fields.values() if field.field.label == crop.label]
     um_per_px = median(field.scale.um_per_px for field in alike or surveyed.fields.values())
-    own = segment(Frame(image, str(crop.path), um_per_px=um_per_px))
+    own = segment(LitField(Frame(image, str(crop.path), um_per_px=um_per_px)))
     x, y = (image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2
     pixels = to_input(image, x, y, spec, um_per_px=um_per_px, background=own.background)
     source = data.relative(crop.path)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.background import estimate_background
+from edge.light.pyramid import Pyramid
 from edge.structures import UInt8Image
 
 Degrade = Callable[[UInt8Image, float, np.random.Generator], UInt8Image]
@@ -160,7 +161,7 @@ DEGRADATIONS = (
 
 
 def _blank(image: UInt8Image) -> NDArray[np.float32]:
-    grid = estimate_background(image).grid
+    grid = estimate_background(Pyramid(image)).grid
     size = (image.shape[1], image.shape[0])
     return np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.camera.files import read_image
-from edge.light.background import estimate_background
+from edge.light.field import Field
 from edge.quality import FrameWatch, Reference, assess, assess_scaled
 from edge.quality.reference import REFERENCE_FIELDS
 from edge.segmentation import segment
@@ -96,7 +96,7 @@ def evaluate_gate(
     chosen = set(np.linspace(0, len(images) - 1, degraded).astype(int).tolist()) if degraded else None
     for number, path in enumerate(images):
         frame = read_image(path)
-        um_per_px = segment(frame).scale.um_per_px
+        um_per_px = segment(Field(frame)).scale.um_per_px
         outcome.good["as a file"].add(path.name, file_verdict(frame, um_per_px), ())
         known = replace(frame, um_per_px=um_per_px)
         outcome.good["with known scale"].add(path.name, _verdict(known, None), ())
@@ -173,21 +173,21 @@ def file_verdict(frame: Frame, um_per_px: float | None = None) -> tuple[str, ...
     frame : the picture
     um_per_px : the scale that segmentation finds in it, where that is known already
     """
-    reasons = _verdict(frame, None)
+    field = Field(frame)
+    reasons = assess(field)
     if reasons:
         return reasons
-    scale = segment(frame).scale.um_per_px if um_per_px is None else um_per_px
-    return assess_scaled(frame, estimate_background(frame.image), scale)
+    return assess_scaled(field, segment(field).scale.um_per_px if um_per_px is None else um_per_px)
 
 
 def _verdict(frame: Frame, reference: Reference | None) -> tuple[str, ...]:
-    return assess(frame, estimate_background(frame.image), reference)
+    return assess(Field(frame), reference)
 
 
 def _reference(frames: Sequence[Frame]) -> Reference:
     reference = Reference.start()
     for frame in frames:
-        reference = reference.after(frame, estimate_background(frame.image))
+        reference = reference.after(Field(frame))
     return reference
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.camera.files import read_image
+from edge.light.field import Field
 from edge.registration import (
     Alignment,
     Entry,
@@ -105,11 +106,11 @@ def follow_slide(
     whole_in: dict[str, set[int]] = defaultdict(set)
     claims: list[tuple[int, int]] = []
     for number, view in enumerate(fields):
-        frame = Frame(view.image, f"field {number}", um_per_px=view.um_per_px)
+        field = Field(Frame(view.image, f"field {number}", um_per_px=view.um_per_px))
         started = clock()
-        found = segment(frame)
+        found = segment(field)
         segmented = clock()
-        placement = mosaic.place(frame, found)
+        placement = mosaic.place(field, found)
         outcome.place_ms.append((clock() - segmented) * 1e3)
         outcome.segment_ms.append((segmented - started) * 1e3)
         mosaic.add(number, placement)
@@ -160,7 +161,7 @@ def registered_pairs(
     found = []
     earlier: list[tuple[Path, Keyframe]] = []
     for path in images:
-        keyframe = make_keyframe(read_image(path).image)
+        keyframe = make_keyframe(Field(read_image(path)))
         for other, old in earlier:
             alignments, _ = find_overlaps([Entry(old, 0, RigidTransform(0.0, 0.0, 0.0))], keyframe)
             found += [(other, path, alignment) for alignment in alignments.values()]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from edge.camera.files import read_image
+from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.rendered.settings import WHITE_KINDS
 from edge.segmentation import Segmentation, segment
@@ -113,13 +114,13 @@ def robustness(
     sums = {alteration.name: np.zeros(5, int) for alteration in alterations}
     for field in fields:
         frame = field.frame
-        before = segment(frame)
+        before = segment(Field(frame))
         hits_before = _hits(field.boxes, before)
         for alteration in alterations:
             if not alteration.fits(before.scale.um_per_px):
                 continue
             image = alteration.image(frame.image, before.scale.um_per_px)
-            after = segment(Frame(image, f"{frame.source}, {alteration.name}"))
+            after = segment(Field(Frame(image, f"{frame.source}, {alteration.name}")))
             boxes = field.boxes
             if boxes is not None:
                 boxes = tuple(alteration.box(box, frame.width, frame.height) for box in boxes)

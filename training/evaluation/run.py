@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.camera.files import read_image
 from edge.counting.tally import clopper_pearson
+from edge.light.field import Field
 from edge.segmentation import Segmentation, segment
 from edge.structures import Cell, UInt8Image
 from training.evaluation.metrics import (
@@ -106,7 +107,7 @@ def evaluate(
     comparisons = []
     for truth in fields:
         frame = read_image(truth.image, um_per_px=um_per_px)
-        segmentation = segment(frame)
+        segmentation = segment(Field(frame))
         comparison = compare(truth, segmentation)
         on_compared(comparison, frame.image, segmentation)
         comparisons.append(comparison)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge.classification.crop import NUCLEUS_LEVEL, Cutter, channel_densities, planes_of, to_input
 from edge.errors import ImageError
+from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment
 from edge.structures import Background, Frame, InputSpec, Outline
@@ -211,7 +212,7 @@ def test_an_outline_of_a_part_of_the_field_is_that_of_the_whole() -> None:
 
 def test_the_crop_shows_what_segmentation_found() -> None:
     field = render_field(3, RenderSettings(width=800, height=600, um_per_px=0.1))
-    found = segment(Frame(field.image, "rendered:3", um_per_px=0.1))
+    found = segment(Field(Frame(field.image, "rendered:3", um_per_px=0.1)))
     whole, nuclei = found.label_images()
     judged = [cell for cell in found.cells if cell.kind == "wbc"]
     assert len(judged) >= 3
@@ -242,7 +243,7 @@ def test_cells_cut_together_are_those_cut_alone(um_per_px: float, spec: InputSpe
     blank = Background(grid, side, side)
     centres = [(centre, centre), (3.1 / um_per_px, centre + 1.4), (centre + 13 / um_per_px, centre - 3.3)]
     outlines = [Outline(outline.cells, outline.nuclei, label, outline.region) for label in (7, 7, 8)]
-    together = Cutter(image, spec, um_per_px=um_per_px, background=blank).cut(centres, outlines)
+    together = Cutter(Field(Frame(image, "a field"), blank), spec, um_per_px=um_per_px).cut(centres, outlines)
     alone = [
         to_input(image, x, y, spec, um_per_px=um_per_px, background=blank, outline=found)
         for (x, y), found in zip(centres, outlines, strict=True)
@@ -252,7 +253,7 @@ def test_cells_cut_together_are_those_cut_alone(um_per_px: float, spec: InputSpe
 
 
 def test_no_cells_give_no_crops() -> None:
-    cutter = Cutter(pattern(), RELATIVE, um_per_px=0.1, background=flat((200, 210, 190)))
+    cutter = Cutter(Field(Frame(pattern(), "a field"), flat((200, 210, 190))), RELATIVE, um_per_px=0.1)
     assert cutter.cut([], []).shape == (0, 48, 48, 3)
 
 

@@ -16,10 +16,10 @@ from edge.classification.card import ModelCard, load_bundle
 from edge.classification.crop import to_input
 from edge.counting import pipeline as pipeline_module
 from edge.counting.pipeline import BATCH, Pipeline
-from edge.light.pyramid import Pyramid
+from edge.light.field import Field
 from edge.rendered import RenderedField
 from edge.segmentation import Segmentation, segment
-from edge.structures import Background, CellClass, Frame, InputSpec
+from edge.structures import CellClass, Frame, InputSpec
 
 
 class TellingClassifier:
@@ -99,7 +99,7 @@ def test_stages_are_timed_by_the_given_clock(classifier: TellingClassifier, fram
 def test_a_hopeless_field_is_rejected_before_segmentation(
     classifier: TellingClassifier, monkeypatch: pytest.MonkeyPatch, um_per_px: float | None
 ) -> None:
-    def never(frame: Frame) -> Segmentation:
+    def never(field: Field) -> Segmentation:
         raise AssertionError("a rejected field was segmented")
 
     monkeypatch.setattr(pipeline_module, "segment", never)
@@ -122,10 +122,8 @@ def test_a_blank_field_is_counted_and_empty(classifier: TellingClassifier) -> No
 def test_smudges_are_reported_but_never_shown_to_the_classifier(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_smudge(
-        frame: Frame, background: Background | None = None, pyramid: Pyramid | None = None
-    ) -> Segmentation:
-        found = segment(frame, background, pyramid)
+    def with_smudge(field: Field) -> Segmentation:
+        found = segment(field)
         return replace(found, cells=(replace(found.cells[0], kind="smudge"), *found.cells[1:]))
 
     monkeypatch.setattr(pipeline_module, "segment", with_smudge)
@@ -138,10 +136,8 @@ def test_smudges_are_reported_but_never_shown_to_the_classifier(
 def test_crops_are_cut_in_batches_whatever_was_found(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def many(
-        frame: Frame, background: Background | None = None, pyramid: Pyramid | None = None
-    ) -> Segmentation:
-        found = segment(frame, background, pyramid)
+    def many(field: Field) -> Segmentation:
+        found = segment(field)
         cells = tuple(replace(found.cells[0], id=i + 1, x=10.0 + 5 * i) for i in range(2 * BATCH + 3))
         return replace(found, cells=cells, window_of=found.window_of[:1] * len(cells))
 

@@ -26,6 +26,7 @@ from edge.daemon.requests import Requests
 from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
+from edge.light.field import Field
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale
 
 RNG = np.random.default_rng(5)
@@ -106,7 +107,7 @@ class Counter:
             model=ModelIdentity("m", "a" * 64),
             stage_ms={"segment": 12.0},
         )
-        return ProcessedField(result, None)
+        return ProcessedField(result, None, Field(frame))
 
 
 class Bench:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.light.background import estimate_background
+from edge.light.field import Field
 from edge.quality import ADVICE, Reference, assess, assess_scaled
 from edge.quality.focus import MAX_BLUR_UM, blur_um
 from edge.rendered import Lamp, Population, RenderSettings, Slide, Stain
@@ -22,13 +22,13 @@ FIELD = SLIDE.view().image
 def verdict(
     image: UInt8Image, reference: Reference | None = None, um_per_px: float | None = 0.25
 ) -> tuple[str, ...]:
-    return assess(Frame(image, "test", um_per_px=um_per_px), estimate_background(image), reference)
+    return assess(Field(Frame(image, "test", um_per_px=um_per_px)), reference)
 
 
 def reference_of(*images: UInt8Image) -> Reference:
     reference = Reference.start()
     for image in images:
-        reference = reference.after(Frame(image, "test"), estimate_background(image))
+        reference = reference.after(Field(Frame(image, "test")))
     return reference
 
 
@@ -66,8 +66,8 @@ def test_a_file_is_not_refused_for_what_only_a_sample_can_tell() -> None:
 
 def test_the_reference_is_the_first_three_fields_and_the_calibrated_white_point_before_them() -> None:
     reference = reference_of(*(FIELD,) * 3)
-    assert reference.after(Frame(FIELD, "more"), estimate_background(FIELD)) is reference
-    blank = tuple(float(v) for v in np.median(estimate_background(FIELD).grid, axis=(0, 1)))
+    assert reference.after(Field(Frame(FIELD, "more"))) is reference
+    blank = tuple(float(v) for v in np.median(Field(Frame(FIELD, "first")).background.grid, axis=(0, 1)))
     red, green, blue = blank
     calibrated = Reference.start((red, green, blue))
     assert verdict(FIELD, calibrated) == ()
@@ -93,8 +93,7 @@ def test_blur_is_measured_in_um_whatever_the_field_holds(
     assert sharp < 0.5
     assert soft > MAX_BLUR_UM
     soft_image = slide.view(defocus_um=1.6).image
-    background = estimate_background(soft_image)
-    assert assess_scaled(Frame(soft_image, "test"), background, 0.25) == ("out_of_focus",)
+    assert assess_scaled(Field(Frame(soft_image, "test")), 0.25) == ("out_of_focus",)
 
 
 @pytest.mark.parametrize("um_per_px", [0.1, 0.2, 0.35])
@@ -115,15 +114,14 @@ def test_a_crop_that_one_cell_fills_is_not_too_dense() -> None:
     rng = np.random.default_rng(1)
     purple = (130 + rng.normal(0, 20, (200, 200, 1)) + np.array([0, -70, 40])).clip(0, 255).astype(np.uint8)
     blank = Background(np.full((1, 1, 3), 230, np.float32), 200, 200)
-    assert "too_dense" in assess(Frame(purple, "test", um_per_px=0.25), blank)
-    assert "too_dense" not in assess(Frame(purple, "test", um_per_px=0.1), blank)
-    assert "too_dense" in assess_scaled(Frame(purple, "test"), blank, 0.25)
-    assert "too_dense" not in assess(Frame(purple, "test"), blank)
+    assert "too_dense" in assess(Field(Frame(purple, "test", um_per_px=0.25), blank))
+    assert "too_dense" not in assess(Field(Frame(purple, "test", um_per_px=0.1), blank))
+    assert "too_dense" in assess_scaled(Field(Frame(purple, "test"), blank), 0.25)
+    assert "too_dense" not in assess(Field(Frame(purple, "test"), blank))
 
 
 def test_a_scale_that_cannot_be_makes_nothing_blurred() -> None:
-    background = estimate_background(FIELD)
-    assert assess_scaled(Frame(FIELD, "test"), background, 2.0) == ()
+    assert assess_scaled(Field(Frame(FIELD, "test")), 2.0) == ()
 
 
 def test_stain_without_any_edge_is_out_of_focus() -> None:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from edge.camera.files import read_image
-from edge.light.background import estimate_background
+from edge.light.field import Field
 from edge.quality import assess
 from edge.rendered import Lamp, RenderSettings, render_field
 from edge.structures import Background, Frame, UInt8Image
 
 
 def judged(image: UInt8Image) -> tuple[str, ...]:
-    return assess(Frame(image, "test"), estimate_background(image))
+    return assess(Field(Frame(image, "test")))
 
 
 def rendered(brightness: float) -> UInt8Image:
@@ -63,7 +63,7 @@ def test_a_grey_picture_of_cells_is_refused_and_a_grey_blank_slide_is_not() -> N
 def test_both_reasons_are_given() -> None:
     dark = Background(np.full((1, 1, 3), 10, np.float32), 80, 60)
     frame = Frame(np.full((60, 80, 3), 255, np.uint8), "contradiction")
-    assert assess(frame, dark) == ("underexposed", "overexposed")
+    assert assess(Field(frame, dark)) == ("underexposed", "overexposed")
 
 
 @pytest.mark.real_data

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.light.field import Field
 from edge.registration import Mosaic, Placement
 from edge.rendered import Placement as CellPlacement
 from edge.rendered import RenderedField, RenderSettings, Slide
@@ -25,14 +26,14 @@ REAL_OVERLAPS = {
 }  # fmt: skip
 
 
-def seen(field: RenderedField) -> tuple[Frame, Segmentation]:
-    frame = Frame(field.image, "slide", um_per_px=0.2)
-    return frame, segment(frame)
+def seen(view: RenderedField) -> tuple[Field, Segmentation]:
+    field = Field(Frame(view.image, "slide", um_per_px=0.2))
+    return field, segment(field)
 
 
-def put(mosaic: Mosaic, number: int, field: RenderedField) -> tuple[Placement, Segmentation]:
-    frame, found = seen(field)
-    placement = mosaic.place(frame, found)
+def put(mosaic: Mosaic, number: int, view: RenderedField) -> tuple[Placement, Segmentation]:
+    field, found = seen(view)
+    placement = mosaic.place(field, found)
     mosaic.add(number, placement)
     return placement, found
 
@@ -110,17 +111,17 @@ def test_a_return_after_many_fields_and_a_power_cut() -> None:
     """Restoring from pictures as they are stored gives the same answers as never having stopped."""
     before, after = Mosaic(), Mosaic()
     for number, x_um in enumerate((0.0, 90.0, 180.0, 600.0, 690.0), start=1):
-        field = SLIDE.view(x_um, 0.0)
-        frame, found = seen(field)
-        placement = before.place(frame, found)
+        view = SLIDE.view(x_um, 0.0)
+        field, found = seen(view)
+        placement = before.place(field, found)
         before.add(number, placement)
-        _, jpeg = cv2.imencode(".jpg", field.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        _, jpeg = cv2.imencode(".jpg", view.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
         stored = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
         restored = after.restore(number, stored, 0.2, found.cells, placement.seen)
         assert restored.overlaps == placement.overlaps
     back = SLIDE.view(20.0, 10.0, 1.0)
-    frame, found = seen(back)
-    one, other = before.place(frame, found), after.place(frame, found)
+    field, found = seen(back)
+    one, other = before.place(field, found), after.place(field, found)
     assert dict(one.seen) == dict(other.seen) != {}
     assert one.overlaps == other.overlaps
     assert other.stage_um == pytest.approx(one.stage_um, abs=0.3)
@@ -162,8 +163,8 @@ def test_fields_of_another_size_are_not_compared() -> None:
     mosaic = Mosaic()
     put(mosaic, 1, SLIDE.view(0.0, 0.0))
     smaller = Slide(4, RenderSettings(428, 342, 0.4)).view(0.0, 0.0)
-    frame = Frame(smaller.image, "another camera", um_per_px=0.4)
-    placement = mosaic.place(frame, segment(frame))
+    field = Field(Frame(smaller.image, "another camera", um_per_px=0.4))
+    placement = mosaic.place(field, segment(field))
     assert not placement.registered
     assert placement.compared == 0
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.light.field import Field
 from edge.rendered import Placement, Population, RenderSettings, Slide
 from edge.segmentation import segment
 from edge.segmentation.join import merge_parts
@@ -25,7 +26,7 @@ def cells_found(scene: list[Placement], um_per_px: float, seed: int) -> int:
         population=Population.only(),
     )
     view = Slide(seed, settings, [*scene, *RED_CELLS]).view()
-    return len(segment(Frame(view.image, "rendered")).cells)
+    return len(segment(Field(Frame(view.image, "rendered"))).cells)
 
 
 def blasts(*places: tuple[float, float], diameter: float = 12.0) -> list[Placement]:

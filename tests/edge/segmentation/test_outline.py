@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment
 from edge.structures import Frame
@@ -60,7 +61,7 @@ def test_cell_and_nucleus_are_drawn_where_they_are(
     cytoplasm: tuple[int, int, int], red: list[tuple[float, float]]
 ) -> None:
     image, cell, nucleus = drawn(cytoplasm, red=red)
-    found = segment(Frame(image, "drawn", um_per_px=UM_PER_PX))
+    found = segment(Field(Frame(image, "drawn", um_per_px=UM_PER_PX)))
     assert len(found.cells) == 1
     cells, nuclei = found.label_images()
     assert dice(cells > 0, cell) > 0.92
@@ -69,7 +70,7 @@ def test_cell_and_nucleus_are_drawn_where_they_are(
 
 def test_cytoplasm_does_not_leak_into_a_red_cell_that_touches() -> None:
     image, cell, _ = drawn((170, 165, 205), red=[*FAR, (10.0, 0.0), (0.0, -10.0)])
-    cells, _ = segment(Frame(image, "drawn", um_per_px=UM_PER_PX)).label_images()
+    cells, _ = segment(Field(Frame(image, "drawn", um_per_px=UM_PER_PX))).label_images()
     assert dice(cells > 0, cell) > 0.92
     beyond = cv2.dilate(cell.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
     assert int(((cells > 0) & beyond).sum()) < 0.03 * int(cell.sum())
@@ -77,7 +78,7 @@ def test_cytoplasm_does_not_leak_into_a_red_cell_that_touches() -> None:
 
 def test_lone_cell_gives_the_scale_where_there_are_no_red_cells() -> None:
     image, cell, _ = drawn((190, 140, 150), red=[], width_um=22.0)
-    found = segment(Frame(image, "drawn"))
+    found = segment(Field(Frame(image, "drawn")))
     assert found.scale.source == "assumed"
     assert found.scale.um_per_px == pytest.approx(UM_PER_PX, rel=0.15)
     assert dice(found.label_images()[0] > 0, cell) > 0.92
@@ -87,7 +88,7 @@ def test_rendered_cells_agree_with_their_exact_masks() -> None:
     nuclei_dice, cells_dice = [], []
     for seed in range(3):
         field = render_field(seed, RenderSettings(width=900, height=700, um_per_px=0.15))
-        labels, nuclei = segment(Frame(field.image, "rendered", um_per_px=0.15)).label_images()
+        labels, nuclei = segment(Field(Frame(field.image, "rendered", um_per_px=0.15))).label_images()
         for truth in field.cells:
             mask = field.cell_labels == truth.id
             ids, counts = np.unique(labels[mask & (labels > 0)], return_counts=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.light.field import Field
 from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
 
@@ -54,7 +55,7 @@ def drawn_field(
 
 
 def segmented(image: Image, um_per_px: float | None = None) -> Segmentation:
-    return segment(Frame(image, "drawn", um_per_px=um_per_px))
+    return segment(Field(Frame(image, "drawn", um_per_px=um_per_px)))
 
 
 APART = [(30.0, 30.0), (80.0, 50.0), (40.0, 70.0)]
@@ -160,7 +161,7 @@ def test_blasts_of_two_real_fields_have_a_cell_each(real_data: Path) -> None:
     hits = total = 0
     for stem in ("Im008_1", "Im010_1"):
         image = cv2.imread(str(real_data / "all-idb1" / "im" / f"{stem}.jpg"))
-        label, _ = segment(Frame(np.ascontiguousarray(image[..., ::-1]), stem)).label_images()
+        label, _ = segment(Field(Frame(np.ascontiguousarray(image[..., ::-1]), stem))).label_images()
         lines = (real_data / "all-idb1" / "xyc" / f"{stem}.xyc").read_text().split("\n")
         points = [tuple(int(float(v)) for v in line.split()[:2]) for line in lines if line.strip()]
         hits += len({int(label[y, x]) for x, y in points} - {0})

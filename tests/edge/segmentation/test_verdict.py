@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.light.field import Field
 from edge.rendered import RenderedField, RenderSettings, render_field
 from edge.segmentation import segment
 from edge.segmentation.canvas import CanvasPlanes
@@ -231,7 +232,7 @@ def test_nothing_found_is_judged_without_complaint() -> None:
 
 def found_kinds(field: RenderedField) -> tuple[list[str], list[tuple[str, str]]]:
     """Kinds of all painted cells well inside, and (painted, found) kinds of what segmentation gave."""
-    result = segment(Frame(field.image, "rendered"))
+    result = segment(Field(Frame(field.image, "rendered")))
     label, _ = result.label_images()
     painted = {c.id: c.kind for c in field.cells}
     pairs: list[tuple[str, str]] = []
@@ -276,7 +277,7 @@ def test_smudges_and_platelets_of_real_fields(real_data: Path) -> None:
 
     def kinds(stem: str) -> list[str]:
         image = cv2.imread(str(real_data / "all-idb1" / "im" / f"{stem}.jpg"))
-        cells = segment(Frame(np.ascontiguousarray(image[..., ::-1]), stem)).cells
+        cells = segment(Field(Frame(np.ascontiguousarray(image[..., ::-1]), stem))).cells
         return [c.kind for c in cells if not c.touches_border]
 
     assert kinds("Im056_1").count("smudge") >= 2

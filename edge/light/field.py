@@ -1,0 +1,61 @@
+"""A frame with what is true of the light in it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from edge.light.background import estimate_background
+from edge.light.pyramid import Pyramid
+from edge.structures import Background, Frame, UInt8Image
+
+
+class Field:
+    """One field on its way down the line: its frame, and what is computed of it on demand, each at most once.
+
+    The gate, segmentation, the crop, registration and the stage watch all take it, so that none of them
+    looks at the frame's pixels again for what another has already found. It belongs to one thread.
+
+    Parameters
+    ----------
+    frame : as a source gave it, evenly lit
+    background : colour of the blank slide where it is known already, else it is estimated
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> field = Field(Frame(np.full((120, 160, 3), 200, np.uint8), "blank"))
+    >>> field.background.at(80, 60).round().tolist()
+    [200.0, 200.0, 200.0]
+    >>> field.background is field.background
+    True
+    """
+
+    def __init__(self, frame: Frame, background: Background | None = None) -> None:
+        self.frame = frame
+        if background is not None:
+            self.background = background
+
+    @property
+    def image(self) -> UInt8Image:
+        """(H, W, 3) uint8 RGB."""
+        return self.frame.image
+
+    @property
+    def width(self) -> int:
+        """Width in px."""
+        return self.frame.width
+
+    @property
+    def height(self) -> int:
+        """Height in px."""
+        return self.frame.height
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """Halved copies of the image."""
+        return Pyramid(self.image)
+
+    @cached_property
+    def background(self) -> Background:
+        """Colour of the blank slide."""
+        return estimate_background(self.pyramid)
