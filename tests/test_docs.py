@@ -360,7 +360,7 @@ def test_the_clinic_page_can_be_followed(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(followed) >= 11
     assert (tmp_path / "S-0142.pdf").read_bytes().startswith(b"%PDF-")
     assert "709-6" in (tmp_path / "S-0142.json").read_text()
-    assert (tmp_path / "our-cells" / "ALL_IDB1" / "im").is_dir()
+    assert (tmp_path / "our-cells" / "dataset.jsonl").is_file()
 
 
 def test_the_intervals_on_the_clinic_page_are_right() -> None:
