@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from edge.bench.baseline import SCHEMA
 from edge.bench.energy import measure_energy
 from edge.bench.engines import Engine, EngineRequest, MissingEngine, TfliteEngine, other_engines
-from edge.bench.machine import describe_machine, describe_software
 from edge.bench.measure import WARMUP_ROUNDS, Samples, Subject, Summary, interleave, timed, yardstick
 from edge.bench.path import GLUE, STAGES, WholePath
 from edge.bench.process import classifier_memory, first_count_ms, imports_ms, path_memory
@@ -27,6 +26,7 @@ from edge.bench.profile import profile
 from edge.bloodlog import BloodLog
 from edge.classification.card import ModelBundle
 from edge.classification.classifier import Classifier
+from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import read_condition, read_watts
 from edge.errors import ConfigError
 

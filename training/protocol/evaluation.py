@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.bench.machine import describe_machine
+from edge.device.machine import describe_machine
 from training.data.cache import segmentation_code
 from training.data.collection import Collection
 from training.data.records import LABS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.bench.machine import describe_machine, describe_software
+from edge.device.machine import describe_machine, describe_software
 
 
 def root_of(folder: Path, cpuinfo: str) -> Path:
