@@ -208,55 +208,6 @@ def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
         assert row in shown, row
 
 
-def test_bench_page_shows_the_recorded_run() -> None:
-    """docs/bench.json is the output of the command that the page names."""
-    from edge.bench.report import markdown
-
-    document = json.loads((ROOT / "docs" / "bench.json").read_text())
-    seed = json.loads((ROOT / "docs" / "bench-akbar2024.json").read_text())
-    page = (ROOT / "docs" / "bench.md").read_text()
-    rows = [line for line in markdown(document).splitlines() if line.startswith("|")]
-    assert len(rows) > 30
-    assert [row for row in rows if row not in page] == []
-    ratios = {(row["engine"], row["other"], row["batch"]): row["p5"] for row in document["ratios"]}
-    times = {(row["engine"], row["batch"]): row["ms"]["p5"] for row in document["network"]}
-    keras = next(ms for (engine, batch), ms in times.items() if engine.startswith("keras") and batch == 1)
-    tflite = next(ms for (engine, batch), ms in times.items() if engine.startswith("tflite") and batch == 1)
-    path, memory = document["path"][0], document["memory"]
-    for shown in (
-        f"{ratios['ai_edge_litert', 'onnxruntime', 1]:.3f}",
-        f"{1 / ratios['ai_edge_litert', 'keras_predict', 1]:.0f} ×",
-        f"{keras / tflite:.0f} ×",
-        f"{path['ms']['p5']:.2f} ms",
-        f"{path['glue_ms']['p5']:.2f} ms",
-        f"{memory['classifier_peak_mb']:.0f} MB",
-        f"{memory['path_peak_mb']:.0f} MB",
-        f"{document['cold_start_ms']['first_count']['p50']:.2f} ms",
-        f"{100 * document['profile']['shares']['python']:.1f} %",
-        f"{seed['path'][0]['ms']['p5']:.2f} ms",
-    ):
-        assert f"| {shown} |" in page, shown
-    low, high = document["profile"]["python_ci95"]
-    assert f"95 % interval {100 * low:.1f} to {100 * high:.1f} %" in page
-    whole = markdown(seed).partition("## Whole path")[2].partition("## Network alone")[0]
-    assert [row for row in whole.splitlines() if row not in page] == []
-    keras, tflite = (
-        next(row["ms"]["p5"] for row in seed["network"] if (row["engine"], row["batch"]) == (engine, 1))
-        for engine in ("keras_predict", "tflite_runtime")
-    )
-    slower = {row["other"]: row["p5"] for row in seed["ratios"] if row["batch"] == 1}
-    said = page.partition("Of this network, too")[2]
-    for shown in (
-        f"ONNX Runtime {slower['onnxruntime']:.3f} ",
-        f"{keras / tflite:.1f} ×",
-        f"{1 / slower['keras_predict']:.1f} ×",
-        f"classifier alone {seed['memory']['classifier_peak_mb']:.0f} MB",
-        f"whole path {seed['memory']['path_peak_mb']:.0f} MB",
-        f"{seed['cold_start_ms']['first_count']['p50']:.2f} ms",
-    ):
-        assert shown in said, shown
-
-
 def test_the_log_page_names_every_table(tmp_path: Path) -> None:
     with BloodLog.open(tmp_path / "blood.db") as log, log.reading() as connection:
         tables = {

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import click
 
-from edge.bench import session
-from edge.bench.baseline import Change, compare, read_baseline, refuse_slower
-from edge.bench.fields import find_images, render_images
-from edge.bench.report import markdown
+from edge import bench as measuring
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.commands.options import model_option
-from edge.commands.outputs import prepare_folder, write_atomically
+from edge.commands.outputs import prepare_folder
 from edge.commands.progress import Progress
 
 #: Three crowded fields render in a few seconds and differ enough to show what depends on the field.
 _FIELDS = 3
 _MOST_THREADS = 4
-#: Far more than a field has cells at once; ONNX Runtime and Keras hold the activations of the whole batch.
+#: Far more than a field has cells at once.
 _MOST_CROPS = 256
 
 
@@ -69,16 +66,6 @@ def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tu
     help="Crops handed to the network at once, in the measurement of the network alone.",
 )
 @click.option("--repeat", type=click.IntRange(2), default=30, show_default=True, help="Rounds.")
-@click.option(
-    "--compare", "compare_engines", is_flag=True, help="Measure every other engine that is installed, too."
-)
-@click.option(
-    "--keras",
-    "keras_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The .keras file that the model was converted from, for --compare.",
-)
 @model_option
 @click.option(
     "--scratch",
@@ -86,20 +73,13 @@ def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tu
     metavar="DIR",
     help="Folder for the log that is written and removed; name one on the card whose speed matters.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, samples and all, instead of tables.")
-@click.option(
-    "--markdown",
-    "markdown_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the tables to this file, too.",
-)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
 @click.option(
     "--baseline",
     "baseline_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="JSON of an earlier run on this machine: exit code 4 where this one is slower beyond noise.",
+    help="JSON of an earlier run on this machine: exit code 4 where this one is slower.",
 )
 def bench(
     paths: Sequence[Path],
@@ -107,12 +87,9 @@ def bench(
     threads: tuple[int, ...],
     batches: tuple[int, ...],
     repeat: int,
-    compare_engines: bool,
-    keras_path: Path | None,
     model: Path | None,
     scratch: Path | None,
     as_json: bool,
-    markdown_path: Path | None,
     baseline_path: Path | None,
 ) -> None:
     """Measure what a field costs on this machine, by stage: time, memory, start, heat.
@@ -120,26 +97,22 @@ def bench(
     Counts your images, or rendered fields as crowded as a field gets (about 110 white cells). Rendering is
     not timed.
     """
-    before = read_baseline(baseline_path) if baseline_path else None
+    before = measuring.read_baseline(baseline_path) if baseline_path else None
     bundle = load_bundle(model or default_bundle_path())
-    settings = session.Settings(
-        repeat=repeat,
-        threads=session.usable_threads(threads),
-        batches=batches,
-        compare=compare_engines,
-        keras_path=keras_path,
-    )
+    settings = measuring.Settings(repeat, measuring.usable_threads(threads), batches)
     if scratch:
         prepare_folder(scratch)
     with tempfile.TemporaryDirectory(prefix="blastcount-bench-", dir=scratch) as folder:
-        files = find_images(paths, fields) if paths else render_images(Path(folder), fields or _FIELDS)
+        files = (
+            measuring.find_images(paths, fields)
+            if paths
+            else measuring.render_images(Path(folder), fields or _FIELDS)
+        )
         progress = Progress("measuring")
-        with progress.over(session.rounds(settings)):
-            document = session.run(bundle, files, not paths, settings, Path(folder), progress.step)
-    changes: list[Change] | None = None if before is None else compare(before, document)
-    text = markdown(document, changes)
-    if markdown_path:
-        write_atomically(markdown_path, text.encode())
-    click.echo(json.dumps(document) if as_json else text, nl=as_json)
+        with progress.over(measuring.rounds(settings)):
+            document = measuring.run(bundle, files, not paths, settings, Path(folder), progress.step)
+    changes = None if before is None else measuring.compare(before, document)
+    text = json.dumps(document) + "\n" if as_json else measuring.markdown(document, changes)
+    click.echo(text, nl=False)
     if changes is not None:
-        refuse_slower(changes)
+        measuring.refuse_slower(changes)

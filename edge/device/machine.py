@@ -1,4 +1,4 @@
-"""Which machine and which software a run was measured on."""
+"""Which machine and which software a figure was measured on, and how much memory a process holds."""
 
 from __future__ import annotations
 
@@ -47,6 +47,33 @@ def describe_software() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def resident_mb(key: str, status: Path = Path("/proc/self/status")) -> float:
+    """Read a figure of this process's memory.
+
+    Not ``getrusage``: across fork and exec the kernel carries the parent's peak over into the child's
+    ``ru_maxrss``, so that a small process started by a large one looks as large. ``VmHWM`` belongs to the
+    program that runs now.
+
+    Parameters
+    ----------
+    key : ``VmHWM`` for the peak of the resident memory, ``VmRSS`` for what is resident now
+    status : the kernel's file
+
+    Returns
+    -------
+    10^6 bytes
+
+    Raises
+    ------
+    ValueError
+        The kernel does not tell.
+    """
+    for line in status.read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ValueError(f"{status} has no {key}; a Linux kernel is needed to measure memory")
 
 
 def _processor(cpuinfo: str) -> str:

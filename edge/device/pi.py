@@ -1,4 +1,4 @@
-"""What a Raspberry Pi tells of its heat, its supply and its power; nothing elsewhere, and said so."""
+"""What a Raspberry Pi tells of its heat and its supply; nothing elsewhere, and said so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ THROTTLE_BITS: Mapping[int, str] = {
     19: "soft temperature limit since boot",
 }
 _SYSFS_THROTTLED = Path("sys/devices/platform/soc/soc:firmware/get_throttled")
-_RAIL = re.compile(r"^\s*(\w+)_([AV])\s+(?:current|volt)\(\d+\)=([0-9.]+)([AV])\s*$")
 #: The firmware answers in a few ms; one that hangs must not hang the run.
 _TIMEOUT_S = 5.0
 
@@ -88,30 +87,6 @@ def parse_throttled(text: str) -> tuple[str, ...] | None:
     return tuple(name for bit, name in THROTTLE_BITS.items() if bits >> bit & 1)
 
 
-def parse_pmic_watts(text: str) -> float | None:
-    r"""Add up the power of the rails in ``vcgencmd pmic_read_adc`` (Raspberry Pi 5).
-
-    Rails with both a current and a voltage count: everything behind the power chip. What the USB ports and
-    the 5 V pins draw, and the chip's own loss, does not.
-
-    Returns
-    -------
-    watts, or None where no rail has both
-
-    Examples
-    --------
-    >>> parse_pmic_watts("3V3_SYS_A current(1)=0.1A\n3V3_SYS_V volt(9)=3.3V\nEXT5V_V volt(24)=5.1V")
-    0.33
-    """
-    values: dict[str, dict[str, float]] = {}
-    for line in text.splitlines():
-        if found := _RAIL.match(line):
-            rail, _, value, unit = found.groups()
-            values.setdefault(rail, {})[unit] = float(value)
-    powers = [rail["A"] * rail["V"] for rail in values.values() if len(rail) == 2]
-    return round(sum(powers), 6) if powers else None
-
-
 def read_condition(root: Path = Path("/"), ask: Vcgencmd = vcgencmd) -> Condition:
     """Look at heat, supply and load now.
 
@@ -121,12 +96,6 @@ def read_condition(root: Path = Path("/"), ask: Vcgencmd = vcgencmd) -> Conditio
     ask : the firmware
     """
     return Condition(_temperatures_c(root), _throttled(root, ask), _load(root))
-
-
-def read_watts(ask: Vcgencmd = vcgencmd) -> float | None:
-    """Read the power now; None on anything but a Raspberry Pi 5."""
-    text = ask("pmic_read_adc")
-    return None if text is None else parse_pmic_watts(text)
 
 
 def _temperatures_c(root: Path) -> dict[str, float]:

@@ -10,7 +10,6 @@ import pytest
 
 from convert import quantize
 from convert.backend import load_keras, predict
-from convert.bench_engines import to_onnx
 from convert.gate.crops import Crops
 from convert.gate.parity import compare
 from convert.graph.rescale import CONSTANT_PAD, fold_offset
@@ -93,8 +92,9 @@ def test_int16_activations_keep_the_offset(
     path.write_bytes(quantise(centred, calibration.pixels, RECIPES["int16x8"]))
     network = Network(path)
     assert "PADV2" not in network.ops()
-    difference = network.outputs(held_out.pixels) - predict(centred, held_out.pixels)
-    assert np.abs(difference).max() < 0.05
+    # Bright borders would show a wrong level of the padding.
+    crops = np.concatenate([held_out.pixels, np.full_like(held_out.pixels[:4], 250)])
+    assert np.abs(network.outputs(crops) - predict(centred, crops)).max() < 0.05
 
 
 def test_float_files_are_folded_too(centred: Any, calibration: Crops, held_out: Crops) -> None:
@@ -102,22 +102,6 @@ def test_float_files_are_folded_too(centred: Any, calibration: Crops, held_out: 
     np.testing.assert_allclose(
         predict(network, held_out.pixels), predict(centred, held_out.pixels), atol=1e-5
     )
-
-
-def test_onnx_is_padded_with_the_same_level(
-    centred: Any, calibration: Crops, held_out: Crops, tmp_path: Path
-) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    content = quantise(centred, calibration.pixels, REFINED)
-    (tmp_path / "centred.tflite").write_bytes(content)
-    session = onnxruntime.InferenceSession(to_onnx(content), providers=["CPUExecutionProvider"])
-    onnx = session.run(None, {"crops": held_out.pixels})[0]
-    ours = Network(tmp_path / "centred.tflite").outputs(held_out.pixels)
-    assert np.abs(onnx - ours).max() < 0.02
-    # Bright borders would show a wrong level.
-    bright = np.full_like(held_out.pixels[:4], 250)
-    onnx = session.run(None, {"crops": bright})[0]
-    assert np.abs(onnx - Network(tmp_path / "centred.tflite").outputs(bright)).max() < 0.02
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.bench.probe import memory_mb
 from edge.bloodlog import BloodLog
 from edge.commands.outputs import write_atomically
+from edge.device.machine import resident_mb
 from edge.rendered import RenderSettings, render_field
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def test_memory_is_flat_over_ten_thousand_fields(tmp_path: Path) -> None:
         status = Path(f"/proc/{counting.pid}/status")
         for _line in counting.stdout:
             if len(rss_mb) < FIELDS - 1:  # after the last one the process may be gone
-                rss_mb.append(memory_mb("VmRSS", status))
+                rss_mb.append(resident_mb("VmRSS", status))
     assert counting.returncode == 0
     assert len(rss_mb) == FIELDS - 1
     sys.stdout.write(

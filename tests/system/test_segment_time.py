@@ -29,7 +29,7 @@ _FRAMES_OF_MEMORY = 4.0
 _PEAK = """
 import ctypes, sys
 import cv2, numpy as np
-from edge.bench.fields import CROWDED
+from edge.bench import CROWDED
 from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment

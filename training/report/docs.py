@@ -1,4 +1,4 @@
-"""Writes the pages of ``docs/`` that are rendered from JSON: cards and evaluations (``make docs``)."""
+"""Writes the pages of ``docs/`` that are rendered from JSON (``make docs``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge import bench
 from training.report import cardpage
 from training.report import evaluation as report
 from training.report.page import markdown
@@ -23,7 +24,7 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     Yields
     ------
     path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
-    ``docs/evaluation-NAME.json``
+    ``docs/evaluation-NAME.json``, ``docs/bench.md`` and ``docs/bench-NAME.md``
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -32,6 +33,8 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
         document = json.loads(evaluation.read_text("utf-8"))
         text = markdown(report.title_of(document), list(report.blocks(document)))
         yield evaluation.with_suffix(".md"), text
+    for path in sorted(docs.glob("bench*.json")):
+        yield path.with_suffix(".md"), bench.markdown(json.loads(path.read_text("utf-8")))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.device.machine import describe_machine, describe_software
+from edge.device.machine import describe_machine, describe_software, resident_mb
 
 
 def root_of(folder: Path, cpuinfo: str) -> Path:
@@ -47,3 +47,12 @@ def test_this_machine() -> None:
     assert machine["memory_mb"] > 500
     software = describe_software()
     assert {"blastcount", "python", "numpy"} <= software.keys()
+
+
+def test_memory_of_a_kernel_that_tells_it(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmHWM:\t   50000 kB\nVmRSS:\t   40000 kB\n")
+    assert resident_mb("VmHWM", status) == pytest.approx(51.2)
+    assert resident_mb("VmRSS", status) == pytest.approx(40.96)
+    with pytest.raises(ValueError, match="has no VmPeak"):
+        resident_mb("VmPeak", status)

@@ -8,18 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.device import pi
-from edge.device.pi import parse_pmic_watts, parse_throttled, read_condition, read_watts
-
-#: `vcgencmd pmic_read_adc` in the form a Raspberry Pi 5 prints it, with rounded figures.
-PMIC = """   3V7_WL_SW_A current(0)=0.10000000A
-   3V3_SYS_A current(1)=0.05000000A
-   VDD_CORE_A current(7)=2.00000000A
-     3V7_WL_SW_V volt(8)=3.70000000V
-     3V3_SYS_V volt(9)=3.30000000V
-    VDD_CORE_V volt(15)=0.80000000V
-       EXT5V_V volt(24)=5.12000000V
-       BATT_V volt(25)=0.00000000V
-"""
+from edge.device.pi import parse_throttled, read_condition
 
 
 def firmware(**answers: str) -> pi.Vcgencmd:
@@ -50,22 +39,6 @@ def machine(root: Path, *, zones: dict[str, str] | None = None) -> Path:
 )
 def test_flags(text: str, flags: tuple[str, ...] | None) -> None:
     assert parse_throttled(text) == flags
-
-
-def test_power_is_summed_over_rails_with_current_and_voltage() -> None:
-    assert parse_pmic_watts(PMIC) == pytest.approx(0.1 * 3.7 + 0.05 * 3.3 + 2.0 * 0.8)
-
-
-@pytest.mark.parametrize(
-    "text", ["", 'error=1 error_msg="Command not registered"\n', "EXT5V_V volt(24)=5.1V\n"]
-)
-def test_no_power_where_no_rail_is_whole(text: str) -> None:
-    assert parse_pmic_watts(text) is None
-
-
-def test_power_of_a_machine_without_the_chip() -> None:
-    assert read_watts(firmware()) is None
-    assert read_watts(firmware(pmic_read_adc=PMIC)) == pytest.approx(2.135)
 
 
 def test_a_pi(tmp_path: Path) -> None:

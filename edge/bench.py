@@ -1,0 +1,872 @@
+"""What a field costs on this machine: time by stage, network, memory, cold start and heat.
+
+:func:`run` measures and gives JSON of schema ``blastcount.bench/1``, :func:`markdown` renders it, and
+:func:`compare` holds it against an earlier run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge.bloodlog import BloodLog
+from edge.camera.files import IMAGE_SUFFIXES, find_files, read_image
+from edge.classification.card import ModelBundle, ModelCard, load_bundle
+from edge.classification.classifier import Classifier
+from edge.classification.interpreter import Network, installed_runtimes
+from edge.counting.pipeline import Pipeline
+from edge.device.machine import describe_machine, describe_software, resident_mb
+from edge.device.pi import read_condition
+from edge.errors import ConfigError, EdgeError, GateError, SourceError
+from edge.rendered import Population, RenderSettings, render_field
+from edge.structures import CellClass, FieldResult
+from edge.version import software_version
+
+__all__ = [
+    "CROWDED",
+    "STAGES",
+    "Change",
+    "Settings",
+    "WholePath",
+    "compare",
+    "find_images",
+    "interleave",
+    "markdown",
+    "read_baseline",
+    "refuse_slower",
+    "render_images",
+    "rounds",
+    "run",
+    "timed",
+    "usable_threads",
+]
+
+SCHEMA = "blastcount.bench/1"
+#: In the order of the path. ``hash`` is the SHA-256 of the frame's pixels and the making of the result.
+STAGES = ("grab", "decode", "quality", "segment", "crop", "classify", "hash", "log")
+#: A field of the public data sets' size, as crowded as their fullest: 1712×1368 px at 0.2 µm/px are
+#: 0.094 mm², and 1,180 white cells and smudges per mm² make some 110 of them. Red cells as in a usual smear.
+CROWDED = RenderSettings(
+    um_per_px=0.2,
+    population=Population(
+        blast=500.0, lymphocyte=250.0, neutrophil=220.0, monocyte=90.0, eosinophil=60.0, smudge=60.0
+    ),
+)
+#: As ``blastcount render`` writes them.
+_JPEG_QUALITY = 92
+#: Rounds that are run and thrown away: the first fills caches and allocates tensors, the second is for the
+#: clock of the processor, which takes some 10 ms of load to rise.
+WARMUP_ROUNDS = 2
+#: Bytes that the yardstick hashes: 2 to 20 ms, in the range of what is measured.
+_YARDSTICK_BYTES = 4_000_000
+#: Fresh processes for the cold start: each takes a second or more.
+_COLD_STARTS = 5
+#: Rounds over the fields for the memory: what grows shows from the first to the last.
+_MEMORY_ROUNDS = 5
+#: Stands in the log for the hash of a configuration, which a bench has none of.
+_NO_CONFIG = "0" * 64
+_PERCENTILES = (5, 50, 90, 99)
+
+#: A series may be slower than the baseline's 5th percentile by this share. Two builds of the same source
+#: differ by up to 5 % through the placing of code alone (T. Mytkowicz et al., "Producing wrong data without
+#: doing anything obviously wrong!", ASPLOS 2009), and so may two runs.
+TOLERANCE = 0.10
+#: A stage must also cost this share of the whole field more: no field is slower for a doubled 0.1 ms.
+_LEAST_SHARE = 0.01
+#: Memory is reproducible to about a percent; 2 MB is the step of the allocator's arenas.
+_MEMORY_TOLERANCE, _LEAST_MEMORY_MB = 0.05, 2.0
+
+#: Milliseconds by series, one figure an item: an item is a field, or the one batch of a network.
+Timing = Mapping[str, Sequence[float]]
+#: By series, (rounds, items) float64 ms.
+Samples = dict[str, NDArray[np.float64]]
+
+
+def find_images(paths: Sequence[Path], limit: int | None) -> list[Path]:
+    """List the images that paths stand for, each once, at most ``limit``.
+
+    Raises
+    ------
+    SourceError
+        A path does not exist or gives no image.
+    """
+    found = {file.resolve(): file for path in paths for file in find_files(path)}
+    images = [file for file in found.values() if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise SourceError(f"{paths[0]}: only videos; bench takes image files, save some frames as images")
+    return images[:limit]
+
+
+def render_images(folder: Path, number: int, settings: RenderSettings = CROWDED) -> list[Path]:
+    """Write rendered fields of the seeds 1, 2, ... as JPEG files.
+
+    Parameters
+    ----------
+    folder : that exists
+    number : of fields
+    settings : what is rendered
+    """
+    files: list[Path] = []
+    for seed in range(1, number + 1):
+        file = folder / f"rendered_{seed:04d}.jpg"
+        Image.fromarray(render_field(seed, settings).image).save(file, quality=_JPEG_QUALITY, subsampling=0)
+        files.append(file)
+    return files
+
+
+class WholePath:
+    """Counts image files as ``count --log`` does, one after the other, and times the stages.
+
+    Parameters
+    ----------
+    files : image files
+    classifier : that counts
+    log : an open log, which grows
+    threads : of OpenCV; those of the interpreter are the classifier's
+    clock : in seconds
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        classifier: Classifier,
+        log: BloodLog,
+        threads: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._files = files
+        self._classifier = _TimedClassifier(classifier, clock)
+        self._pipeline = Pipeline(self._classifier, clock)
+        self._log = log
+        self._threads = threads
+        self._clock = clock
+        self.results: dict[Path, FieldResult] = {}
+
+    def run(self) -> dict[str, list[float]]:
+        """Count every file once.
+
+        Returns
+        -------
+        ms of each file, by stage of ``STAGES`` and ``total``
+        """
+        cv2.setNumThreads(self._threads)
+        fields = [self._count(file) for file in self._files]
+        return {part: [ms[part] for ms in fields] for part in (*STAGES, "total")}
+
+    def _count(self, file: Path) -> dict[str, float]:
+        self._classifier.elapsed_ms = 0.0
+        started = self._clock()
+        file.read_bytes()
+        grabbed = self._clock()
+        frame = read_image(file)
+        decoded = self._clock()
+        result = self._pipeline.process(frame).result
+        counted = self._clock()
+        self._log.append(
+            result,
+            config_sha256=_NO_CONFIG,
+            software_version=software_version(),
+            runtime=self._classifier.runtime,
+        )
+        logged = self._clock()
+        self.results[file] = result
+        stage_ms, network_ms = result.stage_ms, self._classifier.elapsed_ms
+        # The decoder reads the file by itself; what reading takes is measured just before and taken off.
+        grab_ms = (grabbed - started) * 1000.0
+        return {
+            "grab": grab_ms,
+            "decode": max(0.0, (decoded - grabbed) * 1000.0 - grab_ms),
+            # Focus is a question of quality that only a known scale answers.
+            "quality": stage_ms["quality"] + stage_ms.get("focus", 0.0),
+            "segment": stage_ms.get("segment", 0.0),  # a rejected field goes no further
+            "crop": stage_ms.get("classify", 0.0) - network_ms,
+            "classify": network_ms,
+            "hash": (counted - decoded) * 1000.0 - sum(stage_ms.values()),
+            "log": (logged - counted) * 1000.0,
+            "total": (logged - grabbed) * 1000.0,
+        }
+
+
+class _TimedClassifier:
+    """A classifier that notes how long it took, to tell it from the cutting of crops."""
+
+    def __init__(self, classifier: Classifier, clock: Callable[[], float]) -> None:
+        self._classifier = classifier
+        self._clock = clock
+        self.elapsed_ms = 0.0
+
+    @property
+    def card(self) -> ModelCard:
+        return self._classifier.card
+
+    @property
+    def runtime(self) -> str:
+        return self._classifier.runtime
+
+    def p_blast(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        started = self._clock()
+        try:
+            return self._classifier.p_blast(crops)
+        finally:
+            self.elapsed_ms += (self._clock() - started) * 1000.0
+
+    def label(self, p_blast: float) -> CellClass:
+        return self._classifier.label(p_blast)
+
+
+def timed(
+    series: str, work: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], Timing]:
+    """Make a subject of a call that is timed as a whole, for :func:`interleave`.
+
+    The call is made once untimed just before: the subject before it left the caches cold, which is most of
+    the time of a call of 1 ms and not what a caller meets who makes one after the other.
+
+    Parameters
+    ----------
+    series : its name
+    work : what is timed
+    clock : in seconds
+    """
+
+    def subject() -> Timing:
+        work()
+        started = clock()
+        work()
+        return {series: [(clock() - started) * 1000.0]}
+
+    return subject
+
+
+def interleave(
+    subjects: Sequence[Callable[[], Timing]],
+    rounds: int,
+    *,
+    warmup: int = WARMUP_ROUNDS,
+    after_round: Callable[[], None] = lambda: None,
+) -> Samples:
+    """Run each subject once a round, in a new order every round.
+
+    What disturbs the machine then disturbs all of them alike, and none has always the same neighbour's
+    leavings in the cache.
+
+    Parameters
+    ----------
+    subjects : each runs once when called and gives ms by series, all series with different names
+    rounds : that are kept
+    warmup : rounds before them that are not
+    after_round : called after every round, the warm-up's among them
+
+    Returns
+    -------
+    by series, (rounds, items) ms
+    """
+    order, shuffler = list(subjects), random.Random(0)
+    kept: dict[str, list[Sequence[float]]] = {}
+    for number in range(warmup + rounds):
+        shuffler.shuffle(order)
+        for subject in order:
+            for series, items in subject().items():
+                if number >= warmup:
+                    kept.setdefault(series, []).append(items)
+        after_round()
+    return {series: np.asarray(items, np.float64) for series, items in kept.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is measured.
+
+    Attributes
+    ----------
+    repeat : rounds that are kept
+    threads : numbers of threads that are tried
+    batches : crops handed over at once to the network alone
+    """
+
+    repeat: int = 30
+    threads: tuple[int, ...] = (1,)
+    batches: tuple[int, ...] = (1, 8, 32)
+
+
+def rounds(settings: Settings) -> int:
+    """Count the rounds that :func:`run` reports."""
+    return settings.repeat + WARMUP_ROUNDS
+
+
+def usable_threads(wanted: Sequence[int]) -> tuple[int, ...]:
+    """Leave out numbers of threads above that of the cores, which would only wait for each other.
+
+    Raises
+    ------
+    ConfigError
+        None is left.
+    """
+    cores = len(os.sched_getaffinity(0))
+    usable = tuple(sorted({number for number in wanted if number <= cores}))
+    if not usable:
+        raise ConfigError(
+            f"threads {', '.join(map(str, wanted))}: this process has {cores} cores; give fewer"
+        )
+    return usable
+
+
+def run(
+    bundle: ModelBundle,
+    files: Sequence[Path],
+    rendered: bool,
+    settings: Settings,
+    scratch: Path,
+    after_round: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Measure everything.
+
+    Parameters
+    ----------
+    bundle : model
+    files : images, one field each
+    rendered : they were drawn by this program
+    settings : what is measured
+    scratch : folder for the log that the whole path writes
+    after_round : called after each of ``rounds(settings)`` rounds
+
+    Returns
+    -------
+    document of schema ``blastcount.bench/1``; all times in ms
+
+    Raises
+    ------
+    EdgeError
+        A file cannot be counted, or the model's golden crops disagree.
+    """
+    before = read_condition()
+    networks, refused = _networks(bundle, settings.threads)
+    with ExitStack() as stack:
+        lines: dict[int, WholePath] = {}
+        for threads in settings.threads:
+            classifier = Classifier(bundle, threads=threads)
+            classifier.check_golden()
+            log = stack.enter_context(BloodLog.open(scratch / f"bench{threads}.sqlite"))
+            lines[threads] = WholePath(files, classifier, log, threads)
+        subjects = [_yardstick()]
+        for threads, network in networks:
+            for batch in settings.batches:
+                crops = np.resize(bundle.golden.crops, (batch, *bundle.golden.crops.shape[1:]))
+                series = _network_series(network.runtime, threads, batch)
+                subjects.append(timed(series, partial(network.outputs, crops)))
+        subjects += [partial(_path_timing, threads, line) for threads, line in lines.items()]
+        samples = interleave(subjects, settings.repeat, after_round=after_round)
+    results = lines[settings.threads[0]].results
+    fields = [_field(file, results[file], rendered) for file in files]
+    cells = float(np.mean([_white_cells(result) for result in results.values()]))
+    return {
+        "schema": SCHEMA,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": {
+            "repeat": settings.repeat,
+            "warmup_rounds": WARMUP_ROUNDS,
+            "threads": list(settings.threads),
+            "batches": list(settings.batches),
+        },
+        "machine": describe_machine(),
+        "software": describe_software(),
+        "model": {
+            "name": bundle.card.name,
+            "sha256": bundle.card.sha256,
+            "file_bytes": bundle.tflite_path.stat().st_size,
+        },
+        "condition": {"before": before.to_json(), "after": read_condition().to_json()},
+        "fields": fields,
+        "network": [
+            _network_figures(samples, network.runtime, threads, batch)
+            for threads, network in networks
+            for batch in settings.batches
+        ],
+        "engines_missing": [{"engine": name, "reason": reason} for name, reason in refused.items()],
+        "path": [_path_figures(samples, threads, cells) for threads in settings.threads],
+        "yardstick_ms": _percentiles(samples["yardstick"]),
+        "cold_start_ms": {
+            "imports": _percentiles([imports_ms() for _ in range(_COLD_STARTS)]),
+            "first_count": _percentiles(
+                [first_count_ms(bundle.tflite_path, files[0]) for _ in range(_COLD_STARTS)]
+            ),
+        },
+        "memory": memory_mb(bundle.tflite_path, files, scratch),
+    }
+
+
+def _networks(
+    bundle: ModelBundle, threads: Sequence[int]
+) -> tuple[list[tuple[int, Network]], dict[str, str]]:
+    """Open the network in every installed interpreter; why one refuses it, by the interpreter's name."""
+    networks: list[tuple[int, Network]] = []
+    refused: dict[str, str] = {}
+    for runtime in installed_runtimes():
+        try:
+            networks += [(n, Network(bundle.tflite_path, threads=n, runtime=runtime)) for n in threads]
+        except EdgeError as error:
+            refused[runtime] = str(error)
+    return networks, refused
+
+
+def _yardstick() -> Callable[[], Timing]:
+    """Make a subject that never changes: how fast the machine itself is while the others run."""
+    content = bytes(_YARDSTICK_BYTES)
+    return timed("yardstick", lambda: hashlib.blake2b(content).digest())
+
+
+def _path_timing(threads: int, line: WholePath) -> Timing:
+    return {_path_series(threads, part): items for part, items in line.run().items()}
+
+
+def _path_series(threads: int, part: str) -> str:
+    return f"path threads={threads} {part}"
+
+
+def _network_series(runtime: str, threads: int, batch: int) -> str:
+    return f"network {runtime.partition(' ')[0]} threads={threads} batch={batch}"
+
+
+def _percentiles(samples_ms: NDArray[np.float64] | Sequence[float]) -> dict[str, float]:
+    """Sum up samples of any shape, to 0.1 µs; of fewer than 100 samples, p99 is next to the largest."""
+    values = np.percentile(samples_ms, _PERCENTILES)
+    figures = {f"p{q}": round(float(value), 4) for q, value in zip(_PERCENTILES, values, strict=True)}
+    return {"n": int(np.size(samples_ms)), **figures}
+
+
+def _network_figures(samples: Samples, runtime: str, threads: int, batch: int) -> dict[str, object]:
+    ms = _percentiles(samples[_network_series(runtime, threads, batch)])
+    return {
+        "engine": runtime.partition(" ")[0],
+        "version": runtime,
+        "threads": threads,
+        "batch": batch,
+        "ms": ms,
+        "cells_per_s": round(batch * 1000 / ms["p50"], 1),
+    }
+
+
+def _path_figures(samples: Samples, threads: int, cells_per_field: float) -> dict[str, object]:
+    total = samples[_path_series(threads, "total")]
+    stages = {stage: samples[_path_series(threads, stage)] for stage in STAGES}
+    whole = float(sum(values.mean() for values in stages.values()))
+    fields_per_s = 1000 / float(np.median(total.mean(axis=1)))
+    return {
+        "threads": threads,
+        "ms": _percentiles(total),
+        "stages": {
+            stage: _percentiles(values) | {"share": round(float(values.mean()) / whole, 4)}
+            for stage, values in stages.items()
+        },
+        "fields_per_s": round(fields_per_s, 3),
+        "cells_per_s": round(fields_per_s * cells_per_field, 2),
+    }
+
+
+def _field(file: Path, result: FieldResult, rendered: bool) -> dict[str, object]:
+    return {
+        "file": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "rendered": rendered,
+        "width": result.width,
+        "height": result.height,
+        "status": result.status,
+        "white_cells": _white_cells(result),
+    }
+
+
+def _white_cells(result: FieldResult) -> int:
+    return sum(cell.cell.kind == "wbc" for cell in result.cells)
+
+
+# Figures that only a fresh process can tell. What it imports is part of what is measured, so that each is a
+# few lines of its own.
+
+_IMPORTS = """
+import time
+started = time.perf_counter()
+import edge.commands.count, edge.classification.interpreter
+edge.classification.interpreter.installed_runtimes()
+print((time.perf_counter() - started) * 1000)
+"""
+_HOLD_CLASSIFIER = """
+import json, sys
+from pathlib import Path
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.device.machine import resident_mb
+Classifier(load_bundle(Path(sys.argv[1])), threads=1).check_golden()
+print(json.dumps({"classifier_peak_mb": resident_mb("VmHWM")}))
+"""
+_COUNT_FILES = "import edge.bench, sys; edge.bench.print_memory_of_path(*sys.argv[1:])"
+
+
+def imports_ms() -> float:
+    """Start a process that imports what ``count`` needs; the time of its imports alone, ms."""
+    return float(_fresh_process(["-c", _IMPORTS])[0])
+
+
+def first_count_ms(model: Path, image: Path) -> float:
+    """Start ``blastcount count`` on one image; ms from the start of the process to its first result.
+
+    Raises
+    ------
+    GateError
+        It ended without a result.
+    """
+    command = ["-m", "edge.cli", "count", "--json", "--threads", "1", "--model", str(model), "--", str(image)]
+    return _fresh_process(command)[1]
+
+
+def memory_mb(model: Path, files: Sequence[Path], scratch: Path) -> dict[str, float]:
+    """Measure a process that holds the classifier alone, and one that counts.
+
+    Returns
+    -------
+    ``classifier_peak_mb``, ``path_peak_mb``, ``path_after_first_round_mb`` and ``path_after_last_round_mb``
+    """
+    alone, _ = _fresh_process(["-c", _HOLD_CLASSIFIER, str(model)])
+    log = scratch / "memory.sqlite"
+    path, _ = _fresh_process(["-c", _COUNT_FILES, str(model), str(log), *map(str, files)])
+    return {key: round(mb, 1) for key, mb in (json.loads(alone) | json.loads(path)).items()}
+
+
+def print_memory_of_path(model: str, log: str, *files: str) -> None:
+    """Count files a few times and print this process's memory as JSON, for :func:`memory_mb`."""
+    classifier = Classifier(load_bundle(Path(model)), threads=1)
+    classifier.check_golden()
+    with BloodLog.open(log) as opened:
+        line = WholePath([Path(file) for file in files], classifier, opened, threads=1)
+        line.run()
+        first_mb = resident_mb("VmRSS")
+        for _ in range(_MEMORY_ROUNDS - 1):
+            line.run()
+    figures = {
+        "path_peak_mb": resident_mb("VmHWM"),
+        "path_after_first_round_mb": first_mb,
+        "path_after_last_round_mb": resident_mb("VmRSS"),
+    }
+    sys.stdout.write(json.dumps(figures))
+
+
+def _fresh_process(arguments: Sequence[str]) -> tuple[str, float]:
+    """Run Python in a fresh process; give its first line, and ms from its start to that line."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None  # both are pipes
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        elapsed_ms = (time.perf_counter() - started) * 1000.0
+        process.stdout.read()
+        said = process.stderr.read().strip()
+    if process.returncode != 0 or not first:
+        raise GateError(
+            f"a fresh process of the bench ended with {process.returncode}: "
+            f"{(said or 'it said nothing').splitlines()[-1]}"
+        )
+    return first, elapsed_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one figure differs from the baseline.
+
+    Attributes
+    ----------
+    series : its name
+    before, now : 5th percentile in ms, or memory in MB
+    allowed : largest value that passes
+    slower : the gate's word: more than is allowed
+    """
+
+    series: str
+    before: float
+    now: float
+    allowed: float
+    slower: bool
+
+
+def read_baseline(path: Path) -> dict[str, Any]:
+    """Read an earlier run's JSON.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or no such run.
+    """
+    advice = "give what `bench --json` printed"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"baseline {path} cannot be read ({error}); {advice}") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ConfigError(f"baseline {path}: expected schema {SCHEMA}; {advice}")
+    try:
+        _compared_ms(document)
+        _whose(document)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"baseline {path}: is not complete ({error}); {advice}") from error
+    return document
+
+
+def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Compare two runs, series by series, by their 5th percentiles.
+
+    What disturbs a machine only ever adds time, so that its quickest rounds tell of the program. A series has
+    become slower where its 5th percentile is above the baseline's by more than ``TOLERANCE``; where the
+    yardstick, a fixed hash that runs between everything else, says that the machine itself became slower,
+    by so much more. A stage must cost a noticeable part of the field, too. The cold starts stop nothing: they
+    come one after the other, and one neighbour may sit through them all.
+
+    Parameters
+    ----------
+    before, now : documents of schema ``SCHEMA``
+
+    Raises
+    ------
+    ConfigError
+        They are not comparable: another machine, other fields, or nothing in common.
+    """
+    for what, value in _whose(now).items():
+        if (old := _whose(before)[what]) != value:
+            raise ConfigError(f"the baseline is of another {what} ({old!r}, here {value!r}); make one here")
+    old_ms, new_ms = _compared_ms(before), _compared_ms(now)
+    common = old_ms.keys() & new_ms.keys()
+    if not common:
+        raise ConfigError("the baseline has no series in common with this run; give the same --threads")
+    machine = max(1.0, now["yardstick_ms"]["p5"] / before["yardstick_ms"]["p5"])
+    changes = []
+    for series in sorted(common):
+        old, new = old_ms[series], new_ms[series]
+        whole = old_ms.get(f"{series.rpartition(' ')[0]} total", old)
+        allowed = max(old * (1 + TOLERANCE), old + _LEAST_SHARE * whole) * machine
+        changes.append(Change(series, old, new, allowed, new > allowed))
+    for key in ("classifier_peak_mb", "path_peak_mb"):
+        old, new = before["memory"][key], now["memory"][key]
+        allowed = max(old * (1 + _MEMORY_TOLERANCE), old + _LEAST_MEMORY_MB)
+        changes.append(Change(f"memory {key}", old, new, allowed, new > allowed))
+    return changes
+
+
+def refuse_slower(changes: Iterable[Change]) -> None:
+    """Say no where a series became slower.
+
+    Raises
+    ------
+    GateError
+        It names each of them.
+    """
+    named = "; ".join(
+        f"{change.series} {change.before:.2f} → {change.now:.2f} (up to {change.allowed:.2f} passes)"
+        for change in changes
+        if change.slower
+    )
+    if named:
+        raise GateError(
+            f"slower than the baseline or larger: {named}; find the change, or make a new baseline"
+        )
+
+
+def _whose(document: Mapping[str, Any]) -> dict[str, object]:
+    """Name what two runs must have in common."""
+    machine = document["machine"]
+    return {
+        "processor": machine["processor"],
+        "board": machine["board"],
+        "number of cores": machine["cores"],
+        "network": document["model"]["sha256"],
+        "set of fields": [field["sha256"] for field in document["fields"]],
+    }
+
+
+def _compared_ms(document: Mapping[str, Any]) -> dict[str, float]:
+    """Give the 5th percentile of every series that the gate looks at."""
+    found = {}
+    for path in document["path"]:
+        found[_path_series(path["threads"], "total")] = float(path["ms"]["p5"])
+        for stage, figures in path["stages"].items():
+            found[_path_series(path["threads"], stage)] = float(figures["p5"])
+    for row in document["network"]:
+        found[_network_series(row["version"], row["threads"], row["batch"])] = float(row["ms"]["p5"])
+    return found
+
+
+def markdown(document: Mapping[str, Any], changes: Sequence[Change] | None = None) -> str:
+    """Render a run as Markdown, which a terminal shows as well as a page.
+
+    Parameters
+    ----------
+    document : of schema ``blastcount.bench/1``
+    changes : comparison with a baseline, where there was one
+
+    Returns
+    -------
+    Markdown that ends in a newline
+    """
+    parts = [
+        _head(document),
+        *(_path_table(path) for path in document["path"]),
+        _network_table(document),
+        _process_table(document),
+        _condition_table(document),
+    ]
+    if changes is not None:
+        parts.append(_change_table(changes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(document: Mapping[str, Any]) -> str:
+    machine, model, fields = document["machine"], document["model"], document["fields"]
+    cells = sorted(field["white_cells"] for field in fields)
+    sizes = sorted({f"{field['width']}×{field['height']}" for field in fields})
+    kind = "rendered fields (drawn by this program)" if fields[0]["rendered"] else "fields"
+    settings = document["settings"]
+    command = " ".join(
+        f"--{option} {','.join(map(str, settings[key]))}"
+        for option, key in (("threads", "threads"), ("batch", "batches"))
+    )
+    lines = [
+        "# What a field costs",
+        "",
+        f"`blastcount bench {command} --repeat {settings['repeat']}`: "
+        f"{len(fields)} {kind} of {', '.join(sizes)} px with {cells[0]} to {cells[-1]} white cells; "
+        f"each round in a new order, after {settings['warmup_rounds']} of warm-up; "
+        f"{document['created_at']}.",
+        "",
+        f"- machine: {machine['board'] or machine['processor']}, {machine['cores']} cores for this process, "
+        f"{machine['memory_mb'] / 1000:.1f} GB, {machine['architecture']}, kernel {machine['kernel']}",
+        f"- software: {', '.join(f'{name} {version}' for name, version in document['software'].items())}",
+        f"- model: {model['name']}, {model['file_bytes'] / 1000:.0f} kB, sha256 {model['sha256']}",
+    ]
+    rejected = [field["file"] for field in fields if field["status"] == "rejected"]
+    if rejected:
+        lines.append(f"- **rejected, so that their later stages cost nothing: {', '.join(rejected)}**")
+    return "\n".join(lines)
+
+
+def _path_table(path: Mapping[str, Any]) -> str:
+    rows = [
+        [stage, *_milliseconds(figures), f"{100 * figures['share']:.1f} %"]
+        for stage, figures in path["stages"].items()
+    ]
+    rows.append(["**whole field**", *_milliseconds(path["ms"]), ""])
+    return (
+        f"## Whole path, {path['threads']} thread{'s' if path['threads'] > 1 else ''}: "
+        f"{path['fields_per_s']:.2f} fields/s, {path['cells_per_s']:.0f} cells/s\n\n"
+        + _table(["ms a field", *_percentile_names(), "share"], rows)
+        + f"\n\nn = {path['ms']['n']}. hash is the SHA-256 of the pixels and the making of the result."
+    )
+
+
+def _network_table(document: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            row["version"],
+            str(row["threads"]),
+            str(row["batch"]),
+            *_milliseconds(row["ms"]),
+            f"{row['cells_per_s']:.0f}",
+        ]
+        for row in document["network"]
+    ]
+    text = "## Network alone\n\n" + _table(
+        ["engine", "threads", "batch", *_percentile_names(), "cells/s"], rows
+    )
+    text += f"\n\nms a batch, n = {document['settings']['repeat']} each."
+    for missing in document["engines_missing"]:
+        text += f"\n\nNot measured: {missing['engine']} ({missing['reason']})."
+    return text
+
+
+def _process_table(document: Mapping[str, Any]) -> str:
+    start, memory = document["cold_start_ms"], document["memory"]
+    rows = [
+        ["start of the process to the first count, ms", *_milliseconds(start["first_count"])],
+        ["of that, imports, ms", *_milliseconds(start["imports"])],
+    ]
+    return (
+        "## Fresh processes\n\n"
+        + _table(["", *_percentile_names()], rows)
+        + f"\n\nn = {start['first_count']['n']} each, files in the page cache. "
+        "Peak resident memory (1 MB = 10^6 bytes): "
+        f"classifier alone {memory['classifier_peak_mb']:.0f} MB, whole path "
+        f"{memory['path_peak_mb']:.0f} MB; resident after the first round "
+        f"{memory['path_after_first_round_mb']:.0f} MB, after the last "
+        f"{memory['path_after_last_round_mb']:.0f} MB."
+    )
+
+
+def _condition_table(document: Mapping[str, Any]) -> str:
+    rows = [
+        [key.replace("_", " "), *(_state(document["condition"][when][key]) for when in ("before", "after"))]
+        for key in ("temperatures_c", "throttled", "load_1min")
+    ]
+    return f"## Condition of the machine\n\n{_table(['', 'before', 'after'], rows)}"
+
+
+def _change_table(changes: Sequence[Change]) -> str:
+    rows = [
+        [
+            change.series,
+            f"{change.before:.2f}",
+            f"{change.now:.2f}",
+            f"{change.allowed:.2f}",
+            "**slower**" if change.slower else "–",
+        ]
+        for change in changes
+    ]
+    return "## Against the baseline (p5, ms; memory, MB)\n\n" + _table(
+        ["series", "before", "now", "passes", ""], rows
+    )
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table with aligned columns: names to the left, figures to the right."""
+    lines = [list(titles), *(list(row) for row in rows)]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(titles))]
+    aligned = [
+        "| "
+        + " | ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in lines
+    ]
+    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)) + "|"
+    return "\n".join([aligned[0], rule, *aligned[1:]])
+
+
+def _percentile_names() -> list[str]:
+    return [f"p{q}" for q in _PERCENTILES]
+
+
+def _milliseconds(figures: Mapping[str, float]) -> list[str]:
+    return [f"{figures[name]:.2f}" for name in _percentile_names()]
+
+
+def _state(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {figure:.1f}" for name, figure in value.items())
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return str(value)

@@ -1,0 +1,446 @@
+"""``blastcount bench``: what is measured, how it is shown, and the gate against an earlier run.
+
+Clocks are counters here, so that no test depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge import bench, cli
+from edge.bench import STAGES, WholePath, compare, interleave, markdown, read_baseline, refuse_slower, timed
+from edge.bloodlog import BloodLog
+from edge.camera.files import read_image
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.classification.interpreter import installed_runtimes
+from edge.counting import pipeline
+from edge.counting.pipeline import Pipeline
+from edge.errors import ConfigError, GateError, RuntimeMissingError, SourceError
+from edge.rendered import RenderSettings
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def figures(ms: float) -> dict[str, float]:
+    return {"n": 30, "p5": ms, "p50": 2 * ms, "p90": 3 * ms, "p99": 4 * ms}
+
+
+DOCUMENT: dict[str, Any] = {
+    "schema": "blastcount.bench/1",
+    "created_at": "2026-01-02T03:04:05+00:00",
+    "settings": {"repeat": 30, "warmup_rounds": 2, "threads": [2], "batches": [8]},
+    "machine": {"board": "Raspberry Pi 5", "processor": "CPU part 0xd0b", "cores": 4, "memory_mb": 8257,
+                "architecture": "aarch64", "kernel": "6.6"},
+    "software": {"blastcount": "0.1.0"},
+    "model": {"name": "m", "file_bytes": 563000, "sha256": "f" * 64},
+    "fields": [{"file": "a.jpg", "sha256": "a", "rendered": False, "width": 10, "height": 20,
+                "status": "rejected", "white_cells": 7}],
+    "path": [{"threads": 2, "ms": figures(100.0), "fields_per_s": 5.0, "cells_per_s": 100.0,
+              "stages": {stage: figures(70.0 if stage == "segment" else 0.5) | {"share": 0.125}
+                         for stage in STAGES}}],
+    "network": [{"engine": "litert", "version": "litert 2", "threads": 1, "batch": 8, "ms": figures(1.0),
+                 "cells_per_s": 700.0}],
+    "engines_missing": [{"engine": "tflite_runtime", "reason": "does not start"}],
+    "yardstick_ms": figures(5.0),
+    "cold_start_ms": {"imports": figures(200.0), "first_count": figures(400.0)},
+    "memory": {"classifier_peak_mb": 55.0, "path_peak_mb": 120.0, "path_after_first_round_mb": 90.0,
+               "path_after_last_round_mb": 91.0},
+    "condition": {when: {"temperatures_c": {"cpu-thermal": 61.25}, "throttled": flags, "load_1min": 0.5}
+                  for when, flags in (("before", []), ("after", ["throttled"]))},
+}  # fmt: skip
+
+
+def changed(*path: str | int, times: float | None = None, to: object = None) -> dict[str, Any]:
+    """The document with one figure multiplied or replaced."""
+    document = copy.deepcopy(DOCUMENT)
+    place: Any = document
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = place[path[-1]] * times if times else to
+    return document
+
+
+# Fields
+
+
+def test_images_of_folders_each_once_up_to_a_limit(tmp_path: Path) -> None:
+    for name in ("f1.jpg", "f2.jpg", "f3.avi"):
+        (tmp_path / name).touch()
+    assert [file.name for file in bench.find_images([tmp_path, tmp_path / "f1.jpg"], None)] == [
+        "f1.jpg",
+        "f2.jpg",
+    ]
+    assert [file.name for file in bench.find_images([tmp_path], 1)] == ["f1.jpg"]
+    with pytest.raises(SourceError, match="only videos"):
+        bench.find_images([tmp_path / "f3.avi"], None)
+
+
+def test_rendered_fields_differ_and_come_again(tmp_path: Path) -> None:
+    settings = RenderSettings(width=160, height=120, um_per_px=0.2)
+    first, second = bench.render_images(tmp_path, 2, settings)
+    content = first.read_bytes()
+    assert content != second.read_bytes()
+    assert read_image(first).image.shape == (120, 160, 3)
+    assert bench.render_images(tmp_path, 1, settings)[0].read_bytes() == content
+
+
+def test_the_crowded_field_holds_about_110_white_cells() -> None:
+    population = bench.CROWDED.population
+    per_mm2 = sum((population.blast, population.lymphocyte, population.neutrophil, population.monocyte,
+                   population.eosinophil, population.smudge))  # fmt: skip
+    assert per_mm2 * bench.CROWDED.width_um * bench.CROWDED.height_um / 1e6 == pytest.approx(110, abs=2)
+
+
+# Timing
+
+
+def test_each_subject_runs_once_a_round_in_changing_order_and_the_warm_up_is_dropped() -> None:
+    calls: list[str] = []
+    ended: list[int] = []
+
+    def subject(name: str) -> Callable[[], Mapping[str, list[float]]]:
+        def run() -> dict[str, list[float]]:
+            calls.append(name)
+            return {f"{name} whole": [float(len(calls)), 0.0]}
+
+        return run
+
+    samples = interleave(
+        [subject("a"), subject("b")], 20, warmup=2, after_round=lambda: ended.append(len(calls))
+    )
+    assert ended == list(range(2, 46, 2))
+    assert all(sorted(calls[i : i + 2]) == ["a", "b"] for i in range(0, 44, 2))
+    assert {calls[i] for i in range(0, 44, 2)} == {"a", "b"}
+    assert {series: values.shape for series, values in samples.items()} == {
+        "a whole": (20, 2),
+        "b whole": (20, 2),
+    }
+    # The first four calls were the warm-up's.
+    assert min(values[:, 0].min() for values in samples.values()) == 5.0
+
+
+def test_a_call_is_timed_after_one_that_is_not() -> None:
+    clock, calls = Clock(), list[int]()
+
+    def work() -> None:
+        calls.append(1)
+        clock.now_s += 0.25
+
+    assert timed("call", work, clock)() == {"call": [250.0]}
+    assert len(calls) == 2
+
+
+def test_percentiles_of_samples_of_any_shape() -> None:
+    assert bench._percentiles(np.arange(101.0)) == {
+        "n": 101,
+        "p5": 5.0,
+        "p50": 50.0,
+        "p90": 90.0,
+        "p99": 99.0,
+    }
+    assert bench._percentiles(np.array([[1.0, 3.0], [2.0, 4.0]]))["p50"] == 2.5
+
+
+# The whole path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[BloodLog]:
+    with BloodLog.open(tmp_path / "log.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def line(field_folder: Path, tiny_model: Path, log: BloodLog, clock: Clock) -> WholePath:
+    classifier = Classifier(load_bundle(tiny_model))
+    return WholePath([field_folder / "rendered_0001.jpg"], classifier, log, threads=1, clock=clock)
+
+
+def test_it_counts_and_logs_what_the_pipeline_counts(
+    line: WholePath, log: BloodLog, tiny_model: Path
+) -> None:
+    line.run()
+    line.run()
+    assert log.count() == 2
+    ((file, result),) = line.results.items()
+    expected = Pipeline(Classifier(load_bundle(tiny_model))).process(read_image(file)).result
+    assert result.cells == expected.cells
+    assert expected.wbc > 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "function", "stage"),
+    [
+        (bench, "read_image", "decode"),
+        (pipeline, "assess", "quality"),
+        (pipeline, "segment", "segment"),
+        (pipeline, "Cutter", "crop"),
+        (Classifier, "p_blast", "classify"),
+        (BloodLog, "append", "log"),
+    ],
+)
+def test_a_slowed_stage_shows_in_its_own_figure_alone(
+    line: WholePath, clock: Clock, monkeypatch: pytest.MonkeyPatch, owner: object, function: str, stage: str
+) -> None:
+    honest = getattr(owner, function)
+
+    def slow(*arguments: object, **named: object) -> object:
+        clock.now_s += 0.25
+        return honest(*arguments, **named)
+
+    monkeypatch.setattr(owner, function, slow)
+    ms = {part: items[0] for part, items in line.run().items()}
+    assert ms[stage] > 0
+    assert ms[stage] == ms["total"]
+    assert [other for other in STAGES if other != stage and ms[other]] == []
+
+
+def test_a_rejected_field_goes_no_further(line: WholePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "assess", lambda *_: ("too_dark",))
+    ms = line.run()
+    assert (ms["segment"], ms["crop"], ms["classify"]) == ([0.0], [0.0], [0.0])
+
+
+# Fresh processes
+
+
+def test_memory_of_the_classifier_alone_is_less_than_that_of_the_whole_path(
+    tiny_model: Path, field_folder: Path, tmp_path: Path
+) -> None:
+    found = bench.memory_mb(tiny_model, [field_folder / "rendered_0001.jpg"], tmp_path)
+    assert 10 < found["classifier_peak_mb"] < found["path_peak_mb"]
+    assert found["path_after_last_round_mb"] <= found["path_peak_mb"]
+
+
+def test_a_start_that_ends_without_a_count(tmp_path: Path, field_folder: Path) -> None:
+    with pytest.raises(GateError, match=r"ended with 3: blastcount: error: .*absent"):
+        bench.first_count_ms(tmp_path / "absent.tflite", field_folder / "rendered_0001.jpg")
+
+
+def test_a_process_that_says_nothing() -> None:
+    with pytest.raises(GateError, match="ended with 9: it said nothing"):
+        bench._fresh_process(["-c", "raise SystemExit(9)"])
+
+
+def test_the_process_of_the_classifier_alone_loads_no_opencv(tiny_model: Path) -> None:
+    code = bench._HOLD_CLASSIFIER + "print('cv2' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tiny_model)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.split()[-1] == "False"
+
+
+# The gate against an earlier run
+
+SEGMENT = ("path", 0, "stages", "segment", "p5")
+LOG = ("path", 0, "stages", "log", "p5")
+
+
+@pytest.mark.parametrize(
+    ("now", "series"),
+    [
+        (changed(*SEGMENT, times=1.15), "path threads=2 segment"),
+        (changed("path", 0, "ms", "p5", times=1.11), "path threads=2 total"),
+        (changed("network", 0, "ms", "p5", times=1.15), "network litert threads=1 batch=8"),
+        (changed("memory", "path_peak_mb", times=1.1), "memory path_peak_mb"),
+        (changed("memory", "classifier_peak_mb", to=58.0), "memory classifier_peak_mb"),
+    ],
+)
+def test_a_slower_or_larger_part_is_stopped(now: dict[str, Any], series: str) -> None:
+    changes = compare(DOCUMENT, now)
+    assert [change.series for change in changes if change.slower] == [series]
+    with pytest.raises(GateError, match=f"larger: {series} "):
+        refuse_slower(changes)
+    assert f"| {series} " in markdown(now, changes)
+    # The other way round it became faster.
+    refuse_slower(compare(now, DOCUMENT))
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        DOCUMENT,
+        changed(*SEGMENT, times=1.09),
+        changed(*SEGMENT, times=0.5),
+        changed(*LOG, times=2.5),  # 0.75 ms of 100: no field notices
+        changed("memory", "path_peak_mb", times=1.04),
+        changed("memory", "classifier_peak_mb", to=56.9),
+        changed("cold_start_ms", "first_count", "p5", times=2.0),
+    ],
+)
+def test_what_is_within_tolerance_passes(now: dict[str, Any]) -> None:
+    refuse_slower(compare(DOCUMENT, now))
+
+
+def test_a_machine_that_became_slower_itself_widens_the_tolerance_and_a_faster_one_does_not() -> None:
+    now = changed(*SEGMENT, times=1.3)
+    now["yardstick_ms"]["p5"] *= 1.3
+    refuse_slower(compare(DOCUMENT, now))
+    now["yardstick_ms"]["p5"] = 1.0
+    with pytest.raises(GateError, match="segment"):
+        refuse_slower(compare(DOCUMENT, now))
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (changed("machine", "processor", to="q"), "another processor"),
+        (changed("machine", "cores", to=2), "another number of cores"),
+        (changed("model", "sha256", to="0"), "another network"),
+        (changed("fields", 0, "sha256", to="b"), "another set of fields"),
+        (changed("path", to=[]) | {"network": []}, "no series in common"),
+    ],
+)
+def test_runs_that_cannot_be_compared(before: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compare(before, DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "no json", "[1]", '{"schema": "blastcount.check/1"}', '{"schema": "blastcount.bench/1"}'],
+)
+def test_a_file_that_is_no_baseline_is_refused_before_anything_is_measured(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "baseline.json"
+    if content is not None:
+        file.write_text(content)
+    result = run("--baseline", file)
+    assert result.exit_code == 3
+    assert "give what `bench --json` printed" in result.stderr
+
+
+# The command
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.main, ["bench", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_json_of_a_run_is_what_the_page_and_the_gate_take(
+    tiny_model: Path, field_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "_COLD_STARTS", 1)
+    scratch = tmp_path / "card"
+    options = [field_folder, "--model", tiny_model, "--threads", "1", "--batch", "1,8", "--repeat", 2]
+    result = run(*options, "--scratch", scratch, "--json")
+    assert result.exit_code == 0, result.output
+    assert list(scratch.iterdir()) == []
+    document = json.loads(result.stdout)
+    assert document.keys() == DOCUMENT.keys()
+    assert document["model"]["name"] == "tiny"
+    (field,) = document["fields"]
+    assert (field["file"], field["status"], field["rendered"]) == ("rendered_0001.jpg", "counted", False)
+    assert field["white_cells"] > 0
+    runtimes = list(installed_runtimes())
+    assert [(row["engine"], row["batch"]) for row in document["network"]] == [
+        (r, b) for r in runtimes for b in (1, 8)
+    ]
+    (path,) = document["path"]
+    assert sum(stage["share"] for stage in path["stages"].values()) == pytest.approx(1, abs=0.01)
+    assert path["ms"]["n"] == 2
+    assert all(
+        row in markdown(document) for row in ("| segment", "| **whole field**", "no Raspberry Pi", "tiny")
+    )
+
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(result.stdout)
+    assert read_baseline(baseline) == document
+    # The same run again, exactly: a machine never gives the same twice.
+    monkeypatch.setattr(bench, "run", lambda *_: document)
+    assert run(*options, "--baseline", baseline).exit_code == 0
+    slower = copy.deepcopy(document)
+    slower["path"][0]["stages"]["segment"]["p5"] *= 2
+    monkeypatch.setattr(bench, "run", lambda *_: slower)
+    stopped = run(*options, "--baseline", baseline)
+    assert stopped.exit_code == 4
+    assert "**slower**" in stopped.stdout
+    assert "path threads=1 segment" in stopped.stderr
+
+
+def test_rendered_fields_are_drawn_where_no_path_is_given(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, seen = RenderSettings(width=160, height=120, um_per_px=0.2), list[tuple[int, bool]]()
+    draw = bench.render_images
+    monkeypatch.setattr(bench, "render_images", lambda folder, number: draw(folder, number, small))
+
+    def measure(_bundle: object, files: list[Path], rendered: bool, *_: object) -> dict[str, Any]:
+        seen.append((len(files), rendered))
+        return DOCUMENT
+
+    monkeypatch.setattr(bench, "run", measure)
+    assert run("--model", tiny_model, "--fields", 2).exit_code == 0
+    assert seen == [(2, True)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--threads", "0"),
+        ("--threads", "3-2"),
+        ("--threads", "5"),
+        ("--batch", "one"),
+        ("--batch", "1,,2"),
+        ("--batch", "300"),
+    ],
+)
+def test_numbers_that_are_none(option: str, value: str) -> None:
+    assert run(option, value).exit_code == 2
+
+
+def test_more_threads_than_cores_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.os, "sched_getaffinity", lambda _: {0, 1})
+    assert bench.usable_threads((1, 2, 3, 4)) == (1, 2)
+    with pytest.raises(ConfigError, match="threads 3, 4: this process has 2 cores; give fewer"):
+        bench.usable_threads((3, 4))
+
+
+def test_an_interpreter_that_refuses_the_network_is_named(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeMissingError("does not start")
+
+    monkeypatch.setattr(bench, "installed_runtimes", lambda: ("tflite_runtime",))
+    monkeypatch.setattr(bench, "Network", broken)
+    assert bench._networks(load_bundle(tiny_model), (1,)) == ([], {"tflite_runtime": "does not start"})
+
+
+def test_the_page_says_what_this_machine_does_not_show() -> None:
+    text = " ".join(markdown(DOCUMENT).split())
+    for words in (
+        "Raspberry Pi 5, 4 cores",
+        "rejected, so that their later stages cost nothing: a.jpg",
+        "Not measured: tflite_runtime (does not start).",
+        "cpu-thermal 61.2",
+        "| none | throttled |",
+    ):
+        assert words in text
+    for block in markdown(DOCUMENT).split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(line) for line in block.splitlines()}) == 1  # columns are aligned
