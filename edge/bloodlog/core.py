@@ -172,8 +172,13 @@ class BloodLog:
             (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
         return int(fields)
 
-    def fields(self, sample_id: int | None = None) -> Iterator[LoggedField]:
+    def fields(self, sample_id: int | None = None, *, after: int = 0) -> Iterator[LoggedField]:
         """Go through all fields, or those of one sample, in the order they were written.
+
+        Parameters
+        ----------
+        sample_id : row of the sample; None for all
+        after : only fields with a higher number
 
         Raises
         ------
@@ -182,7 +187,7 @@ class BloodLog:
         """
         chosen = "" if sample_id is None else "AND sample_id = :sample "
         query = f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id > :last {chosen}ORDER BY id LIMIT :page"
-        last_id = 0
+        last_id = after
         while True:
             with self.reading() as connection:
                 rows = connection.execute(

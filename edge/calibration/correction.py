@@ -63,12 +63,13 @@ class Correction:
         if calibration is None:
             return frame
         if (frame.width, frame.height) != (calibration.width, calibration.height):
-            self._calibration = None
-            self.problem = (
-                f"the calibration is for frames of {calibration.width}x{calibration.height} px and the "
-                f"camera gives {frame.width}x{frame.height}; calibrate anew with `blastcount calibrate`"
-            )
-            _log.warning("calibration not used from here on: %s", self.problem)
+            if self.problem is None:
+                self.problem = (
+                    f"the calibration is for frames of {calibration.width}x{calibration.height} px and "
+                    f"{frame.source} has {frame.width}x{frame.height}; for this camera make one with "
+                    "`blastcount calibrate`"
+                )
+                _log.warning("calibration not used for frames of another size: %s", self.problem)
             return frame
         image = frame.image
         if calibration.blank is not None:

@@ -19,19 +19,18 @@ from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
-from edge.commands.printing import Failures, JsonPrinter, Printer, Repeats, TablePrinter, truth_path
+from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, truth_path
 from edge.commands.progress import Progress
-from edge.commands.recording import Recording
 from edge.commands.report import write_report
 from edge.config import Config, load_config
-from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.recorder import Recorded, Recorder, as_configured
 from edge.counting.tally import RunningTally
+from edge.device.clock import WallClock
 from edge.device.printable import printable
 from edge.errors import ImageError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
 from edge.results.installed import summarise_as_configured
-from edge.structures import Frame
 from edge.version import software_version
 
 #: A field has too few cells to keep more threads busy; each one costs memory.
@@ -43,8 +42,7 @@ class _Counted:
     """One field with what the printers need beside its result."""
 
     file: Path
-    frame: Frame
-    field: ProcessedField
+    recorded: Recorded
     total_ms: float
 
 
@@ -124,40 +122,35 @@ def count(
         if folder:
             prepare_folder(folder)
     progress = Progress("counting")
-    failures = Failures(progress)
-    files = _files(paths, failures)
+    notices = Notices(progress)
+    files = _files(paths, notices)
     stems = unique_stems(files) if masks or pictures else {}
-    printer: Printer = (
-        JsonPrinter(progress) if as_json else TablePrinter(progress, files, _footer(classifier))
-    )
-    running = RunningTally()
+    running = RunningTally(config.sample.denominator)
     repeats = Repeats()
     with ExitStack() as stack:
+        stack.enter_context(notices.listening())
         log_path = log_path or (config.log_path if sample_id is not None else None)
         log = stack.enter_context(BloodLog.open(log_path)) if log_path else None
-        recording = None
-        if log:
-            sample = None if sample_id is None else log.sample(sample_id)
-            recording = Recording(log, config.sha256, classifier.runtime, sample)
+        recorder = as_configured(config, classifier, log, source_kind="file", clock=WallClock())
+        printer: Printer = (
+            JsonPrinter(progress) if as_json else TablePrinter(progress, files, _footer(classifier))
+        )
         stack.enter_context(progress.over(len(files)))
-        for counted in _count_files(files, Pipeline(classifier), config, every, failures, progress):
-            result = counted.field.result
+        for counted in _count_files(files, recorder, sample_id, config, every, notices, progress):
             if masks or pictures:
                 _write_pictures(counted, stems[counted.file], masks, pictures)
-            if recording:
-                result = recording.add(counted.frame, counted.field)
-            running.add(result)
+            running.add(counted.recorded.result)
             if sample_id is None:  # in a sample a cell that was seen before is not counted again
-                repeats.add(result)
-            printer.field(counted.file, result, counted.total_ms)
+                repeats.add(counted.recorded.result)
+            printer.field(counted.file, counted.recorded.result, counted.total_ms)
             del counted  # or its pixels would stay in memory while the next file is decoded
         if log and sample_id is not None and form is not None:
             summary = summarise_as_configured(log, log.sample(sample_id), config)
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
-    printer.end(running.total(), failures.number)
+    printer.end(running.total(), notices.failures)
     if warning := repeats.warning():
         click.echo(warning, err=True)
-    if failures.number:
+    if notices.failures:
         click.get_current_context().exit(1)
 
 
@@ -187,14 +180,14 @@ def _with_options(config: Config, model: Path | None, um_per_px: float | None, t
     )
 
 
-def _files(paths: Sequence[Path], failures: Failures) -> list[Path]:
+def _files(paths: Sequence[Path], notices: Notices) -> list[Path]:
     """List every file once, in the order given; report paths that give none."""
     files: dict[Path, Path] = {}
     for path in paths:
         try:
             found = find_files(path)
         except SourceError as error:
-            failures.add(error)
+            notices.failure(error)
             continue
         for file in found:
             first = files.setdefault(file.resolve(), file)
@@ -217,27 +210,30 @@ def _footer(classifier: Classifier) -> list[str]:
 
 def _count_files(
     files: Sequence[Path],
-    pipeline: Pipeline,
+    recorder: Recorder,
+    sample_id: str | None,
     config: Config,
     every: int,
-    failures: Failures,
+    notices: Notices,
     progress: Progress,
 ) -> Iterator[_Counted]:
     for file in files:
         try:
             started = time.perf_counter()
             for frame in read_frames(file, every=every, um_per_px=config.scale.um_per_px):
-                field = pipeline.process(frame)
-                yield _Counted(file, frame, field, (time.perf_counter() - started) * 1000.0)
-                del frame, field  # or they would stay in memory while the next one is decoded
+                if sample_id is not None:
+                    recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
+                recorded = recorder.record(frame)
+                yield _Counted(file, recorded, (time.perf_counter() - started) * 1000.0)
+                del frame, recorded  # or they would stay in memory while the next one is decoded
                 started = time.perf_counter()
         except (ImageError, SourceError) as error:
-            failures.add(error)
+            notices.failure(error)
         progress.step()
 
 
 def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: Path | None) -> None:
-    frame, segmentation = counted.frame, counted.field.segmentation
+    frame, segmentation = counted.recorded.frame, counted.recorded.segmentation
     if counted.file.suffix.lower() in VIDEO_SUFFIXES:
         stem += "#" + frame.source.rpartition("#")[2]
     if segmentation is None:
@@ -251,5 +247,5 @@ def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: 
     if pictures:
         # Whatever has a known truth beside it was rendered, and its picture must say so wherever it is shown.
         note = "Rendered by a program, no real smear" if truth_path(counted.file).exists() else ""
-        picture = annotate(frame.image, counted.field.result, cells, note)
+        picture = annotate(frame.image, counted.recorded.result, cells, note)
         write_atomically(pictures / f"{stem}.annotated.jpg", encode_jpeg(picture))

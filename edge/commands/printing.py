@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -264,22 +266,41 @@ def known_counts(image: Path) -> KnownCounts | None:
         ) from error
 
 
-class Failures:
-    """Says at once which file cannot be counted and why, and counts them.
+class Notices(logging.Handler):
+    """Says at once, on stderr, which file cannot be counted and why, and of what the package warns meanwhile.
 
     Parameters
     ----------
     progress : through which lines are printed
+
+    Attributes
+    ----------
+    failures : number of files that could not be counted
     """
 
     def __init__(self, progress: Progress) -> None:
+        super().__init__(logging.WARNING)
         self._progress = progress
-        self.number = 0
+        self.failures = 0
 
-    def add(self, error: Exception) -> None:
+    def failure(self, error: Exception) -> None:
         """Report one file."""
-        self.number += 1
+        self.failures += 1
         self._progress.print(f"blastcount: error: {printable(error)}", err=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning of the package."""
+        self._progress.print(f"blastcount: warning: {printable(record.getMessage())}", err=True)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Print what the package warns of in this block."""
+        logger = logging.getLogger("edge")
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
 
 
 class Repeats:

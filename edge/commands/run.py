@@ -10,15 +10,12 @@ from typing import Any, get_args
 import click
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.pictures import ThumbnailStore
-from edge.calibration import Correction
 from edge.camera.configured import make_source
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
 from edge.config import Config, SourceKind, load_config
-from edge.counting.pipeline import Pipeline
-from edge.counting.recorder import Provenance, Recorder
+from edge.counting.recorder import as_configured
 from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import runtime_folder
@@ -26,9 +23,9 @@ from edge.daemon.requests import Requests
 from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
+from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard
 from edge.errors import ConfigError, DiskFullError, LogError
-from edge.version import software_version
 from edge.web.child import ReviewChild
 
 _log = logging.getLogger(__name__)
@@ -143,23 +140,12 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
         The rendered smear cannot have the configured scale or size.
     """
     make_source(config)  # what cannot be made is refused now
-    provenance = Provenance(config.sha256, software_version(), classifier.runtime, config.camera.source)
     card = classifier.card
     guard, pin = DiskGuard(log.path.parent, config.storage.reserve_mb), config.gpio.button_pin
     return Setup(
         config=config,
         make_source=lambda: make_source(config),
-        recorder=Recorder(
-            Pipeline(classifier),
-            log,
-            provenance,
-            denominator=config.sample.denominator,
-            store=ThumbnailStore.beside(log.path),
-            correction=Correction.from_file(
-                config.calibration_path,
-                required=config.calibration.path is not None,
-            ),
-        ),
+        recorder=as_configured(config, classifier, log, source_kind=config.camera.source, clock=WallClock()),
         trigger=make_trigger(config, StageWatcher),
         button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
         disk_problem=lambda: disk_problem(guard),

@@ -1,20 +1,31 @@
-"""One frame becomes one row of the log, as part of the sample that is open."""
+"""The straight line, once: a frame goes in, a counted field comes out, and is a row where there is a log.
+
+Flat field and calibration, gate on light, segmentation, gate on cells, the crop, classification, the field's
+place in its sample, pictures and the row: files and cameras go through the same steps in the same order. What
+counts owns no clock, signal, thread or socket; whoever feeds it does.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Correction
-from edge.counting.pipeline import ProcessedField
-from edge.counting.sample import OpenSample
+from edge.classification.classifier import Classifier
+from edge.config import Config
+from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
+from edge.errors import LogError
 from edge.quality import Reference
+from edge.segmentation import Segmentation
 from edge.structures import Denominator, FieldResult, Frame
+from edge.version import software_version
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,54 +48,52 @@ class FieldCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A field that is in the log.
+    """A field that was counted.
 
     Attributes
     ----------
-    field_id : its row
-    result : as it was logged
+    frame : as it was counted: with even light, and its scale where that is known
+    result : as it was logged, with the cells marked that were counted before
+    segmentation : what outlines and masks are drawn from; None for a rejected field
+    field_id : its row in the log; 0 where there is no log
     sample : name of the sample that it belongs to, or None
     """
 
-    field_id: int
+    frame: Frame
     result: FieldResult
+    segmentation: Segmentation | None
+    field_id: int
     sample: str | None
 
 
 class Recorder:
-    """Counts frames into the log, into the open sample where there is one.
-
-    Which sample is open is what the log says, each time: it is opened and closed by other processes, and is
-    still open after a power cut.
+    """Counts frames, into the log where there is one, and into a sample where one was found.
 
     Parameters
     ----------
     counter : the pipeline
-    log : where results go
     provenance : what the rows say about their making
-    store : where pictures of cells and fields go
+    log : where results and pictures go; None counts only
+    clock : says whether the wall clock can be believed; None where nobody asks
     correction : evens out light and knows the scale, or None
-    clock : says whether the wall clock can be believed
     denominator : which cells the share of blasts in the status is of
     """
 
     def __init__(
         self,
         counter: FieldCounter,
-        log: BloodLog,
         provenance: Provenance,
         *,
-        store: ThumbnailStore,
-        correction: Correction | None = None,
+        log: BloodLog | None = None,
         clock: WallClock | None = None,
+        correction: Correction | None = None,
         denominator: Denominator = "classified",
     ) -> None:
         self._counter = counter
-        self._log = log
         self._provenance = provenance
-        self._store = store
+        self._log = log
+        self._clock = clock
         self._correction = correction or Correction(None)
-        self._clock = clock or WallClock()
         self._denominator: Denominator = denominator
         self._sample: OpenSample | None = None
 
@@ -93,28 +102,46 @@ class Recorder:
         """Why frames are not corrected as configured; None where all is well."""
         return self._correction.problem
 
-    def refresh(self, go_on: Callable[[], bool] = lambda: True) -> bool:
-        """Look which sample is open, and resume one that has fields already.
+    def refresh(self, go_on: Callable[[], bool] = lambda: True, *, name: str | None = None) -> bool:
+        """Look which sample takes the next field, and take up what was counted into it before.
+
+        What is open is what the log says, each time: samples are opened and closed by other processes, and
+        are still open after a power cut.
 
         Parameters
         ----------
-        go_on : asked between the fields of a sample that is resumed, which takes a while; where it says no,
-            the sample is not resumed, and looked at again the next time
+        go_on : asked between the fields of a sample that is taken up, which takes a while; where it says no,
+            the sample is not taken up, and looked at again the next time
+        name : of the sample to count into; None takes the one that is open, if one is
 
         Returns
         -------
         whether it is another one than before
+
+        Raises
+        ------
+        LogError
+            There is no sample of this name, or it is closed.
         """
-        now_open = self._log.current_sample()
-        before = None if self._sample is None else self._sample.sample.id
-        if before == (None if now_open is None else now_open.id):
+        log = self._log
+        if log is None:
+            return False
+        sample = log.current_sample() if name is None else log.sample(name)
+        if sample is not None and not sample.is_open:
+            raise LogError(
+                f"sample {sample.name} is closed; "
+                f"`blastcount sample reopen {sample.name}` lets it take fields"
+            )
+        before = None if self._sample is None else self._sample.record.id
+        if before == (None if sample is None else sample.id):
             return False
         self._sample = None
-        if now_open is not None:
-            sample = OpenSample(now_open, self._store, self._correction.white_point, self._denominator)
-            if not sample.resume(self._log.fields(now_open.id), go_on):
+        if sample is not None:
+            opened = OpenSample(log, sample, self._correction.white_point, self._denominator)
+            if not opened.catch_up(go_on):
                 return False
-            self._sample = sample
+            self._sample = opened
+            _log.info("sample %(name)s: open, %(fields)d fields counted so far", opened.status())
         return True
 
     def record(self, frame: Frame) -> Recorded:
@@ -126,27 +153,66 @@ class Recorder:
             It could not be logged, or its pictures not stored.
         """
         frame = self._correction.applied(frame)
-        sample, provenance = self._sample, self._provenance
-        processed = self._counter.process(frame, None if sample is None else sample.reference)
-        # What nobody has named yet is rubbish to retention: it waits until the row is there.
-        with nullcontext() if sample is None else self._store.holding():
-            entry = None if sample is None else sample.enter(frame, processed)
-            result = processed.result if entry is None else entry.result
-            row = self._log.append(
-                result,
-                config_sha256=provenance.config_sha256,
-                software_version=provenance.software_version,
-                runtime=provenance.runtime,
-                source_kind=provenance.source_kind,
-                sample_id=None if sample is None else sample.sample.id,
-                clock_trusted=self._clock.is_trusted(self._log.newest_trusted()),
-                thumbnails={} if entry is None else entry.thumbnails,
-                image_sha256=None if entry is None else entry.image_sha256,
-            )
-        if sample is not None and entry is not None:
+        sample = self._sample
+        if sample is None:
+            processed = self._counter.process(frame)
+            row = self._append(Entry.alone(processed), None)
+            return Recorded(frame, processed.result, processed.segmentation, row, None)
+        sample.catch_up()
+        processed = self._counter.process(frame, sample.reference)
+        with sample.turn():
+            entry = sample.enter(processed)
+            row = self._append(entry, sample.record.id)
             sample.logged(row, entry)
-        return Recorded(row, result, None if sample is None else sample.sample.name)
+        return Recorded(frame, entry.result, processed.segmentation, row, sample.record.name)
+
+    def _append(self, entry: Entry, sample_id: int | None) -> int:
+        log, provenance = self._log, self._provenance
+        if log is None:
+            return 0
+        trusted = None if self._clock is None else self._clock.is_trusted(log.newest_trusted())
+        return log.append(
+            entry.result,
+            config_sha256=provenance.config_sha256,
+            software_version=provenance.software_version,
+            runtime=provenance.runtime,
+            source_kind=provenance.source_kind,
+            sample_id=sample_id,
+            clock_trusted=trusted,
+            thumbnails=entry.thumbnails,
+            image_sha256=entry.image_sha256,
+        )
 
     def sample_status(self) -> dict[str, Any] | None:
         """Tell about the open sample; None where there is none."""
         return None if self._sample is None else self._sample.status()
+
+
+def as_configured(
+    config: Config,
+    classifier: Classifier,
+    log: BloodLog | None,
+    *,
+    source_kind: str,
+    clock: WallClock,
+) -> Recorder:
+    """Make the line that a configuration asks for, for whatever feeds it.
+
+    Parameters
+    ----------
+    config : of scale, calibration and denominator
+    classifier : a loaded model whose golden crops agree
+    log : where rows go, or None
+    source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
+    clock : says whether the wall clock can be believed
+    """
+    return Recorder(
+        Pipeline(classifier),
+        Provenance(config.sha256, software_version(), classifier.runtime, source_kind),
+        log=log,
+        clock=clock,
+        correction=Correction.from_file(
+            config.calibration_path, required=config.calibration.path is not None
+        ),
+        denominator=config.sample.denominator,
+    )

@@ -1,15 +1,15 @@
-"""The open sample as the daemon works on it: where its fields lie, how they look, what they add up to."""
+"""The open sample: where its fields lie, how they look, what they add up to; each cell of it counts once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge.bloodlog import LoggedField
+from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.bloodlog.samples import Sample
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally
 from edge.light.field import Field
@@ -31,7 +31,7 @@ class Entry:
     ----------
     field : its picture, with what was computed of its light
     result : with its place, and with the cells that were counted before marked
-    placement : for the mosaic; None for a rejected field
+    placement : for the mosaic; None for a rejected field, and for one without a sample
     thumbnails : hash of the stored picture of a cell, by the cell's id
     image_sha256 : hash of the stored picture of the field, or None
     """
@@ -42,15 +42,26 @@ class Entry:
     thumbnails: dict[int, str]
     image_sha256: str | None
 
+    @classmethod
+    def alone(cls, processed: ProcessedField) -> Entry:
+        """Make the entry of a field that has no place and keeps no picture."""
+        return cls(processed.field, processed.result, None, {}, None)
+
 
 class OpenSample:
-    """What is known of the fields of one sample.
+    """What is known of the fields of one sample; the only owner of "counted once".
+
+    Several processes may count into one sample, the daemon and ``count --sample`` for example. They take
+    turns field by field: :meth:`turn` takes up what the others have logged before a field is placed and its
+    row is added. Nobody is refused for having come second, and fields are segmented side by side, since what
+    is found in a field depends on the field alone.
 
     Parameters
     ----------
-    sample : the open sample
-    store : where pictures go and come from
+    log : where its fields are
+    record : the log's row of the sample
     white_point : R, G and B of the blank slide as calibrated, or None
+    denominator : which cells the share of blasts is of
 
     Attributes
     ----------
@@ -59,51 +70,67 @@ class OpenSample:
 
     def __init__(
         self,
-        sample: Sample,
-        store: ThumbnailStore,
+        log: BloodLog,
+        record: Sample,
         white_point: tuple[float, float, float] | None,
         denominator: Denominator = "classified",
     ) -> None:
-        self.sample = sample
+        self.record = record
         self.reference = Reference.start(white_point)
-        self._store = store
+        self._log = log
+        self._store = ThumbnailStore.beside(log.path)
         self._mosaic = Mosaic()
         self._tally = RunningTally(denominator)
+        self._last_id = 0
 
-    def resume(self, fields: Iterable[LoggedField], go_on: Callable[[], bool]) -> bool:
-        """Take up what was logged before the program was last started.
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Take up what others have counted into the sample, and keep them from adding more in the block."""
+        # A picture that no row names yet is rubbish to whoever makes room: it waits until the row is there.
+        with self._log.counting_lock(self.record), self._store.holding():
+            self.catch_up()
+            yield
+
+    def catch_up(self, go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Take up the fields that were logged since the last look: by others, or before a restart.
 
         Parameters
         ----------
-        fields : of the sample, in the order of the log
         go_on : asked after each of them
 
         Returns
         -------
         whether all were taken up
         """
-        resumed = lost = 0
-        for logged in fields:
-            result = logged.result
-            self._tally.add(result)
-            resumed += 1
-            if result.status == "counted":
-                image = None if logged.image_sha256 is None else self._store.get(logged.image_sha256)
-                if image is None:
-                    lost += 1
-                else:
-                    self._restore(logged.id, image, result)
+        lost = 0
+        for logged in self._log.fields(self.record.id, after=self._last_id):
+            lost += not self._take_up(logged)
             if not go_on():
                 return False
-        _log.info("sample %s: open, %d fields so far", self.sample.name, resumed)
         if lost:
             _log.warning(
                 "sample %s: pictures of %d of its fields are missing; cells in them would be counted again",
-                self.sample.name, lost,
+                self.record.name, lost,
             )  # fmt: skip
         return True
 
-    def enter(self, frame: Frame, processed: ProcessedField) -> Entry:
+    def _take_up(self, logged: LoggedField) -> bool:
+        """Add a field of the log; say whether its cells will be recognised."""
+        result = logged.result
+        self._last_id = logged.id
+        self._tally.add(result)
+        if result.status == "rejected":
+            return True
+        image = None if logged.image_sha256 is None else self._store.get(logged.image_sha256)
+        if image is None:
+            return False
+        seen = {cell.cell.id: cell.seen_before for cell in result.cells if cell.seen_before is not None}
+        cells = [cell.cell for cell in result.cells]
+        self._mosaic.restore(logged.id, image, result.scale.um_per_px, cells, seen)
+        self.reference = self.reference.after(Field(Frame(image, result.source)))
+        return True
+
+    def enter(self, processed: ProcessedField) -> Entry:
         """Place a field beside the others and store its pictures; nothing is remembered yet.
 
         Raises
@@ -111,22 +138,21 @@ class OpenSample:
         OutputError
             A picture could not be stored.
         """
-        result, segmentation = processed.result, processed.segmentation
+        result, segmentation, image = processed.result, processed.segmentation, processed.field.frame.image
         if segmentation is None:
-            return Entry(processed.field, result, None, {}, None)
+            return Entry.alone(processed)
         placement = self._mosaic.place(processed.field, segmentation)
         cells = tuple(replace(cell, seen_before=placement.seen.get(cell.cell.id)) for cell in result.cells)
         result = replace(result, cells=cells, stage_um=placement.stage_um)
         # Before the row that names them: a power cut leaves pictures without a row, never the reverse.
         thumbnails = {
-            cell.cell.id: self._store.put(thumbnail(frame.image, cell.cell))
-            for cell in cells
-            if _is_new(cell)
+            cell.cell.id: self._store.put(thumbnail(image, cell.cell)) for cell in cells if _is_new(cell)
         }
-        return Entry(processed.field, result, placement, thumbnails, self._store.put(frame.image))
+        return Entry(processed.field, result, placement, thumbnails, self._store.put(image))
 
     def logged(self, field_id: int, entry: Entry) -> None:
         """Remember a field that is in the log."""
+        self._last_id = field_id
         self._tally.add(entry.result)
         if entry.placement is not None:
             self._mosaic.add(field_id, entry.placement)
@@ -134,15 +160,9 @@ class OpenSample:
 
     def status(self) -> dict[str, Any]:
         """Tell its name and what it adds up to, with the interval."""
-        sample = self.sample
+        sample = self.record
         head = {"name": sample.name, "specimen": sample.specimen, "quota": sample.quota}
         return head | tally_json(self._tally.total())
-
-    def _restore(self, field_id: int, image: UInt8Image, result: FieldResult) -> None:
-        seen = {cell.cell.id: cell.seen_before for cell in result.cells if cell.seen_before is not None}
-        cells = [cell.cell for cell in result.cells]
-        self._mosaic.restore(field_id, image, result.scale.um_per_px, cells, seen)
-        self.reference = self.reference.after(Field(Frame(image, result.source)))
 
 
 def thumbnail(image: UInt8Image, cell: Cell) -> UInt8Image:

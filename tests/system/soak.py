@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.pictures import ThumbnailStore
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.config import parse_config
@@ -39,6 +38,7 @@ from edge.daemon.requests import Requests
 from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Auto, Interval, Trigger
+from edge.device.clock import WallClock
 from edge.errors import CameraError, ControlError
 from edge.light.field import Field
 from edge.rendered import RenderSettings, Slide
@@ -118,9 +118,7 @@ class Soak:
         if live:
             config = config.changed(camera={"source": "v4l2"})
         provenance = Provenance(config.sha256, "soak", "none", "rendered")
-        self.recorder = Recorder(
-            counter, self.log, provenance, store=ThumbnailStore.beside(folder / "blood.db")
-        )
+        self.recorder = Recorder(counter, provenance, log=self.log, clock=WallClock())
         source = Source(image, failure_every)
         setup = Setup(
             config=config,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from PIL import Image
 
 from edge import cli
 from edge.bloodlog import BloodLog
+from edge.calibration import Calibration, MeasuredScale
 from edge.classification.card import load_bundle
 from edge.rendered import RenderedField
 
@@ -107,6 +109,23 @@ def test_fields_come_in_the_order_given(count: CountCommand, tmp_path: Path) -> 
 def test_a_given_scale_is_used_and_reported(count: CountCommand, field_folder: Path) -> None:
     (record,) = count.records("--um-per-px", "0.2", field_folder)
     assert (record["um_per_px"], record["scale_source"]) == (0.2, "configured")
+
+
+def test_files_of_the_camera_are_calibrated_as_in_the_daemon(
+    count: CountCommand, field_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibration, config = tmp_path / "calibration.json", tmp_path / "b.toml"
+    measured = MeasuredScale(0.19, 0.18, 0.2, "micrometer", 4)
+    Calibration(640, 480, datetime(2026, 5, 1, tzinfo=UTC), None, measured).save(calibration)
+    config.write_text(f'[calibration]\npath = "{calibration}"\n')
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
+    result = count("--json", blank(tmp_path / "a.png"), field_folder, blank(tmp_path / "b.png", 221))
+    scales = [json.loads(line)["um_per_px"] for line in result.stdout.splitlines()]
+    assert (result.exit_code, scales) == (0, [None, 0.19, None])
+    # Pictures of another size are of another camera, which is said once.
+    (warning,) = result.stderr.splitlines()
+    assert "640x480" in warning
+    assert "320x240" in warning
 
 
 def test_a_blank_field_counts_as_no_cells(count: CountCommand, tmp_path: Path) -> None:

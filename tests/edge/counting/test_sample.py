@@ -37,7 +37,7 @@ class Desk:
     log: BloodLog
 
     def recorder(self) -> Recorder:
-        return Recorder(self.pipeline, self.log, PROVENANCE, store=ThumbnailStore.beside(self.log.path))
+        return Recorder(self.pipeline, PROVENANCE, log=self.log)
 
     def scan(self, recorder: Recorder, *places_um: float) -> list[Recorded]:
         recorder.refresh()
@@ -102,6 +102,23 @@ def test_a_restart_resumes_the_open_sample(desk: Desk) -> None:
     (by_after,) = desk.scan(after, 30.0)
     assert by_after.result.stage_um == pytest.approx((30.0, 0.0), abs=1.0)
     assert [c for c in by_after.result.cells if c.seen_before is None and not c.cell.touches_border] == []
+
+
+def test_fields_that_others_counted_meanwhile_are_taken_up(desk: Desk) -> None:
+    sample = desk.log.open_sample("S-1", "blood", 200)
+    daemon = desk.recorder()
+    daemon.refresh()
+    with BloodLog.open(desk.log.path) as second_log:
+        count = Recorder(desk.pipeline, PROVENANCE, log=second_log)
+        count.refresh(name="S-1")
+        assert new_cells(count.record(view(0.0)))
+    assert not daemon.refresh()  # it is the same sample
+    again = daemon.record(view(0.0))
+    assert all(c.seen_before is not None for c in again.result.cells if not c.cell.touches_border)
+    status = daemon.sample_status()
+    counted = tally(logged.result for logged in desk.log.fields(sample.id))
+    assert status is not None
+    assert (status["fields"], status["wbc"]) == (2, counted.wbc)
 
 
 def test_a_stop_ends_a_long_resumption(desk: Desk) -> None:

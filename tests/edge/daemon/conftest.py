@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.pictures import ThumbnailStore
 from edge.config import parse_config
 from edge.counting.pipeline import ProcessedField
 from edge.counting.recorder import Provenance, Recorder
@@ -26,6 +25,7 @@ from edge.daemon.requests import Requests
 from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
+from edge.device.clock import WallClock
 from edge.light.field import Field
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale
 
@@ -142,9 +142,7 @@ class Bench:
         return Setup(
             config=config,
             make_source=lambda: self.source,
-            recorder=Recorder(
-                self.counter, log, provenance, store=ThumbnailStore.beside(self.folder / "blood.db")
-            ),
+            recorder=Recorder(self.counter, provenance, log=log, clock=WallClock()),
             trigger=make_trigger(config, StageWatcher),
             button=self.button,
             disk_problem=lambda: self.disk_problem,
