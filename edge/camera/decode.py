@@ -10,8 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -19,9 +21,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 
-#: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here, and a count
-#: of fields of 5 Mpx peaks at 152 MB in all, of 12 Mpx at 183 MB: within the 200 MB that it may use. One of
-#: 39 Mpx peaks at 374 MB, which a Pi of 1 GB still bears; no microscope camera in use gives more.
+#: Largest image that is decoded. While Pillow decodes, a pixel takes 4 bytes there and 3 here (of a JPEG 3 in
+#: all), and a count of fields of 5 Mpx peaks at 152 MB, of 12 Mpx at 183 MB: within the 200 MB that it may
+#: use. One of 39 Mpx peaks at 374 MB, which a Pi of 1 GB still bears; no microscope camera in use gives more.
 MAX_PIXELS = 40_000_000
 
 #: Pillow would also open formats that run other programs (EPS) or are no photographs. JPEG includes MPO.
@@ -114,8 +116,7 @@ def _decode(path: Path) -> UInt8Image:
         with Image.open(path, formats=_FORMATS) as image:
             bits = _bit_depth(path, image)
             _check_header(path, image, bits)
-            image.load()
-            pixels = _decode_16_bit(path) if bits == 16 else _to_rgb(image)
+            pixels = _decode_pixels(path, image, bits)
             # After load(), because a PNG may carry it behind its pixels. Pillow turns TIFFs itself and
             # removes the tag.
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -130,6 +131,37 @@ def _decode(path: Path) -> UInt8Image:
     except _DECODE_ERRORS as error:
         raise ImageError(f"{path}: damaged or truncated ({error}); copy it again from the camera") from error
     return _upright(pixels, orientation)
+
+
+def _decode_pixels(path: Path, image: Image.Image, bits: int) -> UInt8Image:
+    """Decode what has passed by its header."""
+    if isinstance(image, JpegImageFile) and image.mode in ("L", "RGB"):
+        content = path.read_bytes()
+        if _is_known_to_turbojpeg(content):
+            return _decode_jpeg(content, *image.size)
+    image.load()
+    return _decode_16_bit(path) if bits == 16 else _to_rgb(image)
+
+
+def _is_known_to_turbojpeg(content: bytes) -> bool:
+    """Whether TurboJPEG reads the header; it has no name for rare samplings of colour."""
+    try:
+        simplejpeg.decode_jpeg_header(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _decode_jpeg(content: bytes, width: int, height: int) -> UInt8Image:
+    """Decode by libjpeg-turbo, to which a lost block or a missing half is an error.
+
+    Pillow calls the same library, fills what is missing with grey, and says nothing. The pixels of a whole
+    file are the same, in two thirds of the time: Pillow's own have 4 bytes and are copied once more.
+    """
+    # The buffer has the size that was judged: a file whose data want more is an error, not more memory.
+    pixels = np.empty((height, width, 3), np.uint8)
+    simplejpeg.decode_jpeg(content, "RGB", buffer=pixels, strict=True)
+    return pixels
 
 
 def _check_header(path: Path, image: Image.Image, bits: int) -> None:

@@ -98,13 +98,29 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     np.testing.assert_allclose(decode_image(path), colours(), atol=1)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_the_pixels_of_a_whole_jpeg_are_pillows(
+    tmp_path: Path, mode: str, subsampling: int, progressive: bool
+) -> None:
+    image = Image.fromarray(colours()).convert(mode)
+    path = saved(tmp_path / "f.jpg", image, subsampling=subsampling, progressive=progressive)
+    with Image.open(path) as whole:
+        np.testing.assert_array_equal(decode_image(path), np.asarray(whole.convert("RGB")))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["f.png", "f.tif"])
+@pytest.mark.parametrize("name", ["f.png", "f.tif", "f.jpg"])
 def test_exif_orientation_gives_the_upright_picture(tmp_path: Path, name: str, orientation: int) -> None:
     image = Image.fromarray(colours())
     image.getexif()[ExifTags.Base.Orientation] = orientation
     path = saved(tmp_path / name, image, exif=image.getexif())
-    expected = np.asarray(ImageOps.exif_transpose(image))
+    if name.endswith("jpg"):
+        with Image.open(path) as stored:
+            expected = np.asarray(ImageOps.exif_transpose(stored))
+    else:
+        expected = np.asarray(ImageOps.exif_transpose(image))
     np.testing.assert_array_equal(decode_image(path), expected)
 
 
@@ -233,6 +249,24 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: float) -> 
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(ImageError, match=r"damaged or truncated|not an image, or its beginning is damaged"):
+        decode_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("damage", ["half with an end marker", "one block lost"])
+def test_a_jpeg_that_lacks_something_in_its_middle_is_refused(tmp_path: Path, damage: str, mode: str) -> None:
+    """Pillow fills such a picture with grey and says nothing."""
+    rng = np.random.default_rng(3)
+    path = tmp_path / "f.jpg"
+    noise = Image.fromarray(rng.integers(0, 256, (480, 640, 3)).astype(np.uint8))
+    content = saved(path, noise.convert(mode), quality=92).read_bytes()
+    assert decode_image(path).shape == (480, 640, 3)
+    middle = len(content) // 2
+    lost = len(content) if damage.startswith("half") else middle + 512
+    path.write_bytes(content[:middle] + (content[lost:] or b"\xff\xd9"))
+    with Image.open(path) as image:
+        image.load()  # as this was read before
+    with pytest.raises(ImageError, match=r"f\.jpg: damaged or truncated"):
         decode_image(path)
 
 
