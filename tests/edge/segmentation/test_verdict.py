@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -79,11 +79,9 @@ class Drawn:
         )
         return measure(planes, red_cell_red, self.nuclei, self.cells, self.count)
 
-    def judged(self, *, scale_known: bool = True, blue_red_cells: bool = False) -> list[int]:
+    def judged(self) -> list[int]:
         """Kinds of the objects in the order they were added."""
-        m = self.measured(0.0)
-        kinds = judge(m, self.nuclei, UM_PER_PX, scale_known=scale_known, blue_red_cells=blue_red_cells)
-        return [int(k) for k in kinds[1:]]
+        return judge(self.measured(0.0), self.nuclei, UM_PER_PX).tolist()[1:]
 
 
 def test_measures_of_a_disc() -> None:
@@ -97,55 +95,165 @@ def test_measures_of_a_disc() -> None:
     assert m.radius_um[1] == pytest.approx(4.0, abs=0.3)
     assert m.roundness[1] == pytest.approx(1.0, abs=0.07)
     assert not m.border[1]
+    # An excess of red is never negative dye.
+    paler = field.measured(0.5)
+    assert paler.blue[1] == pytest.approx(-0.2)
+    assert paler.density[1] == pytest.approx(0.4, abs=1e-3)
 
 
-def test_excess_of_red_is_never_negative_dye() -> None:
-    field = Drawn()
-    field.add(50, 50, 8.0, 0.4, 0.0)
-    m = field.measured(0.3)
-    assert m.blue[1] == pytest.approx(-0.3)
-    assert m.density[1] == pytest.approx(0.4, abs=1e-3)
+@dataclass(frozen=True)
+class Object:
+    """What is measured of an object; its nucleus is drawn as a rectangle of that raggedness."""
+
+    nucleus_um2: float = 60.0
+    cell_um2: float = 110.0
+    stain: float = 0.5
+    blue: float = 0.4
+    roundness: float = 0.9
+    border: bool = False
+    ragged: float = 1.0
 
 
-def test_giant_platelet_is_none_and_the_smallest_lymphocyte_of_the_same_size_is_one() -> None:
-    field = Drawn()
-    field.add(30, 30, 6.5, 0.22, 0.18)  # 33 µm², as the largest of pbc's platelets
-    field.add(60, 60, 6.5, 0.45, 0.40)  # 33 µm², condensed chromatin
-    assert field.judged() == [NOTHING, WHITE_CELL]
+def judged(objects: list[Object], **circumstances: bool) -> list[int]:
+    """Kinds of objects with just these measures."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([0.0, *(float(getattr(each, name)) for each in objects)])
+
+    nucleus_um2 = column("nucleus_um2")
+    measures = Measures(
+        nucleus_um2,
+        column("cell_um2"),
+        column("stain"),
+        column("blue"),
+        column("roundness") * np.sqrt(nucleus_um2 / np.pi),
+        column("border") > 0,
+    )
+    # Fine pixels, so that a rectangle has the raggedness that is asked for.
+    um_per_px = 0.04
+    nuclei = np.zeros((3, len(objects) * 1000), np.uint16)
+    for i, each in enumerate(objects, start=1):
+        perimeter_px = np.sqrt(each.ragged * 4 * np.pi * each.nucleus_um2) / um_per_px
+        nuclei[1, (i - 1) * 1000 + 2 : (i - 1) * 1000 + 3 + round(perimeter_px / 2)] = i
+    return judge(measures, nuclei, um_per_px, **circumstances).tolist()[1:]
 
 
-def test_platelet_strong_in_stain_is_none_beside_nuclei_that_are_stronger() -> None:
-    alone, beside = Drawn(), Drawn()
-    for field in (alone, beside):
-        field.add(20, 20, 6.5, 0.40, 0.25)
-    for x in (50, 80):
-        beside.add(x, 60, 13.0, 0.7, 0.6)
-    assert alone.judged() == [WHITE_CELL]
-    assert beside.judged() == [NOTHING, WHITE_CELL, WHITE_CELL]
+PALE = Object(nucleus_um2=60.0, stain=0.10, blue=0.06)  # dye 10
+FAINT_PEERS = [Object(stain=0.4, blue=0.2)] * 3  # density 0.6, dye 36
+STRONG_PEERS = [Object(nucleus_um2=150.0, cell_um2=250.0, stain=0.6, blue=0.4)] * 3  # density 1, dye 150
+INTACT = [Object(stain=0.5, blue=0.45)] * 3  # density 0.95, blueness 0.9
+RAGGED = Object(nucleus_um2=120.0, cell_um2=150.0, stain=0.3, blue=0.06, ragged=1.45)
+UNKNOWN_SCALE, BLUE = {"scale_known": False}, {"blue_red_cells": True}
 
 
 @pytest.mark.parametrize(
-    ("across_um", "stain", "blue", "kind"),
+    ("others", "this", "name", "no", "yes", "circumstances"),
     [
-        (5.0, 0.35, 0.48, WHITE_CELL),  # 20 µm²: late erythroblast of pbc
-        (5.0, 0.40, 0.36, NOTHING),  # as dense, purple instead of blue: a platelet
-        (5.0, 0.25, 0.35, NOTHING),  # as blue, not as dense
-        (3.5, 0.35, 0.48, NOTHING),  # smaller than any nucleus
+        pytest.param([], Object(nucleus_um2=30, blue=0.2), "stain", 0.43, 0.50, {}, id="dye of a nucleus"),
+        pytest.param(
+            [],
+            Object(20, 30, blue=0.1, roundness=0.6, border=True),
+            "stain",
+            0.23,
+            0.27,
+            {},
+            id="of a cut one",
+        ),
+        pytest.param([], Object(21, 60, 1.2, 0.2), "roundness", 0.46, 0.51, {}, id="radius of a nucleus"),
+        pytest.param([], Object(80), "roundness", 0.28, 0.32, {}, id="thread"),
+        pytest.param(
+            [], Object(50, 80, 0.15, 0.09, border=True), "roundness", 0.43, 0.47, {}, id="faint thread, cut"
+        ),
+        pytest.param([], Object(stain=1.3, blue=0.0), "nucleus_um2", 19.0, 21.0, {}, id="area of a nucleus"),
+        pytest.param([], Object(30, blue=0.1), "stain", 0.25, 0.29, UNKNOWN_SCALE, id="dye, scale unknown"),
+        pytest.param([], PALE, "roundness", 0.63, 0.67, {}, id="a pale nucleus is round"),
+        pytest.param([], PALE, "nucleus_um2", 44.0, 46.0, {}, id="... and larger than platelets"),
+        pytest.param(
+            FAINT_PEERS, Object(30, stain=0.4, blue=0.2), "cell_um2", 38.0, 42.0, {}, id="area of a cell"
+        ),
+        pytest.param(
+            FAINT_PEERS,
+            Object(10, stain=0.4, blue=0.2, border=True),
+            "cell_um2",
+            18.0,
+            22.0,
+            {},
+            id="area of a cut cell",
+        ),
+        pytest.param([], Object(30, 60, 0.35, 0.55), "nucleus_um2", 12.0, 13.0, {}, id="area, condensed"),
+        pytest.param([], Object(15, 60, 0.3), "blue", 0.38, 0.42, {}, id="density of a condensed nucleus"),
+        pytest.param([], Object(15, 60, 0.4), "blue", 0.46, 0.50, {}, id="blueness of a condensed nucleus"),
+        pytest.param(
+            [],
+            Object(30, 60, 0.3, 0.0, 0.66),
+            "nucleus_um2",
+            24.0,
+            26.0,
+            BLUE,
+            id="area among blue red cells",
+        ),
+        pytest.param(
+            [], Object(45.4, 60, 0.2, 0.0), "roundness", 0.48, 0.52, BLUE, id="circle among blue red cells"
+        ),
+        pytest.param(
+            FAINT_PEERS, Object(30, 60, blue=0.2), "stain", 0.22, 0.27, {}, id="as dense as the others"
+        ),
+        pytest.param(
+            FAINT_PEERS,
+            Object(stain=0.4, blue=0.2),
+            "nucleus_um2",
+            23.0,
+            25.0,
+            {},
+            id="as large as the others",
+        ),
+        pytest.param(
+            STRONG_PEERS, Object(40, blue=0.2), "stain", 0.45, 0.50, {}, id="share of the others' dye"
+        ),
+        pytest.param(
+            STRONG_PEERS[:1], Object(40, blue=0.2), "stain", 0.45, 0.50, {}, id="one other is enough"
+        ),
+        pytest.param(
+            [Object(160.0, 250.0, 0.75, 0.5)] * 3,
+            Object(15, 40, blue=0.2, roundness=0.6, border=True),
+            "stain",
+            0.37,
+            0.43,
+            {},
+            id="... of a cut one",
+        ),
+        pytest.param(
+            [Object()] * 3, Object(20, 40, border=True), "stain", 0.24, 0.26, BLUE, id="contrast of a cut one"
+        ),
     ],
 )
-def test_small_condensed_nucleus_is_told_by_density_and_blueness(
-    across_um: float, stain: float, blue: float, kind: int
+def test_a_white_cell_is_told_at_its_limits(
+    others: list[Object], this: Object, name: str, no: float, yes: float, circumstances: dict[str, bool]
 ) -> None:
-    field = Drawn()
-    field.add(50, 50, across_um, stain, blue)
-    assert field.judged() == [kind]
+    kinds = [judged([*others, replace(this, **{name: value})], **circumstances)[-1] for value in (no, yes)]
+    assert kinds == [NOTHING, WHITE_CELL]
 
 
-def test_condensed_nucleus_needs_red_cells_without_blue() -> None:
-    field = Drawn()
-    field.add(50, 50, 4.6, 0.35, 0.48)
-    assert field.judged() == [WHITE_CELL]
-    assert field.judged(blue_red_cells=True) == [NOTHING]
+@pytest.mark.parametrize(
+    ("this", "name", "white", "smudge"),
+    [
+        pytest.param(replace(RAGGED, stain=0.42, ragged=2.0), "blue", 0.125, 0.10, id="pale"),
+        pytest.param(RAGGED, "blue", 0.19, 0.17, id="drained of blue"),
+        pytest.param(RAGGED, "ragged", 1.30, 1.40, id="ragged where it is drained"),
+        pytest.param(replace(RAGGED, blue=0.22), "ragged", 1.55, 1.65, id="very ragged where it is not"),
+        pytest.param(replace(RAGGED, stain=0.465), "nucleus_um2", 39.0, 41.0, id="larger than a platelet"),
+    ],
+)
+def test_a_smudge_is_told_at_its_limits(this: Object, name: str, white: float, smudge: float) -> None:
+    kinds = [judged([*INTACT, replace(this, **{name: value})])[-1] for value in (white, smudge)]
+    assert kinds == [WHITE_CELL, SMUDGE]
+
+
+def test_a_smudge_is_drained_only_beside_nuclei_that_are_bluer_than_red_cells() -> None:
+    this = replace(RAGGED, blue=0.0)
+    kinds = [judged([*[Object(stain=0.7, blue=blue)] * 3, this])[-1] for blue in (0.168, 0.182)]
+    assert kinds == [WHITE_CELL, SMUDGE]
+    assert SMUDGE not in judged([this])  # nor without any to compare with
 
 
 @pytest.mark.parametrize("width_um", [1.0, 2.0])
@@ -164,37 +272,6 @@ def test_ring_as_dark_as_a_nucleus_is_none_where_it_is_thin_and_a_cell_where_it_
     assert nucleus.judged() == [WHITE_CELL]
 
 
-def test_large_pale_nucleus_counts_by_its_size() -> None:
-    field = Drawn()
-    field.add(50, 50, 9.0, 0.12, 0.05)
-    assert field.judged() == [WHITE_CELL]
-
-
-def test_small_nucleus_counts_where_it_looks_like_the_others() -> None:
-    alone, beside = Drawn(), Drawn()
-    for field in (alone, beside):
-        field.add(20, 20, 6.8, 0.15, 0.10)
-    for x in (50, 80):
-        beside.add(x, 60, 8.6, 0.16, 0.10)
-    assert alone.judged() == [NOTHING]
-    assert beside.judged() == [WHITE_CELL, WHITE_CELL, WHITE_CELL]
-
-
-def test_blue_red_cells_leave_the_judgement_to_size() -> None:
-    field = Drawn()
-    field.add(30, 30, 6.5, 0.12, 0.0)
-    field.add(60, 60, 4.5, 0.30, 0.0)  # 16 µm²: a platelet
-    assert field.judged() == [NOTHING, NOTHING]
-    assert field.judged(blue_red_cells=True) == [WHITE_CELL, NOTHING]
-
-
-def test_doubtful_scale_asks_for_less_dye() -> None:
-    field = Drawn()
-    field.add(50, 50, 6.0, 0.35, 0.20)
-    assert field.judged() == [NOTHING]
-    assert field.judged(scale_known=False) == [WHITE_CELL]
-
-
 def test_part_of_a_nucleus_at_the_border_counts_and_a_speck_does_not() -> None:
     field = Drawn()
     field.add(1.0, 50, 9.0, 0.45, 0.35)
@@ -202,28 +279,13 @@ def test_part_of_a_nucleus_at_the_border_counts_and_a_speck_does_not() -> None:
     assert field.judged() == [WHITE_CELL, NOTHING]
 
 
-@pytest.mark.parametrize(
-    ("stain", "blue", "frayed", "kind"),
-    [
-        (0.22, 0.06, True, SMUDGE),  # pale, drained, ragged
-        (0.22, 0.20, True, SMUDGE),  # pale and very ragged
-        (0.22, 0.06, False, WHITE_CELL),  # round: a pale cell
-        (0.50, 0.12, True, WHITE_CELL),  # dark: an odd nucleus
-        (0.45, 0.40, True, WHITE_CELL),  # a segmented nucleus is ragged too
-    ],
-)
-def test_smudge_needs_more_than_one_sign(stain: float, blue: float, frayed: bool, kind: int) -> None:
+def test_round_or_dark_or_blue_nuclei_are_no_smudges() -> None:
     field = Drawn()
     for x, y in ((20, 20), (50, 20), (80, 20)):
         field.add(x, y, 10.0, 0.5, 0.45)
-    field.add(50, 65, 22.0, stain, blue, frayed)
-    assert field.judged() == [WHITE_CELL] * 3 + [kind]
-
-
-def test_smudge_is_not_called_without_intact_nuclei_to_compare_with() -> None:
-    field = Drawn()
-    field.add(50, 50, 22.0, 0.22, 0.06, True)
-    assert SMUDGE not in field.judged()
+    for x, (stain, blue, frayed) in enumerate(((0.22, 0.06, True), (0.22, 0.06, False), (0.5, 0.12, True))):
+        field.add(20 + 30 * x, 65, 22.0, stain, blue, frayed)
+    assert field.judged() == [WHITE_CELL] * 3 + [SMUDGE, WHITE_CELL, WHITE_CELL]
 
 
 def test_nothing_found_is_judged_without_complaint() -> None:

@@ -1,0 +1,141 @@
+"""Wrong values of constants that decide whether a cell counts, and whether a test notices: ``make mutants``.
+
+Each row of ``MUTANTS`` names a file, what stands there, a wrong value, and the tests that must fail with it.
+The tree is copied once; each mutant is applied there, its tests run up to the first failure, and it is taken
+back. The exit code is 1 where a mutant survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: pytest's exit code where tests failed. Any other is no kill: nothing was collected, or it was interrupted.
+_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong value: in ``file`` ``right`` becomes ``wrong``, and one of ``tests`` fails."""
+
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+def constants(file: str, tests: str, wrong: dict[str, str]) -> list[Mutant]:
+    """Mutants of constants that stand as ``NAME = value`` at the beginning of a line."""
+    text = (REPOSITORY / file).read_text(encoding="utf-8")
+    found = []
+    for name, value in wrong.items():
+        line = re.search(rf"^{name} = [^#\n]*", text, re.MULTILINE)
+        if line is None:
+            raise SystemExit(f"{file} has no constant {name}: the table of mutants is out of date")
+        found.append(Mutant(file, line.group().rstrip(), f"{name} = {value}", tests))
+    return found
+
+
+_SEGMENTATION = "tests/edge/segmentation"
+MUTANTS = [
+    *constants(
+        "edge/segmentation/verdict.py",
+        f"{_SEGMENTATION}/test_verdict.py",
+        {
+            "_LEAST_CELL_UM2": "44.0",
+            "_LEAST_CUT_CELL_UM2": "24.0",
+            "_LEAST_NUCLEUS_UM2": "22.0",
+            "_LEAST_NUCLEUS_RADIUS_UM": "1.4",
+            "_LEAST_DYE": "14.0",
+            "_LEAST_CUT_DYE": "8.5",
+            "_DYE_SHARE": "0.22",
+            "_SCALE_DOUBT": "0.7",
+            "_CUT_PART": "0.35",
+            "_LEAST_CONDENSED_UM2": "15.0",
+            "_CONDENSED_DENSITY": "0.8",
+            "_CONDENSED_BLUENESS": "1.4",
+            "_LARGER_THAN_PLATELETS_UM2": "50.0",
+            "_THREAD": "0.36",
+            "_CUT_THREAD": "0.52",
+            "_ROUND": "0.75",
+            "_LEAST_BLUE_UM2": "30.0",
+            "_THICK_UM": "2.2",
+            "_LIKE_STAIN": "0.9",
+            "_LIKE_AREA": "0.5",
+            "_CUT_STAIN": "0.6",
+            "_LEAST_PEERS": "3",
+            "_SMUDGE_DENSITY": "0.65",
+            "_SMUDGE_BLUENESS": "0.8",
+            "_SMUDGE_RAGGED": "1.8",
+            "_SMUDGE_VERY_RAGGED": "2.0",
+            "_LEAST_SMUDGE_UM2": "50.0",
+            "_LEAST_BLUENESS": "0.35",
+        },
+    ),
+]
+
+
+def passes(tree: Path, tests: str) -> bool:
+    """Whether all of the named tests pass in a copy of the tree."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [*command, "-m", "not slow and not real_data", *tests.split()],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode not in (0, _FAILED):
+        raise SystemExit(f"{tests} did not run: {run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return run.returncode == 0
+
+
+def survives(mutant: Mutant, tree: Path) -> bool:
+    """Whether all tests of a mutant pass with it."""
+    path = tree / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.right) != 1:
+        times = text.count(mutant.right)
+        raise SystemExit(f"{mutant.file} has {mutant.right!r} {times} times, expected once")
+    path.write_text(text.replace(mutant.right, mutant.wrong), encoding="utf-8")
+    try:
+        return passes(tree, mutant.tests)
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> int:
+    """Try all mutants, or those whose file or text has a word; 1 where any survives."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="only mutants that have one of these in file or text")
+    words = parser.parse_args().words
+    chosen = [m for m in MUTANTS if not words or any(word in m.file + m.right for word in words)]
+    survivors = 0
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        unneeded = shutil.ignore_patterns(".git", ".venv*", ".hypothesis", "__pycache__", ".*_cache", "out")
+        shutil.copytree(REPOSITORY, tree, ignore=unneeded)
+        for tests in dict.fromkeys(mutant.tests for mutant in chosen):
+            if not passes(tree, tests):
+                raise SystemExit(f"{tests} fail without any mutant")
+        for mutant in chosen:
+            alive = survives(mutant, tree)
+            survivors += alive
+            verdict = "SURVIVES" if alive else "killed  "
+            sys.stdout.write(f"{verdict} {mutant.file}: {mutant.right} -> {mutant.wrong}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen)} mutants, {survivors} survive\n")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
