@@ -13,7 +13,7 @@ from edge.commands.journal import logging_to_stderr
 from edge.config import Config, ReviewConfig, load_config
 from edge.results.installed import known_errors
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
-from edge.web.server import Binding, give_way, serve, stop_with_stdin
+from edge.web.server import give_way, serve, stop_with_stdin
 from edge.web.setup import Setup
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def review(
         give_way()
         if until_stdin_ends:
             stop_with_stdin()
-        serve(setup, make_binding(section, any_port=port == 0), _announce)
+        serve(setup, section.host, 0 if port == 0 else section.port, _announce)
 
 
 def _make_secret(token_path: Path | None, password_path: Path | None) -> None:
@@ -116,19 +116,10 @@ def make_setup(config: Config, section: ReviewConfig) -> Setup:
     """
     return Setup(
         log_path=config.log_path,
+        names=tuple((section.names or "").split()),
         errors_of=known_errors(config),
         denominator=config.sample.denominator,
         lock=None if section.token_file is None else Lock(read_token_file(section.token_file)),
-    )
-
-
-def make_binding(section: ReviewConfig, *, any_port: bool = False) -> Binding:
-    """Say where to listen."""
-    return Binding(
-        section.host,
-        0 if any_port else section.port,
-        section.is_loopback,
-        tuple((section.names or "").split()),
     )
 
 

@@ -12,6 +12,7 @@ from edge.device.printable import printable
 from edge.errors import EdgeError
 from edge.i18n import languages
 from edge.web import pages, preferences, security
+from edge.web.hosts import PageRequest, machine_names
 from edge.web.setup import EXTENSION, Setup, setup
 from edge.web.words import TEMPLATE_WORDS
 
@@ -22,6 +23,7 @@ MAX_BODY_BYTES = 64 * 1024
 def create_app(made: Setup) -> Flask:
     """Make the application; nothing is opened yet."""
     app = Flask("edge.web")
+    app.request_class = PageRequest
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),  # cookies end with the process
         SESSION_COOKIE_NAME="blastcount",
@@ -30,7 +32,7 @@ def create_app(made: Setup) -> Flask:
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
-        TRAP_BAD_REQUEST_ERRORS=False,
+        TRUSTED_HOSTS=machine_names(made.names),
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(TEMPLATE_WORDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.web import preferences
@@ -24,6 +25,7 @@ CONTENT_POLICY = (
 
 def protect(app: Flask) -> None:
     """Put the checks before every page of an application, and the headers behind it."""
+    app.before_request(_check_host)
     app.before_request(_check_origin)
     app.before_request(_check_session)
     CSRFProtect(app)  # after ours: a stranger learns nothing of a form's token
@@ -49,6 +51,14 @@ def problem(code: int, detail: str | None = None) -> ResponseReturnValue:
     if wants_json():
         return {"problem": words if detail is None else f"{words} {detail}"}, code
     return render_template("problem.html", words=words, detail=detail), code
+
+
+def _check_host() -> Response | None:
+    """Refuse a request under a name that Flask does not trust, before anything of the page is shown."""
+    if not isinstance(request.routing_exception, SecurityError):
+        return None
+    note_refusal("unknown host name")
+    return Response("unknown host name\n", 421, mimetype="text/plain")
 
 
 def _check_origin() -> None:

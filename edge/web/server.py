@@ -8,17 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable
 
 from waitress.server import create_server
 
 from edge.device.printable import printable
 from edge.errors import ServerError
 from edge.web.app import MAX_BODY_BYTES, create_app
-from edge.web.gate import Gate, known_names
+from edge.web.limits import FloodGate
 from edge.web.setup import Setup
 
 _log = logging.getLogger(__name__)
@@ -37,30 +34,13 @@ _M_ARENA_MAX = -8
 _NICENESS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """Where the server listens.
-
-    Attributes
-    ----------
-    host, port : address and TCP port; port 0 for any that is free
-    loopback : only this machine can reach it
-    names : further names that browsers may use
-    """
-
-    host: str
-    port: int
-    loopback: bool
-    names: tuple[str, ...] = ()
-
-
-def serve(setup: Setup, binding: Binding, ready: Callable[[str], None]) -> None:
+def serve(setup: Setup, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Answer requests until SIGTERM or SIGINT.
 
     Parameters
     ----------
     setup : what the pages need
-    binding : where to listen
+    host, port : address and TCP port to listen on; port 0 for any that is free
     ready : called once with the page's address, when a browser can open it
 
     Raises
@@ -68,14 +48,13 @@ def serve(setup: Setup, binding: Binding, ready: Callable[[str], None]) -> None:
     ServerError
         The address cannot be listened on.
     """
-    gate = Gate(
-        create_app(setup), known_names(binding.names), loopback=binding.loopback, refusals=setup.refusals
-    )
+    if host == "localhost":
+        host = "127.0.0.1"  # it may be an IPv6 address, too, and waitress then has no one port to tell
     try:
         server = create_server(
-            gate,
-            host=binding.host,
-            port=binding.port,
+            FloodGate(create_app(setup), setup.refusals),
+            host=host,
+            port=port,
             threads=_THREADS,
             connection_limit=_CONNECTIONS,
             channel_timeout=_SILENCE_S,
@@ -87,36 +66,17 @@ def serve(setup: Setup, binding: Binding, ready: Callable[[str], None]) -> None:
         )
     except OSError as error:
         raise ServerError(
-            f"cannot listen on {binding.host} port {binding.port}: {error.strerror}; "
-            "is it in use? Choose another with --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; is it in use? Choose another with --port"
         ) from error
     # How full the queue of a flood is helps nobody; the refusals are written down by the gate.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        with _stopped_by_signals():
-            port = server.effective_port
-            host = f"[{binding.host}]" if ":" in binding.host else binding.host
-            ready(f"http://{host}:{port}/")
-            server.run()  # ends on the SystemExit of a signal
+        ready(f"http://{f'[{host}]' if ':' in host else host}:{server.effective_port}/")
+        server.run()  # ends on the SystemExit of a signal
     finally:
         server.close()
         setup.refusals.flush()
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
 
 
 def give_way() -> None:

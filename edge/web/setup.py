@@ -28,6 +28,7 @@ class Setup:
     Attributes
     ----------
     log_path : the blood log, with its pictures beside it; need not exist yet
+    names : names of this machine that browsers may use, besides its own
     lock : opened by the token; None where no token is asked for
     refusals : where refusals are written
     sessions : who has shown the token
@@ -39,6 +40,7 @@ class Setup:
     """
 
     log_path: Path
+    names: tuple[str, ...] = ()
     lock: Lock | None = None
     refusals: RefusalLog = field(default_factory=RefusalLog)
     sessions: Sessions = field(default_factory=Sessions)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from edge.bloodlog import BloodLog, Review
-from edge.web.gate import BURST
+from edge.web.limits import BURST
 
 selenium = pytest.importorskip("selenium")
 from selenium import webdriver  # noqa: E402

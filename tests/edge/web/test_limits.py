@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.web import limits
-from edge.web.limits import MOST_ADDRESSES, RateLimit, RefusalLog
+from edge.web.limits import BURST, MOST_ADDRESSES, FloodGate, RateLimit, RefusalLog
 
 
 class Clock:
@@ -70,3 +70,15 @@ def test_the_table_of_refusals_stays_bounded(caplog: pytest.LogCaptureFixture) -
         for number in range(3 * MOST_ADDRESSES):
             refusals.add(str(number), "wrong token")
     assert len(refusals._unreported) == MOST_ADDRESSES
+
+
+def test_a_flood_is_refused_before_the_application() -> None:
+    refusals, passed = RefusalLog(), []
+    gate = FloodGate(lambda environ, _start: passed.append(environ) or [b"inside"], refusals)
+    request = {"REQUEST_METHOD": "GET", "PATH_INFO": "/live", "REMOTE_ADDR": "127.0.0.1"}
+    answers: list[str] = []
+    for _ in range(BURST):
+        list(gate(request, lambda status, _headers, _info=None: answers.append(status)))
+    assert len(passed) >= BURST // 10
+    assert answers == ["429 TOO MANY REQUESTS"] * (BURST - len(passed))
+    assert refusals.total == len(answers) > BURST // 2

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.cli import main
-from edge.commands.review import make_binding, make_setup
+from edge.commands.review import make_setup
 from edge.config import Config, ReviewConfig
 from edge.errors import ConfigError
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
@@ -74,11 +74,9 @@ def test_mistakes_are_named(
 def test_the_configuration_reaches_the_server(tmp_path: Path) -> None:
     write_token_file(tmp_path / "token", new_token())
     section = ReviewConfig(host="0.0.0.0", port=8000, token_file=tmp_path / "token", names="scope a.example")
-    assert make_setup(Config(review=section), section).lock is not None
-    binding = make_binding(section)
-    assert (binding.host, binding.port, binding.loopback) == ("0.0.0.0", 8000, False)
-    assert binding.names == ("scope", "a.example")
-    assert make_binding(ReviewConfig(), any_port=True).port == 0
+    setup = make_setup(Config(review=section), section)
+    assert setup.lock is not None
+    assert setup.names == ("scope", "a.example")
     assert make_setup(Config(), ReviewConfig()).lock is None
     with pytest.raises(ConfigError, match="no such token file"):
         make_setup(Config(), ReviewConfig(token_file=tmp_path / "absent"))
