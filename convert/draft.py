@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-from edge.classification.card import FREE_SECTIONS, LABELS, SCHEMA, Decision
-from edge.device.strictjson import Section, parse_object
-from edge.errors import ConfigError, ModelError
+from edge.classification.card import (
+    LABELS,
+    CropSection,
+    Decision,
+    DecisionSection,
+    FreeSections,
+    Labels,
+    Text,
+)
+from edge.device.decoding import decode_json
+from edge.errors import ModelError
 from edge.structures import InputSpec
 
 _ADVICE = "give the card that `blastcount train` wrote, or none"
 #: What the conversion itself writes; a draft's are of an earlier conversion and are dropped.
-_OWN = ("sha256", "tensors", "golden", "conversion", "parity")
+_OWN = ("conversion", "parity")
 INTENDED_USE = (
     "Research use only. Counts cells that look like blasts; not a medical device, not a diagnosis. "
     "A person trained in morphology reads the smear."
@@ -36,6 +45,19 @@ class CardDraft:
     input: InputSpec
     decision: Decision
     sections: Mapping[str, object] = field(default_factory=dict)
+
+
+class _DraftFile(FreeSections, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A card in which every section may be missing; a section that is there is whole."""
+
+    schema: Literal["blastcount.model/1"] = "blastcount.model/1"
+    name: Text | None = None
+    labels: Labels = LABELS
+    input: CropSection | None = None
+    decision: DecisionSection | None = None
+    sha256: Any = None
+    tensors: Any = None
+    golden: Any = None
 
 
 def read_draft(path: Path | None, size_px: int) -> CardDraft:
@@ -61,38 +83,13 @@ def read_draft(path: Path | None, size_px: int) -> CardDraft:
         text = path.read_bytes()
     except OSError as error:
         raise ModelError(f"card {path} cannot be read ({error.strerror}); {_ADVICE}") from error
-    values = parse_object(text, source=path.name, advice=_ADVICE)
-    known = ("schema", "name", "labels", "input", "decision", *_OWN, *FREE_SECTIONS)
-    top = Section(path.name, "", values, (), known, _ADVICE)
-    if values.get("schema", SCHEMA) != SCHEMA:
-        raise ModelError(f"{path.name}: expected schema {SCHEMA!r}, got {values['schema']!r}; {_ADVICE}")
-    if values.get("labels", list(LABELS)) != list(LABELS):
-        raise ModelError(f"{path.name}: labels must be {list(LABELS)}, got {values['labels']!r}; {_ADVICE}")
-    spec = InputSpec(size_px=size_px)
-    if "input" in values:
-        crop = top.section("input", ("size_px", "field_of_view_um", "white_point", "channels"))
-        try:
-            spec = InputSpec(
-                size_px=crop.integer("size_px"),
-                field_of_view_um=crop.number("field_of_view_um"),
-                white_point=crop.integer("white_point"),
-                channels=crop.string("channels"),
-            )
-        except ConfigError as error:
-            raise ModelError(f"{path.name}: {error}; {_ADVICE}") from error
+    draft = decode_json(text, _DraftFile, source=path.name, advice=_ADVICE)
+    spec = InputSpec(size_px=size_px) if draft.input is None else draft.input.spec()
     if spec.size_px != size_px:
         raise ModelError(
             f"{path.name}: input.size_px is {spec.size_px}, the network takes {size_px}; "
             "give this network's card"
         )
-    decision = Decision()
-    if "decision" in values:
-        section = top.section("decision", ("threshold", "uncertain_low", "uncertain_high", "temperature"))
-        decision = Decision(**{key: section.number(key) for key in section.values})
-    sections = {key: values[key] for key in FREE_SECTIONS if key in values and key not in _OWN}
-    return CardDraft(
-        name=top.string("name") if "name" in values else None,
-        input=spec,
-        decision=decision,
-        sections={"intended_use": INTENDED_USE} | sections,
-    )
+    carried = {name: value for name, value in draft.sections().items() if name not in _OWN}
+    decision = Decision() if draft.decision is None else draft.decision.decision()
+    return CardDraft(draft.name, spec, decision, {"intended_use": INTENDED_USE} | carried)

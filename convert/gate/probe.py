@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from edge.classification.card import load_bundle
@@ -52,8 +52,8 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
     peak = peak_memory_bytes()  # of single crops, before larger batches ask for more
     facts = {
         "runtime": network.runtime,
-        "input": asdict(network.input),
-        "output": asdict(network.output),
+        "input": structs.asdict(network.input),
+        "output": structs.asdict(network.output),
         "lsb": network.lsb,
         "ops": network.ops(),
         "batch_differences": batch_differences(network, crops),

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from edge.device.decoding import decode_json
 from edge.device.durable import write_durably
-from edge.device.strictjson import Section, parse_object
-from edge.errors import ConfigError, ModelError, OutputError
+from edge.errors import ConfigError, OutputError
 
-SCHEMA = "blastcount.calibration/1"
 ScaleMethod = Literal["micrometer", "red_cells"]
 _ADVICE = "make it anew with `blastcount calibrate`, or remove it"
 _MAX_NODES = 10_000
+_Side = Annotated[int, Meta(ge=30, le=100_000, description="px")]
+_Number = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,7 @@ class Blank:
         return float((1 - self.grid.min(axis=(0, 1)) / self.grid.max(axis=(0, 1))).max())
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredScale:
+class MeasuredScale(Struct, frozen=True, forbid_unknown_fields=True):
     """Size of a pixel.
 
     Attributes
@@ -61,11 +61,49 @@ class MeasuredScale:
     n : number of strips of the micrometer, or of fields with red cells
     """
 
-    um_per_px: float
-    low: float
+    #: The range of [scale] um_per_px in the configuration.
+    um_per_px: Annotated[float, Meta(ge=0.01, le=0.4)]
+    low: Annotated[float, Meta(gt=0.0)]
     high: float
     method: ScaleMethod
-    n: int
+    n: _Number
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that does not hold the scale."""
+        if not self.low <= self.um_per_px <= self.high:
+            raise ValueError(
+                f"low and high must lie around um_per_px {self.um_per_px}, got {self.low} and {self.high}"
+            )
+
+
+class _BlankPart(Struct, frozen=True, forbid_unknown_fields=True):
+    """The blank slide as the file has it."""
+
+    frames: _Number
+    rows: Annotated[int, Meta(ge=1, le=1000)]
+    columns: Annotated[int, Meta(ge=1, le=1000)]
+    rgb: Annotated[list[Annotated[float, Meta(ge=1, le=255)]], Meta(max_length=3 * _MAX_NODES)]
+
+    def __post_init__(self) -> None:
+        """Refuse a grid with holes."""
+        if len(self.rgb) != self.rows * self.columns * 3:
+            raise ValueError(f"rgb must be {self.rows} x {self.columns} x 3 numbers, got {len(self.rgb)}")
+
+    def blank(self) -> Blank:
+        """Give it as the correction takes it."""
+        grid = np.array(self.rgb, np.float32).reshape(self.rows, self.columns, 3)
+        return Blank(grid, self.frames)
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The calibration as its file has it."""
+
+    made_at: Annotated[datetime, Meta(tz=True)]
+    width: _Side
+    height: _Side
+    schema: Literal["blastcount.calibration/1"]
+    scale: MeasuredScale | None = None
+    blank: _BlankPart | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +139,9 @@ class Calibration:
             raise ConfigError(f"{path}: no such calibration; make one with `blastcount calibrate`") from error
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-        try:
-            return _parse(text, str(path))
-        except ModelError as error:
-            raise ConfigError(str(error)) from error
+        file = decode_json(text, _File, source=str(path), advice=_ADVICE, error=ConfigError)
+        blank = None if file.blank is None else file.blank.blank()
+        return cls(file.width, file.height, file.made_at, blank, file.scale)
 
     def save(self, path: Path) -> None:
         """Write the file; a power cut leaves the old one or the new one.
@@ -116,96 +153,17 @@ class Calibration:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(path, (json.dumps(self._as_dict(), indent=1) + "\n").encode())
+            write_durably(path, msgspec.json.format(msgspec.json.encode(self._as_file()), indent=1) + b"\n")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
-    def _as_dict(self) -> dict[str, Any]:
-        document: dict[str, Any] = {
-            "schema": SCHEMA,
-            "made_at": self.made_at.isoformat(),
-            "width": self.width,
-            "height": self.height,
-        }
-        if self.scale is not None:
-            document["scale"] = {
-                "um_per_px": self.scale.um_per_px,
-                "low": self.scale.low,
-                "high": self.scale.high,
-                "method": self.scale.method,
-                "n": self.scale.n,
-            }
+    def _as_file(self) -> _File:
+        blank = None
         if self.blank is not None:
-            document["blank"] = {
-                "frames": self.blank.frames,
-                "rows": int(self.blank.grid.shape[0]),
-                "columns": int(self.blank.grid.shape[1]),
-                "rgb": [round(float(value), 2) for value in self.blank.grid.ravel()],
-            }
-        return document
-
-
-def _parse(text: bytes, source: str) -> Calibration:
-    values = parse_object(text, source=source, advice=_ADVICE)
-    top = Section(
-        source, "", values, ("schema", "made_at", "width", "height"), ("blank", "scale"), advice=_ADVICE
-    )
-    if top.string("schema") != SCHEMA:
-        raise top.wrong("schema", f'"{SCHEMA}"')
-    try:
-        made_at = datetime.fromisoformat(top.string("made_at"))
-    except ValueError:
-        raise top.wrong("made_at", "a time such as 2026-01-31T12:00:00+00:00") from None
-    if made_at.tzinfo is None:
-        raise top.wrong("made_at", "a time with its offset from UTC")
-    return Calibration(
-        width=_whole(top, "width", 30, 100_000),
-        height=_whole(top, "height", 30, 100_000),
-        made_at=made_at,
-        blank=_blank(top.section("blank", ("frames", "rows", "columns", "rgb")))
-        if "blank" in values
-        else None,
-        scale=_scale(top.section("scale", ("um_per_px", "low", "high", "method", "n")))
-        if "scale" in values
-        else None,
-    )
-
-
-def _blank(section: Section) -> Blank:
-    rows, columns = _whole(section, "rows", 1, 1000), _whole(section, "columns", 1, 1000)
-    numbers = section.values["rgb"]
-    expected = f"{rows} x {columns} x 3 numbers from 1 to 255"
-    if rows * columns > _MAX_NODES or not isinstance(numbers, list) or len(numbers) != rows * columns * 3:
-        raise section.wrong("rgb", expected)
-    if not all(_is_number(value) and 1 <= value <= 255 for value in numbers):
-        raise section.wrong("rgb", expected)
-    grid = np.array(numbers, np.float32).reshape(rows, columns, 3)
-    return Blank(grid, _whole(section, "frames", 1, 1_000_000))
-
-
-def _scale(section: Section) -> MeasuredScale:
-    method = section.string("method")
-    if method not in get_args(ScaleMethod):
-        raise section.wrong("method", " or ".join(f'"{name}"' for name in get_args(ScaleMethod)))
-    um_per_px, low, high = (section.number(key) for key in ("um_per_px", "low", "high"))
-    # The range of [scale] um_per_px in the configuration.
-    if not 0.01 <= um_per_px <= 0.4:
-        raise section.wrong("um_per_px", "0.01 to 0.4 µm")
-    if not 0 < low <= um_per_px <= high < math.inf:
-        raise section.wrong("low", "the lower end of an interval around um_per_px")
-    n = _whole(section, "n", 1, 1_000_000)
-    return MeasuredScale(um_per_px, low, high, "micrometer" if method == "micrometer" else "red_cells", n)
-
-
-def _whole(section: Section, key: str, low: int, high: int) -> int:
-    value = section.integer(key)
-    if not low <= value <= high:
-        raise section.wrong(key, f"{low} to {high}")
-    return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+            rows, columns = self.blank.grid.shape[:2]
+            rgb = [round(float(value), 2) for value in self.blank.grid.ravel()]
+            blank = _BlankPart(self.blank.frames, rows, columns, rgb)
+        return _File(self.made_at, self.width, self.height, "blastcount.calibration/1", self.scale, blank)
 
 
 def merged(old: Calibration | None, new: Calibration) -> Calibration:

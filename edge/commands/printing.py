@@ -7,13 +7,15 @@ import logging
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from edge.camera.files import VIDEO_SUFFIXES
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
+from edge.device.decoding import decode_json
 from edge.device.printable import printable
 from edge.errors import SourceError
 from edge.structures import ClassifiedCell, FieldResult, Tally
@@ -227,9 +229,8 @@ def _shortened(name: str) -> str:
     return "…" + name
 
 
-@dataclass(frozen=True, slots=True)
-class KnownCounts:
-    """What a rendered field holds.
+class KnownCounts(Struct, frozen=True):
+    """What a rendered field holds, as its truth says beside much else.
 
     Attributes
     ----------
@@ -238,7 +239,11 @@ class KnownCounts:
     """
 
     wbc: int
-    blasts: int
+    blasts: int = field(name="blasts_whole")
+
+
+class _Truth(Struct):
+    counts: KnownCounts
 
 
 def truth_path(image: Path) -> Path:
@@ -255,15 +260,14 @@ def known_counts(image: Path) -> KnownCounts | None:
         The file is there but is no truth of a rendered field.
     """
     path = truth_path(image)
+    advice = "it is no truth of a rendered field: remove it or render it again"
     try:
-        counts = json.loads(path.read_bytes())["counts"]
-        return KnownCounts(int(counts["wbc"]), int(counts["blasts_whole"]))
+        text = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(
-            f"{path}: not the truth of a rendered field ({error}); remove or render it again"
-        ) from error
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}; {advice}") from error
+    return decode_json(text, _Truth, source=str(path), advice=advice, error=SourceError).counts
 
 
 class Notices(logging.Handler):

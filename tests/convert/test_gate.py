@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from convert.flatbuffer.accumulators import Accumulator
 from convert.gate.crops import Crops
@@ -113,7 +114,7 @@ def test_other_tensors_refuse(attribute: str, spec: TensorSpec, message: str) ->
 
 def test_a_float_input_is_what_a_float_recipe_promises() -> None:
     tensor = TensorSpec((1, 16, 16, 3), "float32", 0.0, 0)
-    run = replace(RUN, input=tensor, output=replace(tensor, shape=(1, 2)))
+    run = replace(RUN, input=tensor, output=structs.replace(tensor, shape=(1, 2)))
     evidence = replace(WHOLE, runs=[run], accumulators=[], input_dtype="float32", output_dtype="float32")
     assert judge(evidence).passed
     _refused_alone(replace(evidence, runs=[replace(run, input=RUN.input)]), r"input int8 \(limit float32\)")

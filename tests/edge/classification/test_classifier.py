@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from numpy.typing import NDArray
 
 from edge.classification.card import Decision, GoldenCrops, ModelBundle, load_bundle
@@ -93,19 +94,19 @@ def test_other_arrays_are_refused(bundle: ModelBundle, crops: NDArray[np.uint8])
 def test_a_card_of_another_network_is_refused(bundle: ModelBundle) -> None:
     for card, message in (
         (
-            replace(bundle.card, input_tensor=replace(bundle.card.input_tensor, zero_point=-127)),
+            replace(bundle.card, input_tensor=structs.replace(bundle.card.input_tensor, zero_point=-127)),
             "input .*-127",
         ),
         (
-            replace(bundle.card, input_tensor=replace(bundle.card.input_tensor, shape=(1, 8, 8, 3))),
+            replace(bundle.card, input_tensor=structs.replace(bundle.card.input_tensor, shape=(1, 8, 8, 3))),
             "input .*8, 8",
         ),
         (
-            replace(bundle.card, output_tensor=replace(bundle.card.output_tensor, scale=0.004)),
+            replace(bundle.card, output_tensor=structs.replace(bundle.card.output_tensor, scale=0.004)),
             "output .*0.004",
         ),
         (
-            replace(bundle.card, output_tensor=replace(bundle.card.output_tensor, dtype="uint8")),
+            replace(bundle.card, output_tensor=structs.replace(bundle.card.output_tensor, dtype="uint8")),
             "output .*uint8",
         ),
     ):
@@ -184,7 +185,7 @@ def test_golden_crops_refuse_other_weights(
 def test_the_tolerance_is_the_cards(bundle: ModelBundle) -> None:
     off = replace(bundle.golden, p_blast=np.clip(bundle.golden.p_blast + np.float32(0.03), 0, 1))
     assert Classifier(replace(bundle, golden=off)).check_golden() == pytest.approx(0.03, abs=0.005)
-    strict = replace(bundle.card, golden=replace(bundle.card.golden, max_delta_p=0.02))
+    strict = replace(bundle.card, golden=structs.replace(bundle.card.golden, max_delta_p=0.02))
     with pytest.raises(GateError, match=r"off by up to 0\.03.*, at most 0\.020 expected"):
         Classifier(replace(bundle, golden=off, card=strict)).check_golden()
 

@@ -187,7 +187,7 @@ def test_a_broken_truth_is_a_warning(count: CountCommand, field_folder: Path) ->
     result = count(field_folder)
     assert result.exit_code == 0
     assert "warning" in result.stderr
-    assert "not the truth of a rendered field" in result.stderr
+    assert "no truth of a rendered field" in result.stderr
 
 
 def test_no_cells_give_no_share(count: CountCommand, tmp_path: Path) -> None:
