@@ -11,7 +11,7 @@ DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: compare mutants count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: compare compare-speed mutants count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -50,6 +50,10 @@ compare: $(DEV)/.installed
 # Wrong values of the constants that decide whether a cell counts: a test must notice each.
 mutants: $(DEV)/.installed
 	$(DEV)/bin/python tests/tools/mutants.py
+
+# The whole field on one thread, by this state and by the commit BASE in turn.
+compare-speed: $(DEV)/.installed
+	$(DEV)/bin/python tests/tools/compare_speed.py $(BASE)
 
 install: $(DEVICE)/.installed
 install-dev: $(DEV)/.installed

@@ -14,7 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -58,6 +60,19 @@ def count(code: Path, paths: list[Path], data: Path) -> list[str]:
         return [line for lines in pool.map(one, chunks) for line in lines]
 
 
+@contextmanager
+def worktree(revision: str) -> Iterator[Path]:
+    """Folder with the code of a commit, as long as it is needed."""
+    git = ["git", "-C", str(REPOSITORY), "worktree"]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), revision], check=True)
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
 def counted_by_revision(revision: str, paths: list[Path], data: Path) -> list[str]:
     """Lines by a commit, from the cache where they are there."""
     git = ["git", "-C", str(REPOSITORY)]
@@ -68,13 +83,8 @@ def counted_by_revision(revision: str, paths: list[Path], data: Path) -> list[st
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "blastcount" / "counts"
     kept = cache / f"{commit}-{names}.jsonl"
     if not kept.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            tree = Path(folder) / "tree"
-            subprocess.run([*git, "worktree", "add", "--quiet", "--detach", str(tree), commit], check=True)
-            try:
-                lines = count(tree, paths, data)
-            finally:
-                subprocess.run([*git, "worktree", "remove", "--force", str(tree)], check=True)
+        with worktree(commit) as tree:
+            lines = count(tree, paths, data)
         cache.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(".part")
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

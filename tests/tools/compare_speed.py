@@ -1,0 +1,131 @@
+"""Counts the same fields with two states of the code in turn: ``make compare-speed BASE=REVISION``.
+
+Both run as ``count --json`` on one thread, each in a process of its own, field by field, now the one first
+and now the other, so that whatever else the machine does meets both. What is measured is the whole field:
+decoded, judged, segmented, cropped, classified, hashed, printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from compare_counts import REPOSITORY, worktree
+from PIL import Image
+
+from edge.rendered import Population, RenderSettings, render_field
+
+#: Some 115 white cells and smudges on a field of the public sets' size, as crowded as their fullest.
+CROWDED = RenderSettings(
+    um_per_px=0.2,
+    population=Population(
+        blast=500.0, lymphocyte=250.0, neutrophil=220.0, monocyte=90.0, eosinophil=60.0, smudge=60.0
+    ),
+)
+#: Counts its arguments, and before each field waits for a byte; says how long it took, by the clock on the
+#: wall and by the processor's. Only the command is used, so that it runs with every state of the code.
+WORKER = """
+import io, runpy, sys, time
+class Paced(io.TextIOWrapper):
+    def write(self, text):
+        if "\\n" in text:
+            took = time.perf_counter() - self.wall, time.process_time() - self.cpu
+            sys.__stdout__.write("%f %f\\n" % took)
+            sys.__stdout__.flush()
+            self.wait()
+        return len(text)
+    def wait(self):
+        sys.stdin.buffer.read(1)
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+sys.stdout = Paced(io.BytesIO(), encoding="utf-8")
+sys.argv[1:1] = ["count", "--json", "--threads", "1"]
+sys.stdout.wait()
+runpy.run_module("edge.cli", run_name="__main__")
+"""
+
+
+@contextmanager
+def counting(code: Path, files: list[Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that counts files one by one, each when asked to by :func:`next_ms`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, *map(str, files)],
+        cwd=code,
+        env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def next_ms(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """Let one more field be counted; wall and processor time that it took."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b".")
+    process.stdin.flush()
+    wall, cpu = process.stdout.readline().split()
+    return 1e3 * float(wall), 1e3 * float(cpu)
+
+
+def paired(base: Path, files: list[Path], rounds: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Times of each field by both states, (fields * rounds, 2, 2): base and this one; wall and processor."""
+    times = []
+    for number in range(rounds):
+        # The first field stands for the start and is not looked at.
+        with counting(base, files) as before, counting(REPOSITORY, files) as after:
+            for n in range(len(files)):
+                order = (before, after) if (n + number) % 2 else (after, before)
+                took = {process: next_ms(process) for process in order}
+                if n:
+                    times.append((took[before], took[after]))
+    return np.array(times)
+
+
+def crowded(folder: Path, number: int) -> list[Path]:
+    """Rendered fields as ``blastcount render`` writes them."""
+    files = [folder / f"rendered_{seed:04d}.jpg" for seed in range(number)]
+    for seed, file in enumerate(files):
+        Image.fromarray(render_field(seed, CROWDED).image).save(file, quality=92, subsampling=0)
+    return files
+
+
+def main() -> int:
+    """Compare and print; 1 where the median of the ratios is above ``--most``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", help="the revision to compare with")
+    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--fields", type=int, default=12, help="of each set")
+    parser.add_argument("--most", type=float, default=1.0, help="highest median of the ratios that passes")
+    arguments = parser.parse_args()
+    slower = False
+    with tempfile.TemporaryDirectory() as folder, worktree(arguments.base) as base:
+        real = sorted((arguments.data / "all-idb1" / "im").glob("*.jpg"))
+        sets = {"crowded, rendered": crowded(Path(folder), arguments.fields + 1)}
+        if real:
+            sets["ALL-IDB1"] = real[:: max(1, len(real) // arguments.fields)][: arguments.fields + 1]
+        for name, files in sets.items():
+            times = paired(base, files, arguments.rounds)
+            for clock, (before, after) in zip(("wall", "processor"), times.transpose(2, 1, 0), strict=True):
+                p5, median = np.percentile([before, after, after / before], (5, 50), axis=1)
+                sys.stdout.write(
+                    f"{name}, {clock}: p5 {p5[0]:.1f} -> {p5[1]:.1f} ms, median {median[0]:.1f} -> "
+                    f"{median[1]:.1f} ms; ratio p5 {p5[2]:.3f}, median {median[2]:.3f} ({len(times)} pairs)\n"
+                )
+                slower |= clock == "processor" and float(median[2]) > arguments.most
+    return int(slower)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
