@@ -18,6 +18,10 @@ class ImageError(EdgeError, ValueError):
     """An image file or array cannot be used."""
 
 
+class FieldError(EdgeError):
+    """A library failed on one field, which is not counted; the others are."""
+
+
 class SourceError(EdgeError, OSError):
     """A folder, file or video that should give frames cannot."""
 

@@ -310,6 +310,7 @@ class Tally:
     blast_fraction : blasts / wbc, None where that is 0 / 0
     ci_low, ci_high : exact 95 % interval of the fraction (0 and 1 where there are no cells)
     denominator : which cells wbc counts
+    seen_before : cells of an earlier field of the sample, in no other number
     """
 
     fields: int
@@ -323,6 +324,7 @@ class Tally:
     ci_low: float
     ci_high: float
     denominator: Denominator = "classified"
+    seen_before: int = 0
 
     @property
     def classified(self) -> int:

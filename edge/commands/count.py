@@ -23,14 +23,15 @@ from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, Table
 from edge.commands.progress import Progress
 from edge.commands.report import write_report
 from edge.config import Config, load_config
-from edge.counting.recorder import Recorded, Recorder, as_configured
+from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
 from edge.counting.tally import RunningTally
 from edge.device.clock import WallClock
 from edge.device.printable import printable
-from edge.errors import ImageError, SourceError
+from edge.errors import FieldError, ImageError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
 from edge.results.installed import summarise_as_configured
+from edge.structures import Denominator
 from edge.version import software_version
 
 #: A field has too few cells to keep more threads busy; each one costs memory.
@@ -133,7 +134,9 @@ def count(
         log = stack.enter_context(BloodLog.open(log_path)) if log_path else None
         recorder = as_configured(config, classifier, log, source_kind="file", clock=WallClock())
         printer: Printer = (
-            JsonPrinter(progress) if as_json else TablePrinter(progress, files, _footer(classifier))
+            JsonPrinter(progress, config.sample.denominator)
+            if as_json
+            else TablePrinter(progress, files, _footer(classifier, config.sample.denominator))
         )
         stack.enter_context(progress.over(len(files)))
         for counted in _count_files(files, recorder, sample_id, config, every, notices, progress):
@@ -198,11 +201,13 @@ def _files(paths: Sequence[Path], notices: Notices) -> list[Path]:
     return list(files.values())
 
 
-def _footer(classifier: Classifier) -> list[str]:
+def _footer(classifier: Classifier, denominator: Denominator) -> list[str]:
     card = classifier.card
+    left_out = "border (cut by the image's edge)"
+    if denominator != "with_smudges":
+        left_out += ", smudge (ruptured)"
     return [
-        "wbc = blasts + normal + uncertain + border. Not in the share: border (cut by the image's edge), "
-        "smudge (ruptured).",
+        f"wbc = blasts + normal + uncertain + border. Not in the share: {left_out}.",
         f"model {card.name} {card.sha256[:12]}, {classifier.runtime}, blastcount {software_version()}",
         "For research use only; not for diagnosis.",
     ]
@@ -219,15 +224,20 @@ def _count_files(
 ) -> Iterator[_Counted]:
     for file in files:
         try:
-            started = time.perf_counter()
-            for frame in read_frames(file, every=every, um_per_px=config.scale.um_per_px):
-                if sample_id is not None:
-                    recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
-                recorded = recorder.record(frame)
-                yield _Counted(file, recorded, (time.perf_counter() - started) * 1000.0)
-                del frame, recorded  # or they would stay in memory while the next one is decoded
+            with field_guard(file):  # a codec's failures
                 started = time.perf_counter()
-        except (ImageError, SourceError) as error:
+                for frame in read_frames(file, every=every, um_per_px=config.scale.um_per_px):
+                    if sample_id is not None:
+                        recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
+                    try:
+                        recorded = recorder.record(frame)
+                    except FieldError as error:  # the next frame of a video may be well
+                        notices.failure(error)
+                        continue
+                    yield _Counted(file, recorded, (time.perf_counter() - started) * 1000.0)
+                    del frame, recorded  # or they would stay in memory while the next one is decoded
+                    started = time.perf_counter()
+        except (ImageError, SourceError, FieldError) as error:
             notices.failure(error)
         progress.step()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ from edge.counting.tally import tally
 from edge.device.decoding import decode_json
 from edge.device.printable import printable
 from edge.errors import SourceError
-from edge.structures import ClassifiedCell, FieldResult, Tally
+from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
 
 SCHEMA = "blastcount.field/1"
 #: What a rendered field holds lies beside its image as ``<stem>.truth.json``.
@@ -31,6 +31,12 @@ _WIDTHS = {"wbc": 5, "blasts": 7, "normal": 7, "uncertain": 10, "border": 7, "sm
 _TRUTH_WIDTH = 9
 _TRUTH_TITLE = "rendered, known truth"
 _GAP = "  "
+#: What the share of blasts is of.
+_SHARE_OF: Mapping[Denominator, str] = {
+    "classified": "whole white cells",
+    "without_uncertain": "whole white cells without the uncertain ones",
+    "with_smudges": "whole white cells and smudges",
+}
 #: Repeated pictures that are named; a folder copied twice would name hundreds.
 _MAX_REPEATS_NAMED = 3
 
@@ -50,20 +56,23 @@ class Printer(Protocol):
 class JsonPrinter:
     """One JSON object a line; nothing follows."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, denominator: Denominator) -> None:
         self._progress = progress
+        self._denominator: Denominator = denominator
 
     def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
         """Print one field."""
-        self._progress.print(field_json(result))
+        self._progress.print(field_json(result, self._denominator))
 
     def end(self, total: Tally, failures: int) -> None:
         """Print nothing: a reader adds up by its own rules."""
 
 
-def field_json(result: FieldResult) -> str:
+def field_json(result: FieldResult, denominator: Denominator = "classified") -> str:
     """Write a field as one line of ASCII JSON, without its line end; schema ``blastcount.field/1``.
 
+    ``wbc`` and ``blasts`` are of all cells found, those cut by the border among them; ``tally`` leaves these
+    out, and its share is of the cells that the configuration names as the denominator.
     Control characters and undecodable bytes of file names come out as JSON escapes, so that a line is
     always a line and valid in every encoding.
     """
@@ -79,11 +88,27 @@ def field_json(result: FieldResult) -> str:
         "reasons": list(result.reasons),
         "wbc": result.wbc,
         "blasts": result.blasts,
+        "tally": _tally_json(tally([result], denominator)),
         "cells": [_cell_json(classified) for classified in result.cells],
         "frame_sha256": result.frame_sha256,
         "model": {"name": result.model.name, "sha256": result.model.sha256},
     }
     return json.dumps(record, allow_nan=False)
+
+
+def _tally_json(counted: Tally) -> dict[str, object]:
+    share = counted.blast_fraction
+    return {
+        "blasts": counted.blasts,
+        "normal": counted.normal,
+        "uncertain": counted.uncertain,
+        "border": counted.border,
+        "smudge": counted.smudges,
+        "seen_before": counted.seen_before,
+        "share": None if share is None else round(share, 4),
+        "interval": [round(counted.ci_low, 4), round(counted.ci_high, 4)],
+        "denominator": counted.denominator,
+    }
 
 
 def _cell_json(classified: ClassifiedCell) -> dict[str, object]:
@@ -206,10 +231,11 @@ def _sums(counted: Tally) -> dict[str, str]:
 
 def blast_share(total: Tally) -> str:
     """Say the share of blasts in words, never without its n and interval."""
+    cells = _SHARE_OF[total.denominator]
     if total.blast_fraction is None:
-        return "blasts: no whole white cell was found, so there is no share to report (n = 0)"
+        return f"blasts: of {cells} none was found, so there is no share to report (n = 0)"
     return (
-        f"blasts: {total.blasts} of {total.wbc} whole white cells = {100 * total.blast_fraction:.1f} % "
+        f"blasts: {total.blasts} of {total.wbc} {cells} = {100 * total.blast_fraction:.1f} % "
         f"(exact 95 % interval {100 * total.ci_low:.1f} to {100 * total.ci_high:.1f} %, n = {total.wbc})"
     )
 

@@ -8,7 +8,8 @@ counts owns no clock, signal, thread or socket; whoever feeds it does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from edge.config import Config
 from edge.counting.pipeline import Pipeline, ProcessedField
 from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
-from edge.errors import LogError
+from edge.errors import EdgeError, FieldError, LogError
 from edge.quality import Reference
 from edge.segmentation import Segmentation
 from edge.structures import Denominator, FieldResult, Frame
@@ -149,9 +150,15 @@ class Recorder:
 
         Raises
         ------
+        FieldError
+            A library failed on this field; nothing was logged, and the next one can be counted.
         LogError, OutputError
             It could not be logged, or its pictures not stored.
         """
+        with field_guard(frame.source):
+            return self._record(frame)
+
+    def _record(self, frame: Frame) -> Recorded:
         frame = self._correction.applied(frame)
         sample = self._sample
         if sample is None:
@@ -186,6 +193,32 @@ class Recorder:
     def sample_status(self) -> dict[str, Any] | None:
         """Tell about the open sample; None where there is none."""
         return None if self._sample is None else self._sample.status()
+
+
+@contextmanager
+def field_guard(name: object) -> Iterator[None]:
+    """Make whatever a library raises over one field that field's error.
+
+    OpenCV, NumPy, a codec or the interpreter can fail on one picture in ways that nobody listed, or have no
+    memory for it. One picture must not end a count of a thousand, nor a daemon. The package's own errors pass
+    through.
+
+    Parameters
+    ----------
+    name : of the field or its file
+
+    Raises
+    ------
+    FieldError
+        Something else than an :class:`edge.errors.EdgeError` was raised in the block.
+    """
+    try:
+        yield
+    except EdgeError:
+        raise
+    except Exception as error:  # the one guard around a field, which names what it caught
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FieldError(f"{name}: cannot be counted, a library failed on it: {said}") from error
 
 
 def as_configured(

@@ -46,6 +46,7 @@ class RunningTally:
         self._uncertain = 0
         self._smudges = 0
         self._border = 0
+        self._seen_before = 0
 
     def add(self, result: FieldResult) -> None:
         """Add one field; the cells of a rejected one are left out."""
@@ -55,8 +56,8 @@ class RunningTally:
         self._fields += 1
         for classified in result.cells:
             if classified.seen_before is not None:
-                continue
-            if classified.cell.kind == "smudge":
+                self._seen_before += 1
+            elif classified.cell.kind == "smudge":
                 self._smudges += 1
             elif classified.cell.touches_border:
                 self._border += 1
@@ -82,6 +83,7 @@ class RunningTally:
                 ci_low=0.0,
                 ci_high=1.0,
                 denominator=self._denominator,
+                seen_before=self._seen_before,
             )
         )
 

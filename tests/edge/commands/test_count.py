@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,8 +21,18 @@ from PIL import Image
 from edge import cli
 from edge.bloodlog import BloodLog
 from edge.calibration import Calibration, MeasuredScale
+from edge.camera.files import read_frames
 from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.counting import pipeline
+from edge.counting.tally import tally
+from edge.light.field import Field
 from edge.rendered import RenderedField
+from edge.segmentation import Segmentation, segment
+from edge.structures import Frame
+
+#: The module; the package's attribute of this name is the command.
+count_module = import_module("edge.commands.count")
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
@@ -38,7 +52,7 @@ class CountCommand:
         command = ["count", "--model", str(self.model), *map(str, arguments)]
         return CliRunner().invoke(cli.main, command, catch_exceptions=False)
 
-    def records(self, *arguments: str | Path) -> list[dict[str, object]]:
+    def records(self, *arguments: str | Path) -> list[dict[str, Any]]:
         result = self("--json", *arguments)
         assert result.exit_code == 0, result.stderr
         return [json.loads(line) for line in result.stdout.splitlines()]
@@ -87,6 +101,16 @@ def test_json_follows_the_published_schema(
         else:
             assert cell["class"] in ("blast", "normal", "uncertain")
             assert 0.0 <= cell["p_blast"] <= 1.0
+    tally = record["tally"]
+    assert isinstance(tally, dict)
+    whole = [cell for cell in cells if cell["kind"] == "wbc" and not cell["touches_border"]]
+    assert tally["border"] == record["wbc"] - len(whole)
+    for name, label in (("blasts", "blast"), ("normal", "normal"), ("uncertain", "uncertain")):
+        assert tally[name] == sum(cell["class"] == label for cell in whole)
+    assert tally["smudge"] == sum(cell["kind"] == "smudge" for cell in cells)
+    assert (tally["seen_before"], tally["denominator"]) == (0, "classified")
+    assert tally["share"] == pytest.approx(tally["blasts"] / len(whole), abs=1e-4)
+    assert tally["interval"][0] <= tally["share"] <= tally["interval"][1]
     # Negative control that cells are found at all: at least half of the true ones.
     assert len(cells) >= small_field.truth_counts()["wbc"] / 2
 
@@ -304,6 +328,73 @@ def test_files_counted_into_a_sample_with_its_report(
     # The same slide again: every cell was seen before, and the tally stays as it is.
     assert count(*into, "--report", page, field_folder).exit_code == 0
     assert json.loads(page.read_text())["program"]["n"] == program["n"]
+
+
+@pytest.mark.parametrize("denominator", ["classified", "without_uncertain", "with_smudges"])
+def test_every_output_has_the_configured_denominator(
+    count: CountCommand, field_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denominator: str
+) -> None:
+    # Labels in turn, so that every denominator has another number of cells.
+    labels = cycle(["blast", "uncertain", "normal"])
+    monkeypatch.setattr(Classifier, "label", lambda self, p_blast: next(labels))
+    config = tmp_path / "b.toml"
+    config.write_text(f'[sample]\ndenominator = "{denominator}"\n')
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
+    log_path, page = tmp_path / "b.db", tmp_path / "r.json"
+    with BloodLog.open(log_path) as log:
+        log.open_sample("S-1", "blood", 200)
+    result = count("--log", log_path, "--sample", "S-1", "--report", page, field_folder)
+    program = json.loads(page.read_text())["program"]
+    share = re.search(r"blasts: (\d+) of (\d+) .* = ([\d.]+) %", result.stdout)
+    assert share
+    assert (int(share[1]), int(share[2])) == (program["blasts"], program["n"])
+    with BloodLog.open(log_path, read_only=True) as log:
+        whole = tally(logged.result for logged in log.fields())
+    added = {"classified": 0, "without_uncertain": -whole.uncertain, "with_smudges": whole.smudges}
+    assert whole.uncertain
+    assert whole.smudges
+    assert program["n"] == whole.classified + added[denominator]
+    labels = cycle(["blast", "uncertain", "normal"])
+    (record,) = count.records(field_folder)
+    assert record["tally"]["share"] == pytest.approx(program["blasts"] / program["n"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [cv2.error("OpenCV(4.11.0)\n assertion failed"), MemoryError(), RecursionError(), RuntimeError()],
+)
+def test_a_field_on_which_a_library_fails_is_named_and_the_others_are_counted(
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def failing(field: Field) -> Segmentation:
+        if field.frame.source.endswith("b.png"):
+            raise raised
+        return segment(field)
+
+    monkeypatch.setattr(pipeline, "segment", failing)
+    for level, name in enumerate("abc", start=220):
+        blank(tmp_path / f"{name}.png", level)
+    result = count("--json", tmp_path)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
+    (line,) = result.stderr.splitlines()
+    assert "b.png: cannot be counted" in line
+    assert type(raised).__name__ in line
+
+
+def test_a_codec_that_fails_is_its_files_error(
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, **options: object) -> Iterator[Frame]:
+        if path.name == "b.png":
+            raise RuntimeError("out of step")
+        return read_frames(path)
+
+    monkeypatch.setattr(count_module, "read_frames", broken)
+    for level, name in enumerate("abc", start=220):
+        blank(tmp_path / f"{name}.png", level)
+    result = count("--json", tmp_path)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
+    assert "b.png" in result.stderr
 
 
 def test_a_closed_or_unknown_sample_takes_no_fields(

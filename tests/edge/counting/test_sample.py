@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier
+from time import sleep
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +123,42 @@ def test_fields_that_others_counted_meanwhile_are_taken_up(desk: Desk) -> None:
     counted = tally(logged.result for logged in desk.log.fields(sample.id))
     assert status is not None
     assert (status["fields"], status["wbc"]) == (2, counted.wbc)
+
+
+def test_each_cell_is_counted_once_by_many_at_a_time(
+    desk: Desk, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three who count the same two fields at once, one of them through a link to the log's folder."""
+    sample = desk.log.open_sample("S-1", "blood", 200)
+    alone = BloodLog.open(desk.folder / "alone.db")
+    with alone:
+        alone.open_sample("S-1", "blood", 200)
+        desk.scan(Recorder(desk.pipeline, PROVENANCE, log=alone), 0.0, 300.0)
+        expected = tally(logged.result for logged in alone.fields())
+    link = desk.folder / "link"
+    link.symlink_to(desk.folder, target_is_directory=True)
+    start = Barrier(3)
+    append = BloodLog.append
+
+    def slowly(log: BloodLog, *arguments: Any, **named: Any) -> int:
+        sleep(0.1)  # time enough for the others to place their fields, where nothing keeps them from it
+        return append(log, *arguments, **named)
+
+    monkeypatch.setattr(BloodLog, "append", slowly)
+
+    def count(path: Path) -> None:
+        with BloodLog.open(path) as log:
+            recorder = Recorder(Pipeline(Classifier(load_bundle(tiny_model))), PROVENANCE, log=log)
+            recorder.refresh(name="S-1")
+            start.wait(60)
+            for x_um in (0.0, 300.0):
+                recorder.record(view(x_um))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(count, [desk.log.path, desk.log.path, link / desk.log.path.name]))
+    total = tally(logged.result for logged in desk.log.fields(sample.id))
+    assert total.fields == 6
+    assert (total.wbc, total.blasts) == (expected.wbc, expected.blasts)
 
 
 def test_a_stop_ends_a_long_resumption(desk: Desk) -> None:
