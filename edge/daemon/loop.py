@@ -23,7 +23,7 @@ from edge.daemon.requests import Answer, Inbox, Requests
 from edge.daemon.status import Counts, make_status, preview_json, status_line, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Trigger, mode_of
-from edge.errors import ControlError, EdgeError
+from edge.errors import ControlError, EdgeError, FieldError
 from edge.structures import FieldResult
 
 _log = logging.getLogger(__name__)
@@ -184,14 +184,24 @@ class Daemon:
         if due:
             self._due_request = 0
         if self._disk_problem is None and (asked or (due and self._setup.trigger.wants(captured.frame))):
-            answer = self._count(captured)
-            for wanted in asked:
-                wanted.answer.set_result(answer)
+            try:
+                answer = self._count(captured)
+            except FieldError as error:
+                _log.error("%s", error)
+                self.counts.failed += 1
+                self._refresh()
+                for wanted in asked:
+                    wanted.answer.set_exception(ControlError(str(error), "field_failed"))
+            else:
+                for wanted in asked:
+                    wanted.answer.set_result(answer)
 
     def _count(self, captured: Captured) -> dict[str, Any]:
-        recorded = self._setup.recorder.record(captured.frame)
-        now_s = self._clock()
-        self._setup.trigger.counted(captured.frame, now_s)
+        try:
+            recorded = self._setup.recorder.record(captured.frame)
+        finally:  # a view on which a library failed is not tried again and again
+            now_s = self._clock()
+            self._setup.trigger.counted(captured.frame, now_s)
         self.counts.add(recorded.field_id, recorded.result, recorded.sample, now_s)
         _log.debug("field %d: %s", recorded.field_id, _describe(recorded.result))
         self._refresh()

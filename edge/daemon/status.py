@@ -42,6 +42,7 @@ class Counts:
     Attributes
     ----------
     logged, rejected : fields in the log, and those of them that were rejected
+    failed : fields on which a library failed, which are not in the log
     rejected_by_reason : a field with two reasons is in both
     seen_before : cells that had been counted in an earlier field of their sample
     last_field : of the status, or None before the first
@@ -49,6 +50,7 @@ class Counts:
 
     logged: int = 0
     rejected: int = 0
+    failed: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
     seen_before: int = 0
     last_field: dict[str, Any] | None = None
@@ -186,6 +188,7 @@ def make_status(
         "fields": {
             "logged": counts.logged,
             "rejected": counts.rejected,
+            "failed": counts.failed,
             "rejected_by_reason": dict(counts.rejected_by_reason),
             "seen_before": counts.seen_before,
             "per_minute": counts.per_minute(now_s),

@@ -34,6 +34,24 @@ def test_a_field_every_interval(make_bench: MakeBench) -> None:
     )
 
 
+@pytest.mark.parametrize("raised", [MemoryError(), RecursionError(), RuntimeError("an OpenCV call")])
+def test_a_field_on_which_a_library_fails_is_booked_and_counting_goes_on(
+    make_bench: MakeBench, raised: Exception
+) -> None:
+    bench = make_bench("frame", "frame", "frame", None)
+    fails = iter([False, True, False])
+
+    def work() -> None:
+        if next(fails):
+            raise raised
+
+    bench.counter.work = work
+    bench.run()
+    assert [field.result.source for field in bench.fields()] == ["script#1", "script#3"]
+    assert (bench.daemon.counts.logged, bench.daemon.counts.failed) == (2, 1)
+    assert bench.daemon.status()["fields"]["failed"] == 1
+
+
 def test_the_end_of_the_source_ends_the_run(make_bench: MakeBench, caplog: pytest.LogCaptureFixture) -> None:
     bench = make_bench("frame", "frame", None)
     with caplog.at_level(logging.INFO):
