@@ -30,7 +30,7 @@ from edge.device.printable import printable
 from edge.errors import FieldError, ImageError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
-from edge.results.installed import summarise_as_configured
+from edge.results.summary import summarise_as_configured
 from edge.structures import Denominator
 from edge.version import software_version
 

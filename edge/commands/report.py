@@ -15,11 +15,10 @@ from edge.commands.outputs import write_atomically
 from edge.config import load_config
 from edge.errors import OutputError
 from edge.i18n import catalogue
-from edge.results.installed import summarise_as_configured
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import report_record
-from edge.results.summary import SampleSummary
+from edge.results.summary import SampleSummary, summarise_as_configured
 
 _FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 

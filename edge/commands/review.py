@@ -11,7 +11,7 @@ import click
 from edge.bloodlog import BloodLog
 from edge.commands.journal import logging_to_stderr
 from edge.config import Config, ReviewConfig, load_config
-from edge.results.installed import known_errors
+from edge.results.summary import known_errors
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
 from edge.web.server import give_way, serve, stop_with_stdin
 from edge.web.setup import Setup

@@ -20,9 +20,8 @@ from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
-from edge.results.installed import summarise_as_configured
 from edge.results.sheet.record import report_record
-from edge.results.summary import summarise
+from edge.results.summary import summarise, summarise_as_configured
 
 #: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
 USUAL_QUOTA = {"blood": 200, "marrow": 500}

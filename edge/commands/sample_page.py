@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from edge.device.printable import printable
 from edge.i18n import catalogue
-from edge.results.sheet.page import REFERENCE_LINES, reason_text, stop_text
+from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
+from edge.results.texts import reason_text, stop_text
 
 #: Characters that 0 to 100 % take.
 _BAR_WIDTH = 60
@@ -51,13 +52,14 @@ def sample_lines(summary: SampleSummary) -> Iterable[str]:
         )
     for count in summary.observers:
         unread = f", {count.unread} not looked at" if count.unread else ""
+        own = count.tally
         yield (
-            f"{printable(count.observer)[:_NAME_WIDTH]:{_NAME_WIDTH}} {count.blasts:6} {count.normal:6} "
-            f"{'-':>9} {count.smudges:6}  {count.cells}{unread}"
+            f"{printable(count.observer)[:_NAME_WIDTH]:{_NAME_WIDTH}} {own.blasts:6} {own.normal:6} "
+            f"{'-':>9} {own.smudges:6}  {own.wbc}{unread}"
         )
     yield ""
     yield from _shares(summary)
-    yield stop_text(summary, _)
+    yield stop_text(_, summary.stopping)
     both = summary.agreement
     if both is not None and both.kappa is not None and both.low is not None and both.high is not None:
         yield f"kappa {both.kappa:.2f} (95 % interval {both.low:.2f} to {both.high:.2f}), n = {both.n}"

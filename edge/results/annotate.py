@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from edge.i18n import catalogue
+from edge.results.texts import probability_text
 from edge.structures import ClassifiedCell, FieldResult, UInt8Image
 
 Colour = tuple[int, int, int]
@@ -82,17 +84,6 @@ def annotate(
     return picture
 
 
-def probability(p: float) -> str:
-    """Write a probability with two digits, and never as certainty.
-
-    Examples
-    --------
-    >>> [probability(p) for p in (0.004, 0.5, 0.9949, 0.998)]
-    ['<0.01', '0.50', '0.99', '>0.99']
-    """
-    return "<0.01" if p < 0.005 else ">0.99" if p >= 0.995 else f"{p:.2f}"
-
-
 def _look(classified: ClassifiedCell) -> _Look:
     return _LOOKS[classified.label or "smudge"]
 
@@ -132,7 +123,7 @@ def _name(
     look = _look(classified)
     text = f"{look.letter}{classified.cell.id}"
     if classified.p_blast is not None:
-        text += f"  {probability(classified.p_blast)}"
+        text += f"  {probability_text(catalogue(), classified.p_blast)}"
     chip = _chip(text, text_px, look.colour, look.ink)
     height, width = chip.shape[:2]
     x, y, w, h = (v * factor for v in classified.cell.bbox)

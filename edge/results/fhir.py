@@ -122,10 +122,10 @@ def _observations(summary: SampleSummary, issued: str) -> Iterable[tuple[str, Re
             "performer": [{"display": count.observer}],
             "method": {"text": "A person's word on each cell that the program found, on its picture"},
             "note": [{"text": WARNING}],
-            **_share(count.share),
+            **_share(count.tally.blast_fraction),
             "component": [
                 *_observer_counts(count),
-                _interval(count.ci_low, count.ci_high, "exact 95 % interval"),
+                _interval(count.tally.ci_low, count.tally.ci_high, "exact 95 % interval"),
             ],
         }  # fmt: skip
 
@@ -170,10 +170,10 @@ def _counts(tally: Tally) -> list[Resource]:
 def _observer_counts(count: ObserverCount) -> list[Resource]:
     return _integers(
         {
-            "white cells counted": count.cells,
-            "called blast": count.blasts,
-            "called normal": count.normal,
-            "called smudge": count.smudges,
+            "white cells counted": count.tally.wbc,
+            "called blast": count.tally.blasts,
+            "called normal": count.tally.normal,
+            "called smudge": count.tally.smudges,
             "called no cell": count.not_cells,
             "not looked at": count.unread,
         }

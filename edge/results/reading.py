@@ -84,6 +84,13 @@ class Reading:
         """Word by cell, by observer; who took all words back is still there, with none."""
         return _words(self.reviews)
 
+    @cached_property
+    def last_words(self) -> Mapping[CellRef, str]:
+        """The word that holds on each cell that a person has a word on: the last one, whoever said it."""
+        # A word that was taken back gives way to what that person said before, or to nothing.
+        last = {review.cell: self.word(review.observer, review.cell) for review in self.reviews}
+        return {ref: word for ref, word in last.items() if word is not None}
+
     def word(self, observer: str | None, ref: CellRef) -> str | None:
         """One observer's word on one cell."""
         return None if observer is None else self.words.get(observer, {}).get(ref)

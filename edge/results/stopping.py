@@ -11,6 +11,8 @@ from edge.structures import Tally
 
 #: Share of blasts at which readers draw a line (WHO: 20 % of the cells). A reference, no verdict.
 LINE = 0.20
+#: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
+REFERENCE_LINES = (LINE, 0.25)
 #: Probability that the live rule ever calls a sample that lies on the line clear of it. It leaves room for
 #: the one look at the exact interval when the quota is reached: together they err in at most 5 %.
 LEVEL = 0.02

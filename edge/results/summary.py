@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from edge.bloodlog import BloodLog, Sample
-from edge.counting.tally import clopper_pearson, tally, with_share
+from edge.classification.card import default_bundle_path, load_bundle
+from edge.config import Config
+from edge.counting.tally import tally, with_share
+from edge.errors import ModelError
 from edge.results.agreement import Agreement, agreement
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.results.reading import Reading
 from edge.results.stopping import Stopping, stopping
-from edge.structures import CellRef, Denominator, ModelIdentity, Tally
+from edge.structures import Denominator, ModelIdentity, Tally
 
 #: Gives the known errors of a model, or None where they are not known.
 ErrorsOf = Callable[[ModelIdentity], KnownErrors | None]
@@ -44,32 +47,20 @@ class ObserverCount:
     Attributes
     ----------
     observer : who
-    blasts, normal, smudges, not_cells : cells by that person's word
+    tally : cells by that person's word, and the share of blasts among blasts and normal cells
+    not_cells : cells that are none by that person's word
     unread : cells that count and that this person has no word on
-    share : blasts / (blasts + normal), None for 0 / 0
-    ci_low, ci_high : exact 95 % interval of the share
-    done : no cell is unread
     """
 
     observer: str
-    blasts: int
-    normal: int
-    smudges: int
+    tally: Tally
     not_cells: int
     unread: int
-    share: float | None
-    ci_low: float
-    ci_high: float
-
-    @property
-    def cells(self) -> int:
-        """White cells, by this person's word."""
-        return self.blasts + self.normal
 
     @property
     def done(self) -> bool:
         """Whether every cell that counts was read."""
-        return self.unread == 0 and self.cells > 0
+        return self.unread == 0 and self.tally.wbc > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +170,7 @@ def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
     -------
     the tally, or None where nobody has said anything
     """
-    latest: dict[CellRef, str | None] = {}
-    for review in reading.reviews:
-        # A word that was undone gives way to what that person said before, or to nothing.
-        latest[review.cell] = reading.word(review.observer, review.cell)
-    corrections = {ref: word for ref, word in latest.items() if word is not None}
+    corrections = reading.last_words
     if not corrections:
         return None
     words = Counter(
@@ -198,18 +185,33 @@ def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
 
 
 def _observer_count(reading: Reading, observer: str) -> ObserverCount:
-    words = reading.words.get(observer, {})
+    words = reading.words[observer]
     said = Counter(words[ref] for ref in reading.to_read if ref in words)
-    blasts, normal = said["blast"], said["normal"]
-    low, high = clopper_pearson(blasts, blasts + normal)
-    return ObserverCount(
-        observer=observer,
-        blasts=blasts,
-        normal=normal,
-        smudges=said["smudge"],
-        not_cells=said["not_a_cell"],
-        unread=len(reading.to_read) - reading.read_by(observer),
-        share=blasts / (blasts + normal) if blasts + normal else None,
-        ci_low=low,
-        ci_high=high,
-    )
+    own = Tally(0, 0, said["blast"], said["normal"], 0, said["smudge"], 0, None, 0.0, 1.0)
+    unread = len(reading.to_read) - reading.read_by(observer)
+    return ObserverCount(observer, with_share(own), said["not_a_cell"], unread)
+
+
+def known_errors(config: Config) -> ErrorsOf:
+    """Give the known errors of a model that is installed here; those of another one are not known.
+
+    They are read from the card whose SHA-256 is the model's, never from one of the same name.
+    """
+
+    def of(model: ModelIdentity) -> KnownErrors | None:
+        for path in dict.fromkeys((config.model.path or default_bundle_path(), default_bundle_path())):
+            try:
+                card = load_bundle(path).card
+            except ModelError:  # a report of an old sample does not need today's model to be usable
+                continue
+            evaluation = card.sections.get("evaluation")
+            if card.sha256 == model.sha256 and isinstance(evaluation, dict):
+                return KnownErrors.of_evaluation(evaluation)
+        return None
+
+    return of
+
+
+def summarise_as_configured(log: BloodLog, sample: Sample, config: Config) -> SampleSummary:
+    """Count a sample up by the configured custom, corrected where the model's errors are known here."""
+    return summarise(log, sample, known_errors(config), config.sample.denominator)

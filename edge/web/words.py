@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell
+from edge.results.stopping import REFERENCE_LINES
+from edge.results.texts import LETTERS, probability_text, reason_text
 from edge.structures import CellRef
-from edge.web.shown import REFERENCE_LINES
-
-#: The letter of a class, the same in every language and on every picture.
-LETTERS = {"blast": "B", "normal": "N", "uncertain": "U", "smudge": "S", "not_a_cell": "X"}
 
 
 def ref_text(ref: CellRef) -> str:
@@ -22,20 +20,6 @@ def ref_text(ref: CellRef) -> str:
     '12-3'
     """
     return f"{ref.field_id}-{ref.cell_id}"
-
-
-def probability(_: Catalogue, p: float) -> str:
-    """Write a probability with two digits, and never as certainty.
-
-    Examples
-    --------
-    >>> from edge.i18n import catalogue
-    >>> [probability(catalogue("id"), p) for p in (0.004, 0.5, 0.998)]
-    ['<0,01', '0,50', '>0,99']
-    """
-    if p < 0.005:
-        return "<" + _.number(0.01, 2)
-    return ">" + _.number(0.99, 2) if p >= 0.995 else _.number(p, 2)
 
 
 def own_words(_: Catalogue, word: str | None) -> str:
@@ -55,9 +39,8 @@ def cell_words(_: Catalogue, cell: ReadCell, word: str | None, hidden: bool) -> 
 
 
 def reasons(_: Catalogue, names: Iterable[str]) -> str:
-    """Say why a field was not counted; a reason that no catalogue knows is shown by its name."""
-    keys = {name: f"reason.{name}" for name in names}
-    return ", ".join(_(key) if _.has(key) else name.replace("_", " ") for name, key in keys.items())
+    """Say why a field was not counted."""
+    return ", ".join(reason_text(_, name) for name in names)
 
 
 def advice(_: Catalogue, names: Iterable[str]) -> str:
@@ -69,7 +52,7 @@ def advice(_: Catalogue, names: Iterable[str]) -> str:
 TEMPLATE_WORDS = {
     "letters": LETTERS,
     "ref_text": ref_text,
-    "probability": probability,
+    "probability": probability_text,
     "own_words": own_words,
     "cell_words": cell_words,
     "reasons": reasons,

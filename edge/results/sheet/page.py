@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from edge.counting.tally import with_share
 from edge.i18n import Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
-from edge.results.stopping import LINE
-from edge.results.summary import ObserverCount, SampleSummary
+from edge.results.stopping import REFERENCE_LINES
+from edge.results.summary import SampleSummary
+from edge.results.texts import reason_text, share_text, stop_text
 from edge.structures import Denominator, Tally
 
-#: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
-REFERENCE_LINES = (LINE, 0.25)
 #: Observers that have a column of their own; the page is one sheet.
 _MAX_OBSERVERS = 2
 _HASH_DIGITS = 12
@@ -114,31 +113,6 @@ def make_page(
     )
 
 
-def share_text(_: Catalogue, k: int, n: int, share: float | None, low: float, high: float) -> str:
-    """Say a share, never without its interval and n."""
-    if share is None:
-        return _("figures.none")
-    return _(
-        "report.share", share=_.percent(share), low=_.number(100 * low, 1), high=_.percent(high), k=k, n=n
-    )
-
-
-def reason_text(_: Catalogue, name: str) -> str:
-    """Say why a field was not counted; a reason that no catalogue knows is shown by its name."""
-    key = f"reason.{name}"
-    return _(key) if _.has(key) else name.replace("_", " ")
-
-
-def stop_text(summary: SampleSummary, _: Catalogue) -> str:
-    """Say whether to count on."""
-    stopping = summary.stopping
-    line = _.percent(LINE, 0)
-    advice = _(f"stop.{stopping.advice}", cells=stopping.cells, quota=stopping.quota, line=line)
-    if stopping.advice in ("quota_open", "count_on") and stopping.more_cells is not None:
-        advice += " " + _("stop.more", more=stopping.more_cells)
-    return advice
-
-
 def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[tuple[str, str], ...]:
     sample = summary.sample
     state = (
@@ -155,8 +129,7 @@ def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[t
 
 
 def _bars(summary: SampleSummary, _: Catalogue) -> Iterable[Bar]:
-    if (bar := _tally_bar(_("report.program"), summary.program, _)) is not None:
-        yield bar
+    yield from _tally_bar(_("report.program"), summary.program, _)
     if summary.corrected is not None and summary.program.wbc:
         corrected = summary.corrected
         text = _(
@@ -167,25 +140,18 @@ def _bars(summary: SampleSummary, _: Catalogue) -> Iterable[Bar]:
         )
         yield Bar(_("report.corrected"), corrected.share, corrected.low, corrected.high, text)
     if summary.reviewed is not None:
-        bar = _tally_bar(_("report.reviewed"), summary.reviewed, _)
-        if bar is not None:
-            yield bar
+        yield from _tally_bar(_("report.reviewed"), summary.reviewed, _)
     for seen in summary.observers[:_MAX_OBSERVERS]:
-        if seen.share is not None:
-            text = share_text(_, seen.blasts, seen.cells, seen.share, seen.ci_low, seen.ci_high)
-            yield Bar(seen.observer, seen.share, seen.ci_low, seen.ci_high, text)
+        yield from _tally_bar(seen.observer, seen.tally, _)
 
 
-def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Bar | None:
-    share = tally.blast_fraction
-    if share is None:
-        return None
-    text = share_text(_, tally.blasts, tally.wbc, share, tally.ci_low, tally.ci_high)
-    return Bar(label, share, tally.ci_low, tally.ci_high, text)
+def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Iterable[Bar]:
+    if tally.blast_fraction is not None:
+        yield Bar(label, tally.blast_fraction, tally.ci_low, tally.ci_high, share_text(_, tally))
 
 
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
-    yield stop_text(summary, _)
+    yield stop_text(_, summary.stopping)
     yield _(f"report.denominator_{program.denominator}")
     yield from _other_denominators(program, _)
     if summary.corrected is None:
@@ -232,41 +198,34 @@ def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
             continue
         other = with_share(replace(program, denominator=custom))
         if other.wbc:
-            share = share_text(_, other.blasts, other.wbc, other.blast_fraction, other.ci_low, other.ci_high)
-            yield _(f"report.{custom}", share=share)
+            yield _(f"report.{custom}", share=share_text(_, other))
 
 
 def _table(summary: SampleSummary, _: Catalogue) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Lay out the counts: a column for the program, one for the corrected words, one an observer."""
-    columns = ["", _("report.program")]
-    tallies = [summary.program]
+    people = summary.observers[:_MAX_OBSERVERS]
+    columns = {_("report.program"): summary.program}
     if summary.reviewed is not None:
-        columns.append(_("report.reviewed"))
-        tallies.append(summary.reviewed)
-    observers = summary.observers[:_MAX_OBSERVERS]
-    columns += [count.observer for count in observers]
+        columns[_("report.reviewed")] = summary.reviewed
+    own = [None] * len(columns)
+    tallies = [*columns.values(), *(count.tally for count in people)]
 
-    def row(
-        key: str, of_tally: Callable[[Tally], int], of_observer: Callable[[ObserverCount], int | None]
-    ) -> tuple[str, ...]:
-        own = ("–" if (value := of_observer(count)) is None else str(value) for count in observers)
-        return (_(key), *(str(of_tally(tally)) for tally in tallies), *own)
+    def row(key: str, values: Iterable[int | None]) -> tuple[str, ...]:
+        return (_(key), *("–" if value is None else str(value) for value in values))
 
-    border = summary.program.border
     rows = [
-        row("report.blasts", lambda t: t.blasts, lambda o: o.blasts),
-        row("class.normal", lambda t: t.normal, lambda o: o.normal),
-        row("class.uncertain", lambda t: t.uncertain, lambda _o: None),
-        row("report.counted", lambda t: t.wbc, lambda o: o.cells),
-        row("class.smudge", lambda t: t.smudges, lambda o: o.smudges),
+        row("report.blasts", (tally.blasts for tally in tallies)),
+        row("class.normal", (tally.normal for tally in tallies)),
+        row("class.uncertain", [*(tally.uncertain for tally in columns.values()), *(None for _o in people)]),
+        row("report.counted", (tally.wbc for tally in tallies)),
+        row("class.smudge", (tally.smudges for tally in tallies)),
     ]
-    if observers:
-        rows.append(
-            (_("class.not_a_cell"), *("–" for _tally in tallies), *(str(o.not_cells) for o in observers))
-        )
-        rows.append((_("cells.no_word"), *("–" for _tally in tallies), *(str(o.unread) for o in observers)))
-    rows.append((_("report.border"), *(str(border) for _tally in tallies), *("–" for _o in observers)))
-    return tuple(columns), tuple(rows)
+    if people:
+        rows.append(row("class.not_a_cell", [*own, *(count.not_cells for count in people)]))
+        rows.append(row("cells.no_word", [*own, *(count.unread for count in people)]))
+    border = summary.program.border
+    rows.append(row("report.border", [*(border for _tally in columns), *(None for _o in people)]))
+    return ("", *columns, *(count.observer for count in people)), tuple(rows)
 
 
 def _quality(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell, Reading
+from edge.results.texts import LETTERS
 from edge.structures import CellRef
 
 #: Pictures of each kind that fit on the sheet: two rows of twelve, and one.
@@ -45,7 +46,7 @@ def chosen_pictures(
     _ : texts
     read_picture : gives a stored JPEG by its hash, None where it was removed
     """
-    last = last_words(reading)
+    last = reading.last_words
     counted = [cell for cell in reading.cells if cell.counts]
     blasts = [cell for cell in counted if last.get(cell.ref, cell.program) == "blast"]
     doubtful = sorted(
@@ -61,14 +62,6 @@ def chosen_pictures(
         _box("report.doubtful_cells", doubtful[:MAX_DOUBTFUL], len(doubtful), _, last, read_picture),
     )
     return tuple(box for box in boxes if box is not None)
-
-
-def last_words(reading: Reading) -> Mapping[CellRef, str]:
-    """Give the word that holds on each cell that a person has a word on: the last one, whoever said it."""
-    last: dict[CellRef, str | None] = {}
-    for review in reading.reviews:
-        last[review.cell] = reading.word(review.observer, review.cell)
-    return {ref: word for ref, word in last.items() if word is not None}
 
 
 def _box(
@@ -95,10 +88,6 @@ def _said(cell: ReadCell, _: Catalogue, word: str | None) -> str:
     p = cell.found.p_blast
     text = "" if p is None else _.number(min(0.99, max(0.01, p)), 2)
     return text if word is None else f"{text} > {LETTERS[word]}"
-
-
-#: The letter of a class, the same in every language and on every picture.
-LETTERS = {"blast": "B", "normal": "N", "uncertain": "U", "smudge": "S", "not_a_cell": "X"}
 
 
 def _spread(cells: list[ReadCell], most: int) -> list[ReadCell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -43,14 +44,12 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "observers": [
             {
                 "observer": count.observer,
-                "blasts": count.blasts,
-                "normal": count.normal,
-                "smudges": count.smudges,
+                "blasts": count.tally.blasts,
+                "normal": count.tally.normal,
+                "smudges": count.tally.smudges,
                 "not_cells": count.not_cells,
                 "unread": count.unread,
-                "n": count.cells,
-                "blast_fraction": count.share,
-                "ci95": [count.ci_low, count.ci_high],
+                **_share(count.tally),
                 "done": count.done,
             }
             for count in summary.observers
@@ -78,17 +77,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "untrusted_clock": summary.untrusted_clock,
         },
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
-        "made_by": [
-            {
-                "fields": made.fields,
-                "model": {"name": made.model.name, "sha256": made.model.sha256},
-                "software_version": made.software_version,
-                "runtime": made.runtime,
-                "config_sha256": made.config_sha256,
-                "source_kind": made.source_kind,
-            }
-            for made in summary.provenance
-        ],
+        "made_by": [asdict(made) for made in summary.provenance],
     }
 
 
@@ -99,6 +88,12 @@ def _tally(tally: Tally) -> dict[str, Any]:
         "uncertain": tally.uncertain,
         "smudges": tally.smudges,
         "border": tally.border,
+        **_share(tally),
+    }
+
+
+def _share(tally: Tally) -> dict[str, Any]:
+    return {
         "n": tally.wbc,
         "blast_fraction": tally.blast_fraction,
         "ci95": [tally.ci_low, tally.ci_high],
