@@ -21,10 +21,9 @@ from edge.config import load_config
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
 from edge.results.sheet.record import report_record
+from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import summarise, summarise_as_configured
 
-#: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
-USUAL_QUOTA = {"blood": 200, "marrow": 500}
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 

@@ -13,6 +13,8 @@ from edge.structures import Tally
 LINE = 0.20
 #: Shares that readers know, drawn as lines: 20 % (WHO) and 25 % (the older line of lymphoblastic disease).
 REFERENCE_LINES = (LINE, 0.25)
+#: White cells of a differential count: 200 of blood (CLSI H20-A2), 500 of marrow (ICSH 2008).
+USUAL_QUOTA = {"blood": 200, "marrow": 500}
 #: Probability that the live rule ever calls a sample that lies on the line clear of it. It leaves room for
 #: the one look at the exact interval when the quota is reached: together they err in at most 5 %.
 LEVEL = 0.02

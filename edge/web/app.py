@@ -38,7 +38,7 @@ def create_app(made: Setup) -> Flask:
     app.jinja_env.globals.update(TEMPLATE_WORDS)
     app.extensions[EXTENSION] = made
     security.protect(app)
-    app.context_processor(_everywhere)
+    app.context_processor(_template_context)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(EdgeError, _problem)
     for blueprint in pages.BLUEPRINTS:
@@ -46,7 +46,7 @@ def create_app(made: Setup) -> Flask:
     return app
 
 
-def _everywhere() -> dict[str, object]:
+def _template_context() -> dict[str, object]:
     """Names that every template has."""
     return {
         "_": preferences.catalogue_of_request(),

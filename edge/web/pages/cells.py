@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from flask import Blueprint, abort, redirect, request, stream_template, url_for
 from flask.typing import ResponseReturnValue
@@ -13,6 +14,7 @@ from edge.bloodlog import BloodLog, ReviewLabel, Sample
 from edge.results.reading import WORDS, ReadCell, Reading
 from edge.structures import CellRef
 from edge.web import preferences, security, store
+from edge.web.paging import leaf, number_asked
 from edge.web.shown import figures_of
 from edge.web.words import own_words, ref_text
 
@@ -20,8 +22,8 @@ blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=100000000
 
 #: Cells on a page. 200 is a usual quota; all of a long sample is there for those who rather scroll.
 SIZES = (200, 2000)
-#: Characters of a page that are sent at a time.
-_PIECE = 32_768
+#: Pieces of a template that are sent at a time: some kB of text.
+_PIECES = 500
 #: Which cells are shown. The first is what a person should look at.
 FILTERS: dict[str, Callable[[ReadCell, str | None], bool]] = {
     "counted": lambda cell, word: cell.counts,
@@ -54,48 +56,39 @@ def parse_ref(text: str) -> CellRef | None:
 def page(sample_id: int) -> Response:
     """Show the cells."""
     show = request.args.get("show", "counted")
-    size = request.args.get("size", str(SIZES[0]))
-    number = request.args.get("page", "1")
-    field = request.args.get("field")
+    size, field = number_asked("size") or SIZES[0], number_asked("field")
     hidden = preferences.hides_program()
     allowed = [name for name in FILTERS if not (hidden and name in _TELLING)]
-    if show not in allowed or size not in map(str, SIZES) or not re.fullmatch("[1-9][0-9]{0,5}", number):
-        abort(400)
-    if field is not None and not re.fullmatch("[1-9][0-9]{0,8}", field):
+    if show not in allowed or size not in SIZES:
         abort(400)
     observer = preferences.observer()
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         figures = figures_of(log, sample, observer)
     reading = figures.reading
-    chosen = [cell for cell in reading.cells if FILTERS[show](cell, reading.word(observer, cell.ref))]
-    if field is not None:
-        chosen = [cell for cell in chosen if cell.ref.field_id == int(field)]
+    chosen = [
+        cell
+        for cell in reading.cells
+        if FILTERS[show](cell, reading.word(observer, cell.ref)) and field in (None, cell.ref.field_id)
+    ]
     if not hidden:  # the order would tell the program's word
         chosen.sort(key=lambda cell: cell.doubt)
-    pages = max(1, -(-len(chosen) // int(size)))
-    at = min(int(number), pages)
-    shown = chosen[(at - 1) * int(size) : at * int(size)]
+    shown = leaf(chosen, size)
     last = reading.last_review(observer)
     text = stream_template(
         "cells.html",
         sample=sample,
         figures=figures,
-        cells=shown,
+        leaf=shown,
         words=WORDS,
         word_of=lambda cell: reading.word(observer, cell.ref),
         sure_of=_sure_word,
-        found=len(chosen),
         show=show,
         filters=allowed,
-        size=int(size),
+        size=size,
         field=field,
-        page=at,
-        pages=pages,
         last=None if last is None else last.id,
-        agreeable=sum(
-            _sure_word(cell) is not None and reading.word(observer, cell.ref) is None for cell in shown
-        ),
+        agreeable=len(_agreeable(shown.rows, reading, observer)),
         progress=progress(reading, observer),
         hidden=hidden,
     )
@@ -134,9 +127,7 @@ def agree(sample_id: int) -> Response:
         store.sample_of(log, sample_id)
         reading = Reading.of(log, sample_id)
         cells = _cells_or_404(reading, [ref for ref in refs if ref is not None])
-        unread = [cell for cell in cells if reading.word(observer, cell.ref) is None]
-        sure = {cell.ref: word for cell in unread if (word := _sure_word(cell)) is not None}
-        log.add_reviews(sure, observer)
+        log.add_reviews(_agreeable(cells, reading, observer), observer)
     return _back(sample_id)
 
 
@@ -157,16 +148,8 @@ def undo(sample_id: int) -> ResponseReturnValue:
 
 def _in_pieces(text: Iterator[str]) -> Iterator[str]:
     """Put a template's small pieces together to larger ones, each of which is a packet or more."""
-    pending: list[str] = []
-    length = 0
-    for piece in text:
-        pending.append(piece)
-        length += len(piece)
-        if length > _PIECE:
-            yield "".join(pending)
-            pending.clear()
-            length = 0
-    yield "".join(pending)
+    while piece := "".join(islice(text, _PIECES)):
+        yield piece
 
 
 def progress(reading: Reading, observer: str | None) -> str:
@@ -178,6 +161,14 @@ def progress(reading: Reading, observer: str | None) -> str:
 def _sure_word(cell: ReadCell) -> ReviewLabel | None:
     """Give the program's word where a person can simply agree with it."""
     return next((word for word in WORDS if word == cell.program), None)
+
+
+def _agreeable(
+    cells: Iterable[ReadCell], reading: Reading, observer: str | None
+) -> dict[CellRef, ReviewLabel]:
+    """Give the program's word on each cell that an observer can agree with and has no word on yet."""
+    words = {cell.ref: _sure_word(cell) for cell in cells if reading.word(observer, cell.ref) is None}
+    return {ref: word for ref, word in words.items() if word is not None}
 
 
 def _observer_or_refuse() -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, render_template
 
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.results.reading import Reading
 from edge.structures import CellRef
 from edge.web import preferences, store
+from edge.web.paging import leaf
 from edge.web.setup import setup
 
 blueprint = Blueprint("fields", __name__)
@@ -21,22 +20,11 @@ _PER_PAGE = 100
 @blueprint.get("/samples/<int(max=1000000000):sample_id>/fields")
 def page(sample_id: int) -> str:
     """List the fields, newest first."""
-    number = request.args.get("page", "1")
-    if not re.fullmatch("[1-9][0-9]{0,5}", number):
-        abort(400)
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         fields = list(log.fields(sample_id))[::-1]
-    pages = max(1, -(-len(fields) // _PER_PAGE))
-    at = min(int(number), pages)
     return render_template(
-        "fields.html",
-        sample=sample,
-        fields=fields[(at - 1) * _PER_PAGE : at * _PER_PAGE],
-        found=len(fields),
-        page=at,
-        pages=pages,
-        hidden=preferences.hides_program(),
+        "fields.html", sample=sample, leaf=leaf(fields, _PER_PAGE), hidden=preferences.hides_program()
     )
 
 

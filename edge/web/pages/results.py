@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from typing import Any
 
 from flask import Blueprint, Response, abort
 from werkzeug.utils import secure_filename
@@ -50,16 +51,14 @@ def pdf(sample_id: int) -> Response:
 def figures(sample_id: int) -> Response:
     """Send the figures for machines."""
     summary = _summary(sample_id)
-    text = json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n"
-    return _file(text.encode("ascii"), "application/json", summary.sample, "json")
+    return _file(_json(report_record(summary)), "application/json", summary.sample, "json")
 
 
 @blueprint.get("/fhir.json")
 def fhir(sample_id: int) -> Response:
     """Send the sample as a FHIR R4 bundle, for a hospital's system."""
     summary = _summary(sample_id)
-    text = json.dumps(fhir_bundle(summary), indent=2, allow_nan=False) + "\n"
-    return _file(text.encode("ascii"), "application/fhir+json", summary.sample, "fhir.json")
+    return _file(_json(fhir_bundle(summary)), "application/fhir+json", summary.sample, "fhir.json")
 
 
 @blueprint.get("/cells.csv")
@@ -69,7 +68,7 @@ def table(sample_id: int) -> Response:
     text = StringIO()
     with store.reading() as log:
         export_csv(log, text, sample)
-    return _file(text.getvalue().encode("utf-8"), "text/csv", sample, "csv")
+    return _file(text.getvalue(), "text/csv", sample, "csv")
 
 
 def _summary(sample_id: int) -> SampleSummary:
@@ -87,7 +86,11 @@ def _page(summary: SampleSummary) -> Page:
     return make_page(summary, preferences.catalogue_of_request(), pictures.read)
 
 
-def _file(content: bytes, mimetype: str, sample: Sample, suffix: str) -> Response:
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
+
+
+def _file(content: str | bytes, mimetype: str, sample: Sample, suffix: str) -> Response:
     """Send a file that a browser saves under the sample's name."""
     name = f"{secure_filename(sample.name) or f'sample-{sample.id}'}.{suffix}"
     answer = Response(content, mimetype=mimetype)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from edge.bloodlog import Sample, Specimen
+from edge.bloodlog import Sample
 from edge.bloodlog.core import NOBODY
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.device.printable import printable
 from edge.errors import LogError
+from edge.results.stopping import USUAL_QUOTA
 from edge.web import preferences, store
 from edge.web.setup import setup
-from edge.web.shown import Figures, figures_of
+from edge.web.shown import figures_of
 
 blueprint = Blueprint("samples", __name__)
 
-#: White cells that are usually counted.
-_USUAL = {"blood": 200, "marrow": 500}
 _QUOTAS = {"": None, "100": 100, "200": 200, "500": 500}
 
 
@@ -28,18 +27,16 @@ def start() -> str:
 
 
 def _start(wrong: str | None = None, typed: str = "", *, must_confirm: bool = False) -> str:
-    samples: list[Sample] = []
-    current: Sample | None = None
-    figures: Figures | None = None
+    samples: tuple[Sample, ...] = ()
+    current = figures = None
     if setup().log_path.exists():
         with store.reading() as log:
-            samples = list(log.samples())[::-1]
-            current = log.current_sample()
+            samples, current = log.samples(), log.current_sample()
             if current is not None:
                 figures = figures_of(log, current, preferences.observer())
     return render_template(
         "samples.html",
-        samples=samples,
+        samples=samples[::-1],
         current=current,
         sample=current,
         figures=figures,
@@ -54,7 +51,7 @@ def open_new() -> Response | tuple[str, int]:
     """Open a new sample."""
     name = request.form.get("name", "").strip()
     specimen, quota = request.form.get("specimen", ""), request.form.get("quota", "")
-    if specimen not in _USUAL or quota not in _QUOTAS:
+    if specimen not in USUAL_QUOTA or quota not in _QUOTAS:
         abort(400)
     _ = preferences.catalogue_of_request()
     if wrong_id(name) is not None:
@@ -63,14 +60,15 @@ def open_new() -> Response | tuple[str, int]:
         return _start(_("samples.personal"), name, must_confirm=True), 400
     try:
         with store.writing() as log:
-            log.open_sample(name, _specimen(specimen), _QUOTAS[quota] or _USUAL[specimen], who=_who())
+            log.open_sample(
+                name,
+                "marrow" if specimen == "marrow" else "blood",
+                _QUOTAS[quota] or USUAL_QUOTA[specimen],
+                who=_who(),
+            )
     except LogError as error:  # the name is taken or cannot be, or another sample was opened meanwhile
         return _start(printable(error), name), 409
     return redirect(url_for("live.page"))
-
-
-def _specimen(text: str) -> Specimen:
-    return "marrow" if text == "marrow" else "blood"
 
 
 def _who() -> str:

@@ -294,7 +294,7 @@ def test_long_lists_have_pages(
     assert browser.get("/samples/1/cells?size=2000").text.count('<li class="cell') == 260
     # A page beyond the end is the last one; what is no page is refused.
     assert browser.get("/samples/1/cells?page=99").text.count('<li class="cell') == 60
-    for query in ("page=0", "page=-1", "page=x", "size=7", "show=everything", "page=9999999", "field=0"):
+    for query in ("page=0", "page=-1", "page=x", "size=7", "show=everything", "field=0"):
         assert browser.get(f"/samples/1/cells?{query}").status_code == 400, query
     assert "Page 1 of 2, 130 fields" in browser.get("/samples/1/fields").text
     assert browser.get("/samples/1/fields?page=2").text.count("<tr>") == 31
