@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.backend import load_keras, load_tensorflow, predict
+from convert.backend import predict
 from convert.draft import CardDraft
 from convert.gate.crops import Crops, refuse_overlap
 from convert.gate.device import check_golden_on_device, run_on_device
@@ -28,6 +28,7 @@ from convert.recipes import REFINED, Recipe
 from edge.classification.card import GoldenCrops, GoldenSpec, ModelCard, bundle_paths
 from edge.classification.classifier import calibrate
 from edge.classification.interpreter import RuntimeName
+from edge.device.machine import describe_software
 from edge.errors import OutputError
 
 if TYPE_CHECKING:
@@ -197,12 +198,7 @@ def _conversion_section(
             "n": len(calibration),
             "sha256": calibration.set_hash(),
         },
-        "versions": {
-            "tensorflow": str(load_tensorflow().__version__),
-            "keras": str(load_keras().__version__),
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": describe_software(),
         "machine": platform.machine(),
     }
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.metadata
 import io
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convert.backend import load_keras, load_tensorflow, predict
+from convert.backend import load_keras, predict
 from convert.converter import convert_network
 from convert.draft import CardDraft
 from convert.gate.crops import Crops
@@ -31,6 +28,8 @@ from convert.quantize import float_network, quantise
 from convert.recipes import RECIPES
 from edge.classification.classifier import calibrate
 from edge.counting.tally import clopper_pearson
+from edge.device.hashing import file_sha256
+from edge.device.machine import describe_machine, describe_software
 
 if TYPE_CHECKING:
     import keras
@@ -125,35 +124,10 @@ def collect(subject: Subject, tick: Callable[[str], None] = lambda stage: None) 
         "flips": _flips(subject),
         "files": {
             f"{subject.name}.tflite": hashlib.sha256(examined.content).hexdigest(),
-            **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.files},
+            **{path.name: file_sha256(path) for path in subject.files},
         },
-        "versions": versions(),
-        "machine": machine(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Name the versions of what took part."""
-    found = {"python": platform.python_version(), "tensorflow": str(load_tensorflow().__version__)}
-    found["keras"] = str(load_keras().__version__)
-    for name in ("numpy", "ai-edge-litert", "tflite-runtime", "blastcount"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def machine() -> dict[str, str | int | None]:
-    """Describe the machine that the times were taken on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": names[0] if names else platform.processor() or platform.machine(),
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
+        "versions": describe_software(),
+        "machine": describe_machine(),
     }
 
 

@@ -32,6 +32,7 @@ from edge.classification.card import ModelBundle, ModelCard, load_bundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import Network, installed_runtimes
 from edge.counting.pipeline import Pipeline
+from edge.device.hashing import file_sha256
 from edge.device.machine import describe_machine, describe_software, resident_mb
 from edge.device.pi import read_condition
 from edge.errors import ConfigError, EdgeError, GateError, SourceError
@@ -483,7 +484,7 @@ def _path_figures(samples: Samples, threads: int, cells_per_field: float) -> dic
 def _field(file: Path, result: FieldResult, rendered: bool) -> dict[str, object]:
     return {
         "file": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": file_sha256(file),
         "rendered": rendered,
         "width": result.width,
         "height": result.height,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +10,6 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
-
-import cv2
-import numpy as np
 
 from edge.bloodlog import BloodLog
 from edge.calibration import Calibration
@@ -24,12 +20,12 @@ from edge.config import CameraConfig, Config, load_config
 from edge.daemon.client import ask, find_socket
 from edge.device.clock import WallClock
 from edge.device.disk import RESERVE_MB, DiskGuard
+from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
 from edge.errors import ControlError, DiskFullError, EdgeError, GateError
 from edge.light.field import Field
 from edge.quality import ADVICE, FrameWatch, assess
 from edge.structures import Frame
-from edge.version import software_version
 
 _T = TypeVar("_T")
 _CAMERA = "camera"
@@ -134,11 +130,9 @@ def _examine_model(findings: list[Finding], config: Config | None, model: Path |
 
 
 def _software() -> Finding:
-    detail = (
-        f"blastcount {software_version()}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"OpenCV {cv2.__version__}, {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    )
-    return good("software", detail)
+    versions = ", ".join(f"{name} {version}" for name, version in describe_software().items())
+    machine = describe_machine()
+    return good("software", f"{versions}; {machine['architecture']}, {machine['cores']} cores")
 
 
 def _describe_config(config: Config) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from edge.device.hashing import pixels_sha256
 from edge.errors import DataSetError
 
 #: Arrays looked for in an .npz, first come first taken.
@@ -43,7 +44,7 @@ class Crops:
 
     def hashes(self) -> tuple[str, ...]:
         """SHA-256 of every crop's bytes in row order."""
-        return tuple(hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest() for crop in self.pixels)
+        return tuple(pixels_sha256(crop) for crop in self.pixels)
 
     def set_hash(self) -> str:
         """SHA-256 of the set whatever its order."""

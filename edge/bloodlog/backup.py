@@ -8,7 +8,6 @@ has not changed gives no second copy.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -23,7 +22,8 @@ from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import Verdict, inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import is_given_up, needed_pictures
-from edge.device.durable import sync_folder, write_durably
+from edge.device.durable import sync_folder, write_whole
+from edge.device.hashing import file_sha256
 from edge.errors import LogError, OutputError
 
 SCHEMA = "blastcount.backup/1"
@@ -189,19 +189,14 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int) -> Ba
             "pictures": pictures,
             "faults": verdict.faults,
             "database": database.name,
-            "database_sha256": _file_sha256(unfinished),
+            "database_sha256": file_sha256(unfinished),
         }
         unfinished.replace(database)
         try:
             sync_folder(folder)
             # Last: a database without its manifest is one that was not finished.
-            write_durably(manifest, json.dumps(content, indent=1).encode("ascii"))
+            write_whole(manifest, json.dumps(content, indent=1).encode("ascii"), durable=True)
         except OSError:
             database.unlink()
             raise
     return Backup(database, manifest, head, verdict.fields, pictures, copied, made, verdict.faults)
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

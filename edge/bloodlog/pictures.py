@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.device.durable import sync_folder, write_durably
+from edge.device.durable import sync_folder, write_whole
 from edge.errors import ImageError, OutputError
 from edge.structures import UInt8Image
 
@@ -87,7 +87,7 @@ class ThumbnailStore:
                     path.parent.mkdir(exist_ok=True)
                     sync_folder(self.folder)
                     sync_folder(self.folder.parent)
-                write_durably(path, data)
+                write_whole(path, data, durable=True)
         except OSError as error:
             if isinstance(error, OutputError):
                 raise

@@ -8,9 +8,7 @@ ends with a row that says what was lost.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -25,7 +23,8 @@ from edge.bloodlog.chain import GENESIS, KINDS, Kind, add_link, link_sha256, rea
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.schema import check_schema, shipped_migrations
-from edge.device.durable import sync_folder
+from edge.device.durable import written_whole
+from edge.device.hashing import file_sha256
 from edge.errors import LogError, OutputError
 
 #: Rows taken over in one transaction.
@@ -71,24 +70,20 @@ def repair(damaged: Path, target: Path) -> Salvage:
         raise LogError(f"{target}: is there already; name a new file, nothing is ever overwritten")
     if not damaged.is_file():
         raise LogError(f"{damaged}: no such log")
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with _opened_copy(damaged, target.parent) as source, BloodLog.open(unfinished) as log:
+        with (
+            written_whole(target, durable=True) as unfinished,
+            _opened_copy(damaged, unfinished.parent) as source,
+            BloodLog.open(unfinished) as log,
+        ):
             salvage = _take_over(_Source(source, damaged.stat().st_size), log, damaged)
             faults = inspect(log).faults
             if faults:
                 raise LogError(f"{damaged}: what was saved does not verify: {faults[0]}; restore a backup")
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.rename(target)
-        sync_folder(target.parent)
     except OSError as error:
         if isinstance(error, LogError | OutputError):
             raise
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
     return salvage
 
 
@@ -215,7 +210,7 @@ def _take_over(source: _Source, log: BloodLog, damaged: Path) -> Salvage:
         }
         number = connection.execute(
             "INSERT INTO repair (at, damaged_sha256, damaged_head, lost) VALUES (?, ?, ?, ?)",
-            (datetime.now(UTC).isoformat(), _file_sha256(damaged), source.head, json.dumps(report)),
+            (datetime.now(UTC).isoformat(), file_sha256(damaged), source.head, json.dumps(report)),
         ).lastrowid
         assert number is not None  # an INSERT that did not raise has one
         add_link(connection, "repair", number)
@@ -267,8 +262,3 @@ def spans(numbers: Sequence[int]) -> list[list[int]]:
         else:
             runs.append([number, number])
     return runs
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from edge.device.decoding import decode_json
-from edge.device.durable import write_durably
+from edge.device.durable import write_whole
 from edge.errors import ConfigError, OutputError
 
 ScaleMethod = Literal["micrometer", "red_cells"]
@@ -153,7 +153,7 @@ class Calibration:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(path, msgspec.json.format(msgspec.json.encode(self._as_file()), indent=1) + b"\n")
+            write_whole(path, msgspec.json.format(msgspec.json.encode(self._as_file()), indent=1) + b"\n")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

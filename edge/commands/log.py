@@ -23,6 +23,7 @@ from edge.bloodlog.retention import Policy, retain
 from edge.commands.options import Command, log_option
 from edge.config import load_config
 from edge.device.clock import WallClock
+from edge.device.durable import written_whole
 from edge.device.printable import printable
 from edge.errors import OutputError
 
@@ -261,14 +262,9 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        try:
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                yield file
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+            yield file
     except OSError as error:
         if isinstance(error, OutputError) or error.filename is None:
             raise

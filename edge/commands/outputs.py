@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.device.durable import write_whole
 from edge.errors import OutputError
 from edge.structures import UInt8Image
 
@@ -40,15 +41,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     OutputError
         It cannot be written; a file of that name is as it was.
     """
-    # In the same folder, because a rename is atomic only within one file system.
-    unfinished = path.with_name(f".blastcount-{os.getpid()}.part")
     try:
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        write_whole(path, content)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

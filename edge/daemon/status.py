@@ -6,10 +6,8 @@ import base64
 import json
 import math
 import os
-import tempfile
 from collections import Counter, deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ import cv2
 from edge.config import Config
 from edge.daemon.capture import Capture
 from edge.daemon.trigger import mode_of
+from edge.device.durable import write_whole
 from edge.device.pi import read_condition
 from edge.structures import FieldResult, Frame
 from edge.version import software_version
@@ -151,15 +150,7 @@ def write_heartbeat(folder: Path, status: Mapping[str, Any]) -> None:
     Nothing is synced: the folder is in memory, and after a power cut nobody needs it.
     """
     for name, text in ((HEARTBEAT_NAME, json.dumps(status)), (METRICS_NAME, metrics(status))):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(temporary).replace(folder / name)
-        except BaseException:
-            with suppress(OSError):
-                Path(temporary).unlink()
-            raise
+        write_whole(folder / name, text.encode())
 
 
 def make_status(

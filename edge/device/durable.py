@@ -1,21 +1,30 @@
-"""Files that are whole or not there, and still there after a power cut."""
+"""Files and folders that are whole or not there, and where asked still there after a power cut."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+#: Names of what is not finished, in the folder of what it will be: a rename is atomic only within one file
+#: system. What a killed process leaves is known by it.
+PART_PREFIX, PART_SUFFIX = ".blastcount-", ".part"
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that it survives a power cut once this returns; one of the same name is replaced.
 
-    The content is forced to the disk before the file gets its name, and the name after it [1]_. Two threads
-    or processes may write the same name: one of them wins, whole.
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file that is whole or not there; one of the same name is replaced.
+
+    Two threads or processes may write the same name: one of them wins, whole.
 
     Parameters
     ----------
     path : the file; its folder must exist
     content : all of it
+    durable : it survives a power cut once this returns: the content is forced to the disk before the file
+        gets its name, and the name after it [1]_
 
     Raises
     ------
@@ -27,18 +36,62 @@ def write_durably(path: Path, content: bytes) -> None:
     .. [1] T. S. Pillai et al., "All file systems are not created equal: on the complexity of crafting
        crash-consistent applications", OSDI 2014.
     """
-    # In the same folder, because a rename is atomic only within one file system.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.part")
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{os.urandom(4).hex()}{PART_SUFFIX}")
     try:
-        with unfinished.open("wb") as file:
+        with part.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
+
+
+@contextmanager
+def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a place to write a file or a folder to, which becomes ``path`` when the block ends without error.
+
+    For what is not written in one go. A file or folder of the same name is replaced.
+
+    Parameters
+    ----------
+    path : what it becomes; its folder must exist
+    durable : a file survives a power cut, as with :func:`write_whole`
+
+    Yields
+    ------
+    a path of the same name in a folder of its own, which is removed in any case with all that is left in it
+
+    Raises
+    ------
+    OSError
+        It cannot be made or renamed; what was there is as it was.
+    """
+    made = Path(tempfile.mkdtemp(prefix=PART_PREFIX, suffix=PART_SUFFIX, dir=path.parent))
+    try:
+        new = made / path.name
+        yield new
+        if durable:
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
+        if new.is_dir() and path.exists():
+            # No rename replaces a folder that holds something.
+            old = path.rename(made / f"{path.name[:100]}.old")
+            try:
+                new.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+        else:
+            new.replace(path)
+        if durable:
+            sync_folder(path.parent)
+    finally:
+        shutil.rmtree(made)
 
 
 def sync_folder(folder: Path) -> None:

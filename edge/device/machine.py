@@ -10,7 +10,19 @@ from pathlib import Path
 
 from edge.version import software_version
 
-_PACKAGES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "tflite-runtime")
+_PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "simplejpeg",
+    "ai-edge-litert",
+    "tflite-runtime",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "scikit-learn",
+    "scipy",
+)
 
 
 def describe_machine(root: Path = Path("/")) -> dict[str, object]:

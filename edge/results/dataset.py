@@ -27,7 +27,7 @@ from msgspec import Meta
 
 from edge.bloodlog import LoggedField, Review, ReviewLabel, Sample
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.device.durable import write_durably
+from edge.device.durable import write_whole
 from edge.errors import DataSetError, OutputError
 from edge.results.reading import Reading
 from edge.structures import CellRef
@@ -285,7 +285,7 @@ def add_fields(folder: Path, new: Iterable[tuple[DatasetField, bytes]]) -> Expor
                 added += 1
                 picture = field.picture(folder)
                 picture.parent.mkdir(exist_ok=True)
-                write_durably(picture, jpeg)
+                write_whole(picture, jpeg, durable=True)
             elif [(cell.id, cell.bbox) for cell in old.cells] == [
                 (cell.id, cell.bbox) for cell in field.cells
             ]:
@@ -298,7 +298,7 @@ def add_fields(folder: Path, new: Iterable[tuple[DatasetField, bytes]]) -> Expor
             fields[field.frame_sha256] = field
             labels.update(cell.label for cell in field.cells)
         lines = [msgspec.json.encode(field) + b"\n" for field in fields.values()]
-        write_durably(folder / INDEX, b"".join(lines))
+        write_whole(folder / INDEX, b"".join(lines), durable=True)
     return Exported(added, updated, dict(labels), dict(left_out))
 
 

@@ -14,12 +14,13 @@ from PIL import Image
 
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
+from edge.device.hashing import file_sha256
 from edge.errors import DataSetError, OutputError
 from edge.light.field import Field
 from edge.segmentation import segment
 from edge.structures import Frame, InputSpec
 from training.data import allidb, allidb_marks, sources
-from training.data.cache import Cache, file_sha256
+from training.data.cache import Cache
 from training.data.collection import Collection, collect, cut, match_marks
 from training.data.records import Mark
 

@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 
 from edge.camera.files import read_image
+from edge.device.hashing import file_sha256
 from edge.errors import DataSetError
 from training.data.allidb import AllIdb, Field, camera_model
-from training.data.cache import Cache, file_sha256
+from training.data.cache import Cache
 from training.data.locate import Place, best_place, find_candidates, reduce, refine
 from training.data.records import Mark, SourceField
 from training.data.scenes import Shift, coarse_overlaps, verify

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import astuple
@@ -19,6 +18,7 @@ import numpy as np
 import platformdirs
 
 from edge.camera.files import read_image
+from edge.device.durable import write_whole
 from edge.errors import OutputError
 from edge.light.field import Field
 from edge.segmentation import Segmentation, Windows, segment
@@ -89,19 +89,11 @@ class Cache:
         """Write a file whole or not at all, so that a killed run leaves no half entry."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+            write_whole(path, content)
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot be written ({error.strerror or error}); give another --cache"
             ) from error
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pack(found: Segmentation) -> bytes:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.classification.crop import Cutter
+from edge.device.hashing import file_sha256
 from edge.light.field import Field
 from edge.segmentation import Segmentation
 from edge.structures import Cell, Frame, InputSpec, UInt8Image
 from training.data import allidb, allidb_marks, sources
-from training.data.cache import Cache, file_sha256
+from training.data.cache import Cache
 from training.data.crops import SAME_CELL_UM
 from training.data.duplicates import Duplicate, Fingerprint, find_duplicates, fingerprint
 from training.data.records import CellRecord, FieldRecord, Mark, SourceField

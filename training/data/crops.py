@@ -6,7 +6,6 @@ product's own segmentation; an ALL-IDB2 crop is therefore cut anew out of its AL
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
+from edge.device.hashing import pixels_sha256
 from edge.errors import DataSetError
 from edge.light.field import Field as LitField
 from edge.segmentation import segment
@@ -106,7 +106,7 @@ class LabelledCrop:
     @property
     def sha256(self) -> str:
         """Hash of the crop's bytes in row order."""
-        return hashlib.sha256(np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
+        return pixels_sha256(self.pixels)
 
     def shows_same_cell(self, other: LabelledCrop) -> bool:
         """Whether both crops show one cell, be it from two fields that overlap or two marks."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.device.machine import describe_machine
+from edge.device.machine import describe_machine, describe_software
 from training.data.cache import segmentation_code
 from training.data.collection import Collection
 from training.data.records import LABS
@@ -21,7 +21,6 @@ from training.protocol.judged import decide_on, judge
 from training.protocol.plan import FOLDS, LEFT_OUT, Split, plan
 from training.protocol.recipe import Recipe
 from training.protocol.run import Judged, jobs_of, run
-from training.report.card import software
 
 SCHEMA = "blastcount.evaluation/1"
 Json = dict[str, Any]
@@ -85,7 +84,7 @@ def evaluate(
         "trainings": len(jobs_of(splits)),
         "cpu_s": round(cpu_s),
         "machine": describe_machine() | {"load": round(os.getloadavg()[0], 1)},
-        "software": software(),
+        "software": describe_software(),
     }
     return Evaluated(document, decision)
 

@@ -6,10 +6,10 @@ import platform
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edge.classification.card import SCHEMA
+from edge.device.machine import describe_software
 from training.data.allidb import LABELS, AllIdb
 from training.data.crops import CropSet, LabelledCrop, Survey, same_cells
 from training.protocol.accuracy import Proportion
@@ -19,15 +19,6 @@ from training.recipes.akbar2024 import Outcome
 from training.recipes.akbar2024_splits import SplitTest
 
 MANIFEST_SCHEMA = "blastcount.manifest/1"
-_SOFTWARE = (
-    "blastcount",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "numpy",
-    "opencv-python-headless",
-    "pillow",
-)
 
 REFERENCE = (
     'M. Akbar, P. T. Prasetyaningrum, P. W. Setyaningsih, M. Ahsan, A. E. Budianto, "Deteksi Leukemia '
@@ -176,17 +167,6 @@ def camera_alone(crops: Sequence[LabelledCrop]) -> Proportion:
     return Proportion(sum(max(labels.values()) for labels in by_camera.values()), len(crops))
 
 
-def software() -> dict[str, str]:
-    """Versions of what takes part in training, of those installed."""
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _side(outcome: Outcome, side: str) -> list[LabelledCrop]:
     return [
         crop for crop, test in zip(outcome.crops, outcome.is_test, strict=True) if test == (side == "test")
@@ -234,7 +214,7 @@ def _training(
         "parameters": int(outcome.model.count_params()),
         "seed": outcome.seed,
         "last_epoch": {"error": last.error, "accuracy": last.accuracy},
-        "software": software(),
+        "software": describe_software(),
         "machine": platform.machine(),
         "sha256": dict(files),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.classification.card import SCHEMA
+from edge.device.hashing import file_sha256, pixels_sha256
+from edge.device.machine import describe_software
 from training.data.allidb import LABELS
-from training.data.cache import file_sha256
 from training.data.collection import Collection, cut
 from training.data.records import CellRecord
 from training.protocol.decision import Chosen
@@ -25,7 +25,7 @@ from training.protocol.recipe import Fitted, Recipe
 from training.recipes import networks
 from training.report import cardpage
 from training.report import evaluation as report
-from training.report.card import INTENDED_USE, MANIFEST_SCHEMA, software
+from training.report.card import INTENDED_USE, MANIFEST_SCHEMA
 from training.report.folder import written_whole
 from training.report.results import CARD, CARD_PAGE, CROPS, MANIFEST, MODEL, write_json
 
@@ -131,7 +131,7 @@ def card(
                 "label_rule": LABEL_RULE,
                 "held_out_rule": HELD_OUT_RULE,
             },
-            "software": software(),
+            "software": describe_software(),
             "machine": platform.machine(),
             "sha256": dict(files),
         },
@@ -218,7 +218,7 @@ def _write_crops(
         crops = cut(collection, cells, recipe.spec)
         arrays[f"{side}_crops"] = crops
         arrays[f"{side}_labels"] = np.array([known_label(cell) for cell in cells], dtype=np.int64)
-        hashes = [hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest() for crop in crops]
+        hashes = [pixels_sha256(crop) for crop in crops]
         arrays[f"{side}_sha256"] = np.array(hashes, dtype="U64")
         arrays[f"{side}_fields"] = np.array([cell.field for cell in cells], dtype=np.str_)
     np.savez_compressed(path, test_p_blast=np.asarray(fitted(held_out), np.float32), **arrays)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.errors import OutputError
+from edge.device import durable
+from edge.errors import EdgeError, OutputError
 
 
 def check(out: Path, files: Collection[str], *, force: bool) -> None:
@@ -59,20 +58,10 @@ def written_whole(out: Path, files: Collection[str], *, force: bool) -> Iterator
     check(out, files, force=force)
     with _translated(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        # Beside `out`, because only a rename within one file system is a single step.
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    try:
-        new = made / "new"
-        with _translated(out):
+        with durable.written_whole(out) as new:
             new.mkdir()
-        yield new
-        check(out, files, force=force)
-        with _translated(out):
-            if out.exists():
-                out.rename(made / "old")
-            new.rename(out)
-    finally:
-        shutil.rmtree(made)
+            yield new
+            check(out, files, force=force)
 
 
 @contextmanager
@@ -80,6 +69,8 @@ def _translated(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, EdgeError):
+            raise
         raise OutputError(
             f"{out}: cannot be written ({error.strerror or error}); give another --out"
         ) from error

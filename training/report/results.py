@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.device.hashing import file_sha256
 from training.data.allidb import AllIdb
 from training.data.crops import CropSet, LabelledCrop, Survey
 from training.protocol.evaluation import Evaluated, sections
@@ -74,7 +74,7 @@ def write(
         draw_figure_4(outcome.history, folder / FIGURE_4)
         _write_crops(folder / CROPS, outcome)
         outcome.model.save(folder / MODEL)
-        hashes = {name: _sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
+        hashes = {name: file_sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)}
         made = card(data, surveyed, crop_set, outcome, splits, hashes)
         if evaluated is not None:
             # Not its "calls": the protocol's thresholds are not this card's, so that they would correct a
@@ -158,8 +158,3 @@ def _hashes(crops: Sequence[LabelledCrop]) -> NDArray[np.str_]:
 
 def _fields(crops: Sequence[LabelledCrop]) -> NDArray[np.str_]:
     return np.array([crop.field or "" for crop in crops], dtype=np.str_)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -144,7 +144,7 @@ def test_a_picture_that_two_fields_share_stays_until_both_are_given_up(tmp_path:
 def test_what_was_left_half_done_is_finished(log: BloodLog) -> None:
     store = store_of(log)
     orphan = store.put(np.full((16, 16, 3), 255, np.uint8))
-    half = store.path(orphan).with_name(f".{orphan}.jpg.77.aa.part")
+    half = store.path(orphan).with_name(".blastcount-77-aa.part")
     half.write_bytes(b"half")
     with BloodLog.open(log.path) as other, other.writing("x") as connection:
         # As if cut off after the row and before the files.

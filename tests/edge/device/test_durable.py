@@ -1,0 +1,56 @@
+"""Files and folders appear whole or not at all, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.device.durable import write_whole, written_whole
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_replaces_the_one_of_its_name(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / ("n" * 250 + ".json")  # nearly as long as a name may be
+    for content in (b"before", b"after"):
+        write_whole(path, content, durable=durable)
+        assert path.read_bytes() == content
+    with written_whole(path, durable=durable) as new:
+        new.write_bytes(b"last")
+        (new.parent / "journal").write_bytes(b"beside it")
+    assert path.read_bytes() == b"last"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_on_its_way_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state"
+    write_whole(path, b"before")
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, b"after", durable=True)
+    with pytest.raises(OSError, match="No space left"), written_whole(path, durable=True) as new:
+        new.write_bytes(b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_replaces_a_folder_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    for name in ("first", "second"):
+        with written_whole(path) as new:
+            new.mkdir()
+            (new / name).touch()
+        assert [file.name for file in path.iterdir()] == [name]
+    with pytest.raises(FileNotFoundError), written_whole(path) as new:
+        (new / "third").touch()  # whatever goes wrong half way
+    with pytest.raises(FileNotFoundError), written_whole(path):
+        pass  # nothing was written
+    assert [file.name for file in path.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [path]
