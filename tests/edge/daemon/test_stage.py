@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
+import threading
 from collections.abc import Callable
-from itertools import combinations, pairwise
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from edge.bloodlog import BloodLog
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting.pipeline import Pipeline
 from edge.rendered import Population, RenderSettings, Slide
-from edge.structures import Frame, UInt8Image
+from edge.structures import Frame
 
 SETTINGS = RenderSettings(
     width=856, height=684, um_per_px=0.2, population=Population(blast=300.0, clustered_blasts=0.0)
 )
-SLIDE = Slide(12, SETTINGS)
 #: Places in µm where the stage rests: a scan with overlaps, and back over the second place.
 RESTS = ((0.0, 0.0), (110.0, 4.0), (215.0, -3.0), (120.0, 2.0))
 STEPS = 5
@@ -42,11 +43,18 @@ class Stage:
 
     def __init__(self) -> None:
         self.rng = np.random.default_rng(4)
-        self.views: dict[Place, UInt8Image] = {}
         self.place = RESTS[0]
-        for start, end in pairwise(RESTS):
-            for place in (start, *path(start, end)):
-                self.views[place] = SLIDE.view(*place).image
+        self.looks = 0
+        self._looked = threading.Condition()
+        # The whole scan, drawn once: the field's width and height with the 215 µm and 8 µm that it moves.
+        whole = replace(SETTINGS, width=SETTINGS.width + 1080, height=SETTINGS.height + 40)
+        self._slide = Slide(13, whole).view(0.0, -4.0).image
+
+    def look(self, times: int) -> None:
+        """Wait until the camera was looked at so often again."""
+        with self._looked:
+            last = self.looks + times
+            assert self._looked.wait_for(lambda: self.looks >= last, 60.0), "nobody looks"
 
     def __enter__(self) -> Stage:
         return self
@@ -54,11 +62,19 @@ class Stage:
     def __exit__(self, *_: object) -> None: ...
 
     def read(self, timeout_s: float) -> Frame:
-        view = self.views[self.place].astype(np.int16) + self.rng.integers(-2, 3, (684, 856, 3))
-        return Frame(np.clip(view, 0, 255).astype(np.uint8), self.name, um_per_px=0.2)
+        left, top = (round(um / SETTINGS.um_per_px) for um in (self.place[0], self.place[1] + 4.0))
+        view = self._slide[top : top + SETTINGS.height, left : left + SETTINGS.width].astype(np.int16)
+        with self._looked:
+            self.looks += 1
+            self._looked.notify_all()
+        view = view + self.rng.integers(-2, 3, view.shape)
+        return Frame(np.clip(view, 0, 255).astype(np.uint8), self.name, um_per_px=SETTINGS.um_per_px)
 
 
-def test_places_are_counted_at_rest_and_cells_once(make_bench: Callable[..., Any], tiny_model: Path) -> None:
+def test_places_are_counted_at_rest_and_cells_once(
+    make_bench: Callable[..., Any], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.daemon.trigger.REST_LOOK_S", 0.1)
     bench = make_bench()
     bench.live = True
     bench.configure(trigger={"mode": "auto"})
@@ -71,10 +87,10 @@ def test_places_are_counted_at_rest_and_cells_once(make_bench: Callable[..., Any
         for number, place in enumerate(RESTS, start=1):
             for stop in path(stage.place, place):
                 stage.place = stop
-                time.sleep(0.15)
-            bench.wait(lambda n=number: bench.ask("status")["fields"]["logged"] == n, f"place {number}", 30.0)
-            time.sleep(0.3)
-        time.sleep(2.0)  # it rests where it was counted: nothing more
+                stage.look(1)
+            bench.wait(lambda n=number: bench.ask("status")["fields"]["logged"] == n, f"place {number}", 60.0)
+            stage.look(1)
+        stage.look(4)  # it rests where it was counted: nothing more
         status = bench.ask("status")
     assert status["fields"]["logged"] == len(RESTS)
     assert status["fields"]["rejected"] == 0
