@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +41,20 @@ def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any
     Raises
     ------
     ControlError
-        No daemon answers there, or it refuses.
+        No daemon answers there, it belongs to somebody who may not be believed, or it refuses.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             connection.connect(str(path))
-            connection.sendall(encode({"command": command}))
+            _refuse_stranger(connection, path)
+            # A daemon that has too many clients answers and hangs up without having listened.
+            with suppress(BrokenPipeError):
+                connection.sendall(encode({"command": command}))
             with connection.makefile("rb") as lines:
                 line = lines.readline()
+    except ControlError:
+        raise
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise ControlError(
             f"{path}: no daemon listens here; start it with `systemctl start blastcount` or `blastcount run`",
@@ -74,3 +82,31 @@ def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any
     except (ValueError, KeyError, TypeError) as error:
         raise ControlError(f"{path}: answered with {line[:80]!r}, not as the daemon does") from error
     raise error_
+
+
+def _refuse_stranger(connection: socket.socket, path: Path) -> None:
+    """Believe a daemon of one's own, of root, or of the user to whom root gave the folder of the socket.
+
+    The folder for temporary files is everybody's: whoever is first there could make a socket of the expected
+    name and say what he likes. The kernel says whose process listens (unix(7), ``SO_PEERCRED``).
+    """
+    uid = _peer_uid(connection)
+    if uid in (os.geteuid(), 0) or (_is_given_by_root(path.parent) and uid == path.parent.stat().st_uid):
+        return
+    raise ControlError(
+        f"{path}: user {uid} listens here, neither this user nor the service's, and is not believed; "
+        "remove the socket, or ask as the daemon's user",
+        "stranger",
+    )
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return int(uid)
+
+
+def _is_given_by_root(folder: Path) -> bool:
+    """Whether only root can have put this folder where it is, as systemd does with ``/run/blastcount``."""
+    above = [parent.stat() for parent in folder.resolve().parents]
+    return all(found.st_uid == 0 and not found.st_mode & 0o022 for found in above)

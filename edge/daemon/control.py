@@ -23,6 +23,9 @@ MAX_CLIENTS = 16
 #: A connection on which nobody asks anything is closed after this time.
 IDLE_S = 60.0
 
+#: The server looks this often whether it shall end.
+POLL_S = 0.5
+
 #: Answers one command.
 Answer = Callable[[str], dict[str, Any]]
 
@@ -77,7 +80,9 @@ class ControlServer:
             raise
         except OSError as error:
             raise ControlError(f"{path}: the control socket cannot be made: {error.strerror}") from error
-        threading.Thread(target=self._server.serve_forever, args=(0.5,), name="control", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(POLL_S,), name="control", daemon=True
+        ).start()
         return self
 
     def __exit__(

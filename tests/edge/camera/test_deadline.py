@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -33,13 +32,11 @@ def test_a_late_call_releases_what_it_holds(fails: bool) -> None:
         late.append(value)
         released.set()
 
-    started = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
         in_time(hang, 0.05, release=release)
-    assert time.monotonic() - started < 2.0
     assert late == []
     go_on.set()
-    assert released.wait(5.0)
+    assert released.wait(60.0)
     assert late == [None if fails else "device"]
 
 

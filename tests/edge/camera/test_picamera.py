@@ -275,7 +275,7 @@ def test_a_camera_that_hangs_while_opening(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(CameraError, match=r"did not start within 0\.05 s; check the ribbon cable"):
         source_of(camera(), open_camera=slow).__enter__()
     go_on.set()
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 60.0
     while not (opened and opened[0].closed):
         assert time.monotonic() < deadline, "the late camera was not closed"
         time.sleep(0.005)

