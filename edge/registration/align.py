@@ -43,6 +43,11 @@ class Alignment:
     evidence: float
 
     @property
+    def significance(self) -> float:
+        """Correlation times the root of the structured pixels: chance alone gives about as much anywhere."""
+        return self.correlation * math.sqrt(self.evidence)
+
+    @property
     def weight(self) -> float:
         """What it counts for beside others."""
         return self.correlation * self.evidence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,14 @@ _LEAST_PEAK = 15.0
 #: as 0.1° of error a field adds up to.
 _DRIFT, _DRIFT_PER_FIELD = 0.25, 0.002
 
+#: Significance of an alignment that is no chance find among all shifts of all fields: docs/registration.md
+#: has the distribution over pairs that do not overlap.
+_SURE = 26.0
+#: ... and where the overlap is small but alike.
+_LIKELY, _LIKELY_CORRELATION = 20.0, 0.85
+#: ... and where other fields say that there must be an overlap: chance has but one try.
+_CONFIRMING, _CONFIRMING_CORRELATION = 8.0, 0.5
+
 
 @dataclass(slots=True)
 class Entry:
@@ -42,18 +49,15 @@ class Entry:
 
 
 def is_sure(alignment: Alignment) -> bool:
-    """Whether an alignment is no chance find among all shifts of all fields.
-
-    The significance is the correlation times the root of the structured pixels; docs/registration.md has its
-    distribution over pairs that do not overlap.
-    """
-    significance = alignment.correlation * math.sqrt(alignment.evidence)
-    return significance >= 26 or (significance >= 20 and alignment.correlation >= 0.85)
+    """Whether an alignment is no chance find among all shifts of all fields."""
+    if alignment.significance >= _SURE:
+        return True
+    return alignment.significance >= _LIKELY and alignment.correlation >= _LIKELY_CORRELATION
 
 
 def confirms(alignment: Alignment) -> bool:
     """Whether an alignment confirms a place known by way of other fields, where chance has but one try."""
-    return alignment.correlation >= 0.5 and alignment.correlation * math.sqrt(alignment.evidence) >= 8
+    return alignment.correlation >= _CONFIRMING_CORRELATION and alignment.significance >= _CONFIRMING
 
 
 def find_overlaps(entries: Sequence[Entry], keyframe: Keyframe) -> tuple[dict[int, Alignment], int]:

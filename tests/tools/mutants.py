@@ -80,6 +80,117 @@ MUTANTS = [
             "_LEAST_BLUENESS": "0.35",
         },
     ),
+    *constants(
+        "edge/segmentation/split.py",
+        f"{_SEGMENTATION}/test_split.py",
+        {
+            "_NECK": "0.97",
+            "_LEAST_DEPTH_UM": "1.6",
+            "_APART_UM": "5.0",
+            "LARGEST_NUCLEUS_UM2": "170.0",
+            "_SEAM_WIDTH_UM": "2.6",
+            "_SEAM_DEPTH": "0.2",
+            "_SEAM_LENGTH_UM": "2.0",
+            "_LEAST_OWN_NUCLEUS_UM2": "50.0",
+        },
+    ),
+    *constants(
+        "edge/segmentation/join.py",
+        f"{_SEGMENTATION}/test_join.py",
+        {
+            "_SAME_CELL_DISTANCE": "0.7",
+            "_EVEN_DISTANCE": "0.87",
+            "_EVEN_STAIN_UM2": "46.0",
+            "_STAIN_SLOPE": "0.1",
+            "_LOBE_GAP_UM": "3.6",
+            "_PLATEAU_QUANTILE": "0.4",
+        },
+    ),
+    *constants(
+        "edge/segmentation/outline.py",
+        f"{_SEGMENTATION}/test_outline.py",
+        {
+            "_REACH_UM": "3.0",
+            "_FAINT": "(0.05, 0.1)",
+            "_FAINT_BLUE": "0.03",
+            "_RED_EDGE": "0.8",
+            "_RED_PILE": "9.9",
+            "_AWAY_UM": "2.0",
+            "_LEAST_RED_UM2": "8.0",
+            "_CELL_EDGE_SHARE": "0.7",
+            "_NUCLEUS_EDGE_SHARE": "0.75",
+        },
+    ),
+    *constants(
+        "edge/segmentation/windows.py",
+        f"{_SEGMENTATION}/test_windows.py",
+        {
+            "_REACH_UM": "6.5",
+            "_LEAST_SEED_UM2": "1.5",
+            "_LEAST_GROUP_UM2": "8.0",
+            "_LEAST_CUT_GROUP_UM2": "5.0",
+            "_SEED_THRESHOLD_SHARE": "1.0",
+        },
+    ),
+    *constants(
+        "edge/segmentation/nuclei.py",
+        f"{_SEGMENTATION}/test_windows.py",
+        {"_LEAST_PART_UM2": "4.0", "_LEAST_RADIUS_UM": "1.2"},
+    ),
+    *constants(
+        "edge/segmentation/survey.py",
+        f"{_SEGMENTATION}/test_segment.py {_SEGMENTATION}/test_scale.py {_SEGMENTATION}/test_outline.py",
+        {"_CLUSTER": "9.9", "_USUAL_NUCLEUS_UM2": "120.0", "_BLUER_THAN_GREY": "0.3"},
+    ),
+    *constants(
+        "edge/segmentation/scale.py",
+        f"{_SEGMENTATION}/test_scale.py {_SEGMENTATION}/test_outline.py",
+        {
+            "RED_CELL_DIAMETER_UM": "8.5",
+            "_LEAST_CIRCLES": "0.3",
+            "_LARGEST_NUCLEUS_CIRCLE_UM2": "400.0",
+            "_USUAL_WHITE_CELL_UM2": "200.0",
+        },
+    ),
+    *constants(
+        "edge/segmentation/isolated.py",
+        f"{_SEGMENTATION}/test_scale.py",
+        {"_LEAST_SOLIDITY": "0.85", "_LEAST_NUCLEUS_SHARE": "0.1"},
+    ),
+    *constants("edge/registration/cells.py", "tests/edge/registration/test_cells.py", {"_SAME_CELL": "1.2"}),
+    *constants(
+        "edge/registration/search.py",
+        "tests/edge/registration/test_cells.py",
+        {"_SURE": "22.0", "_LIKELY, _LIKELY_CORRELATION": "18.0, 0.85"}
+        | {"_CONFIRMING, _CONFIRMING_CORRELATION": "6.0, 0.5"},
+    ),
+    *constants("edge/quality/cover.py", "tests/edge/quality", {"MAX_COVER": "0.99"}),
+    *constants("edge/quality/reference.py", "tests/edge/quality", {"MAX_STAIN_MIX": "0.8"}),
+    *constants("edge/results/stopping.py", "tests/edge/results/test_stopping.py", {"LEVEL": "0.2"}),
+    Mutant(
+        "edge/counting/tally.py",
+        "elif classified.cell.touches_border:",
+        "elif False:",
+        "tests/edge/counting/test_tally.py",
+    ),
+    Mutant(
+        "edge/classification/classifier.py",
+        "if not worst <= tolerance:",
+        "if worst > 1:",
+        "tests/edge/classification/test_classifier.py",
+    ),
+    Mutant(
+        "convert/gate/crops.py",
+        "shared = set(calibration.hashes()) & set(parity.hashes())",
+        "shared = set()",
+        "tests/convert/test_crops.py",
+    ),
+    Mutant(
+        "training/protocol/plan.py",
+        "if cells[i].group in trained:",
+        "if False:",
+        "tests/training/test_protocol.py",
+    ),
 ]
 
 

@@ -133,3 +133,47 @@ def test_parts_at_opposite_borders_do_not_touch() -> None:
     parts = np.zeros((40, 40), np.int32)
     parts[10:20, :4], parts[10:20, 36:] = 1, 2
     assert joined(parts, parts, 0.25) == [0, 1, 2]
+
+
+def halves(ratio: float, half_um2: float, level: tuple[int, int] = (100, 100)) -> tuple[Labels, Mask]:
+    """A rectangle cut in two squares or so, whose centres are ``ratio`` of the sum of their radii apart.
+
+    Halves of w x h lie w / 2 apart, and each has the radius sqrt(w h / 2 pi). The upper and the lower part
+    have these levels of contrast.
+    """
+    aspect = ratio**2 * 8 / np.pi
+    height = round(np.sqrt(2 * half_um2 / aspect) / 0.05)
+    width = round(aspect * height / 2)
+    parts = np.zeros((height + 20, 2 * width + 20), np.int32)
+    parts[10 : 10 + height, 10 : 10 + width], parts[10 : 10 + height, 10 + width : 10 + 2 * width] = 1, 2
+    contrast = even_stain(parts, level[0])
+    contrast[10 + height // 2 :] = np.where(parts[10 + height // 2 :] > 0, level[1], 0)
+    return parts, contrast
+
+
+@pytest.mark.parametrize(
+    ("ratio", "half_um2", "one"),
+    [
+        (0.63, 90.0, True), (0.67, 90.0, False),  # halves of one nucleus, however large
+        (0.78, 40.0, True), (0.84, 40.0, False),  # as much stain as a nucleus has at least
+        (0.81, 36.0, True), (0.81, 44.0, False),
+        (1.00, 24.0, True), (1.13, 24.0, False),  # lobes
+    ],
+)  # fmt: skip
+def test_distance_and_stain_decide_together(ratio: float, half_um2: float, one: bool) -> None:
+    parts, contrast = halves(ratio, half_um2)
+    assert merge_parts(parts, parts, contrast, 2, 0.05).tolist() == [0, 1, 1 if one else 2]
+
+
+def test_stain_is_measured_against_the_plateau_of_a_part() -> None:
+    """Half of each part has half the contrast: as much stain as 30 µm² of the plateau, not 60 of the rest."""
+    parts, contrast = halves(0.87, 40.0, (100, 50))
+    assert merge_parts(parts, parts, contrast, 2, 0.05).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("gap_um", "one"), [(2.8, True), (3.2, False)])
+def test_lobes_hang_together_over_a_gap(gap_um: float, one: bool) -> None:
+    parts, cells = np.zeros((2, 200, 200), np.int32)
+    for label, left in ((1, 50), (2, 65 + round(gap_um / 0.1))):
+        parts[90:105, left : left + 15] = cells[30:170, left : left + 15] = label
+    assert joined(cells, parts, 0.1) == [0, 1, 1 if one else 2]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment
+from edge.segmentation.canvas import CanvasPlanes
+from edge.segmentation.outline import partition_cells
 from edge.structures import Frame
 
 BLANK = (225, 220, 210)
@@ -76,6 +78,15 @@ def test_cytoplasm_does_not_leak_into_a_red_cell_that_touches() -> None:
     assert int(((cells > 0) & beyond).sum()) < 0.03 * int(cell.sum())
 
 
+def test_outline_out_of_focus_lies_at_its_share_of_the_edge() -> None:
+    """What is blurred over 1.5 µm tells where between inside and outside the outline is drawn."""
+    image, cell, nucleus = drawn((190, 140, 150), red=FAR)
+    blurred = cv2.GaussianBlur(image, (0, 0), 6).astype(np.uint8)
+    cells, nuclei = segment(Field(Frame(blurred, "drawn", um_per_px=UM_PER_PX))).label_images()
+    assert (cells > 0).sum() / cell.sum() == pytest.approx(1.19, abs=0.06)  # at 0.4: the rim is drawn in full
+    assert (nuclei > 0).sum() / nucleus.sum() == pytest.approx(0.93, abs=0.06)  # at 0.45: chromatin's plateau
+
+
 def test_lone_cell_gives_the_scale_where_there_are_no_red_cells() -> None:
     image, cell, _ = drawn((190, 140, 150), red=[], width_um=22.0)
     found = segment(Field(Frame(image, "drawn")))
@@ -100,3 +111,90 @@ def test_rendered_cells_agree_with_their_exact_masks() -> None:
     assert len(cells_dice) >= 3
     assert np.mean(cells_dice) > 0.9
     assert np.mean(nuclei_dice) > 0.9
+
+
+#: Where the drawn canvas below has what: px from the edge of its nucleus, which is a disc of 8 µm.
+CANVAS_UM_PER_PX = 0.25
+FOREGROUND_DENSITY = 0.12
+
+
+class Canvas:
+    """Planes of a canvas with one nucleus in the middle, levels as :class:`CanvasPlanes` has them."""
+
+    def __init__(self) -> None:
+        side = round(60 / CANVAS_UM_PER_PX)
+        self.nucleus = np.zeros((side, side), np.uint16)
+        cv2.circle(self.nucleus, (side // 2, side // 2), round(4 / CANVAS_UM_PER_PX), (1,), cv2.FILLED)
+        away_px = cv2.distanceTransform((self.nucleus == 0).astype(np.uint8), cv2.DIST_L2, 5)
+        self.away_um = away_px * CANVAS_UM_PER_PX
+        self.total, self.contrast = np.zeros((2, side, side), np.uint8)
+        self.red_cell_coloured = np.zeros((side, side), np.bool_)
+
+    def ring(self, first_um: float, last_um: float) -> Mask:
+        return (self.away_um > first_um) & (self.away_um <= last_um)
+
+    def red_cells(self, first_um: float, last_um: float, total: int) -> None:
+        where = self.ring(first_um, last_um)
+        self.red_cell_coloured |= where
+        self.total[where] = total
+
+    def cell_mask(self, foreground_density: float = FOREGROUND_DENSITY) -> Mask:
+        everywhere = np.ones(self.total.shape, np.bool_)
+        planes = CanvasPlanes(
+            total=self.total,
+            contrast=self.contrast,
+            red=np.zeros(self.total.shape, np.int16),
+            red_cell_coloured=self.red_cell_coloured,
+            in_frame=everywhere,
+            frame_edge=~everywhere,
+            roi=everywhere,
+            isolated=~everywhere,
+            um_per_px=CANVAS_UM_PER_PX,
+        )
+        return partition_cells(planes, self.nucleus, foreground_density)[1]
+
+
+def test_cytoplasm_is_looked_for_within_reach_of_the_nucleus() -> None:
+    canvas = Canvas()
+    canvas.total[:] = 100
+    cell = canvas.cell_mask()
+    assert cell[canvas.ring(0, 4.7)].all()
+    assert not cell[canvas.ring(5.3, 99)].any()
+
+
+@pytest.mark.parametrize(
+    ("plane", "level", "foreground_density", "is_cell"),
+    [
+        # 200 levels a unit of density: half the foreground's density, within 0.04 and 0.08 ...
+        ("total", 7, 0.06, False), ("total", 9, 0.06, True), ("total", 11, 0.12, False),
+        ("total", 13, 0.12, True), ("total", 15, 0.3, False), ("total", 17, 0.3, True),
+        # ... or 0.02 of contrast, of 360 levels a unit.
+        ("contrast", 7, 0.12, False), ("contrast", 8, 0.12, True),
+    ],
+)  # fmt: skip
+def test_palest_cytoplasm(plane: str, level: int, foreground_density: float, is_cell: bool) -> None:
+    canvas = Canvas()
+    getattr(canvas, plane)[canvas.ring(0, 3)] = level
+    assert canvas.cell_mask(foreground_density)[canvas.ring(0, 3)].all() == is_cell
+
+
+@pytest.mark.parametrize(("share", "is_cell"), [(0.45, True), (0.55, False), (2.3, False), (2.5, True)])
+def test_red_cells_have_their_own_density_or_that_of_two(share: float, is_cell: bool) -> None:
+    canvas = Canvas()
+    canvas.red_cells(3.8, 9.0, 80)
+    canvas.red_cells(0.0, 3.0, round(share * 80))
+    assert canvas.cell_mask()[canvas.ring(0, 3)].all() == is_cell
+
+
+@pytest.mark.parametrize(
+    ("first_um", "last_um", "is_cell"),
+    [(2.5, 3.3, True), (3.7, 4.5, False), (3.7, 4.0, True), (3.7, 4.3, False)],
+    ids=["near", "away", "a scrap", "half a red cell"],
+)
+def test_red_cells_are_known_from_half_of_one_away_from_every_nucleus(
+    first_um: float, last_um: float, is_cell: bool
+) -> None:
+    canvas = Canvas()
+    canvas.red_cells(0.0, 2.0, 80)
+    canvas.red_cells(first_um, last_um, 80)
+    assert canvas.cell_mask()[canvas.ring(0, 2)].all() == is_cell

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import cv2
 import numpy as np
 import pytest
@@ -60,9 +62,24 @@ def test_convex_nucleus_is_left_whole(name: str, axes: tuple[float, float], um_p
 
 
 @pytest.mark.parametrize("um_per_px", SCALES)
-def test_shallow_waist_is_no_neck(um_per_px: float) -> None:
-    """Discs of 9 µm, 3 µm apart: the waist is 94 % as wide as they are."""
-    assert split(blob([(18.5, 20.0, 9.0), (21.5, 20.0, 9.0)], um_per_px), um_per_px).max() == 1
+@pytest.mark.parametrize(("apart_um", "parts"), [(3.2, 1), (5.4, 2)])
+def test_a_neck_is_narrower_than_nine_tenths(apart_um: float, parts: int, um_per_px: float) -> None:
+    """Discs of 9 µm: 3.2 µm apart their waist is 93 % as wide as they are, 5.4 µm apart 80 %."""
+    mask = blob([(20.0 - apart_um / 2, 20.0, 9.0), (20.0 + apart_um / 2, 20.0, 9.0)], um_per_px)
+    assert split(mask, um_per_px).max() == parts
+
+
+@pytest.mark.parametrize(
+    ("discs", "parts"),
+    [
+        ([(20.0, 20.0, 9.0), (25.45, 20.0, 2.2)], 1),
+        ([(20.0, 20.0, 9.0), (25.65, 20.0, 2.6)], 2),
+        ([(18.8, 20.0, 3.0), (21.2, 20.0, 3.0)], 2),
+    ],
+    ids=["a bump", "a lobe beside a nucleus", "two lobes"],
+)
+def test_a_lobe_is_wider_than_two_um(discs: list[tuple[float, float, float]], parts: int) -> None:
+    assert split(blob(discs, 0.1), 0.1).max() == parts
 
 
 def test_small_speck_is_one_part() -> None:
@@ -76,29 +93,43 @@ def test_memory_does_not_grow_with_the_number_of_circles() -> None:
     assert parts.max() == 100
 
 
-@pytest.mark.parametrize("um_per_px", [0.15, 0.2, 0.25])
+@dataclass(frozen=True)
+class Seam:
+    """A disc of contrast 120 with a paler line in it."""
+
+    diameter_um: float = 14.5
+    offset_um: float = 0.0
+    length_um: float = 40.0
+    width_um: float = 0.5
+    level: int = 80
+
+    def parts(self, um_per_px: float = 0.1) -> int:
+        mask = blob([(20.0, 20.0, self.diameter_um)], um_per_px)
+        contrast = np.where(mask > 0, 120, 0).astype(np.uint8)
+        assert split(mask, um_per_px, contrast).max() == split(mask, um_per_px).max() == 1
+        x, y = round((20.0 + self.offset_um) / um_per_px), round((20.0 - self.length_um / 2) / um_per_px)
+        line = np.s_[
+            max(0, y) : y + round(self.length_um / um_per_px),
+            x : x + max(1, round(self.width_um / um_per_px)),
+        ]
+        contrast[line] = np.where(mask[line] > 0, self.level, 0)
+        return int(split(mask, um_per_px, contrast).max())
+
+
+@pytest.mark.parametrize("um_per_px", [0.1, 0.15, 0.2, 0.25])
 def test_cells_pressed_into_one_outline_are_parted_at_their_seam(um_per_px: float) -> None:
-    mask = blob([(20.0, 20.0, 15.0)], um_per_px)
-    levels = np.where(mask > 0, 120, 0).astype(np.uint8)
-    assert split(mask, um_per_px, levels).max() == 1
-    x = round(20 / um_per_px)
-    seam = levels.copy()
-    seam[:, x : x + max(1, round(0.5 / um_per_px))] = np.where(mask[:, x, None] > 0, 80, 0)
-    assert split(mask, um_per_px).max() == 1  # the outline alone does not show it
-    assert split(mask, um_per_px, seam).max() == 2
+    assert Seam().parts(um_per_px) == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "diameter", "column", "rows"),
+    ("name", "one", "two"),
     [
-        ("nucleus no larger than one", 11.0, 20.0, (0.0, 40.0)),
-        ("too little beyond it", 15.0, 25.5, (0.0, 40.0)),
-        ("too short", 15.0, 20.0, (18.5, 21.5)),
+        ("diameter_um", 13.6, 14.2),  # no larger than one nucleus
+        ("offset_um", 3.3, 2.7),  # 37 and 45 µm² beyond it: chromatin cuts off less than a nucleus
+        ("length_um", 3.6, 16.0),
+        ("width_um", 2.0, 0.8),
+        ("level", 113, 102),  # 6 and 15 % paler
     ],
 )
-def test_pale_line_is_no_seam(name: str, diameter: float, column: float, rows: tuple[float, float]) -> None:
-    mask = blob([(20.0, 20.0, diameter)], 0.25)
-    levels = np.where(mask > 0, 120, 0).astype(np.uint8)
-    x, y0, y1 = round(column / 0.25), round(rows[0] / 0.25), round(rows[1] / 0.25)
-    levels[y0:y1, x : x + 2] = np.where(mask[y0:y1, x, None] > 0, 80, 0)
-    assert split(mask, 0.25, levels).max() == 1, name
+def test_a_seam_is_told_at_its_limits(name: str, one: float, two: float) -> None:
+    assert [replace(Seam(), **{name: value}).parts() for value in (one, two)] == [1, 2]

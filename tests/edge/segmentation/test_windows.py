@@ -1,0 +1,80 @@
+"""Where something is stained: what is large enough for a white cell, and what is looked at together."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.segmentation.nuclei import find_parts
+from edge.segmentation.windows import find_rois, nucleus_threshold
+
+UM_PER_PX = 0.1
+THRESHOLD = 100
+
+
+def squares(places: list[tuple[float, float]], area_um2: float, level: int = 200) -> NDArray[np.uint8]:
+    """Contrast of a field of 40 x 40 µm with squares whose left upper corners lie there (µm)."""
+    contrast = np.zeros((400, 400), np.uint8)
+    side = np.sqrt(area_um2)
+    for x, y in places:
+        x0, y0, x1, y1 = (round(v / UM_PER_PX) for v in (x, y, x + side, y + side))
+        contrast[y0:y1, x0:x1] = level
+    return contrast
+
+
+@pytest.mark.parametrize(
+    ("places", "area_um2", "level", "regions"),
+    [
+        ([(20, 20)], 9.0, 200, 0), ([(20, 20)], 11.0, 200, 1),  # smaller than any nucleus
+        ([(0, 20)], 3.6, 200, 0), ([(0, 20)], 4.6, 200, 1),  # cut by the border
+        ([(5 + 3 * i, 20) for i in range(8)], 1.7, 200, 0),  # specks, together as large as a nucleus
+        ([(5 + 3 * i, 20) for i in range(8)], 2.3, 200, 1),  # lobes
+        ([(20, 20)], 20.0, 66, 0), ([(20, 20)], 20.0, 74, 1),  # of the threshold
+        ([(5, 20), (5 + 4 + 10.4, 20)], 16.0, 200, 1),  # within reach of each other
+        ([(5, 20), (5 + 4 + 11.6, 20)], 16.0, 200, 2),
+    ],
+)  # fmt: skip
+def test_regions_of_interest(
+    places: list[tuple[float, float]], area_um2: float, level: int, regions: int
+) -> None:
+    boxes, labels = find_rois(squares(places, area_um2, level), THRESHOLD, UM_PER_PX)
+    assert len(boxes) == labels.max() == regions
+
+
+@pytest.mark.parametrize(
+    ("levels", "floor", "threshold"),
+    [
+        ([100] * 70 + [200] * 30, 0.05, 70),  # 0.35 of the upper quartile
+        ([100] * 80 + [200] * 20, 0.05, 35),
+        ([100] * 80 + [200] * 20, 0.20, 72),  # but the floor, of 360 levels a unit
+        ([100] * 19, 0.05, 18),  # too little to have a quartile
+        ([100] * 20, 0.05, 35),
+    ],
+)
+def test_threshold_of_nuclei(levels: list[int], floor: float, threshold: int) -> None:
+    assert nucleus_threshold(np.array([levels], np.uint8), floor) == threshold
+
+
+@pytest.mark.parametrize(
+    ("width_um", "height_um", "parts"),
+    [(1.9, 1.4, 0), (1.9, 1.9, 1), (1.6, 6.0, 0), (2.0, 6.0, 1)],
+    ids=["too small", "large enough", "too thin", "wide enough"],
+)
+def test_parts_of_nuclei(width_um: float, height_um: float, parts: int) -> None:
+    contrast = np.zeros((200, 200), np.uint8)
+    contrast[50 : 50 + round(height_um / UM_PER_PX), 50 : 50 + round(width_um / UM_PER_PX)] = 200
+    everywhere = np.ones(contrast.shape, np.bool_)
+    assert find_parts(contrast, THRESHOLD, everywhere, UM_PER_PX)[1] == parts
+
+
+@pytest.mark.parametrize(("apart_um", "parts"), [(3.0, 1), (6.0, 2)])
+def test_a_nucleus_is_cut_only_where_it_narrows(apart_um: float, parts: int) -> None:
+    contrast = np.zeros((300, 300), np.uint8)
+    for x in (150 - round(5 * apart_um), 150 + round(5 * apart_um)):
+        cv2.circle(contrast, (x, 150), 35, (200,), cv2.FILLED)
+    everywhere = np.ones(contrast.shape, np.bool_)
+    labels, count = find_parts(contrast, THRESHOLD, everywhere, UM_PER_PX)
+    assert count == labels.max() == parts
+    assert (labels > 0).sum() == pytest.approx((contrast > 0).sum(), rel=0.02)
