@@ -51,6 +51,11 @@ class Correction:
         return cls(calibration)
 
     @property
+    def sha256(self) -> str | None:
+        """Hash of the calibration file's content; None where nothing is corrected."""
+        return None if self._calibration is None else self._calibration.sha256
+
+    @property
     def white_point(self) -> tuple[float, float, float] | None:
         """R, G and B of the blank slide as calibrated, for :meth:`edge.quality.Reference.start`."""
         if self._calibration is None or self._calibration.blank is None:

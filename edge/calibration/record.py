@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,6 +117,7 @@ class Calibration:
     made_at : aware UTC time
     blank : the blank slide, or None
     scale : the size of a pixel, or None
+    sha256 : of the file that it was read from; None for what has just been measured
     """
 
     width: int
@@ -123,6 +125,7 @@ class Calibration:
     made_at: datetime
     blank: Blank | None = None
     scale: MeasuredScale | None = None
+    sha256: str | None = None
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
@@ -141,7 +144,8 @@ class Calibration:
             raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
         file = decode_json(text, _File, source=str(path), advice=_ADVICE, error=ConfigError)
         blank = None if file.blank is None else file.blank.blank()
-        return cls(file.width, file.height, file.made_at, blank, file.scale)
+        sha256 = hashlib.sha256(text).hexdigest()
+        return cls(file.width, file.height, file.made_at, blank, file.scale, sha256)
 
     def save(self, path: Path) -> None:
         """Write the file; a power cut leaves the old one or the new one.

@@ -214,6 +214,11 @@ class ModelCard:
         """Name and hash, as results and log rows carry them."""
         return ModelIdentity(self.name, self.sha256)
 
+    @property
+    def whole_sha256(self) -> str:
+        """Hash of everything in the card: another threshold, band or temperature is another card."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
     def to_json(self) -> str:
         """Write the card as text that :func:`parse_card` reads back to an equal card."""
         card = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
 from edge import version as version_module
-from edge.version import software_version
+from edge.version import code_sha256, folder_sha256, software_version
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +37,31 @@ def test_it_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(version_module, "version", lambda name: asked.append(name) or "1.2.3")
     assert {software_version(), software_version()} == {"1.2.3"}
     assert asked == ["blastcount"]
+
+
+def test_the_code_s_hash_is_of_names_and_content(tmp_path: Path) -> None:
+    def hashed(**files: str) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, content in files.items():
+            path = folder / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return folder_sha256(folder)
+
+    first = hashed(a="x", b__c="y")
+    assert hashed(a="x", b__c="y") == first
+    others = [hashed(a="xy", b__c=""), hashed(a="x", b__d="y"), hashed(a="x"), hashed(a="z", b__c="y")]
+    assert len({first, *others}) == 5
+
+
+def test_compiled_files_models_and_samples_are_no_code(tmp_path: Path) -> None:
+    (tmp_path / "a.py").touch()
+    before = folder_sha256(tmp_path)
+    for name in ("__pycache__", "models", "samples", ".hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.pyc").touch()
+    assert folder_sha256(tmp_path) == before
+
+
+def test_this_code_has_a_hash() -> None:
+    assert len(code_sha256()) == 64

@@ -1,0 +1,81 @@
+"""What produced a count: everything that could change a number of it, in one record with one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+
+import cv2
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from edge.calibration import Correction
+from edge.classification.card import ModelCard
+from edge.config import Config
+from edge.version import code_sha256, software_version
+
+
+class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
+    """What produced a count, besides the frame itself.
+
+    Attributes
+    ----------
+    config_sha256 : of the configuration's values in force
+    calibration_sha256 : of the content of the calibration file, wherever it lies; None where none is used
+    card_sha256 : of the whole card: threshold, uncertain band, temperature and crop are in it
+    model_name, model_sha256 : of the network's weights
+    code_sha256 : of the installed sources; this is what tells two trees of one version apart
+    software_version : of the package, for people
+    runtime : the interpreter and its version, as ``ai_edge_litert 2.3.0``
+    python, numpy, opencv : their versions
+    architecture : of the processor, whose instructions round differently
+    """
+
+    config_sha256: str
+    calibration_sha256: str | None
+    card_sha256: str
+    model_name: str
+    model_sha256: str
+    code_sha256: str
+    software_version: str
+    runtime: str
+    python: str
+    numpy: str
+    opencv: str
+    architecture: str
+
+    @classmethod
+    def of(cls, config: Config, card: ModelCard, runtime: str, correction: Correction) -> Provenance:
+        """Note what counts in this process.
+
+        Parameters
+        ----------
+        config : in force
+        card : of the loaded model
+        runtime : what :attr:`edge.classification.classifier.Classifier.runtime` says
+        correction : what frames are corrected by
+        """
+        return cls(
+            config_sha256=config.sha256,
+            calibration_sha256=correction.sha256,
+            card_sha256=card.whole_sha256,
+            model_name=card.name,
+            model_sha256=card.sha256,
+            code_sha256=code_sha256(),
+            software_version=software_version(),
+            runtime=runtime,
+            python=f"{platform.python_implementation()} {platform.python_version()}",
+            numpy=np.__version__,
+            opencv=cv2.__version__,
+            architecture=platform.machine(),
+        )
+
+    def to_json(self) -> str:
+        """Write the one form that is stored and hashed: keys in alphabetical order, no spaces."""
+        return msgspec.json.encode(self, order="sorted").decode()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of :meth:`to_json`: two counts with the same one were produced by the same thing."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
