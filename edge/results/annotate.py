@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,6 +16,8 @@ from edge.results.texts import probability_text
 from edge.structures import ClassifiedCell, FieldResult, UInt8Image
 
 Colour = tuple[int, int, int]
+#: Left, top, width and height, px.
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,17 @@ _LOOKS = {
     "uncertain": _Look("uncertain", "U", (240, 228, 66), _BLACK),
     "smudge": _Look("smudge", "S", (110, 110, 110), _WHITE),
 }
+_PLAIN = _Look("", "", _WHITE, _BLACK)
 #: Pictures with a shorter side below this are enlarged, or no text would fit beside their cells.
 _MIN_SIDE_PX = 600
 #: Text height and line width as shares of the picture's shorter side: about 30 px and 4 px of 1944.
 _TEXT_SHARE, _LINE_SHARE = 1 / 65, 1 / 500
-#: Lengths that a scale bar may have, in µm; the longest below a fifth of the width is taken.
+_MIN_TEXT_PX, _MIN_LINE_PX = 14, 2
+#: Height of a plate, in heights of its text.
+_PLATE_HEIGHT = 1.35
+#: Lengths that a scale bar may have, in µm; the longest below so much of the picture's width is taken.
 _BAR_LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+_BAR_SHARE = 1 / 5
 
 
 def annotate(
@@ -51,7 +57,7 @@ def annotate(
 ) -> UInt8Image:
     """Draw what was counted on the field, with a legend below it.
 
-    A solid outline is a cell that counts, a dashed one is cut by the image's edge. The chip beside it
+    A solid outline is a cell that counts, a dashed one is cut by the image's edge. The plate beside it
     gives the class's letter, the cell's id and its probability of being a blast. Small images are enlarged
     by a whole factor.
 
@@ -67,21 +73,29 @@ def annotate(
     (H', W', 3) uint8 RGB, a new array
     """
     factor = max(1, math.ceil(_MIN_SIDE_PX / min(image.shape[:2])))
-    height, width = (factor * length for length in image.shape[:2])
-    line_px = max(2, round(min(height, width) * _LINE_SHARE))
-    text_px = max(14, round(min(height, width) * _TEXT_SHARE))
-    legend = _legend(width, result, factor, text_px, note)
-    picture = np.empty((height + legend.shape[0], width, 3), np.uint8)
-    picture[height:] = legend
-    canvas = picture[:height]
-    canvas[:] = image.repeat(factor, axis=0).repeat(factor, axis=1) if factor > 1 else image
+    canvas = image.repeat(factor, axis=0).repeat(factor, axis=1) if factor > 1 else image.copy()
+    height, width = canvas.shape[:2]
+    line_px = max(_MIN_LINE_PX, round(min(height, width) * _LINE_SHARE))
+    font = ImageFont.load_default(max(_MIN_TEXT_PX, round(min(height, width) * _TEXT_SHARE)))
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
     for classified in result.cells:
         _outline(canvas, classified, cell_labels, factor, line_px)
-    # Chips after all outlines, so that no outline crosses a text.
-    taken: list[tuple[int, int, int, int]] = []
+    rows = _rows(_legend(result, factor, width, note), width, font)
+    gap = round(font.size)
+    row_px = _plate_px(font) + gap // 2
+    picture = Image.new("RGB", (width, height + row_px * len(rows) + gap // 2), _WHITE)
+    picture.paste(Image.fromarray(canvas))
+    draw = ImageDraw.Draw(picture)
+    # Plates after all outlines, so that no outline crosses a text.
+    taken: list[Box] = []
     for classified in result.cells:
-        _name(canvas, classified, factor, text_px, taken)
-    return picture
+        _name(draw, classified, factor, (width, height), font, taken)
+    for number, row in enumerate(rows):
+        left = gap
+        for entry in row:
+            entry.draw(draw, left, height + gap // 2 + number * row_px, font)
+            left += entry.width(font) + gap
+    return np.array(picture)
 
 
 def _look(classified: ClassifiedCell) -> _Look:
@@ -113,125 +127,97 @@ def _dashes(contour: NDArray[np.int32], length_px: int) -> list[NDArray[np.int32
 
 
 def _name(
-    canvas: UInt8Image,
+    draw: ImageDraw.ImageDraw,
     classified: ClassifiedCell,
     factor: int,
-    text_px: int,
-    taken: list[tuple[int, int, int, int]],
+    size: tuple[int, int],
+    font: ImageFont.FreeTypeFont,
+    taken: list[Box],
 ) -> None:
-    """Put a cell's chip above it, or where it overlaps another chip, below or inside."""
+    """Put a cell's plate above it, or where it overlaps another plate, below or inside."""
     look = _look(classified)
     text = f"{look.letter}{classified.cell.id}"
     if classified.p_blast is not None:
         text += f"  {probability_text(catalogue(), classified.p_blast)}"
-    chip = _chip(text, text_px, look.colour, look.ink)
-    height, width = chip.shape[:2]
+    plate = _Entry(text, look)
+    width, height = plate.width(font), _plate_px(font)
     x, y, w, h = (v * factor for v in classified.cell.bbox)
-    left = min(max(0, x + (w - width) // 2), max(0, canvas.shape[1] - width))
-    tops = [
-        min(max(0, top), canvas.shape[0] - height)
-        for top in (y - height - 2, y + h + 2, y + (h - height) // 2)
-    ]
+    left = min(max(0, x + (w - width) // 2), max(0, size[0] - width))
+    tops = [min(max(0, top), size[1] - height) for top in (y - height - 2, y + h + 2, y + (h - height) // 2)]
     top = next((t for t in tops if not _overlaps((left, t, width, height), taken)), tops[0])
     taken.append((left, top, width, height))
-    _paste(canvas, chip, left, top)
+    plate.draw(draw, left, top, font)
 
 
-def _overlaps(box: tuple[int, int, int, int], taken: Iterable[tuple[int, int, int, int]]) -> bool:
+def _overlaps(box: Box, taken: Iterable[Box]) -> bool:
     x, y, w, h = box
     return any(x < tx + tw and tx < x + w and y < ty + th and ty < y + h for tx, ty, tw, th in taken)
 
 
-def _legend(width: int, result: FieldResult, factor: int, text_px: int, note: str) -> UInt8Image:
-    """Draw the strip below the picture: counts by class, border rule, scale bar, purpose."""
-    pieces = []
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Text on a coloured plate, of equal height for equal text size; before it a bar of so many pixels."""
+
+    text: str
+    look: _Look
+    bar_px: int = 0
+
+    def width(self, font: ImageFont.FreeTypeFont) -> int:
+        return self.bar_px + math.ceil(font.getlength(self.text) + font.size / 2)
+
+    def draw(self, draw: ImageDraw.ImageDraw, left: int, top: int, font: ImageFont.FreeTypeFont) -> None:
+        bottom = top + _plate_px(font)
+        middle = (top + bottom) // 2
+        draw.rectangle((left, top, left + self.width(font) - 1, bottom - 1), self.look.colour)
+        if self.bar_px:
+            thick = max(2, font.size // 5)
+            end = left + self.bar_px - 1
+            draw.rectangle((left, middle - thick // 2, end, middle - thick // 2 + thick - 1), _BLACK)
+            for x in (left, end - 1):
+                draw.rectangle((x, middle - font.size // 2, x + 1, middle + font.size // 2 - 1), _BLACK)
+        at = left + self.bar_px + font.size // 4, middle
+        draw.text(at, self.text, self.look.ink, font, anchor="lm")
+
+
+def _plate_px(font: ImageFont.FreeTypeFont) -> int:
+    return round(_PLATE_HEIGHT * font.size)
+
+
+def _legend(result: FieldResult, factor: int, width: int, note: str) -> Iterable[_Entry]:
+    """Say what stands below the picture: counts by class, border rule, scale bar, purpose."""
     if result.status == "rejected":
-        pieces.append(
-            _words(f"rejected, not counted: {', '.join(result.reasons).replace('_', ' ')}", text_px)
-        )
+        yield _words(f"rejected, not counted: {', '.join(result.reasons).replace('_', ' ')}")
     else:
         whole = [c for c in result.cells if not c.cell.touches_border]
         for look in _LOOKS.values():
             number = sum(_look(c) is look for c in whole)
-            pieces.append(_chip(f"{look.letter}  {look.name}: {number}", text_px, look.colour, look.ink))
-        cut = len(result.cells) - len(whole)
-        pieces.append(_words(f"dashed, cut by the edge and left out: {cut}", text_px))
-    pieces.append(_words("number: probability of a blast", text_px))
+            yield _Entry(f"{look.letter}  {look.name}: {number}", look)
+        yield _words(f"dashed, cut by the edge and left out: {len(result.cells) - len(whole)}")
+    yield _words("number: probability of a blast")
     um_per_px = result.scale.reported_um_per_px
     if um_per_px is not None:
-        pieces.append(_scale_bar(um_per_px / factor, width, text_px))
+        um_per_px /= factor
+        fitting = [um for um in _BAR_LENGTHS_UM if um / um_per_px < width * _BAR_SHARE]
+        length_um = fitting[-1] if fitting else _BAR_LENGTHS_UM[0]
+        # Pillow's own font has no µ.
+        yield _Entry(f"{length_um} micrometres", _PLAIN, max(2, round(length_um / um_per_px)))
     if note:
-        pieces.append(_words(note, text_px))
-    pieces.append(_words("For research use only, not for diagnosis", text_px))
-    return _flow(pieces, width, text_px)
+        yield _words(note)
+    yield _words("For research use only, not for diagnosis")
 
 
-def _flow(pieces: Iterable[UInt8Image], width: int, text_px: int) -> UInt8Image:
-    """Set pieces beside each other on white, in as many rows as they need."""
-    gap = text_px
-    rows: list[list[UInt8Image]] = [[]]
-    used = gap
-    for piece in pieces:
-        if rows[-1] and used + piece.shape[1] + gap > width:
+def _words(text: str) -> _Entry:
+    return _Entry(text, _PLAIN)
+
+
+def _rows(entries: Iterable[_Entry], width: int, font: ImageFont.FreeTypeFont) -> list[list[_Entry]]:
+    """Set entries beside each other, in as many rows as they need."""
+    rows: list[list[_Entry]] = [[]]
+    used = font.size
+    for entry in entries:
+        if rows[-1] and used + entry.width(font) + font.size > width:
             rows.append([])
-            used = gap
-        rows[-1].append(piece)
-        used += piece.shape[1] + gap
-    row_height = max(piece.shape[0] for row in rows for piece in row) + gap // 2
-    strip = np.full((row_height * len(rows) + gap // 2, width, 3), 255, np.uint8)
-    for number, row in enumerate(rows):
-        left = gap
-        for piece in row:
-            _paste(strip, piece[:, : width - left], left, gap // 2 + number * row_height)
-            left += piece.shape[1] + gap
-    return strip
-
-
-def _scale_bar(um_per_px: float, width: int, text_px: int) -> UInt8Image:
-    fitting = [um for um in _BAR_LENGTHS_UM if um / um_per_px < width / 5]
-    length_um = fitting[-1] if fitting else _BAR_LENGTHS_UM[0]
-    words = _words(f"{length_um} micrometres", text_px)  # Pillow's own font has no µ
-    length_px = max(2, round(length_um / um_per_px))
-    thick, gap = max(2, text_px // 5), text_px // 2
-    piece = np.full((words.shape[0], length_px + gap + words.shape[1], 3), 255, np.uint8)
-    middle = words.shape[0] // 2
-    piece[middle - thick // 2 : middle - thick // 2 + thick, :length_px] = 0
-    piece[middle - text_px // 2 : middle + text_px // 2, [0, 1, length_px - 2, length_px - 1]] = 0
-    piece[:, length_px + gap :] = words
-    return piece
-
-
-def _words(text: str, text_px: int) -> UInt8Image:
-    return _chip(text, text_px, _WHITE, _BLACK, margin=False)
-
-
-def _chip(text: str, text_px: int, colour: Colour, ink: Colour, *, margin: bool = True) -> UInt8Image:
-    """Set text on a coloured plate; of equal height for equal text size."""
-    alpha = _text_alpha(text, text_px)
-    if margin:
-        alpha = np.pad(alpha, ((0, 0), (text_px // 4, text_px // 4)))
-    weight = alpha[:, :, None] / np.float32(255)
-    plate: UInt8Image = np.rint(np.array(ink) * weight + np.array(colour) * (1 - weight)).astype(np.uint8)
-    return plate
-
-
-@lru_cache(maxsize=512)
-def _text_alpha(text: str, text_px: int) -> UInt8Image:
-    """Draw text as (h, w) uint8 opacity in Pillow's own font; OpenCV's are not meant to be read."""
-    font = _font(text_px)
-    width = math.ceil(font.getlength(text))
-    height = round(1.35 * text_px)
-    picture = Image.new("L", (max(1, width), height), 0)
-    ImageDraw.Draw(picture).text((0, height // 2), text, fill=255, font=font, anchor="lm")
-    return np.asarray(picture)
-
-
-@lru_cache(maxsize=4)
-def _font(text_px: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(text_px)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
-    return font
-
-
-def _paste(canvas: UInt8Image, piece: UInt8Image, left: int, top: int) -> None:
-    canvas[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+            used = font.size
+        rows[-1].append(entry)
+        used += entry.width(font) + font.size
+    return rows
