@@ -16,7 +16,7 @@ from edge.bloodlog import chain, samples
 from edge.bloodlog.chain import Fault, Head, add_link
 from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable, unwritable
 from edge.bloodlog.locks import USUAL, Patience, locked
-from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, select_reviews, undo_last
+from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word, select_reviews, undo_last
 from edge.bloodlog.rows import (
     CELL_COLUMNS,
     FIELD_COLUMNS,
@@ -331,11 +331,13 @@ class BloodLog:
             return insert_review(connection, cell, label, observer)
 
     def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
-        """Write down an observer's words on many cells in one transaction: all of them or none.
+        """Write down an observer's words on cells in one transaction: all of them or none.
+
+        A word that holds already adds nothing, so that the same wish may come twice.
 
         Returns
         -------
-        how many there were
+        how many were added
 
         Raises
         ------
@@ -343,19 +345,27 @@ class BloodLog:
             As for :meth:`add_review`.
         """
         with self.writing("the reviews were not logged") as connection:
-            for cell, label in words.items():
+            new = {
+                cell: word for cell, word in words.items() if last_word(connection, cell, observer) != word
+            }
+            for cell, label in new.items():
                 insert_review(connection, cell, label, observer)
-        return len(words)
+        return len(new)
 
-    def undo_review(self, observer: str, sample_id: int) -> Review | None:
+    def undo_review(self, observer: str, sample_id: int, expected: int | None = None) -> Review | None:
         """Take back an observer's last word in a sample, by a new row; again goes further back.
+
+        Parameters
+        ----------
+        observer, sample_id : whose, and where
+        expected : id of the word that is meant; where another one is the last by now, nothing is undone
 
         Returns
         -------
         the new row, with what holds now; None where nothing is left to be undone
         """
         with self.writing("the review was not undone") as connection:
-            return undo_last(connection, observer, sample_id)
+            return undo_last(connection, observer, sample_id, expected)
 
     def reviews(self, sample_id: int) -> tuple[Review, ...]:
         """List every word on the cells of a sample, oldest first; the last on a cell by an observer holds."""

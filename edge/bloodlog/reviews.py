@@ -77,10 +77,23 @@ def insert_review(
     return Review(number, *where, label, observer, at, undoes)
 
 
-def undo_last(connection: sqlite3.Connection, observer: str, sample_id: int) -> Review | None:
+def last_word(connection: sqlite3.Connection, cell: CellRef, observer: str) -> ReviewLabel | None:
+    """Give the word of an observer that holds on a cell; None without one."""
+    row = connection.execute(
+        "SELECT label FROM review WHERE field_id = ? AND cell_id = ? AND observer = ? "
+        "ORDER BY id DESC LIMIT 1",
+        (cell.field_id, cell.cell_id, observer),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def undo_last(
+    connection: sqlite3.Connection, observer: str, sample_id: int, expected: int | None = None
+) -> Review | None:
     """Take back an observer's last word in a sample; call it inside a write transaction.
 
-    Undoing again goes further back, through every word that was not undone yet.
+    Undoing again goes further back, through every word that was not undone yet. Where ``expected`` is given,
+    nothing is undone unless it is that word's id: the same wish that comes twice takes back one word.
 
     Returns
     -------
@@ -89,7 +102,7 @@ def undo_last(connection: sqlite3.Connection, observer: str, sample_id: int) -> 
     rows = [review for review in select_reviews(connection, sample_id) if review.observer == observer]
     undone = {review.undoes for review in rows}
     standing = [review for review in rows if review.undoes is None and review.id not in undone]
-    if not standing:
+    if not standing or expected not in (None, standing[-1].id):
         return None
     last = standing.pop()
     before = [review.label for review in standing if review.cell == last.cell]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +35,6 @@ class Setup:
         out of reach at any speed, and the million commonest passwords would take 140 days
     errors_of : gives the known errors of the model that counted, for the report
     denominator : which cells the shares of blasts are of
-    one_writer : held while a word is added, so that two threads never judge by the same last word
     """
 
     log_path: Path
@@ -46,7 +44,6 @@ class Setup:
     sessions: Sessions = field(default_factory=Sessions)
     errors_of: ErrorsOf = lambda _model: None
     denominator: Denominator = "classified"
-    one_writer: threading.Lock = field(default_factory=threading.Lock)
     tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 12.0, burst=5))
 
     @cached_property

@@ -106,12 +106,9 @@ def say(sample_id: int) -> ResponseReturnValue:
         abort(400)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
-        cell = _cell_or_404(reading, ref)
-        # A form that is sent twice adds nothing.
-        if reading.word(observer, ref) != word:
-            log.add_review(ref, word, observer)
-        return _answer(log, sample, cell, observer, said="cells.said")
+        _cells_or_404(Reading.of(log, sample_id), [ref])
+        log.add_reviews({ref: word}, observer)
+        return _answer(log, sample, ref, observer, said="cells.said")
 
 
 @blueprint.post("/agreed")
@@ -135,15 +132,15 @@ def agree(sample_id: int) -> Response:
 def undo(sample_id: int) -> ResponseReturnValue:
     """Take back the observer's newest word, if it is still the one that the page knew of."""
     observer = _observer_or_refuse()
+    last = request.form.get("last", type=int)
+    if last is None:
+        abort(409)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
-        last = reading.last_review(observer)
-        # A form that is sent twice must not take back another word.
-        if last is None or request.form.get("last") != str(last.id):
+        undone = log.undo_review(observer, sample_id, expected=last)
+        if undone is None:  # a form that is sent twice must not take back another word
             abort(409)
-        log.undo_review(observer, sample_id)
-        return _answer(log, sample, _cell_or_404(reading, last.cell), observer, said="cells.undone")
+        return _answer(log, sample, undone.cell, observer, said="cells.undone")
 
 
 def _in_pieces(text: Iterator[str]) -> Iterator[str]:
@@ -178,10 +175,6 @@ def _observer_or_refuse() -> str:
     return observer
 
 
-def _cell_or_404(reading: Reading, ref: CellRef) -> ReadCell:
-    return _cells_or_404(reading, [ref])[0]
-
-
 def _cells_or_404(reading: Reading, refs: Sequence[CellRef]) -> list[ReadCell]:
     known = {cell.ref: cell for cell in reading.cells}
     if any(ref not in known for ref in refs):
@@ -189,24 +182,22 @@ def _cells_or_404(reading: Reading, refs: Sequence[CellRef]) -> list[ReadCell]:
     return [known[ref] for ref in refs]
 
 
-def _answer(
-    log: BloodLog, sample: Sample, cell: ReadCell, observer: str, *, said: str
-) -> ResponseReturnValue:
+def _answer(log: BloodLog, sample: Sample, ref: CellRef, observer: str, *, said: str) -> ResponseReturnValue:
     if not security.wants_json():
-        return _back(sample.id, cell.ref)
+        return _back(sample.id, ref)
     _ = preferences.catalogue_of_request()
     figures = figures_of(log, sample, observer)
     reading = figures.reading
-    word = reading.word(observer, cell.ref)
+    word = reading.word(observer, ref)
     last = reading.last_review(observer)
     return {
-        "ref": ref_text(cell.ref),
+        "ref": ref_text(ref),
         "word": word,
         "own": own_words(_, word),
         "progress": progress(reading, observer),
         "figure": figures.for_reader(_, hidden=preferences.hides_program()),
         "last": None if last is None else last.id,
-        "said": _(said, cell=ref_text(cell.ref), word="" if word is None else _(f"class.{word}")),
+        "said": _(said, cell=ref_text(ref), word="" if word is None else _(f"class.{word}")),
     }
 
 

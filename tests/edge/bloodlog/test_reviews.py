@@ -79,6 +79,10 @@ def test_many_words_are_written_together_or_not_at_all(log: BloodLog) -> None:
         log.add_reviews({CellRef(1, 2): "blast", CellRef(1, 9): "normal"}, "Ani")
     assert words(log, "Ani") == {1: "blast", 3: "normal"}
     assert log.add_reviews({}, "Ani") == 0
+    # What holds already adds nothing; what was taken back holds no more.
+    assert log.add_reviews({CellRef(1, 1): "blast", CellRef(1, 3): "blast"}, "Ani") == 1
+    log.add_review(CellRef(1, 1), None, "Ani")
+    assert log.add_reviews({CellRef(1, 1): "blast"}, "Ani") == 1
 
 
 def test_undo_goes_back_word_by_word(log: BloodLog) -> None:

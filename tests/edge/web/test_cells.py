@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edge.bloodlog import BloodLog
 from edge.structures import CellRef
+from edge.web.setup import Setup
 
 if TYPE_CHECKING:
     from conftest import Browser, Clinic
@@ -109,6 +114,28 @@ def test_undo_goes_back_word_by_word_and_never_twice_by_mistake(browser: Browser
     assert browser.script("/samples/1/undo", {"last": ""}).status_code == 409
     # Nothing is ever removed.
     assert [label for _, label, _ in clinic.words()] == ["normal", "smudge", "normal", None]
+
+
+def test_two_servers_on_one_log_take_back_one_word(
+    clinic: Clinic, visit: Callable[[Clinic], Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have read the log when the first one writes, as in two processes."""
+    servers = [visit(replace(clinic, setup=Setup(log_path=clinic.setup.log_path))) for _ in range(2)]
+    for server in servers:
+        server.says_who("Ani")
+    for word in ("normal", "smudge"):
+        last = servers[0].script("/samples/1/words", {"word": f"1-1-{word}"}).json["last"]
+    both_are_there, undo_review = threading.Barrier(2, timeout=60), BloodLog.undo_review
+
+    def together(*arguments: Any, **options: Any) -> Any:
+        both_are_there.wait()
+        return undo_review(*arguments, **options)
+
+    monkeypatch.setattr(BloodLog, "undo_review", together)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda server: server.script("/samples/1/undo", {"last": last}), servers))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert [label for _, label, _ in clinic.words()] == ["normal", "smudge", "normal"]
 
 
 def test_undo_takes_back_only_ones_own(clinic: Clinic, visit: Callable[[Clinic], Browser]) -> None:
