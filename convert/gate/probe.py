@@ -40,7 +40,6 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
     dict
         ``outputs`` (n, 2) float32, ``latency_ms`` (timed,) float32 and ``facts``, JSON of the rest.
     """
-    before = peak_memory_bytes()
     network = Network(path, runtime=runtime)
     latency_ms = np.empty(timed, np.float32)
     for i in range(-_WARM_UP if timed else 0, timed):
@@ -49,7 +48,6 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
         network.outputs(crop)
         if i >= 0:
             latency_ms[i] = (time.perf_counter_ns() - start_ns) / 1e6
-    peak = peak_memory_bytes()  # of single crops, before larger batches ask for more
     facts = {
         "runtime": network.runtime,
         "input": structs.asdict(network.input),
@@ -57,7 +55,6 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
         "lsb": network.lsb,
         "ops": network.ops(),
         "batch_differences": batch_differences(network, crops),
-        "memory_bytes": None if peak is None or before is None else peak - before,
     }
     return {"outputs": network.outputs(crops), "latency_ms": latency_ms, "facts": json.dumps(facts)}
 
@@ -83,18 +80,6 @@ def batch_differences(network: Network, crops: NDArray[np.uint8]) -> int:
         int((np.abs(network.outputs(batch, batch=size) - single) > tolerance).any(axis=1).sum())
         for size in (BATCH, LARGE_BATCH)
     )
-
-
-def peak_memory_bytes() -> int | None:
-    """Read the most memory this process has held; None where the system does not tell.
-
-    ``getrusage`` will not do: a child's figure starts from its parent's, and the parent holds TensorFlow.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line), None)
 
 
 def main(arguments: list[str]) -> None:
