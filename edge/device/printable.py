@@ -33,8 +33,15 @@ def printable(text: object) -> str:
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a Markdown table with aligned columns: names to the left, figures to the right.
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, aligned: bool = True) -> str:
+    r"""Write a Markdown table, without a line's end; what would break it is escaped.
+
+    Parameters
+    ----------
+    titles : of the columns
+    rows : as many cells each
+    aligned : columns as wide as their widest cell, names to the left and figures to the right, to be read in
+        a terminal, too
 
     Examples
     --------
@@ -43,16 +50,22 @@ def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     |--------|-----:|
     | decode |  1.5 |
     | log    | 10.0 |
+    >>> print(markdown_table(("name", "n"), [("a|b", "1")], aligned=False))
+    | name | n |
+    |---|---|
+    | a\|b | 1 |
     """
-    lines = [list(titles), *(list(row) for row in rows)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(titles))]
-    aligned = [
-        [
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in (titles, *rows)]
+    rule = ["---" for _ in titles]
+    if aligned:
+        widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(titles))]
+        lines = [
+            [
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            for line in lines
         ]
-        for line in lines
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)) + "|"
-    head, *body = (f"| {' | '.join(line)} |" for line in aligned)
-    return "\n".join([head, rule, *body])
+        rule = ["-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)]
+    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, f"|{'|'.join(rule)}|", *body])
