@@ -20,7 +20,7 @@ from convert.backend import predict
 from convert.converter import quantise
 from convert.draft import CardDraft
 from convert.gate.crops import Crops, refuse_overlap
-from convert.gate.device import check_golden_on_device, run_on_device
+from convert.gate.device import check_golden_on_device, record_field_on_device, run_on_device
 from convert.gate.examine import Examination, examine
 from convert.gate.golden import MAX_DELTA_P, choose, rendered_crops
 from convert.gate.verdict import Verdict
@@ -164,10 +164,13 @@ def export(
         # What will be shipped is opened as a device opens it, from the files.
         for name in names:
             check_golden_on_device(files[0], name)
-        # The card goes last: without it, or with an older one, the other two are refused by their hashes.
+        tick("golden field")
+        field = record_field_on_device(files[0])
+        # The card goes last: without it, or with an older one, the others are refused by their hashes.
+        field.replace(paths[0].with_name(field.name))
         for file, path in sorted(zip(files, paths, strict=True), key=lambda pair: pair[1] == paths[1]):
             file.replace(path)
-    return Conversion(examined, paths)
+    return Conversion(examined, (*paths, paths[0].with_name(field.name)))
 
 
 def _golden(path: Path, runtime: RuntimeName, draft: CardDraft) -> GoldenCrops:

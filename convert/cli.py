@@ -64,7 +64,7 @@ def convert(
     report: Path | None,
     force: bool,
 ) -> None:
-    """Convert the Keras model MODEL to an int8 bundle: NAME.tflite, NAME.json and NAME.golden.npz.
+    """Convert the Keras model MODEL to an int8 bundle: NAME.tflite, .json, .golden.npz, .field.npz.
 
     The exported file is compared with Keras through every installed interpreter, on crops that it was not
     calibrated on, each interpreter in a process of its own. Where they disagree no bundle is written and the

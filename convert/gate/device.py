@@ -111,6 +111,25 @@ def check_golden_on_device(bundle: Path, runtime: RuntimeName) -> float:
     return float(facts["worst"])
 
 
+def record_field_on_device(bundle: Path) -> Path:
+    """Send the golden field down the whole line, and write what it gives beside the bundle.
+
+    Returns
+    -------
+    the file
+
+    Raises
+    ------
+    GateError
+        A device could not count it.
+    """
+    with tempfile.TemporaryDirectory(prefix="blastcount-") as folder:
+        facts = _call("field", bundle, "any", [], Path(folder))["facts"]
+    if "error" in facts:
+        raise GateError(facts["error"])
+    return Path(facts["path"])
+
+
 def _call(task: str, path: Path, runtime: str, arguments: list[str], folder: Path) -> dict[str, Any]:
     answer = folder / "answer.npz"
     # The child must find this very package, wherever the parent found it.

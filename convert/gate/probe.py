@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import BATCH, Network, RuntimeName
+from edge.counting.golden import field_path, record
+from edge.device.durable import write_whole
 from edge.errors import EdgeError
 
 #: Crops in the batch that is compared with single runs, twice the device's own batch.
@@ -83,7 +85,7 @@ def batch_differences(network: Network, crops: NDArray[np.uint8]) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Carry out ``look FILE RUNTIME CROPS.npy TIMED OUT.npz`` or ``golden BUNDLE RUNTIME OUT.npz``."""
+    """Carry out ``look FILE RUNTIME CROPS.npy TIMED OUT.npz`` or ``golden|field BUNDLE RUNTIME OUT.npz``."""
     task, path, runtime, *rest = arguments
     try:
         if "tensorflow" in sys.modules:
@@ -91,6 +93,10 @@ def main(arguments: list[str]) -> None:
         if task == "golden":
             classifier = Classifier(load_bundle(Path(path)), runtime=cast(RuntimeName, runtime))
             found: dict[str, Any] = {"facts": json.dumps({"worst": classifier.check_golden()})}
+        elif task == "field":
+            bundle = load_bundle(Path(path))
+            write_whole(field_path(bundle), record(bundle).to_bytes())
+            found = {"facts": json.dumps({"path": str(field_path(bundle))})}
         else:
             crops = np.load(rest[0], allow_pickle=False)
             found = look(Path(path), cast(RuntimeName, runtime), crops, int(rest[1]))

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.bloodlog import BloodLog
 from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
-from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
@@ -23,6 +23,7 @@ from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, Table
 from edge.commands.progress import Progress
 from edge.commands.report import write_report
 from edge.config import Config, load_config
+from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
 from edge.counting.tally import RunningTally
 from edge.device.clock import WallClock
@@ -117,8 +118,7 @@ def count(
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     cv2.setNumThreads(threads)
     config = _with_options(load_config(), model, um_per_px, threads)
-    classifier = Classifier(load_bundle(config.model.path or default_bundle_path()), threads=threads)
-    classifier.check_golden()
+    classifier = load_checked(config.model.path or default_bundle_path(), threads)
     for folder in (masks, pictures):
         if folder:
             prepare_folder(folder)

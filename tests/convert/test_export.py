@@ -25,6 +25,7 @@ from convert.recipes import PLAIN
 from edge.classification.card import Decision, load_bundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import installed_runtimes
+from edge.counting.golden import check_golden_field, load_golden_field
 from edge.errors import DataSetError, GateError, OutputError
 from edge.structures import InputSpec
 
@@ -86,7 +87,8 @@ def test_a_good_conversion_is_a_whole_bundle(converted: Export, tmp_path: Path, 
     result = converted()
     out = tmp_path / "out"
     assert result.verdict.passed
-    assert sorted(path.name for path in out.iterdir()) == ["toy.golden.npz", "toy.json", "toy.tflite"]
+    suffixes = (".field.npz", ".golden.npz", ".json", ".tflite")
+    assert sorted(path.name for path in out.iterdir()) == [f"toy{suffix}" for suffix in suffixes]
     bundle = load_bundle(out / "toy")
     assert bundle.tflite_path.read_bytes() == toy_tflite
     assert result.size_bytes == len(toy_tflite)
@@ -105,7 +107,9 @@ def test_a_good_conversion_is_a_whole_bundle(converted: Export, tmp_path: Path, 
     assert card["conversion"]["calibration"]["n"] == 120
     assert (out / "toy.golden.npz").stat().st_size < 400_000
     for runtime in installed_runtimes():
-        assert Classifier(bundle, runtime=runtime).check_golden() <= 0.01
+        classifier = Classifier(bundle, runtime=runtime)
+        assert classifier.check_golden() <= 0.01
+        check_golden_field(classifier, load_golden_field(bundle))
 
 
 def test_unfaulted_edits_pass(converted: Export, toy_tflite: bytes) -> None:
