@@ -21,7 +21,6 @@ from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
 from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, truth_path
 from edge.commands.progress import Progress
-from edge.commands.report import write_report
 from edge.config import Config, load_config
 from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
@@ -149,6 +148,8 @@ def count(
             del counted  # or its pixels would stay in memory while the next file is decoded
         if log and sample_id is not None and form is not None:
             summary = summarise_as_configured(log, log.sample(sample_id), config)
+            from edge.commands.report import write_report  # Jinja2 and the drawing of the sheet are not free
+
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
     printer.end(running.total(), notices.failures)
     if warning := repeats.warning():
