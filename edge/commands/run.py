@@ -11,11 +11,10 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.camera.configured import make_source
-from edge.classification.card import default_bundle_path
+from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
 from edge.config import Config, SourceKind, load_config
-from edge.counting.golden import load_checked
 from edge.counting.recorder import as_configured
 from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
@@ -26,6 +25,7 @@ from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
 from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard
+from edge.device.memory import keep_freed_memory
 from edge.errors import ConfigError, DiskFullError, LogError
 from edge.web.child import ReviewChild
 
@@ -76,6 +76,7 @@ def run(
         Requests() as requests,
         requests.on_signals(),
     ):
+        keep_freed_memory()
         classifier = _load_classifier(config)  # before anything is written: a missing model leaves no log
         _make_state_folder(config)
         with (
@@ -105,9 +106,14 @@ def _review_page(config: Config, config_path: Path | None) -> AbstractContextMan
 
 
 def _load_classifier(config: Config) -> Classifier:
-    """Load the configured model and check its golden crops and golden field."""
+    """Load the configured model and check its golden crops."""
     _log.info("configuration: %s, sha256 %.12s", config.origin or "built-in defaults", config.sha256)
-    return load_checked(config.model.path or default_bundle_path(), config.model.threads)
+    classifier = Classifier(
+        load_bundle(config.model.path or default_bundle_path()), threads=config.model.threads
+    )
+    worst = classifier.check_golden()
+    _log.info("model: %s in %s, golden crops agree to %.3f", classifier.card.name, classifier.runtime, worst)
+    return classifier
 
 
 def reloaded(config: Config, log: BloodLog) -> Setup:
