@@ -12,8 +12,6 @@ MAX_OPAQUE = 0.007
 MAX_COVER = 0.84
 #: ... and below which it holds no cell at all: a cell of 10 µm covers 0.1 % of a field 310 µm wide.
 BLANK_COVER = 0.0005
-
-
 #: Shorter side of a picture up to which it is the crop of a cell: three cells of 15 µm.
 LEAST_FIELD_UM = 45.0
 
@@ -27,3 +25,14 @@ def cover_reasons(look: Look) -> tuple[str, ...]:
     ('obstructed',)
     """
     return ("obstructed",) if look.opaque > MAX_OPAQUE else ()
+
+
+def crowding_reasons(look: Look, shorter_um: float) -> tuple[str, ...]:
+    """Name that cells lie over each other: ``too_dense`` or nothing.
+
+    Parameters
+    ----------
+    look : of the field
+    shorter_um : its shorter side; one cell may fill the picture that was cut around it
+    """
+    return ("too_dense",) if look.cover > MAX_COVER and shorter_um > LEAST_FIELD_UM else ()

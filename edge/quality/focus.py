@@ -1,127 +1,28 @@
-"""How blurred a field is, in µm: the width of its edges, whatever lies in it and however bright it is."""
+"""Blur that a field is refused for."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from functools import lru_cache
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.light.pyramid import shrunk
-from edge.structures import UInt8Image
+from edge.light.field import Field
+from edge.light.sharpness import blur_um
 
 #: Blur from which a field is out of focus, as the standard deviation of an edge. A cone of NA 1.25 is blurred
 #: so far by 1.0 µm of defocus, four times the depth of field. The worst of the real fields looked at has 0.68
 #: µm (crops of 120 px), the worst field of a camera in use 0.57.
 MAX_BLUR_UM = 0.72
-#: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
-COARSEST_UM_PER_PX = 0.4
 #: Share of the field that is stained from which it must have an edge somewhere: forty red cells.
 EDGELESS_COVER = 0.05
-#: Pixels are averaged up to this size: coarser than the sensor's noise, finer than half the blur that is
-#: refused.
-_WORK_UM_PER_PX = 0.3
-#: Widths of the two derivatives that an edge is looked at with, px.
-_FINE, _COARSE = 1.0, 2.0
-#: Share of the steepest pixels that are looked at: rims of cells, in a crowded field and in a sparse one.
-_STEEPEST = 0.97
-#: ... which are at least this steep against the steepest of all, so that an empty field's noise is left out.
-_OF_THE_STEEPEST = 0.35
-#: Steepness in levels a px below which there is no edge at all.
-_LEAST_STEEP = 1.2
-_LEAST_PX = 50
-#: Of the steepest pixels the sharpest quarter decides: a smear is not flat, and nuclei have soft edges
-#: within.
-_SHARPEST = 75
-#: Bands of the field that are looked at, and the height of each; a low picture is looked at as a whole.
-_BANDS, _BAND = 4, 0.1
-_BINS = 1000
-_LEAST_ROWS = 250
 
 
-def blur_um(image: UInt8Image, um_per_px: float) -> float | None:
-    """Measure the blur of a field.
-
-    An edge of width s (the standard deviation of its derivative) has the slope 1 / sqrt(s² + a²) after a blur
-    by a. The ratio of two such slopes gives s, and the edge's height falls out [1]_.
+def focus_reasons(field: Field, um_per_px: float, cover: float) -> tuple[str, ...]:
+    """Name what is wrong with a field's focus: ``out_of_focus`` or nothing.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
-    um_per_px : scale
-
-    Returns
-    -------
-    standard deviation in µm, or None where nothing has an edge
-
-    References
-    ----------
-    .. [1] S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition 44, 2011.
+    field : to be judged
+    um_per_px : its scale
+    cover : share of it that is stained
     """
-    shrink = max(1.0, _WORK_UM_PER_PX / um_per_px)
-    bands = _bands(image, shrink)
-    coarse = _slopes(bands, _COARSE)
-    steep, steepest = _quantiles(coarse[::2, ::2], (_STEEPEST, 0.999))
-    if steepest < _LEAST_STEEP:
-        return None
-    edges = np.flatnonzero(coarse >= max(steep, _OF_THE_STEEPEST * steepest))
-    if len(edges) < _LEAST_PX:
-        return None
-    slopes = _slopes(bands, _FINE).ravel()[edges] / coarse.ravel()[edges]
-    ratio = float(np.percentile(slopes, _SHARPEST)) ** 2
-    # Between no edge wider than the coarse derivative's noise and a perfect step.
-    ratio = min(max(ratio, 1.0005), (_COARSE / _FINE) ** 2)
-    width_px = math.sqrt((_COARSE**2 - _FINE**2 * ratio) / (ratio - 1))
-    return width_px * um_per_px * shrink
-
-
-def _bands(image: UInt8Image, shrink: float) -> list[NDArray[np.uint8]]:
-    """Green channel of a few bands over the whole width, at the working scale."""
-    height = image.shape[0]
-    if height / shrink < _LEAST_ROWS:
-        return [_green(shrunk(image, shrink))]
-    rows = round(height * _BAND)
-    starts = (round(height * (n + 0.5) / _BANDS - rows / 2) for n in range(_BANDS))
-    # Taking one channel out of three is much slower as a view that is copied.
-    return [shrunk(_green(image[start : start + rows]), shrink) for start in starts]
-
-
-def _green(image: UInt8Image) -> NDArray[np.uint8]:
-    return np.asarray(cv2.extractChannel(image, 1), np.uint8)
-
-
-def _slopes(bands: Sequence[NDArray[np.uint8]], sigma: float) -> NDArray[np.float32]:
-    """Length of the gradient of bands blurred by sigma, one below the other."""
-    blur, derivative = _kernels(sigma)
-    slopes = np.empty((sum(len(band) for band in bands), bands[0].shape[1]), np.float32)
-    row = 0
-    for band in bands:
-        across = cv2.sepFilter2D(band, cv2.CV_32F, derivative, blur)
-        down = cv2.sepFilter2D(band, cv2.CV_32F, blur, derivative)
-        cv2.magnitude(across, down, slopes[row : row + len(band)])
-        row += len(band)
-    return slopes
-
-
-def _quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
-    """Quantiles of values from 0 on to a thousandth of the largest, in a third of the time of sorting."""
-    top = float(values.max())
-    if top <= 0:
-        return [0.0] * len(shares)
-    ends = np.linspace(0, top, _BINS + 1)
-    # The upper end of a histogram does not belong to it.
-    counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [_BINS], [0, np.nextafter(top, np.inf)])
-    heaped = np.concatenate([[0], np.cumsum(counts)])
-    return [float(np.interp(share * heaped[-1], heaped, ends)) for share in shares]
-
-
-@lru_cache(maxsize=4)
-def _kernels(sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    reach = math.ceil(3 * sigma)
-    x = np.arange(-reach, reach + 1, dtype=np.float32)
-    blur = np.exp(-x * x / np.float32(2 * sigma**2))
-    blur /= blur.sum()
-    return blur, -x / np.float32(sigma**2) * blur
+    blur = blur_um(field.image, um_per_px)
+    # Blank slide has no edge, and neither has stain that is far out of focus.
+    out_of_focus = cover > EDGELESS_COVER if blur is None else blur > MAX_BLUR_UM
+    return ("out_of_focus",) if out_of_focus else ()

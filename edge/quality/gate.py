@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from edge.light.field import Field
-from edge.quality.cover import LEAST_FIELD_UM, MAX_COVER, cover_reasons
-from edge.quality.focus import COARSEST_UM_PER_PX, EDGELESS_COVER, MAX_BLUR_UM, blur_um
+from edge.quality.cover import cover_reasons, crowding_reasons
+from edge.quality.focus import focus_reasons
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
 
+#: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
+_COARSEST_UM_PER_PX = 0.4
 #: Every reason for which a field is rejected, and what a person can do about it.
 ADVICE = {
     "frozen": "the camera repeats its last picture: check its cable, restart it",
@@ -74,16 +76,9 @@ def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:
     """
     # A scale beyond the coarsest that is supported is a mistake of its own.
     look = look_at(field, common=False)
-    return _scaled_reasons(field, look, min(um_per_px, COARSEST_UM_PER_PX))
+    return _scaled_reasons(field, look, min(um_per_px, _COARSEST_UM_PER_PX))
 
 
 def _scaled_reasons(field: Field, look: Look, um_per_px: float) -> tuple[str, ...]:
-    reasons = []
-    blur = blur_um(field.image, um_per_px)
-    # Blank slide has no edge, and neither has stain that is far out of focus.
-    if look.cover > EDGELESS_COVER if blur is None else blur > MAX_BLUR_UM:
-        reasons.append("out_of_focus")
-    # One cell may fill the picture that was cut around it.
-    if look.cover > MAX_COVER and min(field.width, field.height) * um_per_px > LEAST_FIELD_UM:
-        reasons.append("too_dense")
-    return tuple(reasons)
+    shorter_um = min(field.width, field.height) * um_per_px
+    return (*focus_reasons(field, um_per_px, look.cover), *crowding_reasons(look, shorter_um))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edge.light.field import Field
+from edge.light.sharpness import blur_um
 from edge.quality import ADVICE, Reference, assess, assess_scaled
-from edge.quality.focus import MAX_BLUR_UM, blur_um
+from edge.quality.focus import MAX_BLUR_UM
 from edge.rendered import Lamp, Population, RenderSettings, Slide, Stain
 from edge.structures import Background, Frame, UInt8Image
 from training.evaluation.degrade import DEGRADATIONS, Degradation
@@ -94,19 +95,6 @@ def test_blur_is_measured_in_um_whatever_the_field_holds(
     assert soft > MAX_BLUR_UM
     soft_image = slide.view(defocus_um=1.6).image
     assert assess_scaled(Field(Frame(soft_image, "test")), 0.25) == ("out_of_focus",)
-
-
-@pytest.mark.parametrize("um_per_px", [0.1, 0.2, 0.35])
-def test_blur_is_the_same_at_every_scale(um_per_px: float) -> None:
-    size = (round(100 / um_per_px), round(80 / um_per_px))
-    slide = Slide(6, RenderSettings(*size, um_per_px=um_per_px))
-    # 1.6 µm of defocus at NA 1.25 are 1.17 µm of blur; the sharpest quarter of the edges has a little less.
-    assert blur_um(slide.view(defocus_um=1.6).image, um_per_px) == pytest.approx(1.05, rel=0.2)
-
-
-def test_a_blank_slide_has_no_edge_to_be_blurred() -> None:
-    blank = Slide(4, replace(SETTINGS, population=Population.only())).view().image
-    assert blur_um(blank, 0.25) is None
 
 
 def test_a_crop_that_one_cell_fills_is_not_too_dense() -> None:

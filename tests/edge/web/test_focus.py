@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from edge.rendered import Lamp, RenderSettings, render_field
-from edge.web.focus import FocusMeter, sharpness
+from edge.web.focus import FocusMeter
 
 SETTINGS = RenderSettings(width=640, height=480, um_per_px=0.15)
 
@@ -43,10 +42,3 @@ def test_the_lamp_moves_the_other_bar(brightness: float, word: str) -> None:
     bars = FocusMeter().measure(jpeg(replace(SETTINGS, lamp=Lamp(brightness=brightness))))
     assert bars.exposure_word == word
     assert 0.0 <= bars.exposure <= 1.0
-
-
-def test_a_picture_without_edges_has_no_sharpness() -> None:
-    assert sharpness(np.full((20, 30), 7, np.float32)) == 0.0
-    step = np.zeros((20, 30), np.float32)
-    step[:, 15:] = 200
-    assert sharpness(step) == 1.0
