@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.flatbuffer.schema import FlatObject, code_of, load_schema, operation_names, pack, unpack
+from convert.backend import FlatObject, code_of, load_schema
+from convert.flatbuffer.ranges import pack
 
 
 def halve_dense_weights(content: bytes) -> bytes:
@@ -27,12 +28,14 @@ def halve_dense_weights(content: bytes) -> bytes:
     ModelError
         TensorFlow is not installed.
     """
-    schema, model = load_schema(), unpack(content)
-    graph, types = model.subgraphs[0], schema.TensorType
+    schema = load_schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    operators, types = schema.BuiltinOperator, schema.TensorType
     kernels = {
-        int(operator.inputs[1])
-        for operator, name in zip(graph.operators, operation_names(model), strict=True)
-        if name == "FULLY_CONNECTED"
+        int(op.inputs[1])
+        for op in graph.operators
+        if code_of(model.operatorCodes[op.opcodeIndex]) == operators.FULLY_CONNECTED
     }
     halved = []
     for index in sorted(kernels):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError
+from edge.light.density import density_of_levels
 from edge.light.field import Field
 from edge.structures import Background, Frame, InputSpec, Outline, UInt8Image
 
@@ -239,9 +240,8 @@ def _balancing(blank: NDArray[np.float32], white_point: int) -> NDArray[np.uint8
 
 
 def _densities(white_point: int) -> NDArray[np.float32]:
-    """Optical density of each level over the blank slide, (256,) float32."""
-    levels = np.maximum(np.arange(256, dtype=np.float32), _DARKEST)
-    return np.asarray(np.maximum(np.log10(np.float32(white_point) / levels), 0), np.float32)
+    """Optical density of each level over the blank slide, (256,) float32; what is brighter has none."""
+    return np.maximum(density_of_levels(white_point, _DARKEST), 0)
 
 
 def _patch(image: UInt8Image, left: int, top: int, side: int) -> UInt8Image:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.light.background import estimate_background
+from edge.light.density import optical_density
 from edge.light.pyramid import Pyramid
 from edge.structures import Background, Frame, UInt8Image
+
+#: Longer side of :attr:`Field.density`, about: every n-th row and column of the image.
+_DENSITY_SIDE_PX = 210
 
 
 class Field:
@@ -59,3 +67,11 @@ class Field:
     def background(self) -> Background:
         """Colour of the blank slide."""
         return estimate_background(self.pyramid)
+
+    @cached_property
+    def density(self) -> NDArray[np.float32]:
+        """Optical density over the blank slide in R, G and B, (h, w, 3), of every n-th px of the image."""
+        step = max(1, round(max(self.width, self.height) / _DENSITY_SIDE_PX))
+        # Three by three pixels of what is left: noise of a dark picture would be stain.
+        small = cv2.blur(np.ascontiguousarray(self.image[::step, ::step]), (3, 3))
+        return optical_density(np.asarray(small, np.uint8), self.background)

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from edge.light.field import Field
 
-_LOG = np.log10(np.maximum(np.arange(256, dtype=np.float32), 1.0))
-#: Every n-th row and column, so that about this many are left on the longer side.
-_SIDE_PX = 210
 #: Summed density from which a pixel is no blank slide: 0.12 is 9 % less light in each channel.
 _STAINED = 0.12
 #: Density in the palest channel from which something is opaque, and how much of the densest channel that is
@@ -57,19 +54,14 @@ def look_at(field: Field, *, common: bool = True) -> Look:
     field : to be measured
     common : ask for the commonest density, which takes most of the time
     """
-    step = max(1, round(max(field.width, field.height) / _SIDE_PX))
-    # Three by three pixels of what is left: noise of a dark picture would be stain.
-    small = cv2.blur(np.ascontiguousarray(field.image[::step, ::step]), (3, 3))
-    h, w = small.shape[:2]
-    levels = np.log10(field.background.grid)
-    density = cv2.subtract(cv2.resize(levels, (w, h), interpolation=cv2.INTER_LINEAR), cv2.LUT(small, _LOG))
+    density = field.density
     red, green, blue = cv2.split(density)
     total = cv2.add(cv2.add(red, green), blue)
     stained = total > _STAINED
     palest, densest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
     opaque = (palest > _OPAQUE) & (palest > _GREY * densest)
     return Look(
-        blank=_triple(levels.mean(axis=(0, 1))),
+        blank=_triple(np.log10(field.background.grid).mean(axis=(0, 1))),
         cover=float(np.count_nonzero(stained)) / total.size,
         opaque=float(np.count_nonzero(opaque)) / total.size,
         common=_commonest(density, total) if common else None,

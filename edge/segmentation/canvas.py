@@ -7,15 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.density import DensityImage, density_planes, strips
 from edge.segmentation.labels import Mask
-from edge.segmentation.stain import (
-    DensityImage,
-    contrast_levels,
-    red_cell_coloured,
-    stain_densities,
-    strips,
-    to_levels,
-)
+from edge.segmentation.stain import contrast_levels, red_cell_coloured, to_levels
 from edge.structures import UInt8Image
 
 
@@ -55,7 +49,7 @@ def stain_planes(
     Parameters
     ----------
     canvas : (h, w, 3) uint8 RGB
-    blank : (h, w, 3), the blank slide's, see :func:`edge.segmentation.stain.blank_slide`
+    blank : (h, w, 3), the blank slide's, see :func:`edge.light.density.blank_planes`
     ratio : red cells' (G - B) / (R + G + B) density
     um_per_px : of the canvas
     """
@@ -66,7 +60,7 @@ def stain_planes(
         # What is smoothed needs one row more on each side.
         first = max(0, rows.start - 1)
         seen, own = slice(first, rows.stop + 1), slice(rows.start - first, rows.stop - first)
-        stain = stain_densities(canvas[seen], blank[seen])
+        stain = density_planes(canvas[seen], blank[seen])
         smooth = stain.smoothed(um_per_px)
         total[rows] = to_levels(smooth.total)[own]
         contrast[rows] = contrast_levels(smooth.contrast(ratio))[own]

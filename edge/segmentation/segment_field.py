@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.density import blank_planes, density_planes
 from edge.light.field import Field
 from edge.segmentation.canvas import CanvasPlanes, stain_planes
 from edge.segmentation.isolated import isolated_mask
@@ -22,7 +23,7 @@ from edge.segmentation.labels import (
 from edge.segmentation.nuclei import find_parts
 from edge.segmentation.outline import partition_cells, refine_nuclei, smooth_cells
 from edge.segmentation.result import Segmentation, assemble
-from edge.segmentation.stain import DENSITY_LEVELS, blank_slide, contrast_levels, stain_densities, to_levels
+from edge.segmentation.stain import DENSITY_LEVELS, contrast_levels, to_levels
 from edge.segmentation.survey import NUCLEI_SCALE_CONFIDENCE, SURVEY_SIDE_PX, Survey, survey
 from edge.segmentation.verdict import judge, measure
 from edge.segmentation.windows import (
@@ -109,7 +110,7 @@ def _detect(field: Field) -> _Detection:
     """Find the scale and what is stained; the copies of the whole field that this takes end here."""
     step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
     small = field.pyramid.reduced(step)
-    stain = stain_densities(small, blank_slide(field.background, small.shape[1], small.shape[0]))
+    stain = density_planes(small, blank_planes(field.background, small.shape[1], small.shape[0]))
     found = survey(stain, step)
     scale = found.scale
     if field.frame.um_per_px is not None:
@@ -117,7 +118,7 @@ def _detect(field: Field) -> _Detection:
     if scale.um_per_px * step < _WORK_UM_PER_PX / _LEAST_SHRINK:
         step = _WORK_UM_PER_PX / scale.um_per_px
         small = field.pyramid.reduced(step)
-        stain = stain_densities(small, blank_slide(field.background, small.shape[1], small.shape[0]))
+        stain = density_planes(small, blank_planes(field.background, small.shape[1], small.shape[0]))
     um_per_px = scale.um_per_px * step
     smooth = stain.smoothed(um_per_px)
     opened = open_contrast(contrast_levels(smooth.contrast(found.ratio)), um_per_px)
@@ -138,7 +139,7 @@ def _canvas_planes(detection: _Detection, field: Field) -> CanvasPlanes:
     """Lay what surrounds the stain side by side, at the resolution that outlines need."""
     windows = detection.windows
     um_per_px = detection.scale.um_per_px * detection.shrink
-    blank = blank_slide(field.background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
+    blank = blank_planes(field.background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
     canvas = windows.gather(field.pyramid.level(detection.shrink), 1)
     total, contrast, red, red_cell_coloured = stain_planes(
         canvas, windows.gather(blank, 0), detection.survey.ratio, um_per_px

@@ -1,26 +1,15 @@
-"""Optical density of a reduced frame, and the stain contrast that tells white cells from red ones.
-
-Densities are held as integers: what comes in has 8 bits a channel, and a histogram of bytes gives a median
-or a threshold without sorting.
-"""
+"""Levels and thresholds of optical density, and the stain contrast that tells white cells from red ones."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.density import FINE_LEVELS, DensityImage, DensityPlanes
 from edge.segmentation.labels import Mask, as_mask
-from edge.structures import Background, UInt8Image
 
-DensityImage = NDArray[np.int16]
-
-#: Levels to one density unit where sums and differences are taken; three channels of 2.4 stay below 2^15.
-FINE_LEVELS = 3200.0
-#: ... and in the bytes of total and red density: 0.005 a level, 1.275 at most.
+#: Levels to one density unit in the bytes of total and red density: 0.005 a level, 1.275 at most.
 DENSITY_LEVELS = 200.0
 #: ... and in the bytes of stain contrast. Beyond 0.7 (a fifth of the light) an 8-bit camera's black level
 #: and flare decide, not the stain.
@@ -30,86 +19,11 @@ _DARKEST = 0.7
 _FOREGROUND_FLOOR = 0.06
 #: Red cells' (G - B) / (R + G + B) is -0.1 to 0.3 in every stain looked at, that of nuclei 0.3 to 0.8.
 _RATIO_LIMITS = (-0.1, 0.3)
-#: Pixels finer than this carry noise and no detail: a third of the blur's width of 1 µm.
-_FINE_UM_PER_PX = 0.35
 #: Cytoplasm is bluer than red cells of the same density by this share of it (red cells' 90th percentile).
 _BLUER = 0.06
-#: Logarithm of the light of each level that a camera gives.
-_LOGS = np.rint(FINE_LEVELS * np.log10(np.maximum(np.arange(256), 1.0))).astype(np.int16)
-#: Ten planes of 16 bits and this many pixels fit into half a megabyte.
-_STRIP_PX = 2**15
 _NOISE = 0.006  # of stain contrast: one level of an 8-bit image
 #: Range that ratios are held in as bytes.
 _RATIO_RANGE = (-0.2, 0.9)
-
-
-@dataclass(frozen=True, slots=True)
-class StainDensities:
-    """Density planes of a reduced frame, each (h, w).
-
-    Attributes
-    ----------
-    total : R + G + B optical density, int16, ``FINE_LEVELS`` levels a unit
-    difference : G - B, as total
-    red : R, as total
-    """
-
-    total: DensityImage
-    difference: DensityImage
-    red: DensityImage
-
-    def smoothed(self, um_per_px: float) -> StainDensities:
-        """Total and difference averaged over 3 x 3 px, where a pixel is finer than the optics' blur."""
-        if um_per_px >= _FINE_UM_PER_PX:
-            return self
-        total, difference = (cv2.blur(plane, (3, 3)) for plane in (self.total, self.difference))
-        return StainDensities(np.asarray(total, np.int16), np.asarray(difference, np.int16), self.red)
-
-    def contrast(self, ratio: float) -> DensityImage:
-        """Stain contrast: G - B density less what a red cell of the same total density has."""
-        return np.asarray(cv2.addWeighted(self.difference, 1.0, self.total, -ratio, 0.0), dtype=np.int16)
-
-
-def blank_slide(background: Background, width: int, height: int) -> DensityImage:
-    """Logarithm of the blank slide's light: sum of R, G and B, G - B, and R.
-
-    Returns
-    -------
-    (height, width, 3) int16, ``FINE_LEVELS`` levels a unit
-    """
-    mixing = np.array([[1, 1, 1], [0, 1, -1], [1, 0, 0]], np.float32)
-    grid = np.rint(cv2.transform(np.log10(background.grid), FINE_LEVELS * mixing)).astype(np.int16)
-    return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR), np.int16)
-
-
-def stain_densities(small: UInt8Image, blank: DensityImage) -> StainDensities:
-    """Densities over the blank slide, by Beer and Lambert's law.
-
-    Parameters
-    ----------
-    small : (h, w, 3) uint8 RGB
-    blank : (h, w, 3), of :func:`blank_slide`
-
-    Returns
-    -------
-    StainDensities
-    """
-    total, difference, red_density = np.empty((3, *small.shape[:2]), np.int16)
-    for rows in strips(*small.shape[:2]):
-        # Plane by plane: OpenCV adds contiguous planes ten times as fast as it mixes channels.
-        red, green, blue = (cv2.LUT(plane, _LOGS) for plane in cv2.split(small[rows]))
-        blank_total, blank_difference, blank_red = cv2.split(blank[rows])
-        cv2.subtract(blank_total, cv2.add(cv2.add(red, green), blue), dst=total[rows])
-        cv2.subtract(blank_difference, cv2.subtract(green, blue), dst=difference[rows])
-        cv2.subtract(blank_red, red, dst=red_density[rows])
-    return StainDensities(total, difference, red_density)
-
-
-def strips(height: int, width: int) -> Iterator[slice]:
-    """Rows of an image in groups whose intermediate planes stay in the processor's cache."""
-    rows = max(1, _STRIP_PX // width)
-    for top in range(0, height, rows):
-        yield slice(top, min(top + rows, height))
 
 
 def to_levels(fine: DensityImage, levels: float = DENSITY_LEVELS, most: float = 255.0) -> Mask:
@@ -126,7 +40,7 @@ def contrast_levels(contrast: DensityImage) -> Mask:
     return to_levels(contrast, CONTRAST_LEVELS, _DARKEST * CONTRAST_LEVELS)
 
 
-def red_cell_coloured(stain: StainDensities, ratio: float) -> NDArray[np.bool_]:
+def red_cell_coloured(stain: DensityPlanes, ratio: float) -> NDArray[np.bool_]:
     """Where nothing is bluer than red cells of the same density."""
     return np.asarray(stain.contrast(ratio + _BLUER) <= _NOISE * FINE_LEVELS)
 
@@ -178,7 +92,7 @@ def foreground_threshold(total: Mask, mask: NDArray[np.bool_] | None = None) -> 
     return float(np.clip(otsu(counts[: most + 1]) / DENSITY_LEVELS, _FOREGROUND_FLOOR, 0.2))
 
 
-def colour_ratios(stain: StainDensities) -> Mask:
+def colour_ratios(stain: DensityPlanes) -> Mask:
     """(G - B) / (R + G + B) density of each pixel in bytes, for :func:`measure_red_cell_ratio`."""
     low, high = _RATIO_RANGE
     unit = 255.0 / (high - low)

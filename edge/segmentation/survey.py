@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.density import FINE_LEVELS, DensityPlanes
 from edge.segmentation.isolated import isolated_white_cells
 from edge.segmentation.labels import Mask, as_mask, as_uint8, elliptic_kernel, maximum_by_label
 from edge.segmentation.scale import measure_scale, white_cell_scale
 from edge.segmentation.stain import (
     DENSITY_LEVELS,
-    FINE_LEVELS,
-    StainDensities,
     colour_ratios,
     foreground_threshold,
     histogram,
@@ -93,7 +92,7 @@ class Survey:
     blue_red_cells: bool
 
 
-def survey(stain: StainDensities, shrink: float) -> Survey:
+def survey(stain: DensityPlanes, shrink: float) -> Survey:
     """Look at the whole field once.
 
     Parameters
@@ -146,7 +145,7 @@ class _RedCells:
 
 
 def _measure_red_cells(
-    stain: StainDensities, total: Mask, foreground: NDArray[np.bool_], ratio: float | None
+    stain: DensityPlanes, total: Mask, foreground: NDArray[np.bool_], ratio: float | None
 ) -> _RedCells:
     if ratio is None or np.count_nonzero(foreground) < _LEAST_COVER * total.size:
         return _RedCells(_USUAL_RATIO, math.inf, 0.0, 0.0)
@@ -188,7 +187,7 @@ def _find_scale(
     return Scale(min(max(guess, low), high), "assumed", NUCLEI_SCALE_CONFIDENCE)
 
 
-def _stained(stain: StainDensities, total: Mask, ratios: Mask) -> Mask:
+def _stained(stain: DensityPlanes, total: Mask, ratios: Mask) -> Mask:
     """Mark what takes up more dye than the red cells seem to, before either is known well."""
     first = measure_red_cell_ratio(ratios, total, _USUAL_FOREGROUND)
     contrast = stain.contrast(_FIRST_RATIO if first is None else first)

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.density import FINE_LEVELS
 from edge.segmentation.canvas import CanvasPlanes
 from edge.segmentation.labels import (
     Labels,
@@ -27,7 +28,7 @@ from edge.segmentation.labels import (
     maximum_by_label,
     region_properties,
 )
-from edge.segmentation.stain import CONTRAST_LEVELS, FINE_LEVELS
+from edge.segmentation.stain import CONTRAST_LEVELS
 
 NOTHING, WHITE_CELL, SMUDGE = 0, 1, 2
 

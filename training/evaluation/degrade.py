@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.background import estimate_background
+from edge.light.density import optical_density
 from edge.light.pyramid import Pyramid
 from edge.structures import UInt8Image
 
@@ -68,7 +69,7 @@ def _tinted(image: UInt8Image, _scale: float, rng: np.random.Generator) -> UInt8
 def _stained(image: UInt8Image, _scale: float, rng: np.random.Generator) -> UInt8Image:
     """Another stain: half or twice as strong, or with its colours' shares moved by a third."""
     blank = _blank(image)
-    density = -np.log10(np.maximum(image, 1) / blank)
+    density = optical_density(image, estimate_background(Pyramid(image)))
     kind = int(rng.integers(3))
     if kind < 2:
         density *= (rng.uniform(0.4, 0.5), rng.uniform(2.0, 2.5))[kind]

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.light.density import FINE_LEVELS
 from edge.light.field import Field
 from edge.rendered import RenderedField, RenderSettings, render_field
 from edge.segmentation import segment
 from edge.segmentation.canvas import CanvasPlanes
-from edge.segmentation.stain import CONTRAST_LEVELS, FINE_LEVELS
+from edge.segmentation.stain import CONTRAST_LEVELS
 from edge.segmentation.verdict import NOTHING, SMUDGE, WHITE_CELL, Measures, judge, measure
 from edge.structures import Frame
 
