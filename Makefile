@@ -11,7 +11,7 @@ DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: compare compare-speed mutants count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: compare compare-speed mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -24,6 +24,10 @@ count: $(DEVICE)/.installed
 # Pages rendered from JSON; a test says when they are stale.
 docs: $(DEV)/.installed
 	$(DEV)/bin/python -m training.report.docs
+
+# After a change of segmentation, crop or network that is meant.
+golden: $(DEV)/.installed
+	$(DEV)/bin/python -m edge.counting.golden edge/classification/models/*.tflite tests/edge/data/*.tflite
 
 test: lint test-quick
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from edge.errors import ModelError, RuntimeMissingError
 
 if TYPE_CHECKING:
     import keras
-
-#: A table of a ``.tflite`` file; its classes are TensorFlow's, made by a generator and without types.
-FlatObject: TypeAlias = Any
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +54,6 @@ def load_keras() -> ModuleType:
     """Import Keras over TensorFlow; raises as :func:`load_tensorflow` does."""
     load_tensorflow()
     return importlib.import_module("keras")
-
-
-def load_schema() -> ModuleType:
-    """Import the classes that read and write ``.tflite`` files; raises as :func:`load_tensorflow` does."""
-    load_tensorflow()
-    return importlib.import_module("tensorflow.lite.python.schema_py_generated")
-
-
-def code_of(code: FlatObject) -> int:
-    """Give the number of an operation: above 127 it stands in a field of its own, the old one holds 127."""
-    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
 def load_model(path: Path) -> keras.Model:

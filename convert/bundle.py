@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.backend import predict
+from convert.converter import quantise
 from convert.draft import CardDraft
 from convert.gate.crops import Crops, refuse_overlap
-from convert.gate.device import check_golden_on_device, run_on_device
+from convert.gate.device import check_golden_on_device, record_field_on_device, run_on_device
 from convert.gate.examine import Examination, examine
 from convert.gate.golden import MAX_DELTA_P, choose, rendered_crops
-from convert.gate.verdict import LIMITS, Limits, Verdict
-from convert.quantize import quantise
+from convert.gate.verdict import Verdict
 from convert.recipes import REFINED, Recipe
 from edge.classification.card import GoldenCrops, GoldenSpec, ModelCard, bundle_paths
 from edge.classification.classifier import calibrate
@@ -99,9 +99,6 @@ def export(
     paths: tuple[Path, Path, Path],
     *,
     recipe: Recipe = REFINED,
-    trials: Sequence[Mapping[str, object]] = (),
-    limits: Limits = LIMITS,
-    runtimes: tuple[RuntimeName, ...] | None = None,
     tick: Callable[[str], None] = lambda stage: None,
 ) -> Conversion:
     """Convert, judge, and write a bundle where the gate says yes.
@@ -114,9 +111,6 @@ def export(
     parity : held-out crops that the gate judges on
     paths : from :func:`check_output`
     recipe : how to quantise
-    trials : how it was chosen, for the card; empty where a person named it
-    limits : of the gate
-    runtimes : interpreters to judge in; None for all that are installed
     tick : called with each stage's name when it begins
 
     Returns
@@ -144,26 +138,24 @@ def export(
             parity,
             predict(model, parity.pixels),
             draft.decision,
-            limits=limits,
-            runtimes=runtimes,
         )
         if not examined.verdict.passed:
             return Conversion(examined, ())
         tick("golden crops")
-        names = [cast(RuntimeName, run.runtime.split()[0]) for run in examined.runs]
+        names = [cast(RuntimeName, run.runtime.split()[0]) for run in examined.evidence.runs]
         golden = _golden(files[0], names[0], draft)
         files[2].write_bytes(golden.to_bytes())
         card = ModelCard(
             name=paths[0].name.removesuffix(".tflite"),
             sha256=hashlib.sha256(content).hexdigest(),
             input=draft.input,
-            input_tensor=examined.runs[0].input,
-            output_tensor=examined.runs[0].output,
+            input_tensor=examined.evidence.runs[0].input,
+            output_tensor=examined.evidence.runs[0].output,
             decision=draft.decision,
             golden=GoldenSpec(hashlib.sha256(files[2].read_bytes()).hexdigest(), MAX_DELTA_P),
             sections={
                 **draft.sections,
-                "conversion": _conversion_section(recipe, trials, calibration),
+                "conversion": _conversion_section(recipe, calibration),
                 "parity": _parity_section(parity, examined),
             },
         )
@@ -172,10 +164,13 @@ def export(
         # What will be shipped is opened as a device opens it, from the files.
         for name in names:
             check_golden_on_device(files[0], name)
-        # The card goes last: without it, or with an older one, the other two are refused by their hashes.
+        tick("golden field")
+        field = record_field_on_device(files[0])
+        # The card goes last: without it, or with an older one, the others are refused by their hashes.
+        field.replace(paths[0].with_name(field.name))
         for file, path in sorted(zip(files, paths, strict=True), key=lambda pair: pair[1] == paths[1]):
             file.replace(path)
-    return Conversion(examined, paths)
+    return Conversion(examined, (*paths, paths[0].with_name(field.name)))
 
 
 def _golden(path: Path, runtime: RuntimeName, draft: CardDraft) -> GoldenCrops:
@@ -187,12 +182,9 @@ def _golden(path: Path, runtime: RuntimeName, draft: CardDraft) -> GoldenCrops:
     return GoldenCrops(crops, p_blast(crops))
 
 
-def _conversion_section(
-    recipe: Recipe, trials: Sequence[Mapping[str, object]], calibration: Crops
-) -> dict[str, object]:
+def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]:
     return {
         "recipe": asdict(recipe),
-        **({"trials": list(trials)} if trials else {}),
         "calibration": {
             "source": calibration.source,
             "n": len(calibration),
@@ -206,7 +198,7 @@ def _conversion_section(
 def _parity_section(parity: Crops, examined: Examination) -> dict[str, object]:
     return {
         "crops": {"source": parity.source, "n": len(parity), "sha256": parity.set_hash()},
-        "runtimes": [{**asdict(one), "agreement": one.agreement} for one in examined.parities],
+        "runtimes": [{**asdict(one), "agreement": one.agreement} for one in examined.evidence.parities],
         "findings": examined.verdict.to_json(),
     }
 

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import click
 
-from convert.auto import AUTO, choose_recipe, trial_lines
 from convert.backend import load_model
 from convert.bundle import check_output, export
 from convert.draft import read_draft
-from convert.gate.crops import CALIBRATION_KEYS, PARITY_KEYS, has_key, hold_out, read_crops, refuse_overlap
-from convert.gate.verdict import LIMITS
+from convert.gate.crops import CALIBRATION_KEYS, PARITY_KEYS, has_key, hold_out, read_crops
 from convert.graph.static import check_model
-from convert.page import write_report
-from convert.plots import check_matplotlib
 from convert.recipes import RECIPES, REFINED
-from convert.report import Subject, collect
+from convert.report import Subject, write_report
 
 #: Share of the calibration file that is held out for the gate where no other crops are given.
 HELD_OUT = 1 / 3
@@ -45,17 +41,16 @@ HELD_OUT = 1 / 3
 )
 @click.option(
     "--recipe",
-    type=click.Choice([AUTO, *RECIPES]),
+    type=click.Choice(list(RECIPES)),
     default=REFINED.name,
     show_default=True,
-    help="How to quantise. auto tries all on the calibration crops alone and keeps the smallest that "
-    "passes there.",
+    help="How to quantise.",
 )
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="Folder for the parity report, NAME.parity.html and NAME.parity.json; also written where the gate "
-    "refuses. It holds pictures of cells.",
+    help="Folder for the parity report, NAME.parity.md and NAME.parity.json; also written where the gate "
+    "refuses.",
 )
 @click.option("--force", is_flag=True, help="Replace a bundle of the same name.")
 def convert(
@@ -69,14 +64,12 @@ def convert(
     report: Path | None,
     force: bool,
 ) -> None:
-    """Convert the Keras model MODEL to an int8 bundle: NAME.tflite, NAME.json and NAME.golden.npz.
+    """Convert the Keras model MODEL to an int8 bundle: NAME.tflite, .json, .golden.npz, .field.npz.
 
     The exported file is compared with Keras through every installed interpreter, on crops that it was not
     calibrated on, each interpreter in a process of its own. Where they disagree no bundle is written and the
     exit code is 4.
     """
-    if report is not None:
-        check_matplotlib()
     if name is not None:
         check_output(out, name, force=force)
     keras_model = load_model(model)
@@ -91,31 +84,14 @@ def convert(
     else:
         fitted, judged = hold_out(fitted, HELD_OUT, seed=0)
     click.echo(f"{len(fitted)} crops to calibrate on, {len(judged)} held out for the gate", err=True)
-    tick = _say
-    chosen, trials = RECIPES.get(recipe), list[dict[str, object]]()
-    refuse_overlap(fitted, judged)
-    if chosen is None:
-        chosen, tried = choose_recipe(keras_model, draft, fitted, tick=tick)
-        trials = trial_lines(tried, chosen)
-        click.echo(f"chosen on calibration crops: {chosen.name}", err=True)
-    result = export(keras_model, draft, fitted, judged, paths, recipe=chosen, trials=trials, tick=tick)
+    result = export(keras_model, draft, fitted, judged, paths, recipe=RECIPES[recipe], tick=_say)
     click.echo(result.verdict.table())
     if report is not None:
+        given = [file for file in (model, calibration, parity, card) if file is not None and file.is_file()]
         subject = Subject(
-            name=paths[0].name.removesuffix(".tflite"),
-            model=keras_model,
-            draft=draft,
-            files=[
-                file for file in (model, calibration, parity, card) if file is not None and file.is_file()
-            ],
-            calibration=fitted,
-            parity=judged,
-            examined=result.examined,
-            limits=LIMITS,
-            trials=trials,
+            paths[0].name.removesuffix(".tflite"), keras_model, draft, given, fitted, judged, result.examined
         )
-        page, _ = write_report(collect(subject, tick), report)
-        click.echo(f"report in {page}", err=True)
+        click.echo(f"report in {write_report(subject, report, _say)}", err=True)
     result.verdict.refuse()
     click.echo(f"{result.size_bytes / 1000:.0f} kB in {paths[0]}")
 

@@ -7,9 +7,8 @@ from typing import Literal
 
 from edge.classification.card import TensorDtype
 
-#: Numbers of weights and activations: ``int16x8`` has int16 activations and int8 weights, ``dynamic`` int8
-#: weights in a float graph, whose inputs to a layer are rounded crop by crop.
-Precision = Literal["int8", "int16x8", "dynamic", "float16", "float32"]
+#: Numbers of weights and activations.
+Precision = Literal["int8", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +19,8 @@ class Recipe:
     ----------
     name : as it stands in the card
     equalise : bring the channels of a convolution nearer to one range (``convert.graph.equalise``)
-    correct_bias : take the mean error of rounded weights out of the biases (``convert.quantize``)
-    narrow_logits : give the logits' steps to where the decision falls (``convert.quantize``)
-    percentile : share of an activation's values, in %, that its range must hold;
-        None for all of them (``convert.flatbuffer.ranges``)
+    correct_bias : take the mean error of rounded weights out of the biases (``convert.graph.biases``)
+    narrow_logits : give the logits' steps to where the decision falls (``convert.flatbuffer.logits``)
     float_head : leave what lies behind the convolutions in float, its weights in float16 (int8 only)
     precision : numbers of weights and activations
     """
@@ -32,7 +29,6 @@ class Recipe:
     equalise: bool = False
     correct_bias: bool = False
     narrow_logits: bool = False
-    percentile: float | None = None
     float_head: bool = False
     precision: Precision = "int8"
 
@@ -49,17 +45,7 @@ class Recipe:
 
 PLAIN = Recipe("plain")
 REFINED = Recipe("refined", equalise=True, correct_bias=True, narrow_logits=True)
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        PLAIN,
-        REFINED,
-        # One value in ten thousand is clipped: in the seed network 52 of the first layer's 524,288 a crop.
-        Recipe("percentile", equalise=True, correct_bias=True, narrow_logits=True, percentile=99.99),
-        Recipe("float-head", equalise=True, correct_bias=True, float_head=True),
-        Recipe("int16x8", equalise=True, correct_bias=True, precision="int16x8"),
-        Recipe("dynamic", precision="dynamic"),
-        Recipe("float16", precision="float16"),
-        Recipe("float32", precision="float32"),
-    )
-}
+FLOAT_HEAD = Recipe("float-head", equalise=True, correct_bias=True, float_head=True)
+#: Nothing is rounded: what the others are compared with.
+FLOAT32 = Recipe("float32", precision="float32")
+RECIPES = {recipe.name: recipe for recipe in (PLAIN, REFINED, FLOAT_HEAD, FLOAT32)}

@@ -1,11 +1,9 @@
-"""The parity report's figures, in JSON: what quantisation costs. The page is drawn from this alone."""
+"""The parity report: what quantisation costs, as JSON and, rendered from it, as Markdown."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
-import time
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,38 +13,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from convert.backend import load_keras, predict
-from convert.converter import convert_network
+from convert.converter import convert_network, float_network, quantise
 from convert.draft import CardDraft
+from convert.flatbuffer.layers import CROPS, tensor_errors
 from convert.gate.crops import Crops
 from convert.gate.examine import Examination, examine
-from convert.gate.verdict import Limits
-from convert.layers import CROPS, tensor_errors, weight_ranges
-from convert.quantize import float_network, quantise
-from convert.recipes import RECIPES
+from convert.gate.verdict import LIMITS
+from convert.recipes import FLOAT32, RECIPES
 from edge.classification.classifier import calibrate
 from edge.counting.tally import clopper_pearson
 from edge.device.hashing import file_sha256
 from edge.device.machine import describe_machine, describe_software
+from edge.device.printable import markdown_table
+from edge.errors import OutputError
 
 if TYPE_CHECKING:
     import keras
 
 SCHEMA = "blastcount.parity/1"
-#: Shown beside the recipe that was judged.
-COMPARED = ("float32", "float16", "dynamic", "plain", "int16x8")
-#: Single crops timed in a round. Rounds take turns, so that a busy moment does not hit one file alone; the
-#: 5th percentile is what the machine can do when nobody disturbs it.
-TIMED, ROUNDS = 30, 2
-#: Keras is timed on fewer: 20 to 90 ms a crop.
-_TIMED_KERAS = 10
+#: Single crops timed in every interpreter: enough for the 5th percentile, which is what the machine can do
+#: when nobody disturbs it.
+_TIMED = 30
+_RATES = ("accuracy", "sensitivity", "specificity")
+_DELTAS = {"mean_delta_p": "mean |Δp|", "p99_delta_p": "p99 |Δp|", "max_delta_p": "max |Δp|"}
 #: More flipped cells than these make no better report.
-MAX_PICTURES = 200
+_MOST_FLIPS = 200
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Subject:
     """What a report is about.
 
@@ -57,8 +53,6 @@ class Subject:
     files : files to be named with their hashes
     calibration, parity : crops
     examined : the file that was judged
-    limits : of the gate
-    trials : of ``--recipe auto``, from :func:`convert.auto.trial_lines`; empty where a recipe was named
     """
 
     name: str
@@ -68,8 +62,40 @@ class Subject:
     calibration: Crops
     parity: Crops
     examined: Examination
-    limits: Limits
-    trials: Sequence[dict[str, object]] = ()
+
+
+def write_report(subject: Subject, folder: Path, tick: Callable[[str], None] = lambda stage: None) -> Path:
+    """Measure what the report shows and write it.
+
+    Parameters
+    ----------
+    subject : what to report on
+    folder : made where it does not exist; an earlier report of the same name is replaced
+    tick : called with each stage's name when it begins
+
+    Returns
+    -------
+    Path
+        NAME.parity.md; NAME.parity.json lies beside it.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    report = collect(subject, tick)
+    page, data = (folder / f"{subject.name}.parity.{suffix}" for suffix in ("md", "json"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        data.write_text(
+            json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
+        page.write_text(markdown(report), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror}); give another folder with --report"
+        ) from error
+    return page
 
 
 def collect(subject: Subject, tick: Callable[[str], None] = lambda stage: None) -> dict[str, Any]:
@@ -85,12 +111,12 @@ def collect(subject: Subject, tick: Callable[[str], None] = lambda stage: None) 
     dict
         JSON, schema ``blastcount.parity/1``.
     """
-    examined, parity, decision = subject.examined, subject.parity, subject.draft.decision
-    keras_outputs = predict(subject.model, parity.pixels)
+    examined = subject.examined
+    recipe = examined.evidence.recipe
     tick("report: layers")
-    network = float_network(subject.model, subject.calibration.pixels, examined.recipe)
-    reference = convert_network(network, subject.calibration.pixels, RECIPES["float32"])
-    errors, unmatched = tensor_errors(examined.content, reference, parity.pixels)
+    network = float_network(subject.model, subject.calibration.pixels, recipe)
+    reference = convert_network(network, subject.calibration.pixels, FLOAT32)
+    errors, unmatched = tensor_errors(examined.content, reference, subject.parity.pixels)
     return {
         "schema": SCHEMA,
         "name": subject.name,
@@ -99,27 +125,17 @@ def collect(subject: Subject, tick: Callable[[str], None] = lambda stage: None) 
             "passed": examined.verdict.passed,
             "headline": examined.verdict.headline,
             "findings": examined.verdict.to_json(),
-            "limits": asdict(subject.limits),
+            "limits": asdict(LIMITS),
         },
-        "recipe": asdict(examined.recipe),
-        "trials": list(subject.trials),
-        "decision": asdict(decision),
-        "crops": {"calibration": _set(subject.calibration), "parity": _set(parity)},
-        "table": [*_keras_row(subject, keras_outputs), *_table(subject, keras_outputs, tick)],
-        "paired": [asdict(one) for one in examined.parities],
+        "recipe": asdict(recipe),
+        "decision": asdict(subject.draft.decision),
+        "crops": {"calibration": _set(subject.calibration), "parity": _set(subject.parity)},
+        "table": _table(subject, tick),
+        "paired": [asdict(parity) for parity in examined.evidence.parities],
         "layers": {
-            "crops": min(CROPS, len(parity)),
+            "crops": min(CROPS, len(subject.parity)),
             "unmatched": unmatched,
-            "tensors": list(map(asdict, errors)),
-        },
-        "weights": [asdict(one) for one in weight_ranges(examined.content)],
-        "p": {
-            "labels": None if parity.labels is None else parity.labels.tolist(),
-            "keras": [round(float(p), 5) for p in _keras_p(subject, keras_outputs)],
-            "runs": {
-                run.runtime: [round(float(p), 5) for p in found]
-                for run, found in zip(examined.runs, examined.p, strict=True)
-            },
+            "tensors": [asdict(error) for error in errors],
         },
         "flips": _flips(subject),
         "files": {
@@ -129,17 +145,6 @@ def collect(subject: Subject, tick: Callable[[str], None] = lambda stage: None) 
         "versions": describe_software(),
         "machine": describe_machine(),
     }
-
-
-def proportion(k: int, n: int) -> dict[str, Any]:
-    """Give a share with its exact 95 % interval.
-
-    Examples
-    --------
-    >>> proportion(47, 47)["value"], round(proportion(47, 47)["ci95"][0], 3)
-    (1.0, 0.925)
-    """
-    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
 
 
 def _set(crops: Crops) -> dict[str, Any]:
@@ -153,111 +158,65 @@ def _set(crops: Crops) -> dict[str, Any]:
     }
 
 
-def _table(
-    subject: Subject, keras_outputs: NDArray[np.float32], tick: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    judged = subject.examined.recipe
-    recipes = [RECIPES[name] for name in COMPARED if name != judged.name] + [judged]
-    rounds: list[list[Examination]] = []
-    with TemporaryDirectory(prefix="blastcount-") as folder:
-        paths = {}
-        for recipe in recipes:
-            paths[recipe.name] = Path(folder) / f"{recipe.name}.tflite"
-            content = subject.examined.content
-            if recipe != judged:
-                content = quantise(subject.model, subject.calibration.pixels, recipe)
-            paths[recipe.name].write_bytes(content)
-        for number in range(ROUNDS):
-            rounds.append([])
-            for recipe in recipes:
-                tick(f"report: {recipe.name}, round {number + 1} of {ROUNDS}")
-                # Later rounds are for the clock only; figures of the first stand for all crops.
-                crops = (
-                    subject.parity
-                    if number == 0
-                    else subject.parity.take(np.arange(min(8, len(subject.parity))))
-                )
-                outputs = keras_outputs[: len(crops)]
-                path = paths[recipe.name]
-                rounds[-1].append(examine(path, recipe, crops, outputs, subject.draft.decision, timed=TIMED))
-    return [row for i in range(len(recipes)) for row in _rows(subject, [one[i] for one in rounds])]
-
-
-def _rows(subject: Subject, rounds: Sequence[Examination]) -> list[dict[str, Any]]:
-    first = rounds[0]
-    shared = {
-        "recipe": first.recipe.name,
-        "precision": first.recipe.precision,
-        "judged": first.recipe == subject.examined.recipe,
-        "size_bytes": len(first.content),
-    }
-    rows = []
-    for i, (run, parity) in enumerate(zip(first.runs, first.parities, strict=True)):
-        latency_ms = np.concatenate([one.runs[i].latency_ms for one in rounds])
-        rows.append(
-            {
-                **shared,
-                "runtime": run.runtime,
-                **_rates(first.p[i], subject),
-                "flipped": parity.flipped,
-                "mean_delta_p": parity.mean_delta_p,
-                "p99_delta_p": parity.p99_delta_p,
-                "max_delta_p": parity.max_delta_p,
-                **_latency(latency_ms),
-                "memory_bytes": run.memory_bytes,
-                "error": None,
-            }
-        )
-    return rows + [{**shared, "runtime": name, "error": why} for name, why in first.unopened.items()]
-
-
-def _keras_row(subject: Subject, outputs: NDArray[np.float32]) -> list[dict[str, Any]]:
-    crops, times = subject.parity.pixels, []
-    for i in range(_TIMED_KERAS + 1):
-        start_ns = time.perf_counter_ns()
-        predict(subject.model, crops[i % len(crops)][None])
-        times.append((time.perf_counter_ns() - start_ns) / 1e6)
-    return [
+def _table(subject: Subject, tick: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Every recipe in every interpreter, and Keras itself."""
+    keras_outputs = predict(subject.model, subject.parity.pixels)
+    p_keras = calibrate(keras_outputs, subject.draft.decision.temperature, float(np.finfo(np.float32).epsneg))
+    rows: list[dict[str, Any]] = [
         {
             "recipe": "Keras",
-            "precision": "float32",
             "judged": False,
             "runtime": f"keras {load_keras().__version__}",
             "size_bytes": 4 * subject.model.count_params(),
-            **_rates(_keras_p(subject, outputs), subject),
-            **_latency(np.array(times[1:])),
-            "error": None,
+            **_rates(p_keras, subject),
         }
     ]
+    judged = subject.examined
+    with TemporaryDirectory(prefix="blastcount-") as folder:
+        for recipe in RECIPES.values():
+            tick(f"report: {recipe.name}")
+            path = Path(folder) / f"{recipe.name}.tflite"
+            own = recipe == judged.evidence.recipe
+            content = judged.content if own else quantise(subject.model, subject.calibration.pixels, recipe)
+            path.write_bytes(content)
+            decision = subject.draft.decision
+            found = examine(path, recipe, subject.parity, keras_outputs, decision, timed=_TIMED)
+            rows += _rows(found, own, subject)
+    return rows
 
 
-def _keras_p(subject: Subject, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    lsb = subject.examined.runs[0].lsb if subject.examined.runs else float(np.finfo(np.float32).epsneg)
-    return calibrate(outputs, subject.draft.decision.temperature, lsb)
-
-
-def _latency(times_ms: NDArray[Any]) -> dict[str, Any]:
-    return {
-        "timed": len(times_ms),
-        "latency_p5_ms": float(np.percentile(times_ms, 5)),
-        "latency_p50_ms": float(np.percentile(times_ms, 50)),
-    }
+def _rows(found: Examination, judged: bool, subject: Subject) -> list[dict[str, Any]]:
+    evidence = found.evidence
+    shared = {"recipe": evidence.recipe.name, "judged": judged, "size_bytes": len(found.content)}
+    rows = [
+        {
+            **shared,
+            "runtime": run.runtime,
+            **_rates(p, subject),
+            "flipped": parity.flipped,
+            **{name: getattr(parity, name) for name in _DELTAS},
+            "latency_p5_ms": float(np.percentile(run.latency_ms, 5)),
+        }
+        for run, parity, p in zip(evidence.runs, evidence.parities, found.p, strict=True)
+    ]
+    return rows + [{**shared, "runtime": name, "error": why} for name, why in evidence.unopened.items()]
 
 
 def _rates(p: NDArray[np.float32], subject: Subject) -> dict[str, Any]:
     labels = subject.parity.labels
     if labels is None:
-        return {"accuracy": None, "sensitivity": None, "specificity": None}
+        return {}
     right = (p >= subject.draft.decision.threshold) == (labels == 1)
-    return {
-        "accuracy": proportion(int(right.sum()), len(right)),
-        "sensitivity": proportion(int(right[labels == 1].sum()), int((labels == 1).sum())),
-        "specificity": proportion(int(right[labels == 0].sum()), int((labels == 0).sum())),
-    }
+    kinds = zip(_RATES, (labels >= 0, labels == 1, labels == 0), strict=True)
+    return {name: _proportion(int(right[cells].sum()), int(cells.sum())) for name, cells in kinds}
+
+
+def _proportion(k: int, n: int) -> dict[str, Any]:
+    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
 
 
 def _flips(subject: Subject) -> list[dict[str, Any]]:
-    """Every cell that an interpreter puts on the other side of the threshold, with its picture."""
+    """Every cell that an interpreter puts on the other side of the threshold."""
     examined, parity = subject.examined, subject.parity
     threshold = subject.draft.decision.threshold
     flipped = np.zeros(len(parity), bool)
@@ -269,14 +228,105 @@ def _flips(subject: Subject) -> list[dict[str, Any]]:
             "label": None if parity.labels is None else int(parity.labels[i]),
             "field": None if parity.fields is None else str(parity.fields[i]),
             "p_keras": float(examined.p_keras[0][i]),
-            "p": {run.runtime: float(p[i]) for run, p in zip(examined.runs, examined.p, strict=True)},
-            "png": _png(parity.pixels[i]),
+            "p": {
+                run.runtime: float(p[i]) for run, p in zip(examined.evidence.runs, examined.p, strict=True)
+            },
         }
-        for i in np.flatnonzero(flipped)[:MAX_PICTURES]
+        for i in np.flatnonzero(flipped)[:_MOST_FLIPS]
     ]
 
 
-def _png(crop: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(crop).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+def markdown(report: dict[str, Any]) -> str:
+    """Render a report.
+
+    Parameters
+    ----------
+    report : from :func:`collect`
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    verdict, parity, layers = report["verdict"], report["crops"]["parity"], report["layers"]
+    words = {True: "ok", False: "REFUSED", None: "open"}
+    findings = [
+        (one["name"], one["found"], one["limit"], words[one["passed"]]) for one in verdict["findings"]
+    ]
+    costs = ("recipe", "interpreter", "kB", *_RATES, "flipped", *_DELTAS.values(), "p5 ms")
+    tensors = ("layer", "operation", "SNR dB", "float range", "it can hold", "clipped %")
+    sources = (report["files"], report["versions"], report["machine"], report["decision"])
+    parts = [
+        f"# Parity report: {report['name']}",
+        f"**{verdict['headline']}**. Recipe {report['recipe']['name']}, judged on {parity['n']} crops "
+        f"of {parity['source']} (blasts: {_number(parity['blasts'], 'd')}, fields: "
+        f"{_number(parity['fields'], 'd')}) against Keras, in every interpreter by itself. {report['made']}. "
+        "Intervals are exact, 95 %.",
+        "## Gate",
+        markdown_table(("", "found", "limit", ""), findings),
+        "## What each recipe costs",
+        markdown_table(costs, [_cost(row) for row in report["table"]]),
+        "Rates in %. Single crops on one thread.",
+        "## Flipped cells",
+        _flip_table(report["flips"]),
+        "## Error by layer, worst first",
+        f"Over {layers['crops']} held-out crops, with errors of earlier layers. "
+        f"{layers['unmatched']} tensor(s) without a float twin. A recipe that narrows logits clips sure ones "
+        "on purpose, beyond what an int8 probability can tell.",
+        markdown_table(tensors, [_tensor(one) for one in layers["tensors"]]),
+        "## Files, versions, machine",
+        "\n".join(f"- {name}: {value}" for part in sources for name, value in part.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tensor(error: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        error["layer"],
+        error["op"],
+        "equal" if error["snr_db"] is None else f"{error['snr_db']:.1f}",
+        f"{error['found_low']:.3g} to {error['found_high']:.3g}",
+        "float" if error["low"] is None else f"{error['low']:.3g} to {error['high']:.3g}",
+        f"{100 * error['clipped']:.3g}",
+    )
+
+
+def _cost(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["recipe"] + (" (judged)" if row["judged"] else ""),
+        row["runtime"],
+        f"{row['size_bytes'] / 1000:,.0f}",
+        *(_share(row.get(name)) for name in _RATES),
+        "does not open" if row.get("error") else _number(row.get("flipped"), "d"),
+        *(_number(row.get(name), ".4f") for name in _DELTAS),
+        _number(row.get("latency_p5_ms"), ".2f"),
+    )
+
+
+def _flip_table(flips: Sequence[dict[str, Any]]) -> str:
+    if not flips:
+        return "None: every interpreter puts every cell on Keras's side of the threshold."
+    runtimes = list(flips[0]["p"])
+    label = {1: "blast", 0: "normal", None: "–"}
+    rows = [
+        (
+            str(flip["index"]),
+            label[flip["label"]],
+            flip["field"] or "–",
+            f"{flip['p_keras']:.3f}",
+            *(f"{flip['p'][runtime]:.3f}" for runtime in runtimes),
+        )
+        for flip in flips
+    ]
+    return markdown_table(("crop", "label", "field", "Keras", *runtimes), rows)
+
+
+def _share(share: dict[str, Any] | None) -> str:
+    if not share or share["value"] is None:
+        return "–"
+    low, high = share["ci95"]
+    return f"{100 * share['value']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

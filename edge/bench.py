@@ -36,6 +36,7 @@ from edge.device.hashing import file_sha256
 from edge.device.machine import describe_machine, describe_software, resident_mb
 from edge.device.memory import keep_freed_memory
 from edge.device.pi import read_condition
+from edge.device.printable import markdown_table
 from edge.errors import ConfigError, EdgeError, GateError, SourceError
 from edge.rendered import Population, RenderSettings, render_field
 from edge.structures import CellClass, FieldResult
@@ -775,7 +776,7 @@ def _path_table(path: Mapping[str, Any]) -> str:
     return (
         f"## Whole path, {path['threads']} thread{'s' if path['threads'] > 1 else ''}: "
         f"{path['fields_per_s']:.2f} fields/s, {path['cells_per_s']:.0f} cells/s\n\n"
-        + _table(["ms a field", *_percentile_names(), "share"], rows)
+        + markdown_table(["ms a field", *_percentile_names(), "share"], rows)
         + f"\n\nn = {path['ms']['n']}. hash is the SHA-256 of the pixels and the making of the result."
     )
 
@@ -791,7 +792,7 @@ def _network_table(document: Mapping[str, Any]) -> str:
         ]
         for row in document["network"]
     ]
-    text = "## Network alone\n\n" + _table(
+    text = "## Network alone\n\n" + markdown_table(
         ["engine", "threads", "batch", *_percentile_names(), "cells/s"], rows
     )
     text += f"\n\nms a batch, n = {document['settings']['repeat']} each."
@@ -808,7 +809,7 @@ def _process_table(document: Mapping[str, Any]) -> str:
     ]
     return (
         "## Fresh processes\n\n"
-        + _table(["", *_percentile_names()], rows)
+        + markdown_table(["", *_percentile_names()], rows)
         + f"\n\nn = {start['first_count']['n']} each, files in the page cache. "
         "Peak resident memory (1 MB = 10^6 bytes): "
         f"classifier alone {memory['classifier_peak_mb']:.0f} MB, whole path "
@@ -823,7 +824,7 @@ def _condition_table(document: Mapping[str, Any]) -> str:
         [key.replace("_", " "), *(_state(document["condition"][when][key]) for when in ("before", "after"))]
         for key in ("temperatures_c", "throttled", "load_1min")
     ]
-    return f"## Condition of the machine\n\n{_table(['', 'before', 'after'], rows)}"
+    return f"## Condition of the machine\n\n{markdown_table(['', 'before', 'after'], rows)}"
 
 
 def _change_table(changes: Sequence[Change]) -> str:
@@ -837,26 +838,9 @@ def _change_table(changes: Sequence[Change]) -> str:
         ]
         for change in changes
     ]
-    return "## Against the baseline (p5, ms; memory, MB)\n\n" + _table(
+    return "## Against the baseline (p5, ms; memory, MB)\n\n" + markdown_table(
         ["series", "before", "now", "passes", ""], rows
     )
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a Markdown table with aligned columns: names to the left, figures to the right."""
-    lines = [list(titles), *(list(row) for row in rows)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(titles))]
-    aligned = [
-        "| "
-        + " | ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in lines
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)) + "|"
-    return "\n".join([aligned[0], rule, *aligned[1:]])
 
 
 def _percentile_names() -> list[str]:

@@ -17,6 +17,7 @@ from edge.camera.configured import is_live, make_source
 from edge.classification.card import ModelBundle, default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.config import CameraConfig, Config, load_config
+from edge.counting.golden import check_golden_field, load_golden_field
 from edge.daemon.client import ask, find_socket
 from edge.device.clock import WallClock
 from edge.device.disk import RESERVE_MB, DiskGuard
@@ -127,6 +128,7 @@ def _examine_model(findings: list[Finding], config: Config | None, model: Path |
         classifier.check_golden,
         lambda worst: f"{crops} agree: largest difference of p {worst:.3f}, at most {tolerance:.3f} allowed",
     )
+    attempt(findings, "golden field", lambda: check_golden_field(classifier, load_golden_field(bundle)), str)
 
 
 def _software() -> Finding:

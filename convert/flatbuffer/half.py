@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.backend import FlatObject, code_of, load_schema
-from convert.flatbuffer.ranges import pack
+from convert.flatbuffer.schema import FlatObject, code_of, load_schema, operation_names, pack, unpack
 
 
 def halve_dense_weights(content: bytes) -> bytes:
@@ -28,14 +27,12 @@ def halve_dense_weights(content: bytes) -> bytes:
     ModelError
         TensorFlow is not installed.
     """
-    schema = load_schema()
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    operators, types = schema.BuiltinOperator, schema.TensorType
+    schema, model = load_schema(), unpack(content)
+    graph, types = model.subgraphs[0], schema.TensorType
     kernels = {
-        int(op.inputs[1])
-        for op in graph.operators
-        if code_of(model.operatorCodes[op.opcodeIndex]) == operators.FULLY_CONNECTED
+        int(operator.inputs[1])
+        for operator, name in zip(graph.operators, operation_names(model), strict=True)
+        if name == "FULLY_CONNECTED"
     }
     halved = []
     for index in sorted(kernels):

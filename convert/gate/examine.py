@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from convert.flatbuffer.accumulators import accumulators
 from convert.gate.crops import Crops
 from convert.gate.device import DeviceRun, run_on_device
-from convert.gate.parity import RuntimeParity, compare
+from convert.gate.parity import compare
 from convert.gate.verdict import LIMITS, Evidence, Limits, Verdict, judge
 from convert.recipes import Recipe
 from edge.classification.card import Decision
 from edge.classification.classifier import calibrate
-from edge.classification.interpreter import RUNTIMES, RuntimeName, installed_runtimes
+from edge.classification.interpreter import RUNTIMES, installed_runtimes
 from edge.errors import ModelError
 
 
@@ -26,23 +26,17 @@ class Examination:
 
     Attributes
     ----------
-    recipe : how it was made
     content : the ``.tflite`` file
-    runs : one an interpreter that opened it
-    unopened : why an installed interpreter did not, by its name
-    p, p_keras : calibrated probabilities of the held-out crops, (n,) float32, one for each of ``runs``;
+    evidence : its runs and figures
+    p, p_keras : calibrated probabilities of the held-out crops, (n,) float32, one for each of the runs;
         Keras's clipped as the file's are
-    parities : the two compared
     verdict : the gate's
     """
 
-    recipe: Recipe
     content: bytes
-    runs: tuple[DeviceRun, ...]
-    unopened: dict[str, str]
+    evidence: Evidence
     p: tuple[NDArray[np.float32], ...]
     p_keras: tuple[NDArray[np.float32], ...]
-    parities: tuple[RuntimeParity, ...]
     verdict: Verdict
 
 
@@ -54,7 +48,6 @@ def examine(
     decision: Decision,
     *,
     limits: Limits = LIMITS,
-    runtimes: tuple[RuntimeName, ...] | None = None,
     timed: int = 0,
 ) -> Examination:
     """Run a file in every installed interpreter, each in a process of its own, and judge it.
@@ -67,14 +60,13 @@ def examine(
     keras_outputs : (n, 2) float32, what the original Keras model gave for them
     decision : threshold and temperature of the card
     limits : of the gate
-    runtimes : interpreters; None for all of the device's that are installed
     timed : single crops to take the time of
 
     Returns
     -------
     Examination
     """
-    names = installed_runtimes() if runtimes is None else runtimes
+    names = installed_runtimes()
     runs, unopened = list[DeviceRun](), dict[str, str]()
     for name in names:
         try:
@@ -90,14 +82,12 @@ def examine(
         for run, ours, keras in zip(runs, p, p_keras, strict=True)
     )
     evidence = Evidence(
+        recipe=recipe,
         runs=runs,
         parities=parities,
         # What no interpreter opens need be no TFLite file at all.
         accumulators=accumulators(content) if runs else (),
         unopened=unopened,
         absent=[name for name in RUNTIMES[:2] if name not in names],
-        input_dtype=recipe.input_dtype,
-        output_dtype=recipe.output_dtype,
     )
-    verdict = judge(evidence, limits)
-    return Examination(recipe, content, tuple(runs), unopened, p, p_keras, parities, verdict)
+    return Examination(content, evidence, p, p_keras, judge(evidence, limits))

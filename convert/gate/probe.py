@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import BATCH, Network, RuntimeName
+from edge.counting.golden import field_path, record
+from edge.device.durable import write_whole
 from edge.errors import EdgeError
 
 #: Crops in the batch that is compared with single runs, twice the device's own batch.
@@ -40,7 +42,6 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
     dict
         ``outputs`` (n, 2) float32, ``latency_ms`` (timed,) float32 and ``facts``, JSON of the rest.
     """
-    before = peak_memory_bytes()
     network = Network(path, runtime=runtime)
     latency_ms = np.empty(timed, np.float32)
     for i in range(-_WARM_UP if timed else 0, timed):
@@ -49,7 +50,6 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
         network.outputs(crop)
         if i >= 0:
             latency_ms[i] = (time.perf_counter_ns() - start_ns) / 1e6
-    peak = peak_memory_bytes()  # of single crops, before larger batches ask for more
     facts = {
         "runtime": network.runtime,
         "input": structs.asdict(network.input),
@@ -57,7 +57,6 @@ def look(path: Path, runtime: RuntimeName, crops: NDArray[np.uint8], timed: int)
         "lsb": network.lsb,
         "ops": network.ops(),
         "batch_differences": batch_differences(network, crops),
-        "memory_bytes": None if peak is None or before is None else peak - before,
     }
     return {"outputs": network.outputs(crops), "latency_ms": latency_ms, "facts": json.dumps(facts)}
 
@@ -85,20 +84,8 @@ def batch_differences(network: Network, crops: NDArray[np.uint8]) -> int:
     )
 
 
-def peak_memory_bytes() -> int | None:
-    """Read the most memory this process has held; None where the system does not tell.
-
-    ``getrusage`` will not do: a child's figure starts from its parent's, and the parent holds TensorFlow.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line), None)
-
-
 def main(arguments: list[str]) -> None:
-    """Carry out ``look FILE RUNTIME CROPS.npy TIMED OUT.npz`` or ``golden BUNDLE RUNTIME OUT.npz``."""
+    """Carry out ``look FILE RUNTIME CROPS.npy TIMED OUT.npz`` or ``golden|field BUNDLE RUNTIME OUT.npz``."""
     task, path, runtime, *rest = arguments
     try:
         if "tensorflow" in sys.modules:
@@ -106,6 +93,10 @@ def main(arguments: list[str]) -> None:
         if task == "golden":
             classifier = Classifier(load_bundle(Path(path)), runtime=cast(RuntimeName, runtime))
             found: dict[str, Any] = {"facts": json.dumps({"worst": classifier.check_golden()})}
+        elif task == "field":
+            bundle = load_bundle(Path(path))
+            write_whole(field_path(bundle), record(bundle).to_bytes())
+            found = {"facts": json.dumps({"path": str(field_path(bundle))})}
         else:
             crops = np.load(rest[0], allow_pickle=False)
             found = look(Path(path), cast(RuntimeName, runtime), crops, int(rest[1]))

@@ -10,7 +10,8 @@ from typing import Any
 from convert.flatbuffer.accumulators import Accumulator
 from convert.gate.device import DeviceRun
 from convert.gate.parity import RuntimeParity
-from edge.classification.card import TensorDtype, TensorSpec
+from convert.recipes import Recipe
+from edge.classification.card import TensorSpec
 from edge.counting.tally import clopper_pearson
 from edge.errors import GateError
 
@@ -139,21 +140,20 @@ class Evidence:
 
     Attributes
     ----------
+    recipe : how the file was made, which promises types of input and output
     runs : the file in every interpreter that opened it
     unopened : why an installed interpreter did not, by its name
     absent : interpreters that are not installed here
     parities : outputs against Keras's, one for each of ``runs``
     accumulators : bounds of the file's integer sums
-    input_dtype, output_dtype : what the recipe promises
     """
 
+    recipe: Recipe
     runs: Sequence[DeviceRun]
     parities: Sequence[RuntimeParity]
     accumulators: Sequence[Accumulator]
     unopened: Mapping[str, str] = field(default_factory=dict)
     absent: Sequence[str] = ()
-    input_dtype: TensorDtype = "int8"
-    output_dtype: TensorDtype = "int8"
 
 
 def judge(evidence: Evidence, limits: Limits = LIMITS) -> Verdict:
@@ -199,7 +199,7 @@ def _structure(run: DeviceRun, evidence: Evidence) -> list[Finding]:
         Finding("operations that ask for a shape", ", ".join(dynamic) or "none", "none", not dynamic),
         _accumulators(evidence),
     ]
-    if evidence.input_dtype == "int8":
+    if evidence.recipe.input_dtype == "int8":
         plain = (run.input.dtype, run.input.scale, run.input.zero_point) == (
             "int8",
             PLAIN_SCALE,
@@ -207,16 +207,16 @@ def _structure(run: DeviceRun, evidence: Evidence) -> list[Finding]:
         )
         found.append(Finding("input", _short(run.input), "int8 scale 1 zero point -128", plain))
     else:
-        same = run.input.dtype == evidence.input_dtype
-        found.append(Finding("input", run.input.dtype, evidence.input_dtype, same))
-    same = run.output.dtype == evidence.output_dtype
-    return [*found, Finding("output", run.output.dtype, evidence.output_dtype, same)]
+        same = run.input.dtype == evidence.recipe.input_dtype
+        found.append(Finding("input", run.input.dtype, evidence.recipe.input_dtype, same))
+    same = run.output.dtype == evidence.recipe.output_dtype
+    return [*found, Finding("output", run.output.dtype, evidence.recipe.output_dtype, same)]
 
 
 def _accumulators(evidence: Evidence) -> Finding:
     name = "largest integer sum, proved"
     if not evidence.accumulators:
-        whole = evidence.input_dtype == "int8"
+        whole = evidence.recipe.input_dtype == "int8"
         return Finding(name, "no integer layer", "of its accumulator <= 100 %", False if whole else None)
     worst = max(evidence.accumulators, key=lambda one: one.bound / one.limit)
     share = 100 * worst.bound / worst.limit

@@ -251,16 +251,7 @@ class GoldenCrops:
 
     def to_bytes(self) -> bytes:
         """Pack as a compressed ``.npz``, with the same bytes for the same crops."""
-        buffer = io.BytesIO()
-        # np.savez_compressed stamps the time of day into the archive; a fixed date keeps the hash.
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for key, array in (("crops", self.crops), ("p_blast", self.p_blast)):
-                entry = io.BytesIO()
-                np.save(entry, array, allow_pickle=False)
-                info = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                info.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(info, entry.getvalue())
-        return buffer.getvalue()
+        return packed(crops=self.crops, p_blast=self.p_blast)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,6 +268,20 @@ class ModelBundle:
     card: ModelCard
     tflite_path: Path
     golden: GoldenCrops
+
+
+def packed(**arrays: NDArray[Any]) -> bytes:
+    """Pack arrays as a compressed ``.npz``, with the same bytes for the same arrays."""
+    buffer = io.BytesIO()
+    # np.savez_compressed stamps the time of day into the archive; a fixed date keeps the hash.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in arrays.items():
+            entry = io.BytesIO()
+            np.save(entry, array, allow_pickle=False)
+            info = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, entry.getvalue())
+    return buffer.getvalue()
 
 
 def default_bundle_path() -> Path:

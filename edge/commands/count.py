@@ -15,14 +15,14 @@ import numpy as np
 
 from edge.bloodlog import BloodLog
 from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
-from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.options import model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
 from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, truth_path
 from edge.commands.progress import Progress
-from edge.commands.report import write_report
 from edge.config import Config, load_config
+from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
 from edge.counting.tally import RunningTally
 from edge.device.clock import WallClock
@@ -119,8 +119,7 @@ def count(
     cv2.setNumThreads(threads)
     keep_freed_memory()
     config = _with_options(load_config(), model, um_per_px, threads)
-    classifier = Classifier(load_bundle(config.model.path or default_bundle_path()), threads=threads)
-    classifier.check_golden()
+    classifier = load_checked(config.model.path or default_bundle_path(), threads)
     for folder in (masks, pictures):
         if folder:
             prepare_folder(folder)
@@ -151,6 +150,8 @@ def count(
             del counted  # or its pixels would stay in memory while the next file is decoded
         if log and sample_id is not None and form is not None:
             summary = summarise_as_configured(log, log.sample(sample_id), config)
+            from edge.commands.report import write_report  # Jinja2 and the drawing of the sheet are not free
+
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
     printer.end(running.total(), notices.failures)
     if warning := repeats.warning():

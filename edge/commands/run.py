@@ -11,10 +11,11 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.camera.configured import make_source
-from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
 from edge.config import Config, SourceKind, load_config
+from edge.counting.golden import load_checked
 from edge.counting.recorder import as_configured
 from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
@@ -106,14 +107,9 @@ def _review_page(config: Config, config_path: Path | None) -> AbstractContextMan
 
 
 def _load_classifier(config: Config) -> Classifier:
-    """Load the configured model and check its golden crops."""
+    """Load the configured model and check its golden crops and golden field."""
     _log.info("configuration: %s, sha256 %.12s", config.origin or "built-in defaults", config.sha256)
-    classifier = Classifier(
-        load_bundle(config.model.path or default_bundle_path()), threads=config.model.threads
-    )
-    worst = classifier.check_golden()
-    _log.info("model: %s in %s, golden crops agree to %.3f", classifier.card.name, classifier.runtime, worst)
-    return classifier
+    return load_checked(config.model.path or default_bundle_path(), config.model.threads)
 
 
 def reloaded(config: Config, log: BloodLog) -> Setup:

@@ -1,8 +1,9 @@
-"""Text of unknown origin, made safe to print."""
+"""Text for terminals and pages: what is of unknown origin made safe, tables with aligned columns."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 
 def printable(text: object) -> str:
@@ -30,3 +31,41 @@ def printable(text: object) -> str:
 
 #: Unicode general categories: control, format, surrogate, line and paragraph separator.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, aligned: bool = True) -> str:
+    r"""Write a Markdown table, without a line's end; what would break it is escaped.
+
+    Parameters
+    ----------
+    titles : of the columns
+    rows : as many cells each
+    aligned : columns as wide as their widest cell, names to the left and figures to the right, to be read in
+        a terminal, too
+
+    Examples
+    --------
+    >>> print(markdown_table(("stage", "ms"), [("decode", "1.5"), ("log", "10.0")]))
+    | stage  |   ms |
+    |--------|-----:|
+    | decode |  1.5 |
+    | log    | 10.0 |
+    >>> print(markdown_table(("name", "n"), [("a|b", "1")], aligned=False))
+    | name | n |
+    |---|---|
+    | a\|b | 1 |
+    """
+    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in (titles, *rows)]
+    rule = ["---" for _ in titles]
+    if aligned:
+        widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(titles))]
+        lines = [
+            [
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            for line in lines
+        ]
+        rule = ["-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths)]
+    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, f"|{'|'.join(rule)}|", *body])

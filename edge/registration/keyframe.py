@@ -25,6 +25,15 @@ COARSE_PX = 96
 _NARROW, _WIDE = 1.2, 4.0
 #: Summed density below which a structure is noise of the blank slide: 1.5 % of the light in each channel.
 _FLOOR = 0.02
+#: Sigma over median absolute deviation of a normal distribution.
+_MAD_TO_SIGMA = 1.4826
+#: What is farther from 0 than this is squashed, see the notes of :func:`make_keyframe`.
+_SQUASHED_SIGMAS = 2
+#: A second peak nearer than half a cell, in px of the coarse plane, is the first one's flank.
+_PEAK_RADIUS_PX = 4
+#: An overlap of less than this share of a field is not looked for: a strip of 5 µm of 170 µm, into which no
+#: whole white cell fits.
+_LEAST_OVERLAP = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +69,20 @@ class Keyframe:
 def make_keyframe(field: Field) -> Keyframe:
     """Reduce a field.
 
-    Densities are squashed (tanh), so that a few dark nuclei do not outweigh a hundred red cells.
-
     Parameters
     ----------
     field : to be recognised later
+
+    Notes
+    -----
+    A difference of Gaussians [1]_ of the stain's density keeps the rims of cells and drops noise and uneven
+    light. It is divided by its own robust spread and squashed (tanh), so that a few dark nuclei do not
+    outweigh a hundred red cells. Its reduced copy is kept as a Fourier transform, for
+    :func:`correlation_peaks`.
+
+    References
+    ----------
+    .. [1] D. Marr, E. Hildreth, "Theory of edge detection", Proc. R. Soc. Lond. B 207, 1980.
     """
     width, height = field.width, field.height
     size = _size(width, height, FINE_PX)
@@ -73,9 +91,8 @@ def make_keyframe(field: Field) -> Keyframe:
     )
     density = cv2.transform(cv2.LUT(small, density_of_levels(255)), np.ones((1, 3), np.float32))
     band = cv2.GaussianBlur(density, (0, 0), _NARROW) - cv2.GaussianBlur(density, (0, 0), _WIDE)
-    # 1.4826: sigma over median absolute deviation of a normal distribution.
-    sigma = max(_FLOOR, 1.4826 * float(np.median(np.abs(band[::2, ::2]))))
-    fine = np.tanh(band / (2 * sigma)).astype(np.float32)
+    sigma = max(_FLOOR, _MAD_TO_SIGMA * float(np.median(np.abs(band[::2, ::2]))))
+    fine = np.tanh(band / (_SQUASHED_SIGMAS * sigma)).astype(np.float32)
     coarse = cv2.resize(fine, _size(width, height, COARSE_PX), interpolation=cv2.INTER_AREA)
     coarse /= max(float(np.sqrt(np.mean(coarse * coarse))), 1e-3)
     framed = np.zeros(_framed_shape(coarse.shape), np.float32)
@@ -97,6 +114,15 @@ def correlation_peaks(old: Keyframe, new: Keyframe, number: int) -> list[tuple[f
     (score, x, y), best first: pixel p of ``new`` lies on p + (x, y) of ``old``, in px of the fine plane.
     The score is the correlation times the root of the number of coarse pixels that overlap, which makes
     chance peaks of large and small overlaps equally high
+
+    Notes
+    -----
+    Cross-correlation over all shifts at once, as the product of the Fourier transforms [1]_.
+
+    References
+    ----------
+    .. [1] P. E. Anuta, "Spatial registration of multispectral and multitemporal digital imagery using fast
+       Fourier transform techniques", IEEE Trans. Geosci. Electron. 8, 1970.
     """
     product = cv2.mulSpectrums(
         old.spectrum.astype(np.float32), new.spectrum.astype(np.float32), 0, conjB=True
@@ -117,8 +143,7 @@ def correlation_peaks(old: Keyframe, new: Keyframe, number: int) -> list[tuple[f
             )
         )
         if len(found) < number:
-            # 4 px: half a cell; a second peak nearer than that is the first one's flank.
-            cv2.circle(score, (x, y), 4, (0.0,), cv2.FILLED)
+            cv2.circle(score, (x, y), _PEAK_RADIUS_PX, (0.0,), cv2.FILLED)
     return found
 
 
@@ -139,6 +164,5 @@ def _weights(height: int, width: int) -> Plane:
     down = np.maximum(0, height - np.minimum(np.arange(rows), rows - np.arange(rows)))
     across = np.maximum(0, width - np.minimum(np.arange(columns), columns - np.arange(columns)))
     overlap = down[:, None] * across[None, :]
-    # A strip of 3 % is 5 µm of 170 µm: no whole white cell fits into it.
-    least = 0.03 * height * width
+    least = _LEAST_OVERLAP * height * width
     return np.where(overlap > least, 1 / np.sqrt(np.maximum(overlap, 1)), 0).astype(np.float32)

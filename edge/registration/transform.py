@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+#: Share of a plane's side that is no movement: 3 µm of 170.
+_NEGLIGIBLE = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class RigidTransform:
@@ -34,10 +37,10 @@ class RigidTransform:
         return RigidTransform(-self.angle_rad, float(x), float(y))
 
     def is_negligible(self, shape: tuple[int, ...]) -> bool:
-        """Whether it moves a plane of this shape by less than a fiftieth of its side: 3 µm of 170."""
+        """Whether it moves a plane of this shape by less than a fiftieth of its side."""
         h, w = shape
         corners = np.array([[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]])
-        return bool(np.hypot(*(self.apply(corners) - corners).T).max() < 0.02 * w)
+        return bool(np.hypot(*(self.apply(corners) - corners).T).max() < _NEGLIGIBLE * w)
 
     def matrix(self) -> NDArray[np.float64]:
         """Return the (2, 3) matrix that OpenCV takes."""

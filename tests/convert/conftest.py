@@ -96,7 +96,7 @@ def toy_file(toy_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_tflite(toy_model: Any, calibration: Crops) -> bytes:
     """Return the toy model after the refined conversion."""
-    from convert.quantize import quantise
+    from convert.converter import quantise
 
     return quantise(toy_model, calibration.pixels)
 

@@ -13,11 +13,9 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from convert import bundle as export_module
-from convert import cli as cli_module
-from convert import page as page_module
+from convert import report as report_module
 from convert.cli import convert
 from convert.gate.crops import Crops
-from convert.recipes import RECIPES
 from edge.classification.card import load_bundle
 from edge.errors import DataSetError, GateError, OutputError
 
@@ -108,41 +106,12 @@ def test_a_report_is_written_even_where_the_gate_refuses(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
-    monkeypatch.setattr(cli_module, "collect", lambda subject, tick: {"name": subject.name})
-    monkeypatch.setattr(page_module, "render", lambda report: f"page of {report['name']}")
+    monkeypatch.setattr(report_module, "collect", lambda subject, tick: {"name": subject.name})
+    monkeypatch.setattr(report_module, "markdown", lambda report: f"page of {report['name']}")
     crops = crops_file(train_crops=calibration.pixels, test_crops=held_out.pixels[:20])
     result = run("--calibration", crops, "--report", tmp_path / "report")
     assert isinstance(result.exception, GateError)
     assert not (tmp_path / "out").exists()
     names = sorted(path.name for path in (tmp_path / "report").iterdir())
-    assert names == ["model.parity.html", "model.parity.json"]
+    assert names == ["model.parity.json", "model.parity.md"]
     assert "report in" in result.stderr
-
-
-def test_auto_chooses_and_says_so_in_the_card(
-    run: Any,
-    crops_file: Callable[..., Path],
-    calibration: Crops,
-    held_out: Crops,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen: dict[str, Any] = {}
-
-    def choose(model: Any, draft: Any, fitted: Crops, tick: Any) -> Any:
-        seen["hashes"] = set(fitted.hashes())
-        return RECIPES["percentile"], ()
-
-    monkeypatch.setattr(cli_module, "choose_recipe", choose)
-    lines = [{"recipe": "percentile", "chosen": True}]
-    monkeypatch.setattr(cli_module, "trial_lines", lambda trials, chosen: lines)
-    crops = crops_file(train_crops=calibration.pixels, test_crops=held_out.pixels)
-    result = run("--calibration", crops, "--recipe", "auto")
-    assert result.exception is None
-    assert "chosen on calibration crops: percentile" in result.stderr
-    assert seen["hashes"] == set(calibration.hashes())
-    conversion = load_bundle(tmp_path / "out" / "model").card.sections["conversion"]
-    assert isinstance(conversion, dict)
-    assert conversion["trials"] == lines
-    assert conversion["recipe"]["name"] == "percentile"

@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from convert import bundle as export_module
-from convert.backend import load_schema
+from convert import converter
 from convert.bundle import Conversion, check_output, export
 from convert.draft import CardDraft
+from convert.flatbuffer.schema import pack, unpack
 from convert.gate import examine as examine_module
 from convert.gate.crops import Crops
 from convert.gate.device import DeviceRun, run_on_device
@@ -24,6 +25,7 @@ from convert.recipes import PLAIN
 from edge.classification.card import Decision, load_bundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import installed_runtimes
+from edge.counting.golden import check_golden_field, load_golden_field
 from edge.errors import DataSetError, GateError, OutputError
 from edge.structures import InputSpec
 
@@ -64,13 +66,9 @@ def _refused(result: Conversion, message: str, out: Path) -> None:
 
 def _edit(content: bytes, change: Callable[[Any, Any], None]) -> bytes:
     """Change a .tflite file through its schema; change gets the model and its only graph."""
-    import flatbuffers
-
-    model = load_schema().ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     change(model, model.subgraphs[0])
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return pack(model, len(content))
 
 
 def _edit_kernel(content: bytes, change: Callable[[NDArray[np.int8]], NDArray[np.int8]]) -> bytes:
@@ -89,7 +87,8 @@ def test_a_good_conversion_is_a_whole_bundle(converted: Export, tmp_path: Path, 
     result = converted()
     out = tmp_path / "out"
     assert result.verdict.passed
-    assert sorted(path.name for path in out.iterdir()) == ["toy.golden.npz", "toy.json", "toy.tflite"]
+    suffixes = (".field.npz", ".golden.npz", ".json", ".tflite")
+    assert sorted(path.name for path in out.iterdir()) == [f"toy{suffix}" for suffix in suffixes]
     bundle = load_bundle(out / "toy")
     assert bundle.tflite_path.read_bytes() == toy_tflite
     assert result.size_bytes == len(toy_tflite)
@@ -108,7 +107,9 @@ def test_a_good_conversion_is_a_whole_bundle(converted: Export, tmp_path: Path, 
     assert card["conversion"]["calibration"]["n"] == 120
     assert (out / "toy.golden.npz").stat().st_size < 400_000
     for runtime in installed_runtimes():
-        assert Classifier(bundle, runtime=runtime).check_golden() <= 0.01
+        classifier = Classifier(bundle, runtime=runtime)
+        assert classifier.check_golden() <= 0.01
+        check_golden_field(classifier, load_golden_field(bundle))
 
 
 def test_unfaulted_edits_pass(converted: Export, toy_tflite: bytes) -> None:
@@ -144,7 +145,7 @@ def test_a_sum_that_could_overflow_is_refused(converted: Export, toy_tflite: byt
 
 def test_a_file_that_an_interpreter_cannot_open_is_refused(converted: Export, tmp_path: Path) -> None:
     result = converted(b"TFL3 no file")
-    assert set(result.examined.unopened) == set(installed_runtimes())
+    assert set(result.examined.evidence.unopened) == set(installed_runtimes())
     _refused(result, "ai_edge_litert: opens it .* cannot open it", tmp_path / "out")
 
 
@@ -175,10 +176,8 @@ def test_crops_stored_with_a_shifted_zero_point_are_refused(
 def test_a_dynamic_graph_is_refused(
     converted: Export, toy_model: Any, calibration: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from convert import quantize
-
-    monkeypatch.setattr(quantize, "static_graph", lambda model: model)
-    dynamic = quantize.quantise(toy_model, calibration.pixels, PLAIN)
+    monkeypatch.setattr(converter, "static_graph", lambda model: model)
+    dynamic = converter.quantise(toy_model, calibration.pixels, PLAIN)
     _refused(
         converted(dynamic), "operations that ask for a shape SHAPE, STRIDED_SLICE, PACK", tmp_path / "out"
     )

@@ -12,9 +12,9 @@ from msgspec import structs
 from convert.flatbuffer.accumulators import Accumulator
 from convert.gate.crops import Crops
 from convert.gate.device import DeviceRun
-from convert.gate.paired import Loss
-from convert.gate.parity import RuntimeParity, compare
+from convert.gate.parity import Loss, RuntimeParity, compare, field_changes, loss
 from convert.gate.verdict import LIMITS, Evidence, Finding, Verdict, judge
+from convert.recipes import FLOAT32, PLAIN
 from edge.classification.card import TensorSpec
 from edge.errors import GateError
 
@@ -41,10 +41,9 @@ RUN = DeviceRun(
     outputs=np.zeros((8, 2), np.float32),
     batch_differences=0,
     latency_ms=np.empty(0, np.float32),
-    memory_bytes=None,
 )
 SUM = Accumulator("conv1/Relu", 2**31 - 1, 2**31 - 1)
-WHOLE = Evidence(runs=[RUN], parities=[GOOD], accumulators=[SUM])
+WHOLE = Evidence(recipe=PLAIN, runs=[RUN], parities=[GOOD], accumulators=[SUM])
 
 
 def test_the_limits_themselves_pass_and_nothing_is_left_open() -> None:
@@ -115,7 +114,7 @@ def test_other_tensors_refuse(attribute: str, spec: TensorSpec, message: str) ->
 def test_a_float_input_is_what_a_float_recipe_promises() -> None:
     tensor = TensorSpec((1, 16, 16, 3), "float32", 0.0, 0)
     run = replace(RUN, input=tensor, output=structs.replace(tensor, shape=(1, 2)))
-    evidence = replace(WHOLE, runs=[run], accumulators=[], input_dtype="float32", output_dtype="float32")
+    evidence = replace(WHOLE, runs=[run], accumulators=[], recipe=FLOAT32)
     assert judge(evidence).passed
     _refused_alone(replace(evidence, runs=[replace(run, input=RUN.input)]), r"input int8 \(limit float32\)")
 
@@ -161,7 +160,7 @@ def test_nothing_looked_at_is_no_pass() -> None:
         Verdict(()).refuse()
     assert not Verdict((Finding("a", "b", "c", None),)).passed
     with pytest.raises(GateError, match="interpreters that open it 0"):
-        judge(Evidence([], [], [])).refuse()
+        judge(Evidence(PLAIN, [], [], [])).refuse()
 
 
 def test_the_limits_are_those_agreed_on() -> None:
@@ -215,3 +214,39 @@ def test_p99_is_a_figure_that_a_crop_had() -> None:
     p = p_keras.copy()
     p[7] = 0.25
     assert compare("x", p, p_keras, 0.5).p99_delta_p == 0.25
+
+
+@pytest.mark.parametrize("blasts", [True, False])
+def test_a_loss_is_counted_on_the_right_side(blasts: bool) -> None:
+    right, wrong = (0.9, 0.1) if blasts else (0.1, 0.9)
+    p_keras = np.array([right, right, right, wrong], np.float32)
+    p = np.array([right, wrong, wrong, right], np.float32)
+    found = loss(p, p_keras, 0.5, blasts=blasts)
+    assert (found.n, found.kept, found.lost, found.gained, found.points) == (4, 3, 2, 1, 25.0)
+    assert found.low < 25.0 < found.high
+    assert found.mcnemar_p == 1.0  # of three flips two against one
+
+
+def test_no_flip_is_not_certainty() -> None:
+    p = np.full(47, 0.9, np.float32)
+    found = loss(p, p, 0.5, blasts=True)
+    assert (found.points, found.mcnemar_p) == (0, 1.0)
+    assert -found.low == found.high == pytest.approx(8.91, abs=0.01)
+
+
+def test_the_interval_covers() -> None:
+    """Of 400 draws at most 5 % may miss the truth; Bonferroni's interval is wider than it need be."""
+    rng = np.random.default_rng(0)
+    p_keras = np.full(100, 0.9, np.float32)
+    missed = 0
+    for _ in range(400):
+        p = np.where(rng.random(100) < 0.04, 0.1, 0.9).astype(np.float32)
+        found = loss(p, p_keras, 0.5, blasts=True)
+        missed += not found.low <= 4.0 <= found.high
+    assert missed <= 20
+
+
+def test_fields_without_a_name_are_left_out() -> None:
+    p, p_keras = np.array([0.9, 0.9, 0.1], np.float32), np.array([0.1, 0.9, 0.9], np.float32)
+    assert field_changes(p, p_keras, np.array(["", "b", "b"]), 0.5).tolist() == [50.0]
+    assert len(field_changes(p, p_keras, np.array(["", "", ""]), 0.5)) == 0

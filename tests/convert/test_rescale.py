@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert import quantize
+from convert import converter
 from convert.backend import load_keras, predict
+from convert.converter import float_network, quantise
 from convert.gate.crops import Crops
 from convert.gate.parity import compare
 from convert.graph.rescale import CONSTANT_PAD, fold_offset
 from convert.graph.static import static_graph
-from convert.quantize import float_network, quantise
-from convert.recipes import PLAIN, RECIPES, REFINED
+from convert.recipes import FLOAT32, PLAIN, REFINED
 from edge.classification.card import TensorSpec
 from edge.classification.interpreter import Network, installed_runtimes
 from edge.errors import ModelError
@@ -53,7 +53,7 @@ def test_a_wrong_fold_is_refused(centred: Any, calibration: Crops, monkeypatch: 
         folded.get_layer("p").set_weights([kernel, bias + np.array([50, -50], np.float32)])
         return folded
 
-    monkeypatch.setattr(quantize, "fold_offset", wrong)
+    monkeypatch.setattr(converter, "fold_offset", wrong)
     with pytest.raises(ModelError, match="centred: the copy without an offset differs from the model"):
         float_network(centred, calibration.pixels, PLAIN)
 
@@ -78,27 +78,15 @@ def test_int8_takes_the_raw_crop_and_stays_close(
     assert network.input == TensorSpec((1, 24, 24, 3), "int8", 1.0, -128)
     assert not {"MUL", "ADD"} & set(network.ops())
     assert "PADV2" in network.ops()
-    p = network.outputs(held_out.pixels)[:, 1]
-    parity = compare(runtime, p, predict(centred, held_out.pixels)[:, 1], 0.5)
+    # Bright borders would show a wrong level of the padding.
+    crops = np.concatenate([held_out.pixels, np.full_like(held_out.pixels[:4], 250)])
+    parity = compare(runtime, network.outputs(crops)[:, 1], predict(centred, crops)[:, 1], 0.5)
     assert parity.mean_delta_p < (0.005 if recipe is REFINED else 0.02)
     assert parity.max_delta_p < 0.05
 
 
-def test_int16_activations_keep_the_offset(
-    centred: Any, calibration: Crops, held_out: Crops, tmp_path: Path
-) -> None:
-    """TFLite cannot pad int16 with a constant."""
-    path = tmp_path / "centred.tflite"
-    path.write_bytes(quantise(centred, calibration.pixels, RECIPES["int16x8"]))
-    network = Network(path)
-    assert "PADV2" not in network.ops()
-    # Bright borders would show a wrong level of the padding.
-    crops = np.concatenate([held_out.pixels, np.full_like(held_out.pixels[:4], 250)])
-    assert np.abs(network.outputs(crops) - predict(centred, crops)).max() < 0.05
-
-
 def test_float_files_are_folded_too(centred: Any, calibration: Crops, held_out: Crops) -> None:
-    network = float_network(centred, calibration.pixels, RECIPES["float32"])
+    network = float_network(centred, calibration.pixels, FLOAT32)
     np.testing.assert_allclose(
         predict(network, held_out.pixels), predict(centred, held_out.pixels), atol=1e-5
     )

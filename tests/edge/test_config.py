@@ -280,6 +280,12 @@ def test_the_example_file_tells_the_ranges(repository: Path) -> None:
     assert len(ranged) == 13
 
 
+def test_settings_that_the_pages_name_are_there(repository: Path) -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in sorted((repository / "docs").glob("*.md")))
+    named = set(re.findall(rf"`((?:{'|'.join(section_types())})\.[a-z_]+)`", pages))
+    assert {"storage.reserve_mb", "camera.interval_s"} <= named <= set(keys_of(Config()))
+
+
 toml_values = (
     st.none()
     | st.booleans()

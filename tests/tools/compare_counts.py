@@ -1,8 +1,8 @@
 """Counts every real image with two states of the code, line against line: ``make compare BASE=REVISION``.
 
-A move of code must leave each line of ``count --json`` as it was, byte for byte; a deliberate change shows
-here which fields it touched. The lines of the committed BASE are kept in the user's cache by commit, those of
-the working tree are made anew.
+A move of code must leave whatever ``count --json`` says as it was, to the last digit; keys that it gained
+since then are named. A deliberate change shows here which fields it touched. The lines of the committed BASE are
+kept in the user's cache by commit, those of the working tree are made anew.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
 NOT_FIELDS = {"masks", "xyc", "other_xyc", "labels"}
 #: Files a call: start-up is a tenth of it, and two workers end at nearly the same time.
 CHUNK = 150
+#: Fields that are named; the rest are a number.
+SHOWN = 20
 
 
 def images(data: Path, every: int) -> list[Path]:
@@ -92,6 +94,15 @@ def counted_by_revision(revision: str, paths: list[Path], data: Path) -> list[st
     return kept.read_text(encoding="utf-8").splitlines()
 
 
+def differences(before: object, after: object, key: str = "line") -> list[str]:
+    """What is no more as it was; what a line says beyond what it said before is none."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [text for name in before for text in differences(before[name], after.get(name), name)]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [text for pair in zip(before, after, strict=True) for text in differences(*pair, key)]
+    return [] if before == after else [f"{key} {before} -> {after}"]
+
+
 def main() -> int:
     """Compare and say what differs; 1 where anything does."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -105,14 +116,19 @@ def main() -> int:
         raise SystemExit(f"no images under {data}: name the folder of the real images with --data")
     before = counted_by_revision(arguments.base, paths, data)
     after = count(REPOSITORY, paths, data)
-    old, new = ({json.loads(line)["source"]: line for line in lines} for lines in (before, after))
-    different = [source for source in {**old, **new} if old.get(source) != new.get(source)]
+    old, new = ({(row := json.loads(line))["source"]: row for line in lines} for lines in (before, after))
+    added = {key for source, row in new.items() for key in row.keys() - old.get(source, row).keys()}
+    changes = {
+        source: sorted(differences(old.get(source), new.get(source)))
+        for source in {**old, **new}
+        if differences(old.get(source), new.get(source))
+    }
     out = sys.stdout.write
-    for source in different[:20]:
-        out(f"differs: {source}\n")
-        out(f"  before {old.get(source, 'no line')[:400]}\n  after  {new.get(source, 'no line')[:400]}\n")
-    out(f"{len(paths)} images, {len(old)} lines before, {len(new)} after, {len(different)} differ\n")
-    return int(bool(different))
+    for source in list(changes)[:SHOWN]:
+        out(f"differs: {source}: {'; '.join(changes[source][:4])[:400]}\n")
+    out(f"{len(paths)} images, {len(old)} lines before, {len(new)} after, {len(changes)} differ")
+    out(f"; new keys, not compared: {', '.join(sorted(added))}\n" if added else "\n")
+    return int(bool(changes))
 
 
 if __name__ == "__main__":

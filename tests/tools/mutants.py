@@ -139,7 +139,7 @@ MUTANTS = [
     ),
     *constants(
         "edge/segmentation/survey.py",
-        f"{_SEGMENTATION}/test_segment.py {_SEGMENTATION}/test_scale.py {_SEGMENTATION}/test_outline.py",
+        f"{_SEGMENTATION}/test_scale.py",
         {"_CLUSTER": "9.9", "_USUAL_NUCLEUS_UM2": "120.0", "_BLUER_THAN_GREY": "0.3"},
     ),
     *constants(
@@ -178,6 +178,12 @@ MUTANTS = [
         "if not worst <= tolerance:",
         "if worst > 1:",
         "tests/edge/classification/test_classifier.py",
+    ),
+    Mutant(
+        "edge/classification/classifier.py",
+        "if decision.uncertain_low <= p_blast < decision.uncertain_high:",
+        "if decision.uncertain_low < p_blast <= decision.uncertain_high:",
+        "edge/classification/classifier.py",
     ),
     Mutant(
         "convert/gate/crops.py",

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-import cv2
 
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.progress import Progress
+from edge.device.machine import describe_machine, describe_software
+from edge.device.printable import markdown_table
 from edge.errors import GateError
 from edge.segmentation import Segmentation
 from edge.structures import UInt8Image
-from edge.version import software_version
-from training.evaluation.figures import figure_json, markdown_table, source_name, table
+from training.evaluation.figures import figure_json, figures_table, source_name, table
 from training.evaluation.live_cli import quality, registration
 from training.evaluation.overlay import draw_comparison
 from training.evaluation.robustness import (
@@ -76,9 +75,8 @@ def segmentation(
         sources.append((folder, layout, len(fields), figures))
     document = {
         "schema": "blastcount.segmentation/1",
-        "software": software_version(),
-        "opencv": cv2.__version__,
-        "machine": platform.machine(),
+        "software": describe_software(),
+        "machine": describe_machine(),
         "sources": [
             {
                 "truth": source_name(folder),
@@ -96,7 +94,7 @@ def segmentation(
     if as_json:
         click.echo(text)
     elif markdown:
-        click.echo(markdown_table({folder.name: figures for folder, _, _, figures in sources}, digits=3))
+        click.echo(figures_table({folder.name: figures for folder, _, _, figures in sources}, digits=3))
     else:
         titles = [f"{folder} ({images} images, layout '{layout}')" for folder, layout, images, _ in sources]
         tables = [table(title, source[3], digits=3) for title, source in zip(titles, sources, strict=True)]
@@ -138,8 +136,8 @@ def robustness_command(truth_folders: Sequence[Path], rendered: int, every: int,
     if as_json:
         document = {
             "schema": "blastcount.robustness/1",
-            "software": software_version(),
-            "opencv": cv2.__version__,
+            "software": describe_software(),
+            "machine": describe_machine(),
             "every": every,
             "sources": [
                 {"source": name, "alterations": [asdict(r) | {"held": r.held} for r in rows]}
@@ -154,18 +152,29 @@ def robustness_command(truth_folders: Sequence[Path], rendered: int, every: int,
 
 
 def _robustness_table(results: Sequence[tuple[str, list[Robustness]]]) -> str:
-    lines = [
-        "| source | alteration | fields | found before | found altered | drop, points | count within one |",
-        "|---|---|---|---|---|---|---|",
+    header = (
+        "source",
+        "alteration",
+        "fields",
+        "found before",
+        "found altered",
+        "drop, points",
+        "count within one",
+    )
+    rows = [
+        (
+            name,
+            r.name,
+            str(r.fields),
+            f"{r.hits_before}/{r.marked}",
+            f"{r.hits}/{r.marked}",
+            f"{100 * r.drop:.1f}{'' if r.held else ' !'}",
+            f"{r.within_one}/{r.fields}",
+        )
+        for name, found in results
+        for r in found
     ]
-    for name, rows in results:
-        for r in rows:
-            mark = "" if r.held else " !"
-            lines.append(
-                f"| {name} | {r.name} | {r.fields} | {r.hits_before}/{r.marked} | {r.hits}/{r.marked} "
-                f"| {100 * r.drop:.1f}{mark} | {r.within_one}/{r.fields} |"
-            )
-    return "\n".join(lines)
+    return markdown_table(header, rows, aligned=False)
 
 
 def _painter(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
-
-from edge.version import software_version
+from edge.device.machine import describe_machine, describe_software
+from edge.device.printable import markdown_table
 from training.evaluation.run import Figure
 
 
@@ -22,25 +20,22 @@ def table(title: str, figures: Sequence[Figure], digits: int = 4) -> str:
     return "\n".join(lines)
 
 
-def markdown_table(sources: Mapping[str, Sequence[Figure]], digits: int = 4) -> str:
+def figures_table(sources: Mapping[str, Sequence[Figure]], digits: int = 4) -> str:
     """Make one Markdown table of the figures of all sources."""
-    head = ["| source | figure | value | hits / n | 95 % interval |", "|---|---|---|---|---|"]
     rows = [
-        f"| {source} | {figure.name} | {figure.value:.{digits}f} | {_count(figure)} "
-        f"| {_interval(figure, digits)} |"
+        (source, figure.name, f"{figure.value:.{digits}f}", _count(figure), _interval(figure, digits))
         for source, figures in sources.items()
         for figure in figures
     ]
-    return "\n".join(head + rows)
+    return markdown_table(("source", "figure", "value", "hits / n", "95 % interval"), rows, aligned=False)
 
 
 def document(schema: str, sources: Mapping[str, Sequence[Figure]]) -> dict[str, object]:
     """Make the JSON document of the figures of all sources."""
     return {
         "schema": schema,
-        "software": software_version(),
-        "opencv": cv2.__version__,
-        "machine": platform.machine(),
+        "software": describe_software(),
+        "machine": describe_machine(),
         "sources": [
             {"source": source, "figures": [figure_json(figure) for figure in figures]}
             for source, figures in sources.items()

@@ -13,7 +13,7 @@ from edge.commands.outputs import prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.errors import DataSetError
 from edge.rendered import RenderSettings, scan
-from training.evaluation.figures import document, markdown_table, source_name, table
+from training.evaluation.figures import document, figures_table, source_name, table
 from training.evaluation.quality import evaluate_gate, follow_sessions, read_sessions, summed
 from training.evaluation.registration import Outcome, follow_slide, registered_pairs
 from training.evaluation.run import Figure
@@ -134,6 +134,6 @@ def _show(
     if as_json:
         click.echo(text)
     elif as_markdown:
-        click.echo(markdown_table(sources))
+        click.echo(figures_table(sources))
     else:
         click.echo("\n\n".join(table(source, figures) for source, figures in sources.items()))

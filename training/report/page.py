@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from edge.device.printable import markdown_table
+
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:70em;margin:2em auto;padding:0 1.2em}
 h1{font-size:1.6em;margin:0 0 .2em}h2{font-size:1.2em;margin:2.2em 0 .5em;border-bottom:1px solid #ddd}
@@ -94,11 +96,7 @@ def markdown(title: str, blocks: Sequence[Block]) -> str:
 
 def table(block: Table) -> str:
     """Render one table as Markdown, without a line's end."""
-    lines = [block.header, tuple("---" for _ in block.header), *block.rows]
-    return "\n".join(
-        "|" + "|".join(cell if number == 1 else f" {_safe(cell)} " for cell in line) + "|"
-        for number, line in enumerate(lines)
-    )
+    return markdown_table(block.header, block.rows, aligned=False)
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:
@@ -135,7 +133,3 @@ def _html_parts(blocks: Sequence[Block]) -> Iterator[str]:
                 yield f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
             case Picture(svg, caption):
                 pictures.append(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>")
-
-
-def _safe(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")

@@ -205,7 +205,7 @@ def test_a_missing_model(count: Callable[..., Result], good: Path, tmp_path: Pat
 
 @pytest.fixture
 def own_model(tiny_model: Path, tmp_path: Path) -> Path:
-    for suffix in (".tflite", ".json", ".golden.npz"):
+    for suffix in (".tflite", ".json", ".golden.npz", ".field.npz"):
         shutil.copy(f"{tiny_model}{suffix}", tmp_path / f"own{suffix}")
     return tmp_path / "own"
 
@@ -260,12 +260,10 @@ def test_a_folder_without_permission(
 def test_a_full_disk_leaves_nothing_half_written(
     count: Callable[..., Result], good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:10])
+    def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fill)
+    monkeypatch.setattr(Path, "replace", full)
     result = count("--masks", tmp_path / "m", good)
     assert result.exit_code == 1
     assert "rendered_0001.cells.png: cannot be written: No space left on device" in result.stderr

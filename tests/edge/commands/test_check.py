@@ -33,7 +33,7 @@ def check(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def own_model(tiny_model: Path, tmp_path: Path) -> Path:
-    for suffix in (".tflite", ".json", ".golden.npz"):
+    for suffix in (".tflite", ".json", ".golden.npz", ".field.npz"):
         shutil.copy(f"{tiny_model}{suffix}", tmp_path / f"own{suffix}")
     return tmp_path / "own"
 
@@ -43,8 +43,8 @@ def test_a_sound_device(tiny_model: Path) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[-1] == "fit to count"
-    assert [line.split()[0] for line in lines[:-1]] == ["pass"] * 12
-    for word in ("OpenCV", "built-in defaults", "tiny", "ai_edge_litert", "golden crops"):
+    assert [line.split()[0] for line in lines[:-1]] == ["pass"] * 13
+    for word in ("opencv", "built-in defaults", "tiny", "ai_edge_litert", "golden crops"):
         assert word in result.stdout
 
 
@@ -59,6 +59,7 @@ def test_json(tiny_model: Path) -> None:
         "model",
         "interpreter",
         "golden crops",
+        "golden field",
         "calibration",
         "camera",
         "permissions",
@@ -86,7 +87,8 @@ def test_golden_crops_that_disagree(tiny_model: Path, monkeypatch: pytest.Monkey
     assert result.exit_code == 4
     report = json.loads(result.stdout)
     assert report["passed"] is False
-    assert [finding["name"] for finding in report["checks"] if not finding["passed"]] == ["golden crops"]
+    failed = [finding["name"] for finding in report["checks"] if not finding["passed"]]
+    assert failed == ["golden crops", "golden field"]
     assert "disagree" in report["checks"][4]["detail"]
 
 

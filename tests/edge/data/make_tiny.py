@@ -19,7 +19,7 @@ from convert.backend import load_keras
 from convert.bundle import check_output, export
 from convert.draft import read_draft
 from convert.gate.crops import Crops
-from convert.quantize import REFINED
+from convert.recipes import REFINED
 
 SIZE_PX = 16
 CARD = {

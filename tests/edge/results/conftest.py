@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,25 +18,21 @@ from edge.structures import (
     CellRef,
     ClassifiedCell,
     FieldResult,
-    ModelIdentity,
     Scale,
     UInt8Image,
 )
+from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 NAME = "S-0142"
-MODEL = ModelIdentity("m", "a" * 64)
 #: Size of a field and distance of its cells, in px.
 SIDE, STEP = 400, 70
 
 
 def field_image(seed: int) -> UInt8Image:
     """A blank slide with dark discs where the cells are said to be."""
-    image = np.full((SIDE, SIDE, 3), 230, np.uint8)
-    image[:, :, 2] = 190 + 8 * (seed % 5)
-    rows, columns = np.mgrid[:SIDE, :SIDE]
+    image = np.full((SIDE, SIDE, 3), (230, 230, 190 + 8 * (seed % 5)), np.uint8)
     for number in range(1, 10):
-        x, y = place(number)
-        image[(columns - x) ** 2 + (rows - y) ** 2 < 20**2] = (90, 40, 130)
+        cv2.circle(image, place(number), 20, (90, 40, 130), -1)
     return image
 
 
@@ -51,24 +50,22 @@ def cell(number: int, label: CellClass | None, p: float | None, *, border: bool 
 
 
 def result(number: int, cells: tuple[ClassifiedCell, ...], reasons: tuple[str, ...] = ()) -> FieldResult:
-    return FieldResult(
-        source=f"field_{number}.jpg",
+    return replace(
+        make_result(f"field_{number}.jpg"),
         width=SIDE,
         height=SIDE,
-        captured_at=None,
         frame_sha256=f"{number:064x}",
         scale=Scale(0.2, "configured", 1.0),
         status="rejected" if reasons else "counted",
         reasons=reasons,
         cells=cells,
-        model=MODEL,
     )
 
 
 def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
     """Count fields of 3 blasts, 4 normal cells, an uncertain one and a smudge; one field more is rejected."""
     store = ThumbnailStore.beside(log.path)
-    made = {"config_sha256": "b" * 64, "software_version": "0.1.0", "runtime": "ai_edge_litert 2.3.0"}
+    made = {**PROVENANCE, "source_kind": "file"}
     for number in range(1, fields + 1):
         labels: list[tuple[CellClass, float]] = [("blast", 0.9)] * 3 + [("normal", 0.1)] * 4
         cells = (
@@ -93,14 +90,19 @@ def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
     log.append(result(99, (), ("out_of_focus",)), **made, sample_id=sample_id)
 
 
-@pytest.fixture
-def sample_log(tmp_path: Path) -> Path:
-    """Path of a log whose only sample, open, has 28 whole white cells, 12 of them called blasts."""
-    path = tmp_path / "state" / "blastcount.db"
-    path.parent.mkdir()
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the log and its pictures: to be copied, never changed."""
+    path = tmp_path_factory.mktemp("sample") / "blastcount.db"
     with BloodLog.open(path) as log:
         fill(log, log.open_sample(NAME, "blood", 200).id)
-    return path
+    return path.parent
+
+
+@pytest.fixture
+def sample_log(filled: Path, tmp_path: Path) -> Path:
+    """Path of a log whose only sample, open, has 28 whole white cells, 12 of them called blasts."""
+    return shutil.copytree(filled, tmp_path / "state") / "blastcount.db"
 
 
 def read_all(path: Path, observer: str, changed: dict[CellRef, str] | None = None) -> None:

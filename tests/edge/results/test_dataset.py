@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.bloodlog import BloodLog, ReviewLabel
@@ -196,6 +196,7 @@ histories = st.lists(
 
 
 @given(history=histories, cut=st.integers(0, 8))
+@settings(max_examples=40)
 def test_what_is_read_is_what_was_last_said(
     history: list[tuple[int, str, ReviewLabel | None]], cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

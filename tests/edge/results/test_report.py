@@ -58,7 +58,7 @@ def test_the_page_has_counts_share_and_interval(sample_log: Path) -> None:
     assert dict(page.quality)["Scale"] == "0.2000 µm per pixel"
     assert dict(page.sample)["Sample"] == NAME
     assert dict(page.origin)["Counted by"].startswith(
-        "m aaaaaaaaaaaa, blastcount 0.1.0, ai_edge_litert 2.3.0"
+        "akbar aaaaaaaaaaaa, blastcount 0.1.0, ai_edge_litert 2.3.0"
     )
     assert any("Not corrected" in note for note in page.notes)
     # The share by other customs: 12 of 24 without the 4 uncertain cells, 12 of 32 with the 4 smudge cells.

@@ -6,8 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.light.field import Field
 from edge.segmentation.diameter import commonest_diameter, outer_contours, round_diameters_px
+from edge.segmentation.isolated import isolated_white_cells
 from edge.segmentation.scale import RED_CELL_DIAMETER_UM, measure_scale
+from edge.segmentation.stain import blank_slide, stain_densities
+from edge.segmentation.survey import survey
+from edge.structures import Frame
 
 
 def discs(centres: list[tuple[int, int]], diameter: int, size: tuple[int, int] = (300, 400)) -> np.ndarray:
@@ -73,7 +78,60 @@ def test_fringes_that_would_make_a_nucleus_too_large_are_no_red_cells() -> None:
     assert told.um_per_px == pytest.approx(RED_CELL_DIAMETER_UM / 44, rel=0.15)
 
 
-def test_no_scale_where_every_outline_is_too_small_beside_the_nucleus() -> None:
-    mask = discs(GRID, 20)
-    assert measure_scale(mask, NONE, 1.0, nucleus_radius_px=20.0) is not None
-    assert measure_scale(mask, NONE, 1.0, nucleus_radius_px=40.0) is None
+@pytest.mark.parametrize(("nucleus_radius_px", "known"), [(17.5, True), (19.5, False)])
+def test_red_cells_are_not_too_small_beside_a_nucleus(nucleus_radius_px: float, known: bool) -> None:
+    """Red cells of 16 px are 7.5 µm: a nucleus of 16.4 µm is possible, one of 18.3 µm is not."""
+    places = [(x, y) for x in range(30, 400, 40) for y in range(30, 300, 40)]
+    scale = measure_scale(discs(places, 16), NONE, 1.0, nucleus_radius_px=nucleus_radius_px)
+    assert (scale is not None) == known
+
+
+def test_one_red_cell_gives_a_scale_and_half_of_one_at_the_border_does_not() -> None:
+    assert measure_scale(discs([(200, 150)], 40), NONE, 1.0) is not None
+    assert measure_scale(discs([(16, 150)], 40), NONE, 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("nuclei", "distance", "isolated"),
+    [
+        (0.35, None, 0),  # share of the cell's diameter, squared 0.12: a platelet on a red cell
+        (0.55, None, 1),
+        (0.70, 56, 2),
+        (0.70, 52, 0),
+    ],
+)
+def test_isolated_white_cells(nuclei: float, distance: int | None, isolated: int) -> None:
+    places = [(150, 150)] if distance is None else [(150, 150), (150 + distance, 150)]
+    found = isolated_white_cells(discs(places, 54), discs(places, round(54 * nuclei)))
+    assert len(found) == isolated
+
+
+def red_cells(red_share: float) -> Field:
+    """Red cells of a total density of 0.4, so much of it red, on a blank slide."""
+    image = np.full((300, 400, 3), 220, np.uint8)
+    rest = 1 - red_share
+    density = 0.4 * np.array([red_share, (rest + 0.1) / 2, (rest - 0.1) / 2])
+    image[discs(GRID, 30) > 0] = np.rint(220 * 10**-density)
+    noise = np.random.default_rng(0).normal(0, 2, image.shape)
+    return Field(Frame((image + noise).astype(np.uint8), "drawn"))
+
+
+@pytest.mark.parametrize(("red_share", "blue"), [(0.37, False), (0.42, True)])
+def test_red_cells_that_are_bluer_than_grey(red_share: float, blue: bool) -> None:
+    field = red_cells(red_share)
+    found = survey(stain_densities(field.image, blank_slide(field.background, 400, 300)), 1.0)
+    assert found.blue_red_cells == blue
+    assert found.scale.um_per_px == pytest.approx(0.25, rel=0.06)
+
+
+def test_nuclei_that_lie_apart_give_the_scale_where_others_touch() -> None:
+    """No red cell, and chains of four nuclei beside three that lie apart: these have the usual area."""
+    image = np.full((500, 700, 3), 220, np.uint8)
+    places = [(80, 60), (300, 60), (520, 60)]
+    places += [(x + 44 * i, y) for x in (80, 400) for y in (200, 320, 440) for i in range(4)]
+    for place in places:
+        cv2.circle(image, place, 24, (95, 45, 140), cv2.FILLED)
+    field = Field(Frame(image, "drawn"))
+    found = survey(stain_densities(field.image, blank_slide(field.background, 700, 500)), 1.0)
+    assert found.scale.source == "assumed"
+    assert found.scale.um_per_px == pytest.approx(np.sqrt(75 / np.pi) / 24, rel=0.1)

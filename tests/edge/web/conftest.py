@@ -2,75 +2,56 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from PIL import Image
 from werkzeug.test import TestResponse
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
+from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult
 from edge.web.app import create_app
 from edge.web.setup import Setup
+from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 ORIGIN = "http://localhost"
+#: Two fields: three blasts, three normal cells, two uncertain ones, a smudge.
+SMALL: tuple[tuple[float | None, ...], ...] = ((0.99, 0.5, 0.02, None), (0.9, 0.1, 0.45, 0.97, 0.05))
 
 
 def picture(seed: int, side: int = 64) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A disc on a pale ground: no two are alike."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] - side / 2
     image = np.full((side, side, 3), (238, 230, 232), np.uint8)
-    image[x**2 + y**2 < (side * rng.uniform(0.2, 0.4)) ** 2] = rng.integers(60, 160, 3)
-    return image
+    return cv2.circle(image, (side // 2, side // 2), side // 4, (90, seed % 200, seed // 200 % 200), -1)
 
 
-def classified(number: int, p_blast: float | None, *, border: bool = False) -> ClassifiedCell:
-    label = (
-        None
-        if p_blast is None
-        else "blast"
-        if p_blast > 0.75
-        else "normal"
-        if p_blast < 0.25
-        else "uncertain"
-    )
+def classified(number: int, p_blast: float | None) -> ClassifiedCell:
+    label: CellClass | None = None
+    if p_blast is not None:
+        label = "blast" if p_blast > 0.75 else "normal" if p_blast < 0.25 else "uncertain"
     x, y = 40 + 90 * (number % 12), 40 + 90 * (number // 12)
-    cell = Cell(
-        id=number,
-        x=x + 20.0,
-        y=y + 20.0,
-        bbox=(x, y, 40, 40),
-        area_px=1250,
-        nucleus_area_px=800,
-        kind="smudge" if p_blast is None else "wbc",
-        touches_border=border,
-    )
-    return ClassifiedCell(cell, label, p_blast)  # type: ignore[arg-type]
+    kind = "smudge" if label is None else "wbc"
+    cell = Cell(number, x + 20.0, y + 20.0, (x, y, 40, 40), 1250, 800, kind, touches_border=False)
+    return ClassifiedCell(cell, label, p_blast)
 
 
-def a_field(number: int, cells: tuple[ClassifiedCell, ...], reasons: tuple[str, ...] = ()) -> FieldResult:
-    return FieldResult(
-        source=f"rendered:1#{number}",
-        width=1200,
-        height=900,
-        captured_at=None,
-        frame_sha256=f"{number:064x}",
-        scale=Scale(0.12, "red_cells", 0.9),
-        status="rejected" if reasons else "counted",
-        reasons=reasons,
-        cells=cells,
-        model=ModelIdentity("tiny", "ab" * 32),
-    )
+def a_field(number: int, probabilities: tuple[float | None, ...]) -> FieldResult:
+    cells = tuple(classified(i, p) for i, p in enumerate(probabilities, start=1))
+    return replace(make_result(f"rendered:1#{number}"), width=1200, height=900, captured_at=None, cells=cells)
+
+
+def append_field(log: BloodLog, sample_id: int | None = 1, reasons: tuple[str, ...] = ()) -> int:
+    """Log one more field, of three cells unless it is rejected."""
+    result = a_field(log.count() + 1, () if reasons else (0.9, 0.1, 0.5))
+    result = replace(result, status="rejected" if reasons else "counted", reasons=reasons)
+    return log.append(result, **PROVENANCE, sample_id=sample_id)
 
 
 @dataclass
@@ -78,8 +59,6 @@ class Clinic:
     """A log, its pictures, and what the application needs of them."""
 
     setup: Setup
-    sample_id: int
-    refs: list[CellRef]
 
     @property
     def log(self) -> BloodLog:
@@ -87,63 +66,47 @@ class Clinic:
         return BloodLog.open(self.setup.log_path, read_only=True)
 
     def words(self) -> list[tuple[CellRef, str | None, str]]:
-        """Every word in the log, in order."""
+        """Every word on the first sample's cells, in order."""
         with self.log as log:
-            return [
-                (CellRef(review.field_id, review.cell_id), review.label, review.observer)
-                for review in log.reviews(self.sample_id)
-            ]
+            return [(review.cell, review.label, review.observer) for review in log.reviews(1)]
 
 
-def append(log: BloodLog, result: FieldResult, sample_id: int | None, pictures: ThumbnailStore | None) -> int:
-    thumbnails, image = {}, None
-    if pictures is not None:
-        thumbnails = {c.cell.id: pictures.put(picture(c.cell.id)) for c in result.cells}
-        image = pictures.put(picture(1000 + len(result.cells), 300))
-    return log.append(
-        result,
-        config_sha256="cd" * 32,
-        software_version="1.0",
-        runtime="test 1",
-        source_kind="rendered",
-        sample_id=sample_id,
-        clock_trusted=True,
-        thumbnails=thumbnails,
-        image_sha256=image,
-    )
-
-
-def log_clinic(folder: Path, probabilities: list[list[float | None]], **setup: Any) -> Clinic:
+def log_clinic(folder: Path, probabilities: tuple[tuple[float | None, ...], ...], **setup: Any) -> Clinic:
     """Log one open sample, S-1, with fields of cells of such probabilities."""
     made = Setup(log_path=folder / "blood.db", **setup)
     store = ThumbnailStore.beside(made.log_path)
-    refs = []
     with BloodLog.open(made.log_path) as log:
         sample = log.open_sample("S-1", "blood", 200)
         for number, row in enumerate(probabilities, start=1):
-            cells = tuple(classified(i, p) for i, p in enumerate(row, start=1))
-            field_id = append(log, a_field(number, cells), sample.id, store)
-            refs += [CellRef(field_id, cell.cell.id) for cell in cells]
-    return Clinic(made, sample.id, refs)
+            result = a_field(number, row)
+            log.append(
+                result,
+                **PROVENANCE,
+                sample_id=sample.id,
+                thumbnails={c.cell.id: store.put(picture(c.cell.id)) for c in result.cells},
+                image_sha256=store.put(picture(1000 + len(row), 300)),
+            )
+    return Clinic(made)
+
+
+@pytest.fixture(scope="session")
+def small_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the log of the small clinic and its pictures: to be copied, never changed."""
+    return log_clinic(tmp_path_factory.mktemp("clinic"), SMALL).setup.log_path.parent
 
 
 @pytest.fixture
-def make_clinic(tmp_path: Path) -> Callable[..., Clinic]:
-    """Function that logs a sample with fields of cells of given probabilities."""
-    return partial(log_clinic, tmp_path)
-
-
-@pytest.fixture
-def clinic(make_clinic: Callable[..., Clinic]) -> Clinic:
-    """Two fields: three blasts, three normal ones, two uncertain ones, a smudge."""
-    return make_clinic([[0.99, 0.5, 0.02, None], [0.9, 0.1, 0.45, 0.97, 0.05]])
+def clinic(small_log: Path, tmp_path: Path) -> Clinic:
+    """The small clinic."""
+    shutil.copytree(small_log, tmp_path, dirs_exist_ok=True)
+    return Clinic(Setup(log_path=tmp_path / "blood.db"))
 
 
 class Browser:
     """What a browser does: keeps cookies, sends forms with their token and its origin, follows redirects."""
 
-    def __init__(self, client: FlaskClient) -> None:
-        self.client = client
+    def __init__(self, clinic: Clinic) -> None:
+        self.client: FlaskClient = create_app(clinic.setup).test_client()
         self.token = ""
 
     def get(self, path: str, **options: Any) -> TestResponse:
@@ -163,6 +126,9 @@ class Browser:
         headers = {"Accept": "application/json", "X-CSRFToken": self.token}
         return self.post(path, form, headers=headers, **options)
 
+    def say(self, word: str) -> TestResponse:
+        return self.script("/samples/1/words", {"word": word})
+
     @property
     def cookie(self) -> str:
         """The session's cookie as it was after the last page."""
@@ -170,9 +136,10 @@ class Browser:
         assert cookie is not None
         return cookie.value
 
-    def says_who(self, name: str, **form: str) -> None:
+    def says_who(self, name: str, **form: str) -> Browser:
         self.get("/")
         assert self.post("/observer", {"observer": name, **form}).status_code == 200
+        return self
 
 
 @pytest.fixture(autouse=True)
@@ -184,54 +151,6 @@ def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
 
 
 @pytest.fixture
-def visit() -> Callable[[Clinic], Browser]:
-    """Function that opens the application in a browser of its own."""
-
-    def open_(clinic: Clinic) -> Browser:
-        return Browser(create_app(clinic.setup).test_client())
-
-    return open_
-
-
-@pytest.fixture
-def browser(clinic: Clinic, visit: Callable[[Clinic], Browser]) -> Browser:
+def browser(clinic: Clinic) -> Browser:
     """One at the small clinic."""
-    return visit(clinic)
-
-
-def jpeg(seed: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture(seed, 320)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def a_jpeg() -> bytes:
-    """A picture as the daemon sends one."""
-    return jpeg(7)
-
-
-@pytest.fixture
-def append_field() -> Callable[..., int]:
-    """Function that logs one more field of three cells, into sample 1 unless told otherwise."""
-
-    def one_more(log: BloodLog, sample_id: int | None = 1, reasons: tuple[str, ...] = ()) -> int:
-        probabilities = () if reasons else (0.9, 0.1, 0.5)
-        cells = tuple(classified(i, p) for i, p in enumerate(probabilities, start=1))
-        return append(log, a_field(log.count() + 1, cells, reasons), sample_id, None)
-
-    return one_more
-
-
-@pytest.fixture(scope="module")
-def module_clinic() -> Callable[[Path], tuple[Clinic, Browser]]:
-    """Function that makes the small clinic in a folder, with an observer called Ani."""
-
-    def make(folder: Path) -> tuple[Clinic, Browser]:
-        made = log_clinic(folder, [[0.99, 0.5, 0.02, None], [0.9, 0.1, 0.45, 0.97, 0.05]])
-        browser = Browser(create_app(made.setup).test_client())
-        browser.says_who("Ani")
-        browser.get("/")
-        return made, browser
-
-    return make
+    return Browser(clinic)

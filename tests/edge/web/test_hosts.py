@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.web.hosts import is_address, machine_names
-
-if TYPE_CHECKING:
-    from conftest import Browser, Clinic
+from edge.web.hosts import is_address
+from edge.web.setup import Setup
+from tests.edge.web.conftest import Browser, Clinic
 
 KNOWN = (
     *("localhost", "localhost:8321", "scope3", "scope3.local:80", "clinic.example", "127.0.0.1:8321"),
@@ -26,36 +22,27 @@ FORGED = (
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch, make_clinic: Callable[..., Clinic]) -> Clinic:
+def named(monkeypatch: pytest.MonkeyPatch, clinic: Clinic) -> Clinic:
     monkeypatch.setattr("socket.gethostname", lambda: "Scope3")
-    return make_clinic([[0.9]], names=("Clinic.Example.",))
+    return Clinic(Setup(clinic.setup.log_path, names=("Clinic.Example.",)))
 
 
-def test_names_of_the_machine_and_bare_addresses_are_known(
-    named: Clinic, visit: Callable[[Clinic], Browser]
-) -> None:
-    browser = visit(named)
+def test_names_of_the_machine_and_bare_addresses_are_known(named: Clinic) -> None:
+    browser = Browser(named)
     answers = {host: browser.get("/", headers={"Host": host}).status_code for host in KNOWN}
     assert answers == dict.fromkeys(KNOWN, 200)
     assert named.setup.refusals.total == 0
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_other_names_are_refused_and_told_nothing(
-    named: Clinic, visit: Callable[[Clinic], Browser], method: str
-) -> None:
-    browser = visit(named)
+def test_other_names_are_refused_and_told_nothing(named: Clinic, method: str) -> None:
+    browser = Browser(named)
     for host in FORGED:
         answer = browser.client.open("/samples/1", method=method, headers={"Host": host})
         assert answer.status_code == 421, host
         assert "S-1" not in answer.text
         assert answer.headers["Cache-Control"] == "no-store"
     assert named.setup.refusals.total == len(FORGED)
-
-
-def test_machine_names_are_those_of_the_network_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "Scope3")
-    assert machine_names(["Clinic.Example."]) == ["localhost", "scope3", "scope3.local", "clinic.example"]
 
 
 @given(st.text())

@@ -14,20 +14,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import psutil
 import pytest
 
 from edge.bloodlog import BloodLog
 from edge.web.child import ReviewChild
+from tests.edge.web.conftest import SMALL, Clinic, append_field, log_clinic
 
-if TYPE_CHECKING:
-    from conftest import Clinic
+#: Longest wait for anything, however busy the machine is.
+PATIENCE_S = 120.0
 
 
 class Server:
-    """``blastcount review`` in a process."""
+    """``blastcount`` in a process of its own."""
 
     def __init__(self, repository: Path, folder: Path) -> None:
         self.folder = folder
@@ -41,113 +42,72 @@ class Server:
         self.processes: list[subprocess.Popen[str]] = []
         self.port = 0
 
-    def command(self, *arguments: object) -> list[str]:
-        return [sys.executable, "-m", "edge.cli", *map(str, arguments)]
+    def run(self, *arguments: object, **streams: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "edge.cli", *map(str, arguments)]
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **streams)
+        self.processes.append(process)
+        return process
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Start it on a free port and wait until it can be asked."""
-        process = subprocess.Popen(
-            self.command("review", "--port", 0, *arguments),
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.processes.append(process)
+        """Start the page on a free port and wait until it can be asked."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = self.run("review", "--port", 0, *arguments, **pipes)
         assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.fullmatch(r"review page: http://\S+:([0-9]+)/\n", line)
+        found = re.fullmatch(r"review page: http://\S+:([0-9]+)/\n", process.stdout.readline())
         if found is None:
-            _, errors = process.communicate(timeout=30)
-            pytest.fail(f"{line!r}: {errors}")
+            pytest.fail(process.communicate(timeout=PATIENCE_S)[1])
         self.port = int(found[1])
         return process
 
-    def ask(
-        self, path: str, method: str = "GET", body: str | None = None, **headers: str
-    ) -> tuple[int, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+    def ask(self, path: str, **headers: str) -> tuple[int, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
-            connection.request(
-                method, path, body, {key.replace("_", "-"): text for key, text in headers.items()}
-            )
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
             connection.close()
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture
 def server(repository: Path, tmp_path: Path) -> Iterator[Server]:
     made = Server(repository, tmp_path)
     yield made
-    for process in made.processes:
-        process.kill()
-        process.communicate()
+    made.end()
 
 
-def test_it_serves_until_it_is_told_to_stop(server: Server, clinic: Clinic) -> None:
-    process = server.start("--log", clinic.setup.log_path)
-    status, page = server.ask("/")
-    assert status == 200
-    assert b"S-1" in page
-    assert server.ask("/pictures/1/1")[1].startswith(b"\xff\xd8")
+@pytest.fixture(scope="module")
+def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The small clinic on a page that all tests of this module may ask."""
+    folder = tmp_path_factory.mktemp("served")
+    made = Server(repository, folder)
+    made.start("--log", log_clinic(folder, SMALL).setup.log_path)
+    yield made
+    made.end()
+
+
+def test_it_serves_until_it_is_told_to_stop(server: Server) -> None:
+    process = server.start("--log", server.folder / "new.db")
+    assert server.ask("/")[0] == 200
+    assert server.ask("/", Host="evil.example")[0] == 421
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     assert "review page at http://127.0.0.1:" in errors
-    with clinic.log as log:
-        assert log.count() == 2
-
-
-def test_without_a_log_a_sample_can_be_opened_and_the_log_appears(server: Server) -> None:
-    server.start("--log", server.folder / "new.db")
-    status, page = server.ask("/")
-    assert status == 200
-    assert b"No sample has been opened yet" in page
+    assert "refused 127.0.0.1: unknown host name" in errors
     assert not (server.folder / "new.db").exists()
-
-
-def test_a_forged_host_is_refused_and_logged(server: Server, clinic: Clinic) -> None:
-    process = server.start("--log", clinic.setup.log_path)
-    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example"):
-        status, body = server.ask("/", Host=host)
-        assert status == 421
-        assert b"S-1" not in body
-    assert server.ask("/", Host=f"localhost:{server.port}")[0] == 200
-    process.terminate()
-    assert "refused 127.0.0.1: unknown host name" in process.communicate(timeout=10)[1]
-
-
-def test_a_network_address_needs_a_token(server: Server, clinic: Clinic) -> None:
-    ended = subprocess.run(
-        server.command("review", "--host", "0.0.0.0", "--log", clinic.setup.log_path),
-        cwd=server.folder,
-        env=server.environment,
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 3
-    assert ended.stderr.count("\n") == 1
-    assert "can be reached from the network and needs review.token_file" in ended.stderr
 
 
 def test_with_a_token_on_a_network_address_nothing_is_readable_without_it(
     server: Server, clinic: Clinic
 ) -> None:
-    made = subprocess.run(
-        server.command("review", "--new-token", "token"),
-        cwd=server.folder,
-        env=server.environment,
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
-    assert re.fullmatch(r"[0-9a-f]{32}\n", made.stdout)
+    made = server.run("review", "--new-token", "token", stdout=subprocess.PIPE)
+    assert re.fullmatch(r"[0-9a-f]{32}\n", made.communicate(timeout=PATIENCE_S)[0])
     server.start("--host", "0.0.0.0", "--token-file", "token", "--log", clinic.setup.log_path)
     for path in ("/", "/samples/1", "/samples/1/cells", "/pictures/1", "/live"):
         status, body = server.ask(path, Accept="text/html")
@@ -156,21 +116,15 @@ def test_with_a_token_on_a_network_address_nothing_is_readable_without_it(
     assert server.ask("/login")[0] == 200
 
 
-def test_a_port_that_is_in_use_is_named(server: Server, clinic: Clinic) -> None:
+def test_a_port_that_is_in_use_is_named(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(
-            server.command("review", "--port", port, "--log", clinic.setup.log_path),
-            cwd=server.folder,
-            env=server.environment,
-            text=True,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-    assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+        # A name that has an IPv6 address, too, is one address all the same.
+        process = server.run("review", "--host", "localhost", "--port", port, stderr=subprocess.PIPE)
+        errors = process.communicate(timeout=PATIENCE_S)[1]
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in errors
+    assert errors.count("\n") == 1
 
 
 RAW = [
@@ -189,28 +143,36 @@ RAW = [
 ]
 
 
-def test_what_is_no_request_is_refused(server: Server, clinic: Clinic) -> None:
-    process = server.start("--log", clinic.setup.log_path)
+def test_what_is_no_request_is_refused(served: Server) -> None:
     for raw in RAW:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as connection:
             try:
                 connection.sendall(raw)
                 connection.shutdown(socket.SHUT_WR)
                 answer = connection.recv(65536)
             except ConnectionError:
                 answer = b""
-        assert b"S-1" not in answer, raw[:40]
-        assert b"root:" not in answer
-        assert b"Traceback" not in answer
+        assert not re.search(b"S-1|root:|Traceback", answer), raw[:40]
         assert not answer or re.match(rb"HTTP/1\.[01] (4|5)", answer), (raw[:40], answer[:60])
-    assert server.ask("/")[0] == 200
-    assert process.poll() is None
+    assert served.ask("/")[0] == 200
+
+
+def test_it_is_small(served: Server) -> None:
+    """Below 60 MB after all pages were asked for; tensorflow, OpenCV and the interpreter are not in it."""
+    sample = [f"/samples/1{page}" for page in ("", "/cells", "/fields/1", "/observers")]
+    for path in 5 * ("/", "/live", "/pictures/1/1", *sample):
+        assert served.ask(path)[0] == 200, path
+    running = psutil.Process(served.processes[0].pid)
+    assert running.memory_info().rss < 60e6 * 1.1  # 10 % for other versions of Python and NumPy
+    mapped = {Path(part.path).name for part in running.memory_maps()}
+    assert not [name for name in mapped if re.search("cv2|tensorflow|litert|tflite", name)]
 
 
 def flood(port: int, requests: int, answers: Counter[bytes]) -> None:
     """Ask on one connection as fast as it goes, fifty at a time, from another address of this machine."""
     request = b"GET /samples/1/fields HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), 30, source_address=("127.0.0.2", 0)) as connection:
+    source = {"timeout": PATIENCE_S, "source_address": ("127.0.0.2", 0)}
+    with socket.create_connection(("127.0.0.1", port), **source) as connection:
         stream = connection.makefile("rb")
         for _ in range(requests // 50):
             connection.sendall(50 * request)
@@ -224,112 +186,73 @@ def flood(port: int, requests: int, answers: Counter[bytes]) -> None:
 
 
 def test_a_flood_is_refused_and_logged_and_the_page_and_the_count_go_on(
-    server: Server, clinic: Clinic, append_field: Callable[[BloodLog], int]
+    server: Server, clinic: Clinic
 ) -> None:
     process = server.start("--log", clinic.setup.log_path)
     answers: Counter[bytes] = Counter()
-    threads = [threading.Thread(target=flood, args=(server.port, 1000, answers)) for _ in range(6)]
+    threads = [threading.Thread(target=flood, args=(server.port, 500, answers)) for _ in range(6)]
     began = time.monotonic()
     for thread in threads:
         thread.start()
-    counted, slowest_s = 0, 0.0
+    counted = 0
     with BloodLog.open(clinic.setup.log_path) as log:
-        while any(thread.is_alive() for thread in threads):
-            before = time.monotonic()
+        while not counted or any(thread.is_alive() for thread in threads):
             append_field(log)  # what the daemon does
             assert server.ask("/live/state")[0] == 200  # what a person's browser does
-            slowest_s = max(slowest_s, time.monotonic() - before)
             counted += 1
-            time.sleep(0.05)
+            time.sleep(0.2)
         assert log.count() == 2 + counted
     took_s = time.monotonic() - began
     # 60 pages at once, then 10 a second; the rest is refused at once.
-    assert answers.total() == 6000
+    assert answers.total() == 3000
     assert answers[b"200"] <= 60 + 10 * took_s + 1
-    assert answers[b"429"] == 6000 - answers[b"200"]
-    assert took_s < 20.0
-    assert counted >= 5
-    assert slowest_s < 3.0
+    assert answers[b"429"] == 3000 - answers[b"200"]
     process.terminate()
-    errors = process.communicate(timeout=10)[1]
+    errors = process.communicate(timeout=PATIENCE_S)[1]
     told = [int(n) for n in re.findall(r"refused 127\.0\.0\.2: too many requests, ([0-9]+) times", errors)]
     assert "refused 127.0.0.2: too many requests\n" in errors
     assert sum(told) + 1 == answers[b"429"]
-    assert len(told) <= 3
-
-
-def test_it_is_small(server: Server, clinic: Clinic) -> None:
-    """Below 60 MB after all pages were asked for; tensorflow, OpenCV and the interpreter are not in it."""
-    process = server.start("--log", clinic.setup.log_path)
-    paths = (
-        "/",
-        "/live",
-        "/samples/1",
-        "/samples/1/cells",
-        "/samples/1/fields/1",
-        "/samples/1/observers",
-        "/pictures/1/1",
-    )
-    for _ in range(5):
-        assert [server.ask(path)[0] for path in paths] == [200] * len(paths)
-    running = psutil.Process(process.pid)
-    assert running.memory_info().rss < 60e6 * 1.1  # 10 % for other versions of Python and NumPy
-    mapped = {Path(part.path).name for part in running.memory_maps()}
-    assert not [name for name in mapped if re.search("cv2|tensorflow|litert|tflite", name)]
+    # A line every ten seconds, and one at the end.
+    assert len(told) <= took_s / 10 + 2
 
 
 def is_served(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S):
             return True
     except OSError:
         return False
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
 
 
-@pytest.fixture
-def free_port() -> int:
+def test_the_daemon_brings_the_page_and_takes_it_along(server: Server, tiny_model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def test_the_daemon_brings_the_page_and_takes_it_along(
-    server: Server, tiny_model: Path, free_port: int
-) -> None:
+        server.port = port = int(taken.getsockname()[1])
     config = server.folder / "blastcount.toml"
     config.write_text(
         f'[model]\npath = "{tiny_model}"\n'
         '[camera]\nsource = "rendered"\nwidth = 640\nheight = 480\ninterval_s = 0.2\n'
-        f'[log]\npath = "blood.db"\n[review]\nwith_daemon = true\nport = {free_port}\n'
+        f'[log]\npath = "blood.db"\n[review]\nwith_daemon = true\nport = {port}\n'
     )
-    daemon = subprocess.Popen(
-        server.command("run", "--config", config),
-        cwd=server.folder,
-        env=server.environment,
-        text=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # or its messages would fill a pipe
-    )
-    server.processes.append(daemon)
-    wait_for(lambda: is_served(free_port) or daemon.poll() is not None)
-    server.port = free_port
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # messages would fill a pipe
+    daemon = server.run("run", "--config", config, **nowhere)
+    wait_for(lambda: is_served(port) or daemon.poll() is not None)
     wait_for(lambda: b"Sharpness" in server.ask("/live/state")[1])
     assert server.ask("/live/picture")[1].startswith(b"\xff\xd8")
     (page,) = psutil.Process(daemon.pid).children()
     # A page that dies comes back, and the count does not care.
     page.kill()
     wait_for(lambda: page.pid not in [child.pid for child in psutil.Process(daemon.pid).children()])
-    wait_for(lambda: is_served(free_port))
+    wait_for(lambda: is_served(port))
     # A daemon that is killed takes its page along.
-    (page,) = psutil.Process(daemon.pid).children()
     daemon.kill()
-    wait_for(lambda: not is_served(free_port))
+    wait_for(lambda: not is_served(port))
     with BloodLog.open(server.folder / "blood.db", read_only=True) as log:
         assert log.count() >= 2
 

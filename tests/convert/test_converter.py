@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from convert.backend import load_schema, predict
-from convert.converter import convert_network
+from convert.backend import load_keras, predict
+from convert.converter import convert_network, quantise
 from convert.flatbuffer.half import halve_dense_weights
-from convert.flatbuffer.ranges import pack, percentile_range
+from convert.flatbuffer.logits import LOGIT_LIMIT, interleave_logits, narrow_logits
+from convert.flatbuffer.schema import pack, unpack
 from convert.gate.crops import Crops
 from convert.gate.parity import compare
 from convert.gate.verdict import SHAPE_OPS
+from convert.graph.biases import correct_biases, round_weights
+from convert.graph.equalise import centre_logits
 from convert.graph.static import static_graph
-from convert.quantize import (
-    LOGIT_LIMIT,
-    correct_biases,
-    interleave_logits,
-    narrow_logits,
-    quantise,
-    round_weights,
-)
-from convert.recipes import PLAIN, RECIPES, REFINED
+from convert.recipes import FLOAT32, FLOAT_HEAD, PLAIN, REFINED, Recipe
 from edge.classification.card import TensorSpec
 from edge.classification.classifier import calibrate
 from edge.classification.interpreter import BATCH, Network, installed_runtimes
@@ -101,16 +95,13 @@ def test_correction_moves_biases_and_takes_the_mean_error_out(
 
 
 def test_narrow_logits_change_one_scale(toy_model: Any, calibration: Crops) -> None:
-    from convert.graph.equalise import centre_logits
-
     network = static_graph(toy_model)
     centre_logits(network)
-    schema = load_schema()
     wide = quantise(network, calibration.pixels, PLAIN)
     narrow = narrow_logits(wide)
 
     def scale(content: bytes) -> float:
-        graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+        graph = unpack(content).subgraphs[0]
         return float(graph.tensors[graph.operators[-1].inputs[0]].quantization.scale[0])
 
     assert scale(wide) > scale(narrow) == pytest.approx(LOGIT_LIMIT / 127)
@@ -120,15 +111,12 @@ def test_narrow_logits_change_one_scale(toy_model: Any, calibration: Crops) -> N
 def test_interleaved_logits_halve_the_steps_of_their_difference(
     toy_model: Any, calibration: Crops, held_out: Crops, tmp_path: Path
 ) -> None:
-    from convert.graph.equalise import centre_logits
-
     network = static_graph(toy_model)
     centre_logits(network)
     last = network.layers[-1]
     last.set_weights([weight / 10 for weight in last.get_weights()])  # unsure: many different probabilities
     content = quantise(network, calibration.pixels, PLAIN)
-    schema = load_schema()
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     graph = model.subgraphs[0]
     graph.tensors[graph.operators[-1].inputs[0]].quantization.scale = np.array(
         [LOGIT_LIMIT / 127], np.float32
@@ -148,7 +136,7 @@ def test_interleaved_logits_halve_the_steps_of_their_difference(
 
 
 def test_logits_in_float_are_left_alone(toy_model: Any, calibration: Crops) -> None:
-    content = quantise(toy_model, calibration.pixels[:20], RECIPES["float-head"])
+    content = quantise(toy_model, calibration.pixels[:20], FLOAT_HEAD)
     assert interleave_logits(content) == content
 
 
@@ -156,7 +144,7 @@ def test_a_float_head_is_in_float_up_to_the_last_pooling(
     toy_model: Any, calibration: Crops, tmp_path: Path
 ) -> None:
     path = tmp_path / "toy.tflite"
-    path.write_bytes(quantise(toy_model, calibration.pixels[:20], RECIPES["float-head"]))
+    path.write_bytes(quantise(toy_model, calibration.pixels[:20], FLOAT_HEAD))
     ops = Network(path, runtime="ai_edge_litert").ops()
     assert "QUANTIZE" not in ops
     # One for the weights in float16, one for each of the two pooled scales.
@@ -166,7 +154,7 @@ def test_a_float_head_is_in_float_up_to_the_last_pooling(
 def test_halved_weights_are_those_of_before_but_for_their_last_bits(
     toy_model: Any, calibration: Crops, held_out: Crops, tmp_path: Path
 ) -> None:
-    whole = convert_network(static_graph(toy_model), calibration.pixels[:20], RECIPES["float32"])
+    whole = convert_network(static_graph(toy_model), calibration.pixels[:20], FLOAT32)
     half = halve_dense_weights(whole)
     weights = toy_model.get_layer("p").get_weights()[0]
     assert len(whole) - len(half) == pytest.approx(2 * weights.size, rel=0.2)
@@ -187,8 +175,6 @@ def test_there_is_nothing_to_halve_in_int8(toy_tflite: bytes) -> None:
 
 
 def test_what_cannot_be_int8_is_refused() -> None:
-    from convert.backend import load_keras
-
     keras = load_keras()
     crop = keras.Input((24, 24, 3))
     flat = keras.layers.Flatten()(keras.ops.erf(keras.layers.Rescaling(1 / 255)(crop)))
@@ -199,33 +185,24 @@ def test_what_cannot_be_int8_is_refused() -> None:
         quantise(model, np.zeros((2, 24, 24, 3), np.uint8), PLAIN)
 
 
-def _scales(content: bytes) -> list[float]:
-    graph = load_schema().ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
-    noted = [tensor.quantization.scale for tensor in graph.tensors if tensor.quantization is not None]
-    return [float(scale[0]) for scale in noted if scale is not None and len(scale) == 1]
-
-
 @pytest.mark.parametrize(
-    ("name", "dtypes", "worst"),
+    ("recipe", "dtypes", "worst"),
     [
-        ("percentile", ("int8", "int8"), 0.05),
-        ("float-head", ("int8", "float32"), 0.05),
-        ("int16x8", ("float32", "float32"), 0.05),
-        ("dynamic", ("float32", "float32"), 0.05),
-        ("float16", ("float32", "float32"), 0.002),
-        ("float32", ("float32", "float32"), 1e-5),
+        (PLAIN, ("int8", "int8"), 0.05),
+        (FLOAT_HEAD, ("int8", "float32"), 0.05),
+        (FLOAT32, ("float32", "float32"), 1e-5),
     ],
+    ids=lambda value: value.name if isinstance(value, Recipe) else "",
 )
 def test_every_recipe_keeps_what_it_promises(
     toy_model: Any,
     calibration: Crops,
     held_out: Crops,
     tmp_path: Path,
-    name: str,
+    recipe: Recipe,
     dtypes: tuple[str, str],
     worst: float,
 ) -> None:
-    recipe = RECIPES[name]
     path = tmp_path / "toy.tflite"
     path.write_bytes(quantise(toy_model, calibration.pixels, recipe))
     network = Network(path, runtime="ai_edge_litert")
@@ -234,29 +211,3 @@ def test_every_recipe_keeps_what_it_promises(
     assert not set(network.ops()) & set(SHAPE_OPS)
     delta = np.abs(network.outputs(held_out.pixels) - predict(toy_model, held_out.pixels))
     assert delta.max() < worst
-
-
-def test_percentiles_narrow_the_activations_alone(toy_model: Any, calibration: Crops) -> None:
-    network = static_graph(toy_model)
-    plain = _scales(convert_network(network, calibration.pixels[:20], PLAIN))
-    cut = _scales(convert_network(network, calibration.pixels[:20], replace(PLAIN, percentile=95.0)))
-    assert len(plain) == len(cut)
-    assert cut[0] == plain[0] == 1.0
-    assert sum(b < 0.9 * a for a, b in zip(plain, cut, strict=True)) >= 4
-    assert cut[-2:] == plain[-2:]  # logits and probabilities
-
-
-def test_all_values_held_is_no_narrowing(toy_model: Any, calibration: Crops) -> None:
-    network, whole = static_graph(toy_model), replace(PLAIN, percentile=100.0)
-    plain = _scales(convert_network(network, calibration.pixels[:20], PLAIN))
-    same = _scales(convert_network(network, calibration.pixels[:20], whole))
-    # Layers that are joined get the widest of their ranges.
-    assert all(b >= 0.999 * a for a, b in zip(plain, same, strict=True))
-    assert max(same[1:-2]) == pytest.approx(max(plain[1:-2]), rel=1e-3)
-
-
-def test_a_range_is_cut_on_both_sides_where_values_are_negative() -> None:
-    counts = np.array([1, 0, 0, 49, 49, 0, 0, 1])
-    assert percentile_range(counts, -4.0, 4.0, 98.0) == (-1.0, 1.0)
-    assert percentile_range(counts, 0.0, 8.0, 98.0) == (0.0, 5.0)
-    assert percentile_range(counts, -4.0, 4.0, 100.0) == (-4.0, 4.0)
