@@ -6,7 +6,6 @@ The figures are the log's; nothing in it leads to a person but the pseudonymous 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -21,6 +20,9 @@ LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
 #: no code is given rather than a wrong one.
 PROGRAM_CODE = ("26446-5", "Blasts/100 leukocytes in Blood")
 MANUAL_CODE = ("709-6", "Blasts/100 leukocytes in Blood by Manual count")
+CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+#: Key of the entry of what counted a part of the fields, the most fields first.
+_DEVICE = "device-{}"
 WARNING = "For research use only, not for diagnosis."
 
 Resource = dict[str, Any]
@@ -46,18 +48,19 @@ def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Reso
     .. [1] https://hl7.org/fhir/R4/diagnosticreport.html
     """
     issued = (datetime.now(UTC) if made_at is None else made_at).isoformat(timespec="milliseconds")
-    observations = list(_observations(summary, issued))
-    resources = [_report(summary, issued, [key for key, _ in observations])]
-    resources += [resource for _, resource in observations]
-    resources += [_specimen(summary), *_devices(summary)]
-    keys = ["report", *(key for key, _ in observations), "specimen", *_device_keys(summary)]
+    observations = _observations(summary, issued)
+    resources = {
+        "report": _report(summary, issued, list(observations)),
+        **observations,
+        "specimen": _specimen(summary),
+        **_devices(summary),
+    }
     return {
         "resourceType": "Bundle",
         "type": "collection",
         "timestamp": issued,
         "entry": [
-            {"fullUrl": _url(summary, key), "resource": resource}
-            for key, resource in zip(keys, resources, strict=True)
+            {"fullUrl": _url(summary, key), "resource": resource} for key, resource in resources.items()
         ],
     }
 
@@ -67,84 +70,72 @@ def is_final(summary: SampleSummary) -> bool:
     return not summary.sample.is_open and any(count.done for count in summary.observers)
 
 
-def _observations(summary: SampleSummary, issued: str) -> Iterable[tuple[str, Resource]]:
-    status = "final" if is_final(summary) else "preliminary"
-    common = {
-        "subject": _subject(summary),
-        "effectivePeriod": _period(summary),
-        "issued": issued,
-        "specimen": _reference(summary, "specimen"),
-    }
-    blood = summary.sample.specimen == "blood"
-    device = {"device": _reference(summary, keys[0])} if (keys := _device_keys(summary)) else {}
+def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
+    blood, final = summary.sample.specimen == "blood", is_final(summary)
+    device = {"device": _reference(summary, _DEVICE.format(1))} if summary.provenance else {}
+
+    def observation(
+        text: str,
+        method: str,
+        share: float | None,
+        components: list[Resource],
+        by: Resource,
+        *,
+        note: str = "",
+        code: tuple[str, str] | None = None,
+        final: bool = final,
+    ) -> Resource:
+        coding = {} if code is None else {"coding": [{"system": LOINC, "code": code[0], "display": code[1]}]}
+        absent = {"dataAbsentReason": {"text": "no whole white cell was counted"}}
+        return {
+            "resourceType": "Observation",
+            "status": "final" if final else "preliminary",
+            "category": [{"coding": [{"system": CATEGORY, "code": "laboratory"}]}],
+            "code": {**coding, "text": f"Blasts per 100 white cells{text}"},
+            "subject": _subject(summary),
+            "effectivePeriod": _period(summary),
+            "issued": issued,
+            "specimen": _reference(summary, "specimen"),
+            "method": {"text": method},
+            "note": [{"text": f"{WARNING}{note}"}],
+            **(absent if share is None else {"valueQuantity": _percent(share)}),
+            "component": components,
+            **by,
+        }
+
     program = summary.program
-    yield (
-        "program",
-        {
-            **_observation(status, "Blasts per 100 white cells, by program", PROGRAM_CODE if blood else None),
-            **common,
-            **device,
-            "method": {"text": "Segmentation and neural network on pictures of a stained smear"},
-            "note": [
-                {"text": f"{WARNING} Cells that look like blasts to the program; not confirmed by a person."}
-            ],
-            **_share(program.blast_fraction),
-            "component": [
-                *_counts(program),
-                _interval(program.ci_low, program.ci_high, "exact 95 % interval"),
-            ],
-        },
-    )
-    corrected = summary.corrected
-    if corrected is not None:
-        yield (
-            "corrected",
-            {
-                **_observation(status, "Blasts per 100 white cells, corrected for the program's known error"),
-                **common,
-                **device,
-                "method": {"text": "Rogan-Gladen estimate with the interval of Lang and Reiczigel"},
-                "note": [{"text": f"{WARNING} Errors measured on: {corrected.errors.source}"}],
-                "derivedFrom": [_reference(summary, "program")],
-                **_share(corrected.share),
-                "component": [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
-            },
+    made = {
+        "program": observation(
+            ", by program",
+            "Segmentation and neural network on pictures of a stained smear",
+            program.blast_fraction,
+            [*_counts(program), _interval(program.ci_low, program.ci_high, "exact 95 % interval")],
+            device,
+            note=" Cells that look like blasts to the program; not confirmed by a person.",
+            code=PROGRAM_CODE if blood else None,
+        )
+    }
+    if (corrected := summary.corrected) is not None:
+        made["corrected"] = observation(
+            ", corrected for the program's known error",
+            "Rogan-Gladen estimate with the interval of Lang and Reiczigel",
+            corrected.share,
+            [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
+            {**device, "derivedFrom": [_reference(summary, "program")]},
+            note=f" Errors measured on: {corrected.errors.source}",
         )
     for number, count in enumerate(summary.observers, start=1):
-        yield f"observer-{number}", {
-            **_observation(
-                "final" if count.done and not summary.sample.is_open else "preliminary",
-                "Blasts per 100 white cells, by a person" if count.done
-                else "Blasts per 100 white cells that a person has looked at so far",
-                MANUAL_CODE if blood and count.done else None,
-            ),
-            **common,
-            "performer": [{"display": count.observer}],
-            "method": {"text": "A person's word on each cell that the program found, on its picture"},
-            "note": [{"text": WARNING}],
-            **_share(count.tally.blast_fraction),
-            "component": [
-                *_observer_counts(count),
-                _interval(count.tally.ci_low, count.tally.ci_high, "exact 95 % interval"),
-            ],
-        }  # fmt: skip
-
-
-def _observation(status: str, text: str, code: tuple[str, str] | None = None) -> Resource:
-    coding = {} if code is None else {"coding": [{"system": LOINC, "code": code[0], "display": code[1]}]}
-    category = "http://terminology.hl7.org/CodeSystem/observation-category"
-    return {
-        "resourceType": "Observation",
-        "status": status,
-        "category": [{"coding": [{"system": category, "code": "laboratory"}]}],
-        "code": {**coding, "text": text},
-    }
-
-
-def _share(share: float | None) -> Resource:
-    if share is None:
-        return {"dataAbsentReason": {"text": "no whole white cell was counted"}}
-    return {"valueQuantity": _percent(share)}
+        own = count.tally
+        made[f"observer-{number}"] = observation(
+            ", by a person" if count.done else " that a person has looked at so far",
+            "A person's word on each cell that the program found, on its picture",
+            own.blast_fraction,
+            [*_observer_counts(count), _interval(own.ci_low, own.ci_high, "exact 95 % interval")],
+            {"performer": [{"display": count.observer}]},
+            code=MANUAL_CODE if blood and count.done else None,
+            final=count.done and not summary.sample.is_open,
+        )
+    return made
 
 
 def _percent(share: float) -> Resource:
@@ -215,24 +206,21 @@ def _specimen(summary: SampleSummary) -> Resource:
     }
 
 
-def _device_keys(summary: SampleSummary) -> list[str]:
-    return [f"device-{number}" for number in range(1, len(summary.provenance) + 1)]
-
-
-def _devices(summary: SampleSummary) -> Iterable[Resource]:
-    for made in summary.provenance:
-        versions = {
-            "software": made.software_version,
-            "model SHA-256": made.model.sha256,
-            "interpreter": made.runtime,
-            "configuration SHA-256": made.config_sha256,
-        }
-        yield {
+def _devices(summary: SampleSummary) -> dict[str, Resource]:
+    return {
+        _DEVICE.format(number): {
             "resourceType": "Device",
             "deviceName": [{"name": f"blastcount with model {made.model.name}", "type": "model-name"}],
-            "version": [{"type": {"text": text}, "value": value} for text, value in versions.items()],
+            "version": [
+                {"type": {"text": "software"}, "value": made.software_version},
+                {"type": {"text": "model SHA-256"}, "value": made.model.sha256},
+                {"type": {"text": "interpreter"}, "value": made.runtime},
+                {"type": {"text": "configuration SHA-256"}, "value": made.config_sha256},
+            ],
             "note": [{"text": f"{WARNING} Exported by blastcount {software_version()}."}],
         }
+        for number, made in enumerate(summary.provenance, start=1)
+    }
 
 
 def _identifier(summary: SampleSummary) -> Resource:

@@ -170,7 +170,7 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
             yield _("report.uninformative")
     both = summary.agreement
     if both is not None:
-        first, second = (count.observer for count in summary.observers if count.done)
+        first, second = summary.reading.done[:2]
         text = _("report.agreed", first=first, second=second, agreed=both.agreed, n=both.n)
         if both.kappa is not None and both.low is not None and both.high is not None:
             text += " " + _(

@@ -86,6 +86,9 @@ def test_two_observers_have_columns_and_kappa(sample_log: Path) -> None:
     assert rows["not a cell"][-2:] == ("0", "1")
     assert any("AK and Sri <b> used the same word on 26 of 28 cells" in note for note in page.notes)
     assert any("kappa" in note for note in page.notes)
+    # A third one who is done is told of in a note.
+    read_all(sample_log, "BT")
+    assert page_of(sample_log).columns == page.columns
     html = render_html(page)
     assert "Sri &lt;b&gt;" in html
     assert "<b>used" not in html
