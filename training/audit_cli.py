@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edge.errors import GateError
-from training.data.audit import audit, leaks, read_split
+from training.data import sources
 from training.data.cache import Cache
+from training.data.collection import Collection, collect
+from training.protocol.audit import audit, leaks, read_split
+from training.terminal import bar
 
 #: Longest list that is printed in full; the JSON has all.
 _MOST = 12
@@ -47,10 +50,10 @@ def command(data_folder: Path, split_file: Path | None, cache_folder: Path | Non
     sessions, and how well the camera alone predicts the class.
     """
     rows = None if split_file is None else read_split(split_file)
-    cache = Cache(cache_folder)
-    found = audit(data_folder, cache)
+    collection = read_collection(data_folder, Cache(cache_folder))
+    found = audit(collection)
     if rows is not None:
-        found["split"] = leaks(data_folder, cache, rows)
+        found["split"] = leaks(collection, rows)
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
     else:
@@ -58,6 +61,20 @@ def command(data_folder: Path, split_file: Path | None, cache_folder: Path | Non
             click.echo(line)
     if rows is not None:
         refuse_leaks(found["split"])
+
+
+def read_collection(data_folder: Path, cache: Cache, labs: Sequence[str] | None = None) -> Collection:
+    """Read, segment and match the laboratories of a data folder, with a bar for people.
+
+    Parameters
+    ----------
+    data_folder, cache : as for :func:`training.data.collection.collect`
+    labs : only those of them that are there
+    """
+    there = [lab for lab in sources.present(data_folder) if labs is None or lab in labs]
+    click.echo(f"{data_folder}: {', '.join(there)}", err=True)
+    with bar("Segmenting", sources.count(data_folder, there)) as tick:
+        return collect(data_folder, cache, there, tick)
 
 
 def refuse_leaks(split: Json) -> None:
@@ -108,12 +125,12 @@ def brief(found: Json) -> Iterator[str]:
         )
         line = f"{lab}: {about['fields']} fields in {about['groups']} groups; {twice}"
         if len(about["cameras"]) > 1:
-            line += f"; the camera alone names the class of {_share(about['camera_alone']['marked_cells'])}"
+            line += f"; the camera alone names the class of {share(about['camera_alone']['marked_cells'])}"
         yield line
     crops = found["all_idb2"]
     if crops is not None:
         yield (
-            f"ALL_IDB2: {_share(crops['located'])} of the crops lie in an ALL_IDB1 field, "
+            f"ALL_IDB2: {share(crops['located'])} of the crops lie in an ALL_IDB1 field, "
             f"{len(crops['same_cell'])} pairs show one cell"
         )
 
@@ -131,17 +148,17 @@ def _laboratory(lab: str, about: Json) -> Iterator[str]:
     yield from _pairs("overlapping fields", about["overlapping"])
     alone = about["camera_alone"]
     if len(about["cameras"]) > 1:
-        yield f"  the camera alone names patient or not in {_share(alone['fields'])} of the fields"
-        yield f"  the camera alone names the class of {_share(alone['marked_cells'])} of the marked cells"
+        yield f"  the camera alone names patient or not in {share(alone['fields'])} of the fields"
+        yield f"  the camera alone names the class of {share(alone['marked_cells'])} of the marked cells"
 
 
 def _crops(crops: Json) -> Iterator[str]:
     yield f"ALL_IDB2: {crops['located']['n']} crops"
-    yield f"  found in an ALL_IDB1 field: {_share(crops['located'])}"
-    yield f"  equal to it in every pixel: {_share(crops['pixel_exact'])}"
-    yield f"  around a cell that ALL_IDB1 marks, too: {_share(crops['also_a_point'])}"
+    yield f"  found in an ALL_IDB1 field: {share(crops['located'])}"
+    yield f"  equal to it in every pixel: {share(crops['pixel_exact'])}"
+    yield f"  around a cell that ALL_IDB1 marks, too: {share(crops['also_a_point'])}"
     yield from _pairs("crops of one cell", crops["same_cell"])
-    yield f"  the camera alone names the class of {_share(crops['camera_alone'])} of the crops"
+    yield f"  the camera alone names the class of {share(crops['camera_alone'])} of the crops"
 
 
 def _pairs(what: str, pairs: list[list[Any]]) -> Iterator[str]:
@@ -154,7 +171,8 @@ def _pairs(what: str, pairs: list[list[Any]]) -> Iterator[str]:
     yield f"  {len(pairs)} {what}: {shown}{more}"
 
 
-def _share(figure: Json) -> str:
+def share(figure: Json) -> str:
+    """Write a share with its count and interval."""
     if not figure["n"]:
         return "none"
     low, high = figure["ci95"]

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from edge.errors import ConfigError, GateError
-from training.audit_cli import brief
+from edge.errors import ConfigError
+from training.audit_cli import brief, read_collection, share
 from training.backend import load_keras
-from training.data import allidb, allidb_marks, sources
-from training.data.audit import audit
 from training.data.cache import Cache
-from training.data.collection import Collection, collect
-from training.data.crops import cut, survey
+from training.data.collection import Collection
+from training.protocol import random_split
+from training.protocol.audit import audit
 from training.protocol.evaluation import Evaluated, evaluate
+from training.protocol.random_split import RandomSplit
 from training.protocol.recipe import RECIPES, Recipe, load
-from training.recipes import akbar2024, akbar2024_splits
-from training.recipes.akbar2024 import Outcome
-from training.recipes.akbar2024_splits import SplitTest
-from training.report import cell_results, folder, results
+from training.protocol.run import Judged, run
+from training.recipes.akbar2024 import EPOCHS, NAME, RANDOM_SPLITS
 from training.report import evaluation as report
-from training.report.card import camera_alone
+from training.report import folder, paper, results
+from training.report.results import Training
 from training.terminal import bar
 
 
 @click.command()
 @click.option(
-    "--recipe",
-    "name",
-    type=click.Choice(list(RECIPES)),
-    default=akbar2024.NAME,
-    show_default=True,
+    "--recipe", "name", type=click.Choice(list(RECIPES)), default=NAME, show_default=True,
     help="What to train.",
-)
+)  # fmt: skip
 @click.option(
     "--data",
     "data_folder",
@@ -47,29 +43,20 @@ from training.terminal import bar
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=akbar2024.SEED, show_default=True,
-    help="Of the choice of cells, the split and the network.",
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+    help="Of the choice of cells, the splits and the networks.",
+)  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), help=f"Of akbar2024.  [default: {EPOCHS}, as in the paper]")
+@click.option(
+    "--splits", type=click.IntRange(0),
+    help="Random splits to test, as in the paper: the network of the first is kept, each further one is "
+    "trained with the next seed only to test it; 0 trains on everything.  "
+    f"[default: {RANDOM_SPLITS} of akbar2024, else 0]",
 )  # fmt: skip
 @click.option(
-    "--epochs", type=click.IntRange(1), default=akbar2024.EPOCHS, show_default=True,
-    help="Of akbar2024; 20 in the paper.",
+    "--refuse-leakage", is_flag=True,
+    help="End with exit code 4 where a random split has a cell on both sides; it mostly does.",
 )  # fmt: skip
-@click.option(
-    "--splits", type=click.IntRange(1), default=akbar2024_splits.SPLITS, show_default=True,
-    help="Of akbar2024: random splits to test; the first gives the model, each further one trains a network "
-    "with the next seed only to test it.",
-)  # fmt: skip
-@click.option(
-    "--leak-free/--no-leak-free", default=True, show_default=True,
-    help=f"Of akbar2024: test by whole scenes as well; trains {akbar2024.FOLDS} more networks.",
-)  # fmt: skip
-@click.option(
-    "--allow-leakage/--refuse-leakage",
-    "allow_leakage",
-    default=None,
-    help="Of akbar2024: whether one cell or field may be on both sides of the split.  [default: it may, as "
-    "in the paper; the card says how often]",
-)
 @click.option(
     "--evaluate", "with_protocol", is_flag=True,
     help="Run the leak-free protocol over all laboratories; a run that was stopped goes on.",
@@ -82,7 +69,7 @@ from training.terminal import bar
     "--cache",
     "cache_folder",
     type=click.Path(path_type=Path),
-    help="Folder for segmentations, the audit and the trainings of --evaluate.  [default: the user's cache]",
+    help="Folder for segmentations, overlaps and trainings.  [default: the user's cache]",
 )
 @click.option("--force", is_flag=True, help="Replace earlier results in --out.")
 def train(
@@ -90,10 +77,9 @@ def train(
     data_folder: Path,
     out: Path,
     seed: int,
-    epochs: int,
-    splits: int,
-    leak_free: bool,
-    allow_leakage: bool | None,
+    epochs: int | None,
+    splits: int | None,
+    refuse_leakage: bool,
     with_protocol: bool,
     workers: int,
     cache_folder: Path | None,
@@ -101,103 +87,42 @@ def train(
 ) -> None:
     """Train a classifier of blasts.
 
-    Writes model.keras, card.json, manifest.json and, for `blastcount convert`, crops.npz; akbar2024 also
-    table1.csv, history.json, figure4.png, split.csv and splits.csv; --evaluate also evaluation.json, .md and
-    .html. Research use only.
+    Writes model.keras, card.json, card.md, manifest.json, split.csv and, for `blastcount convert`, crops.npz;
+    random splits add table1.csv, history.json, figure4.png and splits.csv, --evaluate evaluation.json, .md
+    and .html. Research use only.
     """
-    of_paper = name == akbar2024.NAME
-    files = (*results.FILES, *report.FILES) if of_paper else cell_results.FILES
-    folder.check(out, files, force=force)
-    if allow_leakage and not of_paper:
-        raise ConfigError(
-            f"--allow-leakage: {name} is tested on whole groups of fields and cannot leak; leave the option "
-            f"out (it is for {akbar2024.NAME}, whose paper splits crops at random)"
-        )
+    folder.check(out, results.ALL_FILES, force=force)
     load_keras()  # says at once that TensorFlow is missing
-    evaluated = None
-    recipe = load(name)
-    cache = Cache(cache_folder)
-    for line in _audit(data_folder, cache, (allidb_marks.LAB,) if of_paper else recipe.labs):
+    recipe = load_recipe(name, epochs)
+    collection = read_collection(data_folder, Cache(cache_folder), None if with_protocol else recipe.labs)
+    click.echo("Leakage audit (`blastcount audit` has all of it)")
+    for line in brief(audit(collection)):
+        click.echo(f"  {line}")
+    wanted = recipe.random_splits if splits is None else splits
+    random = random_split.repeated(collection, seed, wanted, outlined=recipe.spec.needs_outline)
+    if refuse_leakage:
+        random_split.refuse_leakage(random)
+    evaluated = _evaluate(collection, recipe, seed, workers) if with_protocol else None
+    training = _train(collection, recipe, seed, random, evaluated)
+    for line in _summary(results.write(out, training, force=force), training):
         click.echo(line)
-    if with_protocol or not of_paper:
-        collection = read_collection(data_folder, cache)
-        if with_protocol:
-            evaluated = _evaluate(collection, recipe, seed, workers)
-    if of_paper:
-        leaks = allow_leakage is not False
-        _train_paper(data_folder, out, seed, epochs, splits, leak_free, leaks, evaluated, force)
-    else:
-        cells = cell_results.trained_on(collection, recipe)
-        click.echo(f"{name}: training on {len(cells)} cells", err=True)
-        fitted = recipe.fit(collection, cells, seed, lambda: None)
-        cell_results.write(out, collection, recipe, fitted, evaluated, seed=seed, force=force)
-    if evaluated is not None:
-        for line in goals(evaluated):
-            click.echo(line)
     click.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", err=True)
 
 
-def _train_paper(
-    data_folder: Path,
-    out: Path,
-    seed: int,
-    epochs: int,
-    splits: int,
-    leak_free: bool,
-    allow_leakage: bool,
-    evaluated: Evaluated | None,
-    force: bool,
-) -> None:
-    data = allidb.load(data_folder)
-    click.echo(f"{data_folder}: {len(data.fields)} fields, {len(data.crops)} crops", err=True)
-    with bar("Reading", 2 * len(data.fields)) as tick:
-        surveyed = survey(data, tick)
-        crop_set = cut(data, surveyed, akbar2024.SPEC, tick)
-    if not allow_leakage:
-        for one in akbar2024_splits.seeds(seed, splits):
-            refuse_leakage(akbar2024.leakage(crop_set, one))
-    networks = splits + (akbar2024.FOLDS if leak_free else 0)
-    with bar("Epochs", networks * epochs) as tick:
-        outcome = akbar2024.run(crop_set, seed=seed, epochs=epochs, leak_free=leak_free, tick=tick)
-        tests = akbar2024_splits.repeat(crop_set, outcome, splits, tick=tick)
-    results.write(out, data, surveyed, crop_set, outcome, tests, evaluated, force=force)
-    for line in summary(outcome, tests):
-        click.echo(line)
-
-
-def refuse_leakage(leaked: tuple[int, int, str]) -> None:
-    """Say no to a split that shows the network what it is tested on.
-
-    Parameters
-    ----------
-    leaked : number of test crops whose cell is trained on, number of test crops, and the first one's name
+def load_recipe(name: str, epochs: int | None) -> Recipe:
+    """Load a recipe, with another number of epochs where one is given.
 
     Raises
     ------
-    GateError
-        There is such a crop.
+    ConfigError
+        It knows no epochs.
     """
-    shared, n_test, first = leaked
-    if shared:
-        raise GateError(
-            f"the split leaks: {shared} of {n_test} test crops show a cell that is also trained on, first "
-            f"{first}; use a recipe that splits whole fields, or --allow-leakage to repeat the paper's split"
-        )
-
-
-def _audit(data_folder: Path, cache: Cache, labs: Sequence[str]) -> Iterator[str]:
-    """Say what of the data would leak; every recipe is told before it trains."""
-    yield "Leakage audit (`blastcount audit` has all of it)"
-    for line in brief(audit(data_folder, cache, labs)):
-        yield f"  {line}"
-
-
-def read_collection(data_folder: Path, cache: Cache) -> Collection:
-    """Read, segment and match the laboratories of a data folder, with a bar for people."""
-    labs = sources.present(data_folder)
-    click.echo(f"{data_folder}: {', '.join(labs)}", err=True)
-    with bar("Segmenting", sources.count(data_folder, labs)) as tick:
-        return collect(data_folder, cache, labs, lambda _lab: tick())
+    recipe: Any = load(name)
+    if epochs is None:
+        return recipe  # type: ignore[no-any-return]  # of load, a Recipe
+    if not hasattr(recipe, "epochs"):
+        raise ConfigError(f"--epochs: {name} is trained by steps, not epochs; leave the option out")
+    return replace(recipe, epochs=epochs)  # type: ignore[no-any-return]  # a recipe with epochs is a dataclass
 
 
 def _evaluate(collection: Collection, recipe: Recipe, seed: int, workers: int) -> Evaluated:
@@ -207,6 +132,75 @@ def _evaluate(collection: Collection, recipe: Recipe, seed: int, workers: int) -
             return stack.enter_context(bar("Trainings", trainings))
 
         return evaluate(collection, recipe, seed=seed, workers=workers, start=start)
+
+
+def _train(
+    collection: Collection,
+    recipe: Recipe,
+    seed: int,
+    random: Sequence[RandomSplit],
+    evaluated: Evaluated | None,
+) -> Training:
+    """Train the network that is kept: of the first random split, or on everything."""
+    if not random:
+        cells = [cell for cell in collection.cells if cell.usable and cell.lab in recipe.labs]
+        click.echo(f"{recipe.name}: training on {len(cells)} cells", err=True)
+        fitted = recipe.fit(collection, cells, seed)
+        return Training(collection, recipe, seed, fitted, cells, evaluated)
+    first, *further = random
+    cells = first.side(first.split.train)
+    tested: list[tuple[RandomSplit, Judged]] = []
+    with bar("Random splits", len(random)) as tick:
+        fitted = recipe.fit(first.sample, cells, first.seed)
+        no_inner = fitted([])
+        p_blast = fitted(first.side(first.split.judged))
+        tested.append((first, Judged(first.split, p_blast, no_inner, fitted.history)))
+        tick()
+        for split in further:
+            judged, _ = run(split.sample, recipe, [split.split], seed=split.seed, tick=tick)
+            tested.append((split, judged[0]))
+    return Training(collection, recipe, seed, fitted, cells, evaluated, tested)
+
+
+def _summary(card: dict[str, Any], training: Training) -> Iterator[str]:
+    """Put a training into words: the paper's table and the random splits, then the protocol's goals."""
+    if training.random:
+        yield from _paper(card["evaluation"], training)
+    if training.evaluated is not None:
+        yield from goals(training.evaluated)
+    yield "Research use only."
+
+
+def _paper(evaluation: dict[str, Any], training: Training) -> Iterator[str]:
+    held_back, together, theirs = evaluation["held_back"], evaluation["repeated_splits"], paper.TEST
+    n_train, n_test = len(training.cells), held_back["n"]
+    yield f"{training.recipe.name}: {n_train} crops to train, {n_test} held back, seed {training.seed}"
+    if training.fitted.history:
+        yield "              this training          Akbar et al. 2024"
+        yield "epoch       error  accuracy %       error  accuracy %"
+    for row in paper.table_1(training.fitted.history):
+        papers = row["paper_error"], row["paper_accuracy_percent"]
+        shown = "" if papers[0] is None else f"{papers[0]:12.4f}{papers[1]:12.2f}"
+        yield f"{row['epoch']:5d}{row['error']:12.4f}{row['accuracy_percent']:12.2f}{shown}"
+    yield "Held-back crops, random split"
+    wanted = f"paper: {100 * theirs['accuracy']:.0f} % of {theirs['n']}"
+    yield f"  accuracy     {share(held_back['accuracy'])}; {wanted}"
+    yield f"  error        {held_back['error']:.4f}; paper: {theirs['error']:.4f}"
+    yield f"  sensitivity  {share(held_back['sensitivity'])}"
+    yield f"  specificity  {share(held_back['specificity'])}"
+    yield f"  {evaluation['leakage']['text']}"
+    yield f"  accuracy without those: {share(evaluation['leakage']['accuracy_without_those'])}"
+    yield f"  accuracy of the camera alone, without looking at a cell: {share(evaluation['camera_alone'])}"
+    yield "Random splits"
+    yield "   seed   right  accuracy %       error  cell also trained on"
+    for row in together["each"]:
+        yield (
+            f"{row['seed']:7d}{row['right']:5d}/{row['test']:<4d}{100 * row['accuracy']:9.1f}"
+            f"{row['error']:12.4f}{row['cell_also_in_training']:22d}"
+        )
+    yield f"  together     {share(together['accuracy'])}, {together['accuracy']['groups']} groups"
+    yield f"  mean error   {together['error']:.4f}"
+    yield f"  {together['text']}"
 
 
 def goals(evaluated: Evaluated) -> Iterator[str]:
@@ -221,73 +215,3 @@ def goals(evaluated: Evaluated) -> Iterator[str]:
             f"  {'reached ' if goal['reached'] else 'MISSED  '}{goal['name']}: {report.number(figure)}, "
             f"95 % interval {report.interval(figure)}, goal {sign} {goal['wanted']:g}"
         )
-
-
-def summary(outcome: Outcome, splits: Sequence[SplitTest]) -> Iterator[str]:
-    """Put a run of the recipe into words.
-
-    Parameters
-    ----------
-    outcome : of the recipe
-    splits : tests of every random split
-
-    Yields
-    ------
-    line of text: the paper's Table 1, then the tests
-    """
-    n_test = int(outcome.is_test.sum())
-    n_train = len(outcome.crops) - n_test
-    yield f"{akbar2024.NAME}: {n_train} crops to train, {n_test} held back, seed {outcome.seed}"
-    yield ""
-    yield "              this training          Akbar et al. 2024"
-    yield "epoch       error  accuracy %       error  accuracy %"
-    for row in results.table_1(outcome.history):
-        papers = (
-            f"{row['paper_error']:12.4f}{row['paper_accuracy_percent']:12.2f}"
-            if row["paper_error"] is not None
-            else ""
-        )
-        yield f"{row['epoch']:5d}{row['error']:12.4f}{row['accuracy_percent']:12.2f}{papers}"
-    yield ""
-    found, paper = outcome.evaluation, akbar2024.PAPER_TEST
-    yield "Held-back crops, random split"
-    yield f"  accuracy     {found.accuracy}; paper: {100 * paper['accuracy']:.0f} % of {paper['n']}"
-    yield f"  error        {found.error:.4f}; paper: {paper['error']:.4f}"
-    yield f"  sensitivity  {found.sensitivity}"
-    yield f"  specificity  {found.specificity}"
-    yield f"  leakage: {outcome.leaked} of {n_test} test crops show a cell that is also in training"
-    yield f"  accuracy without those: {outcome.unleaked.accuracy}"
-    yield f"  accuracy of the camera alone, without looking at a cell: {camera_alone(outcome.crops)}"
-    yield from _splits(splits)
-    yield f"Non-blasts of patients' fields called blast (not trained on): {outcome.patients_non_blasts}"
-    if outcome.scene_test is not None:
-        test = outcome.scene_test
-        yield f"By scene: {test.folds} folds of {test.scenes} scenes, no scene on both sides"
-        yield f"  accuracy     {test.evaluation.accuracy}"
-        yield f"  error        {test.evaluation.error:.4f}"
-        yield f"  sensitivity  {test.evaluation.sensitivity}"
-        yield f"  specificity  {test.evaluation.specificity}"
-        yield f"  temperature  {test.temperature:.2f}, then calibration error {test.calibration_error:.3f}"
-        yield f"  uncertain    {100 * test.uncertain:.1f} %"
-    yield "Research use only."
-
-
-def _splits(splits: Sequence[SplitTest]) -> Iterator[str]:
-    """Put every random split into a line, and all of them into one."""
-    yield "Random splits"
-    yield "   seed   right  accuracy %       error  cell also trained on"
-    for test in splits:
-        found = test.evaluation
-        yield (
-            f"{test.seed:7d}{found.accuracy.k:5d}/{found.accuracy.n:<4d}"
-            f"{100 * (found.accuracy.value or 0.0):9.1f}{found.error:12.4f}{test.leaked:22d}"
-        )
-    together = akbar2024_splits.pooled(splits)
-    accuracy = cast(dict[str, Any], together["accuracy"])
-    low, high = accuracy["ci95"]
-    yield (
-        f"  together     {100 * accuracy['value']:.1f} % ({accuracy['k']}/{accuracy['n']}; 95 % interval "
-        f"over {accuracy['groups']} scenes {100 * low:.1f} to {100 * high:.1f})"
-    )
-    yield f"  mean error   {together['error']:.4f}"
-    yield f"  {together['text']}"

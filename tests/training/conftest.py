@@ -1,16 +1,24 @@
-"""A small ALL-IDB, drawn: no real image is needed to test what reads one."""
+"""Small data sets, drawn, and a small network: no real image is needed to test what reads one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from edge.structures import InputSpec
+from training.data.cache import Cache
+from training.data.collection import Collection, collect
+from training.data.records import CellRecord
+from training.protocol.evaluation import Evaluated, evaluate
+from training.recipes.akbar2024 import SPEC, Akbar2024
 
 #: A red cell of 7.5 µm is 38 px wide in the drawn fields, a white one of 12 µm 60 px: 0.2 µm/px.
 WIDTH, HEIGHT = 560, 480
@@ -126,3 +134,111 @@ def make_tree(tmp_path: Path) -> Callable[..., Tree]:
 def draw() -> Callable[..., DrawnField]:
     """Draw one field."""
     return draw_field
+
+
+@pytest.fixture(scope="session")
+def collection(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """ALL-IDB, all-taleqani, bccd and pbc, drawn."""
+    root = tmp_path_factory.mktemp("all")
+    for part in tree.root.iterdir():
+        (root / part.name).symlink_to(part)
+    draw_taleqani(root)
+    draw_bccd(root)
+    draw_pbc(root)
+    return collect(root, Cache(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def small() -> Akbar2024:
+    """The reference recipe with crops of 32 px and a quarter of the filters."""
+    return Akbar2024(spec=replace(SPEC, size_px=32), filters=(8, 16, 32), epochs=4)
+
+
+class ByNucleus:
+    """A recipe without a network: the share of the nucleus, with a threshold between the training classes."""
+
+    name = "by-nucleus"
+    spec = InputSpec(size_px=32)
+    labs: tuple[str, ...] = ("all-idb",)
+    random_splits = 0
+    about: Mapping[str, object] = {}
+
+    def __init__(self) -> None:
+        self.fits: list[set[str]] = []
+        self.fail_at: int | None = None
+
+    def __repr__(self) -> str:
+        return "ByNucleus()"
+
+    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Any:
+        if len(self.fits) == self.fail_at:
+            raise KeyboardInterrupt
+        self.fits.append({cell.key for cell in cells})
+        share = {label: np.mean([_share(cell) for cell in cells if cell.label == label]) for label in (0, 1)}
+        middle = (share[0] + share[1]) / 2
+
+        def judge(others: Sequence[CellRecord]) -> NDArray[np.float32]:
+            return np.array([1 / (1 + np.exp(-40 * (_share(c) - middle))) for c in others], np.float32)
+
+        judge.history = ()  # type: ignore[attr-defined]  # as of what a training gave
+        return judge
+
+
+def _share(cell: CellRecord) -> float:
+    return cell.cell.nucleus_area_px / cell.cell.area_px
+
+
+@pytest.fixture(scope="session")
+def by_nucleus() -> type[ByNucleus]:
+    """The recipe without a network."""
+    return ByNucleus
+
+
+@pytest.fixture(scope="session")
+def evaluated(collection: Collection) -> Evaluated:
+    """What the protocol says of it."""
+    return evaluate(collection, ByNucleus())
+
+
+def draw_taleqani(root: Path) -> None:
+    """Write two benign and five early fields; early 3 copies early 1, early 26 is early 2 encoded anew."""
+    folder = root / "all-taleqani"
+    for name in ("benign", "early", "pre", "pro"):
+        (folder / name).mkdir(parents=True)
+    for number in (1, 2):
+        image = draw_field(number, blasts=False).image
+        Image.fromarray(image).save(folder / "benign" / f"WBC-Benign-{number:03d}.png")
+    for number, seed, suffix in (
+        (1, 11, "png"),
+        (2, 12, "png"),
+        (3, 11, "png"),
+        (26, 12, "jpg"),
+        (50, 13, "png"),
+    ):
+        path = folder / "early" / f"WBC-Malignant-Early-{number:03d}.{suffix}"
+        Image.fromarray(draw_field(seed, blasts=True).image).save(path)
+
+
+def draw_bccd(root: Path) -> None:
+    """Write two fields with boxes."""
+    for kind in ("images", "annotations"):
+        (root / "bccd" / kind).mkdir(parents=True)
+    for number in (1, 2):
+        drawn = draw_field(40 + number, blasts=False)
+        Image.fromarray(drawn.image).save(root / "bccd" / "images" / f"B{number}.png")
+        boxes = "".join(
+            f"<object><name>WBC</name><bndbox><xmin>{x - 35}</xmin><ymin>{y - 35}</ymin><xmax>{x + 35}</xmax>"
+            f"<ymax>{y + 35}</ymax></bndbox></object>"
+            for x, y in drawn.cells
+        )
+        (root / "bccd" / "annotations" / f"B{number}.xml").write_text(f"<annotation>{boxes}</annotation>")
+
+
+def draw_pbc(root: Path) -> None:
+    """Write a picture of one cell, and one that is said to show a platelet."""
+    for number, name in enumerate(("lymphocyte", "platelet")):
+        (root / "pbc" / name).mkdir(parents=True)
+        drawn = draw_field(20 + number, blasts=False)
+        x, y = drawn.cells[2]
+        image = drawn.image[y - 110 : y + 110, x - 110 : x + 110]
+        Image.fromarray(image).save(root / "pbc" / name / "A_1.png")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from PIL import Image
 
 from edge.errors import DataSetError
 from training.data import allidb
-from training.data.allidb import Point, camera_model, read_points
+from training.data.allidb import crop_centre, read_exif, sessions, source_fields
+from training.data.overlaps import Place
+from training.evaluation.truth import read_points
 
 
 def test_official_layout_is_listed_in_name_order(tree: Any) -> None:
@@ -19,11 +22,10 @@ def test_official_layout_is_listed_in_name_order(tree: Any) -> None:
     assert [field.name for field in data.fields] == sorted(tree.fields)
     assert [field.label for field in data.fields] == [int(field.name[-1]) for field in data.fields]
     first = data.fields[0]
-    assert first.blasts == tuple(Point(x, y) for x, y in tree.fields["Im001_1"].cells)
+    assert first.blasts == tree.fields["Im001_1"].cells
     assert first.others is not None
-    assert Point(*tree.fields["Im001_1"].platelet) in first.others
+    assert tree.fields["Im001_1"].platelet in first.others
     assert {crop.name: crop.label for crop in data.crops} == {name: int(name[-1]) for name in tree.cuts}
-    assert data.relative(first.path) == "ALL_IDB1/im/Im001_1.jpg"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_blasts_in_a_healthy_persons_field_are_refused(make_tree: Callable[..., 
 def test_points_are_read_past_blank_lines_and_odd_separators(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.xyc"
     path.write_bytes(text.encode())
-    assert read_points(path) == (Point(7, 9), Point(12.5, 3))
+    assert read_points(path) == ((7, 9), (12.5, 3))
 
 
 @pytest.mark.parametrize("line", ["44", "1 2 3", "x y", "-1 5", "1 nan", "1e400 2"])
@@ -129,10 +131,54 @@ def test_unreadable_point_file_is_named(tmp_path: Path) -> None:
 
 
 def test_camera_is_the_exif_model_without_padding(tree: Any, tmp_path: Path) -> None:
-    assert camera_model(tree.root / "ALL_IDB1" / "im" / "Im001_1.jpg") == "Camera A"
+    assert read_exif(tree.root / "ALL_IDB1" / "im" / "Im001_1.jpg") == ("Camera A", None)
     plain = tmp_path / "plain.png"
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(plain)
-    assert camera_model(plain) is None
+    assert read_exif(plain) == (None, None)
     plain.write_text("no image", encoding="ascii")
     with pytest.raises(DataSetError, match=r"plain\.png: not a readable image"):
-        camera_model(plain)
+        read_exif(plain)
+
+
+def test_a_long_pause_of_a_camera_begins_a_session() -> None:
+    start = datetime(2005, 9, 6, 10, tzinfo=UTC)
+    taken = {"a": ("G5", 0), "b": ("G5", 3), "c": ("G5", 8), "d": ("C2500L", 8)}
+    found = sessions({name: (camera, start + timedelta(minutes=m)) for name, (camera, m) in taken.items()})
+    assert found["a"] == found["b"]
+    assert len(set(found.values())) == 3
+
+
+def test_point_outside_its_field_is_refused(make_tree: Callable[..., Any]) -> None:
+    tree = make_tree(fields_per_class=1)
+    (tree.root / "ALL_IDB1" / "xyc" / "Im001_1.xyc").write_text("560 20\n", encoding="ascii")
+    data = allidb.load(tree.root)
+    with pytest.raises(
+        DataSetError, match=r"Im001_1: xyc marks \(560, 20\), outside of the 560x480 px image"
+    ):
+        source_fields(data, dict.fromkeys(crop.name for crop in data.crops))
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "size", "centre"),
+    [
+        (10, 20, (257, 257), (138, 148)),
+        (0, 0, (190, 200), (190 - 1 - 128, 200 - 1 - 128)),
+        (600 - 190, 500 - 200, (190, 200), (600 - 190 + 128, 500 - 200 + 128)),
+        (30, 40, (121, 101), (90, 90)),  # not at an edge: cut smaller on purpose
+    ],
+)
+def test_centre_of_a_crop_that_the_edge_cut_off_is_the_whole_squares(
+    left: int, top: int, size: tuple[int, int], centre: tuple[int, int]
+) -> None:
+    assert crop_centre(Place("f", left, top, 0.0), size, (600, 500)) == centre
+
+
+@pytest.mark.real_data
+def test_sessions_of_the_real_fields_are_those_of_their_list(real_data: Path) -> None:
+    data = allidb.load(real_data)
+    lines = (real_data / "all-idb1" / "fields.csv").read_text().splitlines()[1:]
+    listed = {line.split(",")[0]: (line.split(",")[3], line.split(",")[5]) for line in lines}
+    taken = {field.name: (listed[field.name][0], read_exif(field.path)[1]) for field in data.fields}
+    found = sessions(taken)
+    pairs = {(found[name], session) for name, (_, session) in listed.items()}
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)

@@ -15,23 +15,19 @@ from PIL import Image
 
 from edge.errors import DataSetError, GateError
 from training import audit_cli
-from training.data.audit import audit, leaks, read_split
 from training.data.cache import Cache
+from training.data.collection import Collection, collect
 from training.data.duplicates import find_duplicates, fingerprint
+from training.protocol.audit import audit, leaks, read_split
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
+def found(collection: Collection) -> dict[str, Any]:
+    return audit(collection)
 
 
-@pytest.fixture(scope="module")
-def found(tree: Any, cache: Cache) -> dict[str, Any]:
-    return audit(tree.root, cache)
-
-
-def run(tree: Any, cache: Cache, *arguments: object) -> Result:
-    words = ["--data", str(tree.root), "--cache", str(cache.folder), *map(str, arguments)]
+def run(collection: Collection, *arguments: object) -> Result:
+    words = ["--data", str(collection.root), "--cache", str(collection.cache.folder), *map(str, arguments)]
     return CliRunner().invoke(audit_cli.command, words)
 
 
@@ -60,7 +56,9 @@ def test_copies_and_overlaps_are_found(make_tree: Callable[..., Any], tmp_path: 
     folder = tree.root / "ALL_IDB1"
     (folder / "im" / "Im109_1.jpg").write_bytes((folder / "im" / "Im001_1.jpg").read_bytes())
     (folder / "xyc" / "Im109_1.xyc").write_bytes((folder / "xyc" / "Im001_1.xyc").read_bytes())
-    about = audit(tree.root, Cache(tmp_path / "cache"))["laboratories"]["all-idb"]
+    found = audit(collect(tree.root, Cache(tmp_path / "cache")))
+    about = found["laboratories"]["all-idb"]
+    assert "; 1 exact copies" in next(audit_cli.brief(found))
     assert about["exact_copies"] == [["all-idb/Im001_1", "all-idb/Im109_1"]]
     assert about["overlapping"][0][:4] == ["all-idb/Im001_1", "all-idb/Im109_1", 0, 0]
     assert (about["fields"], about["groups"]) == (5, 4)
@@ -88,27 +86,25 @@ def test_a_picture_is_known_again_when_it_was_changed(draw: Callable[..., Any], 
     assert [(pair.first, pair.second, pair.exact) for pair in find_duplicates(prints)] == [("a", "b", False)]
 
 
-def test_a_leaked_crop_is_found_and_named(tree: Any, cache: Cache, tmp_path: Path) -> None:
+def test_a_leaked_crop_is_found_and_named(tree: Any, collection: Collection, tmp_path: Path) -> None:
     crop, (field, _, _) = next(iter(tree.cuts.items()))
     other = next(name for name in tree.fields if name != field)
     rows = [
         (f"ALL_IDB2/img/{crop}.tif", "test"),
         (f"ALL_IDB1/im/{other}.jpg", "train"),
     ]
-    clean = run(tree, cache, "--split", write_split(tmp_path / "clean.csv", rows))
+    clean = run(collection, "--split", write_split(tmp_path / "clean.csv", rows))
     assert clean.exit_code == 0, clean.output
-    leaky = run(
-        tree,
-        cache,
-        "--split",
-        write_split(tmp_path / "leaky.csv", [*rows, (f"ALL_IDB1/im/{field}.jpg", "train")]),
-    )
+    rows.append((f"ALL_IDB1/im/{field}.jpg", "train"))
+    leaky = run(collection, "--split", write_split(tmp_path / "leaky.csv", rows))
     assert isinstance(leaky.exception, GateError)
     assert leaky.exception.exit_code == 4
     assert f"all-idb/{field}" in str(leaky.exception)
 
 
-def test_one_cell_on_both_sides_is_told_from_one_field(tree: Any, cache: Cache, tmp_path: Path) -> None:
+def test_one_cell_on_both_sides_is_told_from_one_field(
+    tree: Any, collection: Collection, tmp_path: Path
+) -> None:
     crop, (field, _, _) = next(iter(tree.cuts.items()))
     cells = tree.fields[field].cells
     path = tmp_path / "split.csv"
@@ -120,16 +116,16 @@ def test_one_cell_on_both_sides_is_told_from_one_field(tree: Any, cache: Cache, 
                 (f"ALL_IDB1/im/{field}.jpg", "train", field, *cells[0]),
             ]
         )
-    found = leaks(tree.root, cache, read_split(path))
+    found = leaks(collection, read_split(path))
     assert found["cells"] == [[f"ALL_IDB2/img/{crop}.tif", f"ALL_IDB1/im/{field}.jpg"]]
     path.write_text(path.read_text().replace(f"{cells[0][0]},{cells[0][1]}", f"{cells[1][0]},{cells[1][1]}"))
-    found = leaks(tree.root, cache, read_split(path))
+    found = leaks(collection, read_split(path))
     assert (found["cells"], found["groups"]) == ([], [f"all-idb/{field}"])
 
 
-def test_json_and_words_say_the_same(tree: Any, cache: Cache) -> None:
-    printed = json.loads(run(tree, cache, "--json").stdout)
-    words = run(tree, cache).stdout
+def test_json_and_words_say_the_same(collection: Collection) -> None:
+    printed = json.loads(run(collection, "--json").stdout)
+    words = run(collection).stdout
     assert printed["schema"] == "blastcount.audit/1"
     assert f"ALL_IDB2: {printed['all_idb2']['located']['n']} crops" in words
     assert "12 fields in 12 groups" in words
@@ -143,11 +139,11 @@ def test_json_and_words_say_the_same(tree: Any, cache: Cache) -> None:
         ("source,side\nnowhere.jpg,test\n", "which is no image of the data sets"),
     ],
 )
-def test_a_bad_split_is_refused(tree: Any, cache: Cache, tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_split_is_refused(collection: Collection, tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "split.csv"
     path.write_text(text)
     with pytest.raises(DataSetError, match=message):
-        leaks(tree.root, cache, read_split(path))
+        leaks(collection, read_split(path))
 
 
 def test_a_split_that_is_not_there_or_no_manifest_is_refused(tmp_path: Path) -> None:
@@ -162,7 +158,7 @@ def test_a_split_that_is_not_there_or_no_manifest_is_refused(tmp_path: Path) -> 
 @pytest.mark.real_data
 def test_the_known_copies_of_the_real_data_are_found(real_data: Path, tmp_path: Path) -> None:
     """A minute: every picture of all laboratories is read."""
-    found = audit(real_data, Cache(tmp_path))
+    found = audit(collect(real_data, Cache(tmp_path)))
     fields = found["laboratories"]["all-idb"]
     assert fields["exact_copies"] == [["all-idb/Im093_0", "all-idb/Im108_0"]]
     ties = {(a[8:13], b[8:13]) for a, b, *_ in fields["overlapping"]}

@@ -37,8 +37,8 @@ def test_html_escapes_what_data_says_and_draws_pictures_side_by_side() -> None:
         "<T>",
         [
             Heading("a & b"),
-            Picture("<svg/>", "one"),
-            Picture("<svg/>", "two"),
+            Picture(lambda: "<svg/>", "one"),
+            Picture(lambda: "<svg/>", "two"),
             Text("<script>"),
             Table(("x",), (("<b>",),), frozenset({0})),
         ],
@@ -52,4 +52,4 @@ def test_html_escapes_what_data_says_and_draws_pictures_side_by_side() -> None:
 
 
 def test_pictures_are_left_out_of_markdown() -> None:
-    assert "<svg" not in markdown("T", [Picture("<svg/>", "one"), Text("words")])
+    assert "<svg" not in markdown("T", [Picture(lambda: "<svg/>", "one"), Text("words")])

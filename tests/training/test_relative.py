@@ -9,15 +9,14 @@ import pytest
 
 from edge.structures import Cell
 from training.data.records import CellRecord
-from training.recipes import networks, relative
-from training.recipes.relative import SPEC, WEAK_TARGET, sources
-from training.recipes.relative_crops import Views
+from training.recipes import relative
+from training.recipes.relative import SPEC, WEAK_TARGET, Views, sources
 
 
 def record(lab: str, label: int | None, weak_label: int = 1, camera: str = "c") -> CellRecord:
     cell = Cell(1, 10.0, 10.0, (5, 5, 10, 10), 80, 40, "wbc", touches_border=False)
     origin: Any = "unmarked" if label is None else "xyc"
-    return CellRecord("f", cell, lab, camera, "s", "g", weak_label, label, None, origin, seen_before=False)
+    return CellRecord("f", cell, lab, camera, "s", "g", weak_label, label, None, origin)
 
 
 def test_cells_are_drawn_by_what_is_known_of_them() -> None:
@@ -69,7 +68,7 @@ def test_views_differ_and_stay_the_same_cell(views: Views) -> None:
 
 def test_the_joined_network_is_the_mean_of_its_members() -> None:
     rng = np.random.default_rng(2)
-    members = [networks.relative_member(48) for _ in range(3)]
+    members = [relative.member(48) for _ in range(3)]
     for member in members:
         # As after a training: batch norms with means and variances of their own.
         weights = [rng.uniform(0.2, 1.0, w.shape) if w.ndim == 1 else w for w in member.get_weights()]
@@ -77,33 +76,11 @@ def test_the_joined_network_is_the_mean_of_its_members() -> None:
     crops = rng.integers(0, 256, (6, 48, 48, 3)).astype(np.float32)
     crops[3:] *= np.linspace(0, 1, 48)[None, :, None, None]
     logits = np.mean([np.asarray(member(crops, training=False))[:, 0] for member in members], axis=0)
-    joined = networks.joined_members(members, 48, "joined")
+    joined = relative.joined_members(members, 48, "joined")
     p = np.asarray(joined(crops, training=False))
     assert np.allclose(p.sum(axis=1), 1.0, atol=1e-5)
     assert np.allclose(np.log(p[:, 1] / p[:, 0]), logits, atol=1e-3)
     # One member alone is another network.
-    alone = np.asarray(networks.joined_members(members[:1], 48, "alone")(crops, training=False))
+    alone = np.asarray(relative.joined_members(members[:1], 48, "alone")(crops, training=False))
     assert not np.allclose(alone, p, atol=1e-3)
     assert not any("norm" in layer.name or "drop" in layer.name for layer in joined.layers)
-
-
-def test_the_version_follows_what_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = relative.recipe().version()
-    assert relative.recipe().version() == before
-    assert relative.Relative(steps=1).version() != before
-    monkeypatch.setattr(relative, "SMOOTHING", 0.05)
-    assert relative.recipe().version() != before
-
-
-def test_docstrings_and_layout_are_no_part_of_the_version() -> None:
-    def one(x: int) -> int:
-        """Double it."""
-        return 2 * x
-
-    first = relative._meaning(one)
-
-    def one(x: int) -> int:  # type: ignore[no-redef]
-        # Twice as much.
-        return 2 * x
-
-    assert relative._meaning(one) == first

@@ -1,4 +1,4 @@
-"""ALL-IDB in its official layout, read-only: which fields, points and crops a folder holds.
+"""ALL-IDB in its official layout, read-only: fields with marks, where ALL-IDB2 crops are marks, too.
 
 The layout (Labati, Piuri, Scotti 2011 [1]_)::
 
@@ -7,7 +7,7 @@ The layout (Labati, Piuri, Scotti 2011 [1]_)::
     ALL_IDB1/other_xyc/Im001_1.xyc   optional: centroids of what else is stained (white cells, platelets)
     ALL_IDB2/img/Im001_1.tif         crops of single cells; _1 blast, _0 normal
 
-Folder names are matched without regard to case, ``-`` or ``_``. Nothing but names and points is
+Folder names are matched without regard to case, ``-`` or ``_``. Nothing but names, points and EXIF is
 read here; pixels are read where they are needed.
 
 References
@@ -19,29 +19,32 @@ References
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from PIL import Image, UnidentifiedImageError
+
 from edge.errors import DataSetError
+from training.data.overlaps import Place
+from training.data.records import Mark, SourceField
+from training.evaluation.truth import Point, read_points
+
+LAB = "all-idb"
 
 #: What the labels mean, by their number: class 1 is the blast, as in the files' names.
 LABELS = ("normal", "blast")
 
 _FIELD_NAME = re.compile(r"im\d+_([01])\.jpe?g", re.IGNORECASE)
 _CROP_NAME = re.compile(r"im\d+_([01])\.tiff?", re.IGNORECASE)
-#: Between two coordinates: tabs in the official files, blanks or commas in copies of them.
-_SEPARATOR = re.compile(r"[\s,;]+")
-#: EXIF tag of the camera's model name.
-_EXIF_MODEL = 0x0110
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A marked cell: px of its field, x to the right, y down."""
-
-    x: float
-    y: float
+#: A longer pause than this between two fields of one camera begins a new session: another slide, often
+#: another patient. Within the sessions of ALL-IDB1 fields follow each other in up to 2.5 minutes.
+SESSION_GAP = timedelta(minutes=4)
+#: Official ALL-IDB2 crops are squares of 257 px, less what the field's edge cut off.
+CROP_SIDE_PX = 257
+_EXIF_MODEL, _EXIF_TIME, _EXIF_IFD, _EXIF_TIME_ORIGINAL = 0x0110, 0x0132, 0x8769, 0x9003
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,6 @@ class AllIdb:
     fields: tuple[Field, ...]
     crops: tuple[CropFile, ...]
 
-    def relative(self, path: Path) -> str:
-        """Return ``path`` as a reader of the data set names it: from the data folder, with ``/``."""
-        return path.relative_to(self.root).as_posix()
-
 
 def load(root: Path) -> AllIdb:
     """List the fields, points and crops under a data folder.
@@ -137,65 +136,131 @@ def load(root: Path) -> AllIdb:
     return AllIdb(root, tuple(fields), crops)
 
 
-def read_points(path: Path) -> tuple[Point, ...]:
-    """Read a point file: one ``x y`` a line, blank lines skipped.
+def source_fields(data: AllIdb, places: Mapping[str, Place | None]) -> list[SourceField]:
+    """Put points and located crops together.
+
+    A point of ``other_xyc`` in a patient's field is a normal cell by the word of that list's authors; blasts
+    are among them, and so reports show these cells apart (origin ``other_xyc``, ``weak_label`` 1).
 
     Parameters
     ----------
-    path : ``.xyc`` file; tabs, blanks, commas or semicolons between the numbers, any line ends
-
-    Returns
-    -------
-    tuple of Point
-        In the file's order; px of the field.
-
-    Raises
-    ------
-    DataSetError
-        The file cannot be read, or a line is neither blank nor two numbers from 0 up.
+    data : the data set
+    places : where each ALL-IDB2 crop lies, by crop name; None where its field is not there
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataSetError(f"{path}: cannot be read as text ({error}); expected lines of 'x y'") from error
-    points = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = [word for word in _SEPARATOR.split(line) if word]
-        if not words:
-            continue
-        if len(words) != 2 or not all(re.fullmatch(r"\d+(\.\d*)?", word) for word in words):
-            raise DataSetError(
-                f"{path}, line {number}: expected two numbers 'x y' in px, got {line.strip()!r}"
+    taken = {field.name: read_exif(field.path) for field in data.fields}
+    sizes = {field.name: image_size(field.path) for field in data.fields}
+    by_session = sessions(taken)
+    crops: dict[str, list[Mark]] = defaultdict(list)
+    for crop in data.crops:
+        if (place := places[crop.name]) is not None:
+            centre = crop_centre(place, image_size(crop.path), sizes[place.field])
+            crops[place.field].append(Mark("idb2", crop.label, point=centre, name=crop.name))
+    found = []
+    for field in data.fields:
+        marks = [Mark("xyc", 1, point=point) for point in field.blasts]
+        marks += [Mark("other_xyc", 0, point=point) for point in field.others or ()]
+        for mark in marks:
+            _check_inside(field.name, mark, sizes[field.name])
+        found.append(
+            SourceField(
+                LAB,
+                field.name,
+                field.path,
+                taken[field.name][0] or "unknown",
+                by_session[field.name],
+                field.label,
+                (*marks, *crops[field.name]),
             )
-        points.append(Point(float(words[0]), float(words[1])))
-    return tuple(points)
+        )
+    return found
 
 
-def camera_model(path: Path) -> str | None:
-    """Name the camera that took an image.
+def crop_centre(place: Place, size: tuple[int, int], field_size: tuple[int, int]) -> Point:
+    """Find the middle of the whole square of a crop, part of which the field's edge may have cut off.
 
     Parameters
     ----------
-    path : image file
+    place : of the crop in its field
+    size, field_size : width and height of both, px
+    """
+
+    def middle(start: int, length: int, whole: int) -> float:
+        if length < CROP_SIDE_PX and start == 0:
+            return length - (CROP_SIDE_PX + 1) / 2
+        if length < CROP_SIDE_PX and start + length == whole:
+            return start + (CROP_SIDE_PX - 1) / 2
+        return start + (length - 1) / 2
+
+    return middle(place.left, size[0], field_size[0]), middle(place.top, size[1], field_size[1])
+
+
+def sessions(taken: Mapping[str, tuple[str | None, datetime | None]]) -> dict[str, str]:
+    """Cut the fields of each camera into sessions where it paused longer than ``SESSION_GAP``.
+
+    Parameters
+    ----------
+    taken : (camera, time) by field name
 
     Returns
     -------
-    str or None
-        EXIF camera model without padding, None where the file does not say.
+    dict of str to str
+        Camera and time of the session's first field; a field without a time is a session of its own.
+
+    Examples
+    --------
+    >>> noon = datetime(2005, 9, 6, 12)
+    >>> found = sessions({"a": ("G5", noon), "b": ("G5", noon + timedelta(minutes=3)), "c": ("G5", None)})
+    >>> found["a"] == found["b"], found["c"]
+    (True, 'c')
+    """
+    found = {name: name for name, (_, time) in taken.items() if time is None}
+    timed = sorted((camera or "", time, name) for name, (camera, time) in taken.items() if time is not None)
+    previous: tuple[str, datetime] | None = None
+    session = ""
+    for camera, time, name in timed:
+        if previous is None or previous[0] != camera or time - previous[1] > SESSION_GAP:
+            session = f"{camera} {time:%Y-%m-%d %H:%M:%S}"
+        found[name] = session
+        previous = camera, time
+    return found
+
+
+def read_exif(path: Path) -> tuple[str | None, datetime | None]:
+    """Name the camera that took an image, and the time by its clock; None each where the file does not say.
 
     Raises
     ------
     DataSetError
         The file is not an image.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with Image.open(path) as image:
-            model = image.getexif().get(_EXIF_MODEL)
+            exif = image.getexif()
+            model = exif.get(_EXIF_MODEL)
+            time = exif.get_ifd(_EXIF_IFD).get(_EXIF_TIME_ORIGINAL) or exif.get(_EXIF_TIME)
     except (OSError, UnidentifiedImageError) as error:
         raise DataSetError(f"{path}: not a readable image ({error}); fetch the file anew") from error
-    return str(model).strip() or None if model is not None else None
+    camera = str(model).strip() or None if model is not None else None
+    try:
+        # A camera's clock has no zone; only differences are used.
+        return camera, datetime.strptime(str(time), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007
+    except ValueError:
+        return camera, None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, px."""
+    with Image.open(path) as image:
+        return image.size
+
+
+def _check_inside(field: str, mark: Mark, size: tuple[int, int]) -> None:
+    assert mark.point is not None  # all of ALL-IDB's marks are points
+    if mark.point[0] >= size[0] or mark.point[1] >= size[1]:
+        raise DataSetError(
+            f"{field}: {mark.origin} marks ({mark.point[0]:g}, {mark.point[1]:g}), outside of the "
+            f"{size[0]}x{size[1]} px image; the file belongs to another image"
+        )
 
 
 def _plain(name: str) -> str:

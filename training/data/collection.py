@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,37 @@ from edge.device.hashing import file_sha256
 from edge.light.field import Field
 from edge.segmentation import Segmentation
 from edge.structures import Cell, Frame, InputSpec, UInt8Image
-from training.data import allidb, allidb_marks, sources
+from training.data import allidb, sources
 from training.data.cache import Cache
-from training.data.crops import SAME_CELL_UM
-from training.data.duplicates import Duplicate, Fingerprint, find_duplicates, fingerprint
+from training.data.duplicates import Duplicate, find_duplicates, fingerprint
+from training.data.overlaps import Place, Shift, connected, join, locate, overlaps
 from training.data.records import CellRecord, FieldRecord, Mark, SourceField
-from training.data.scenes import ScenePlace, Shift, join
 from training.evaluation.metrics import centre_distance
+from training.evaluation.truth import Point
+
+#: Two places nearer than this are one cell: half the diameter of the smallest white cells (8 µm), so that
+#: two cells that touch stay two, and more than a person's click or a crop's rounding is off.
+SAME_CELL_UM = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """An ALL-IDB2 crop, found in its field.
+
+    Attributes
+    ----------
+    name, label : of its file
+    place : where it was cut
+    record : the cell in its middle: the segmentation's own where that is a whole white cell, else (a
+        platelet, a cell that the edge cuts) one of the crop's size, with 0 for its number
+    marked : list of ALL-IDB1 that marks the same cell, else None
+    """
+
+    name: str
+    label: int
+    place: Place
+    record: CellRecord
+    marked: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +59,14 @@ class Listing:
     fields : in the order of their names
     sha256 : of each image file, by key
     shifts, duplicates : what overlaps and what shows the same, by key
-    groups : group of each field, by key
-    places : where each field lies among those that overlap it, by key
+    crops : where each ALL-IDB2 crop lies, by its name; empty for other laboratories
     """
 
     fields: tuple[SourceField, ...]
     sha256: Mapping[str, str]
     shifts: tuple[Shift, ...]
     duplicates: tuple[Duplicate, ...]
-    groups: Mapping[str, str]
-    places: Mapping[str, ScenePlace]
+    crops: Mapping[str, Place | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +79,8 @@ class Collection:
     fields : by key, in the order of laboratories and names; fields that are exact duplicates of an
         earlier one are there, without cells
     cells : in the order of their fields
+    crops : of ALL-IDB2 those whose field is there, by name
+    unlocated_crops : names of the others
     shifts, duplicates : what ties fields of one laboratory together
     cache : where the segmentations are
     """
@@ -64,6 +88,8 @@ class Collection:
     root: Path
     fields: Mapping[str, FieldRecord]
     cells: tuple[CellRecord, ...]
+    crops: tuple[Crop, ...]
+    unlocated_crops: tuple[str, ...]
     shifts: tuple[Shift, ...]
     duplicates: tuple[Duplicate, ...]
     cache: Cache
@@ -77,12 +103,16 @@ class Collection:
         """Pixels of a field, (H, W, 3) uint8 RGB."""
         return read_image(self.fields[field].path).image
 
+    def source(self, field: str) -> str:
+        """Name a field's file as a reader of the data set does: from the data folder, with ``/``."""
+        return self.fields[field].path.relative_to(self.root).as_posix()
+
 
 def collect(
     root: Path,
     cache: Cache,
     labs: Sequence[str] | None = None,
-    tick: Callable[[str], None] = lambda _lab: None,
+    tick: Callable[[], None] = lambda: None,
 ) -> Collection:
     """Read, segment and match all fields; minutes the first time, seconds after that.
 
@@ -91,7 +121,7 @@ def collect(
     root : the data folder
     cache : keeps segmentations and overlaps
     labs : which laboratories; None takes all that are there
-    tick : called with the laboratory's name after each field
+    tick : called after each field
 
     Returns
     -------
@@ -104,103 +134,80 @@ def collect(
     ImageError
         An image cannot be read.
     """
-    fields: dict[str, FieldRecord] = {}
+    records: dict[str, FieldRecord] = {}
     cells: list[CellRecord] = []
-    all_shifts: list[Shift] = []
-    all_duplicates: list[Duplicate] = []
-    for lab in labs or sources.present(root):
-        listing = list_lab(root, lab, cache)
-        all_shifts += listing.shifts
-        all_duplicates += listing.duplicates
+    crops: list[Crop] = []
+    listings = [_list_lab(root, lab, cache) for lab in labs or sources.present(root)]
+    for listing in listings:
+        groups, places = _groups(listing), join((field.key for field in listing.fields), listing.shifts)
         copy_of = {pair.second: pair.first for pair in listing.duplicates if pair.exact}
-        seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        seen: dict[str, dict[str, Point]] = defaultdict(dict)
         for field in listing.fields:
-            place, sha256 = listing.places[field.key], listing.sha256[field.key]
+            sha256 = listing.sha256[field.key]
             segmentation = cache.segmentation(field.path, sha256)
-            marks, unmatched = match_marks(segmentation, field.marks)
-            record = _record(
-                field,
-                sha256,
-                listing.groups[field.key],
-                place,
-                copy_of,
-                segmentation,
-                unmatched,
+            cell_of = match_marks(segmentation, field.marks)
+            unmatched = [mark for mark, cell in zip(field.marks, cell_of, strict=True) if cell is None]
+            record = FieldRecord(
+                **{entry.name: getattr(field, entry.name) for entry in fields(SourceField)},
+                sha256=sha256,
+                group=groups[field.key],
+                place=places[field.key],
+                duplicate_of=copy_of.get(field.key),
+                um_per_px=segmentation.scale.um_per_px,
+                unmatched_marks=sum(mark.label is not None for mark in unmatched),
+                blasts=sum(mark.origin == "xyc" for mark in field.marks),
+                unmatched_blasts=sum(mark.origin == "xyc" for mark in unmatched),
             )
-            fields[field.key] = record
+            records[field.key] = record
             if record.duplicate_of is None:
-                found = _cells(record, place, segmentation, marks, seen)
+                scene = seen[record.place.scene]
+                found = _cells(record, segmentation, cell_of, scene)
                 cells += found
-            tick(lab)
-    return Collection(root, fields, tuple(cells), tuple(all_shifts), tuple(all_duplicates), cache)
+                crops += _crops(record, found, cell_of, listing.crops, scene)
+            tick()
+    return Collection(
+        root,
+        records,
+        tuple(cells),
+        tuple(sorted(crops, key=lambda crop: crop.name)),
+        tuple(name for listing in listings for name, place in listing.crops.items() if place is None),
+        tuple(shift for listing in listings for shift in listing.shifts),
+        tuple(pair for listing in listings for pair in listing.duplicates),
+        cache,
+    )
 
 
-def list_lab(root: Path, lab: str, cache: Cache) -> Listing:
-    """List a laboratory's fields, find what overlaps and what shows the same.
-
-    Parameters
-    ----------
-    root : the data folder
-    lab : of ``LABS``
-    cache : keeps what was found
-
-    Raises
-    ------
-    DataSetError
-        The data set has another layout than expected.
-    """
-    shifts: list[Shift] = []
-    if lab == allidb_marks.LAB:
-        data = allidb.load(root)
-        fields = allidb_marks.source_fields(data, allidb_marks.locate_crops(data, cache))
-        shifts = [_keyed(shift, lab) for shift in allidb_marks.overlaps(data, cache)]
-    else:
-        fields = sources.read(root, lab)
-    hashes = {field.key: file_sha256(field.path) for field in fields}
-    duplicates = find_duplicates(_fingerprints(fields, hashes, cache))
-    groups = _groups(fields, shifts, duplicates)
-    places = join((field.key for field in fields), shifts)
-    return Listing(tuple(fields), hashes, tuple(shifts), tuple(duplicates), groups, places)
-
-
-def match_marks(
-    segmentation: Segmentation, marks: Iterable[Mark]
-) -> tuple[dict[int, Mark], tuple[Mark, ...]]:
-    """Give each segmented cell the mark that stands for it.
+def match_marks(segmentation: Segmentation, marks: Iterable[Mark]) -> list[int | None]:
+    """Give each mark the segmented cell that it stands for.
 
     A point belongs to the nearest cell whose centroid is within ``SAME_CELL_UM``, a box to the cell nearest
-    to its centre whose centroid lies in it. Earlier marks win (points before crops), and where two marks of
-    a cell contradict each other its label is None.
+    to its centre whose centroid lies in it.
 
     Returns
     -------
-    marks : mark by cell id
-    unmatched : the marks at which no cell was found
+    id of each mark's cell, None where no cell was found
     """
-    matched: dict[int, Mark] = {}
-    unmatched = []
+    found = []
     for mark in marks:
-        near = [
+        near = (
             (distance, cell.id)
             for cell in segmentation.cells
             if (distance := _distance(mark, cell, segmentation.scale.um_per_px)) is not None
-        ]
-        if not near:
-            unmatched.append(mark)
-            continue
-        cell_id = min(near)[1]
-        earlier = matched.setdefault(cell_id, mark)
-        if earlier.label != mark.label:
-            matched[cell_id] = Mark(earlier.origin, None, earlier.cell_type, earlier.point, earlier.box)
-    return matched, tuple(unmatched)
+        )
+        found.append(min(near, default=(0.0, None))[1])
+    return found
 
 
-def cut(
-    collection: Collection,
-    cells: Sequence[CellRecord],
-    spec: InputSpec,
-    tick: Callable[[], None] = lambda: None,
-) -> NDArray[np.uint8]:
+def agreed(marks: Sequence[Mark], cell_of: Sequence[int | None]) -> dict[int, Mark]:
+    """Give each cell its mark: the earliest (points before crops), unlabelled where others contradict it."""
+    found: dict[int, Mark] = {}
+    for mark, cell in zip(marks, cell_of, strict=True):
+        if cell is not None and found.setdefault(cell, mark).label != mark.label:
+            found[cell] = replace(found[cell], label=None)
+    return found
+
+
+def cut(collection: Collection, cells: Sequence[CellRecord], spec: InputSpec) -> NDArray[np.uint8]:
     """Cut cells out of their fields as the device's pipeline does; every field is read and halved once.
 
     Parameters
@@ -208,7 +215,6 @@ def cut(
     collection : where they are from
     cells : any of its cells, in any order
     spec : what a crop is made of
-    tick : called after each field
 
     Returns
     -------
@@ -223,11 +229,37 @@ def cut(
         whole = Field(Frame(collection.image(field), field), segmentation.background)
         cutter = Cutter(whole, spec, um_per_px=segmentation.scale.um_per_px)
         own = [cells[index].cell for index in members]
-        crops[members] = cutter.cut(
-            [(cell.x, cell.y) for cell in own], [segmentation.outline(cell) for cell in own]
-        )
-        tick()
+        outlines = [segmentation.outline(cell) for cell in own] if spec.needs_outline else None
+        crops[members] = cutter.cut([(cell.x, cell.y) for cell in own], outlines)
     return crops
+
+
+def _list_lab(root: Path, lab: str, cache: Cache) -> Listing:
+    """List a laboratory's fields, find what overlaps and what shows the same."""
+    shifts: list[Shift] = []
+    places: dict[str, Place | None] = {}
+    if lab == allidb.LAB:
+        data = allidb.load(root)
+        paths = {field.name: field.path for field in data.fields}
+        crops = {crop.name: crop.path for crop in data.crops}
+        places = cache.kept("places", _files(paths, crops), lambda: locate(crops, paths))
+        found = allidb.source_fields(data, places)
+        by_key = {field.key: field.path for field in found}
+        shifts = cache.kept("overlaps", _files(by_key), lambda: overlaps(by_key))
+    else:
+        found = sources.read(root, lab)
+        by_key = {field.key: field.path for field in found}
+    prints = cache.kept(
+        "fingerprints",
+        _files(by_key),
+        lambda: {key: fingerprint(read_image(path).image) for key, path in by_key.items()},
+    )
+    hashes = {key: file_sha256(path) for key, path in by_key.items()}
+    return Listing(tuple(found), hashes, tuple(shifts), tuple(find_duplicates(prints)), places)
+
+
+def _files(*named: Mapping[str, Path]) -> str:
+    return "\n".join(f"{name} {file_sha256(path)}" for paths in named for name, path in paths.items())
 
 
 def _distance(mark: Mark, cell: Cell, um_per_px: float) -> float | None:
@@ -240,112 +272,107 @@ def _distance(mark: Mark, cell: Cell, um_per_px: float) -> float | None:
 
 def _cells(
     field: FieldRecord,
-    place: ScenePlace,
     segmentation: Segmentation,
-    marks: Mapping[int, Mark],
-    seen: dict[str, list[tuple[float, float]]],
+    cell_of: Sequence[int | None],
+    scene: dict[str, Point],
 ) -> list[CellRecord]:
-    reach_px = SAME_CELL_UM / segmentation.scale.um_per_px
-    earlier = list(seen[place.scene])
+    """Put what is known of a field's cells together; ``scene`` has whole cells of earlier fields there."""
+    marks, earlier = agreed(field.marks, cell_of), dict(scene)
     found = []
     for cell in segmentation.cells:
-        x, y = cell.x + place.dx, cell.y + place.dy
-        again = any(math.hypot(x - a, y - b) < reach_px for a, b in earlier)
-        if not again and cell.kind == "wbc" and not cell.touches_border:
-            seen[place.scene].append((x, y))
-        mark = marks.get(cell.id)
-        found.append(
-            CellRecord(
-                field.key,
-                cell,
-                field.lab,
-                field.camera,
-                field.session,
-                field.group,
-                field.weak_label,
-                None if mark is None else mark.label,
-                None if mark is None else mark.cell_type,
-                "unmarked" if mark is None else mark.origin,
-                again,
-            )
-        )
+        here = field.in_scene(cell.x, cell.y)
+        record = _record(field, cell, marks.get(cell.id), same_cell(here, earlier, field.um_per_px))
+        if record.usable:
+            scene[record.key] = here
+        found.append(record)
     return found
 
 
-def _record(
-    field: SourceField,
-    sha256: str,
-    group: str,
-    place: ScenePlace,
-    copy_of: Mapping[str, str],
-    segmentation: Segmentation,
-    unmatched: Sequence[Mark],
-) -> FieldRecord:
-    blasts = sum(mark.origin == "xyc" for mark in field.marks)
-    return FieldRecord(
+def _record(field: FieldRecord, cell: Cell, mark: Mark | None, same_as: str | None) -> CellRecord:
+    return CellRecord(
+        field.key,
+        cell,
         field.lab,
-        field.name,
-        field.path,
         field.camera,
         f"{field.lab}/{field.session}",
+        field.group,
         field.weak_label,
-        sha256,
-        group,
-        place.dx,
-        place.dy,
-        copy_of.get(field.key),
-        segmentation.width,
-        segmentation.height,
-        segmentation.scale,
-        sum(mark.label is not None for mark in unmatched),
-        blasts,
-        sum(mark.origin == "xyc" for mark in unmatched),
+        None if mark is None else mark.label,
+        None if mark is None else mark.cell_type,
+        "unmarked" if mark is None else mark.origin,
+        same_as,
     )
 
 
-def _keyed(shift: Shift, lab: str) -> Shift:
-    return Shift(f"{lab}/{shift.first}", f"{lab}/{shift.second}", shift.dx, shift.dy, shift.correlation)
+def _crops(
+    field: FieldRecord,
+    cells: Sequence[CellRecord],
+    cell_of: Sequence[int | None],
+    places: Mapping[str, Place | None],
+    scene: dict[str, Point],
+) -> list[Crop]:
+    """Give each ALL-IDB2 crop of a field the cell in its middle."""
+    by_id = {record.cell.id: record for record in cells}
+    points = [mark for mark in field.marks if mark.origin in ("xyc", "other_xyc")]
+    found = []
+    for mark, cell_id in zip(field.marks, cell_of, strict=True):
+        if mark.name is None or mark.point is None:
+            continue
+        record = None if cell_id is None else by_id[cell_id]
+        if record is None or not record.whole:
+            record = _unsegmented(field, mark, mark.point, scene)
+        place = places[mark.name]
+        assert place is not None  # a crop that was not found is no mark
+        assert mark.label is not None  # every crop has one
+        marked = min(
+            (
+                (distance, point.origin)
+                for point in points
+                if point.point
+                and (distance := math.dist(point.point, mark.point)) * field.um_per_px < SAME_CELL_UM
+            ),
+            default=(0.0, None),
+        )[1]
+        record = replace(record, label=mark.label, origin="idb2")
+        found.append(Crop(mark.name, mark.label, place, record, marked))
+    return found
 
 
-def _groups(
-    fields: Sequence[SourceField], shifts: Iterable[Shift], duplicates: Iterable[Duplicate]
-) -> dict[str, str]:
+def _unsegmented(field: FieldRecord, mark: Mark, point: Point, scene: dict[str, Point]) -> CellRecord:
+    """Stand in for what a crop shows where the segmentation has no whole white cell."""
+    side = allidb.CROP_SIDE_PX
+    box = (int(point[0]) - side // 2, int(point[1]) - side // 2, side, side)
+    cell = Cell(0, *point, box, side * side, 0, "wbc", touches_border=False)
+    here = field.in_scene(*point)
+    earlier = same_cell(here, scene, field.um_per_px)
+    if earlier is None:
+        earlier = f"{field.key}#{mark.name}"
+        scene[earlier] = here
+    return _record(field, cell, mark, earlier)
+
+
+def same_cell(here: Point, others: Mapping[str, Point], um_per_px: float) -> str | None:
+    """Name the nearest of other places of a scene that is the same cell's, None where none is.
+
+    Parameters
+    ----------
+    here : (x, y) in the scene, px
+    others : likewise, by name
+    um_per_px : scale
+    """
+    name = min(others, key=lambda name: math.dist(here, others[name]), default=None)
+    return name if name is not None and math.dist(here, others[name]) * um_per_px < SAME_CELL_UM else None
+
+
+def _groups(listing: Listing) -> dict[str, str]:
     """Name each field's group after its first field: what overlaps, looks alike or is of one block.
 
     The sessions of ALL-IDB are not joined here: they are folds of their own (``session``).
     """
-    parent = {field.key: field.key for field in fields}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            key = parent[key]
-        return key
-
-    ties = [(shift.first, shift.second) for shift in shifts]
-    ties += [(pair.first, pair.second) for pair in duplicates]
+    ties = [(shift.first, shift.second) for shift in listing.shifts]
+    ties += [(pair.first, pair.second) for pair in listing.duplicates]
     by_session: dict[str, str] = {}
-    for field in fields:
-        if field.lab != allidb_marks.LAB:
+    for field in listing.fields:
+        if field.lab != allidb.LAB:
             ties.append((by_session.setdefault(field.session, field.key), field.key))
-    for first, second in ties:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return {field.key: root(field.key) for field in fields}
-
-
-def _fingerprints(
-    fields: Sequence[SourceField], hashes: Mapping[str, str], cache: Cache
-) -> dict[str, Fingerprint]:
-    rows = cache.json(
-        "fingerprints",
-        "\n".join(["1", *(f"{field.key} {hashes[field.key]}" for field in fields)]),
-        lambda: {
-            field.key: [(found := fingerprint(read_image(field.path).image)).sha256, found.phash,
-                        found.thumbnail.ravel().tolist()]
-            for field in fields
-        },
-    )  # fmt: skip
-    return {
-        key: Fingerprint(sha256, phash, np.array(thumbnail, np.uint8).reshape(64, 64))
-        for key, (sha256, phash, thumbnail) in rows.items()
-    }
+    return connected((field.key for field in listing.fields), ties)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge.structures import Cell, Scale
+from edge.structures import Cell
+from training.data.overlaps import ScenePlace
 
 #: Laboratories in the order in which reports list them, and the name of each one's folder.
 LABS = ("all-idb", "all-taleqani", "bccd", "wbc-chula", "pbc", "wbc-seg1", "wbc-seg2")
-#: Those whose cells are all of persons without leukaemia: no cell of theirs may be called a blast.
-MATURE_LABS = ("bccd", "wbc-chula", "pbc", "wbc-seg1", "wbc-seg2")
 #: Cells that circulate in healthy blood. The rest (``ig``: immature granulocytes, ``erythroblast``) are
 #: normal, too, but precursors, and reported apart.
 MATURE_TYPES = frozenset({"neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte"})
@@ -30,6 +29,7 @@ class Mark:
     cell_type : type of a mature cell where it is known
     point : (x, y) in px, or None
     box : (x, y, width, height) in px, or None; a mark has a point or a box
+    name : of the ALL-IDB2 crop that the mark is, or None
     """
 
     origin: Origin
@@ -37,6 +37,7 @@ class Mark:
     cell_type: str | None = None
     point: tuple[float, float] | None = None
     box: tuple[float, float, float, float] | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,47 +70,35 @@ class SourceField:
         return f"{self.lab}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRecord:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldRecord(SourceField):
     """A field as the protocol uses it.
 
     Attributes
     ----------
-    lab, name, path, camera, session, weak_label : as in :class:`SourceField`
     sha256 : of the image file
     group : what must never be on two sides of a split: fields that overlap, duplicates, near duplicates, and
         in all-taleqani the block of numbers
-    scene_dx, scene_dy : a pixel (x, y) is at (x + dx, y + dy) of the group's first field
+    place : where it lies in the scene of overlapping fields
     duplicate_of : key of an earlier field with the same pixels, else None
-    width, height : px
-    scale : of the product's segmentation
+    um_per_px : scale that the product's segmentation found
     unmatched_marks : marks of white cells or platelets (``other_xyc`` does not tell them apart) at which the
         segmentation found no cell
     blasts, unmatched_blasts : marked blasts, cut ones among them, and those at which no cell was found
     """
 
-    lab: str
-    name: str
-    path: Path
-    camera: str
-    session: str
-    weak_label: int
     sha256: str
     group: str
-    scene_dx: int
-    scene_dy: int
+    place: ScenePlace
     duplicate_of: str | None
-    width: int
-    height: int
-    scale: Scale
+    um_per_px: float
     unmatched_marks: int
     blasts: int
     unmatched_blasts: int
 
-    @property
-    def key(self) -> str:
-        """Name that is unique over all laboratories."""
-        return f"{self.lab}/{self.name}"
+    def in_scene(self, x: float, y: float) -> tuple[float, float]:
+        """Place of a pixel in the scene, px."""
+        return x + self.place.dx, y + self.place.dy
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +113,7 @@ class CellRecord:
     label : 1 blast, 0 normal, None not known
     cell_type : type of a mature cell where it is known
     origin : which mark it was matched to; ``unmarked`` where none is there
-    seen_before : the same cell of the same smear is in an earlier field
+    same_as : key of the same cell of the same smear in an earlier field, else None
     """
 
     field: str
@@ -137,7 +126,7 @@ class CellRecord:
     label: int | None
     cell_type: str | None
     origin: Origin
-    seen_before: bool
+    same_as: str | None = None
 
     @property
     def key(self) -> str:
@@ -145,6 +134,16 @@ class CellRecord:
         return f"{self.field}#{self.cell.id}"
 
     @property
+    def identity(self) -> str:
+        """What all records of one cell of the smear have in common."""
+        return self.same_as or self.key
+
+    @property
     def usable(self) -> bool:
         """Whether the device would classify and tally it: a whole white cell, not counted before."""
-        return self.cell.kind == "wbc" and not self.cell.touches_border and not self.seen_before
+        return self.whole and self.same_as is None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a white cell that the image's edge does not cut."""
+        return self.cell.kind == "wbc" and not self.cell.touches_border

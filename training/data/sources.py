@@ -2,7 +2,7 @@
 
 =============  =================================================================================
 all-idb        ``all-idb1`` (or the official ``ALL_IDB1``) fields with points, ``all-idb2`` crops, which are
-               marks in the fields that they were cut from (see :mod:`training.data.allidb_marks`)
+               marks in the fields that they were cut from (see :mod:`training.data.allidb`)
 all-taleqani   one folder a class: ``benign`` (haematogones), ``early``, ``pre``, ``pro`` (B-ALL); label of
                the field only
 bccd           Pascal VOC boxes of white cells, all of them mature

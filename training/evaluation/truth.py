@@ -16,6 +16,7 @@ classes   one folder a class, one cell in the middle of every image (PBC); a fol
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,9 +31,13 @@ from edge.errors import DataSetError
 
 Layout = Literal["points", "voc", "yolo", "masks", "classes"]
 Box = tuple[float, float, float, float]
+#: A marked cell: (x, y) in px of its field, x to the right, y down.
+Point = tuple[float, float]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 
+#: Between two coordinates: tabs in the official files, blanks or commas in copies of them.
+_SEPARATOR = re.compile(r"[\s,;\x00]+")
 #: Smallest blob of an instance mask that is a cell, in px. The expert masks of ALL-IDB1 hold specks
 #: left by the drawing tool; the smallest marked cell there has 3,000 px.
 MIN_MASK_CELL_PX = 600
@@ -52,7 +57,7 @@ class FieldTruth:
     """
 
     image: Path
-    points: tuple[tuple[float, float], ...] | None = None
+    points: tuple[Point, ...] | None = None
     boxes: tuple[Box, ...] | None = None
     mask: Path | None = None
     class_name: str | None = None
@@ -133,32 +138,47 @@ def _images(folder: Path) -> list[Path]:
 
 def _points(folder: Path) -> Iterator[FieldTruth]:
     for image in _images(folder / "im"):
-        mask = folder / "masks" / f"{image.stem}_WBCs.tif"
+        mask, points = folder / "masks" / f"{image.stem}_WBCs.tif", folder / "xyc" / f"{image.stem}.xyc"
         yield FieldTruth(
             image,
-            points=tuple(read_points(folder / "xyc" / f"{image.stem}.xyc")),
+            # A healthy person's field may go without a file.
+            points=read_points(points) if points.exists() else (),
             boxes=tuple(_mask_boxes(mask)) if mask.exists() else None,
         )
 
 
-def read_points(path: Path) -> Iterator[tuple[float, float]]:
-    """Points of one ``.xyc`` file; a missing or empty file is a field without marked cells.
+def read_points(path: Path) -> tuple[Point, ...]:
+    """Read a point file: one ``x y`` a line, blank lines skipped.
+
+    Parameters
+    ----------
+    path : ``.xyc`` file; tabs, blanks, commas or semicolons between the numbers, any line ends
+
+    Returns
+    -------
+    tuple of (x, y)
+        In the file's order; px of the field.
 
     Raises
     ------
     DataSetError
-        A line is neither blank nor two numbers.
+        The file cannot be read, or a line is neither blank nor two numbers from 0 up.
     """
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        words = line.replace("\x00", " ").split()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{path}: cannot be read as text ({error}); expected lines of 'x y'") from error
+    points = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = [word for word in _SEPARATOR.split(line) if word]
         if not words:
             continue
-        try:
-            yield float(words[0]), float(words[1])
-        except (ValueError, IndexError):
-            raise DataSetError(f"{path}:{number}: expected 'x y' in px, got {line!r}") from None
+        if len(words) != 2 or not all(re.fullmatch(r"\d+(\.\d*)?", word) for word in words):
+            raise DataSetError(
+                f"{path}, line {number}: expected two numbers 'x y' in px, got {line.strip()!r}"
+            )
+        points.append((float(words[0]), float(words[1])))
+    return tuple(points)
 
 
 def _mask_boxes(path: Path) -> Iterator[Box]:

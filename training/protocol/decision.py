@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.special import logit as log_odds
 
 from edge.classification.card import Decision
-from training.protocol.calibration import fit_both, rescale
 
 #: Share of the cells nearest to the threshold that are called uncertain, where a share of 0.1 is bearable.
 UNCERTAIN_SHARE = 0.08
 #: A network trained on softened labels says too little; then the temperature is below 1.
 TEMPERATURES = (0.2, 20.0)
+#: Probabilities nearer to 0 and 1 than this count as certain; a wrong 0 stays a finite error, as in Keras.
 _TINY = 1e-7
+#: Largest intercept of the fit: with it every cell is as good as certain.
+_MOST_INTERCEPT = 100.0
+_BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,46 @@ def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Cho
     >>> found.uncertain_low < found.threshold < found.uncertain_high
     True
     """
-    temperature, offset = fit_both(labels, p_blast, TEMPERATURES)
+    temperature, offset = fit(labels, p_blast)
     logits = logit(rescale(p_blast, temperature, offset))
     cut = _most_informative(labels, logits)
     half = float(np.quantile(np.abs(logits - cut), UNCERTAIN_SHARE))
-    low, middle, high = (1 / (1 + math.exp(-value)) for value in (cut - half, cut, cut + half))
+    low, middle, high = (float(expit(value)) for value in (cut - half, cut, cut + half))
     return Chosen(middle, low, high, temperature, offset)
+
+
+def fit(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Find temperature and offset of least cross-entropy: Platt scaling [1]_, a logistic regression.
+
+    Parameters
+    ----------
+    labels : (n,) 1 blast, 0 normal, both there
+    p_blast : (n,) of the same cells, out of fold
+
+    Returns
+    -------
+    temperature, offset : for :func:`rescale`; the temperature within ``TEMPERATURES``
+
+    References
+    ----------
+    .. [1] J. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized
+       likelihood methods", Advances in Large Margin Classifiers, 1999.
+    """
+    logits = logit(p_blast)
+
+    def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        fitted = line[0] * logits + line[1]
+        error = expit(fitted) - labels
+        value = float((np.logaddexp(0, fitted) - labels * fitted).mean())
+        return value, np.array([(error * logits).mean(), error.mean()])
+
+    low, high = TEMPERATURES
+    bounds = [(1 / high, 1 / low), (-_MOST_INTERCEPT, _MOST_INTERCEPT)]
+    found = minimize(
+        loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 0, "gtol": 1e-9}
+    )
+    slope, intercept = (float(value) for value in found.x)
+    return 1 / slope, intercept / slope
 
 
 def _most_informative(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> float:
@@ -88,8 +127,63 @@ def _most_informative(labels: NDArray[np.int64], logits: NDArray[np.float64]) ->
 
 def logit(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Log odds of (n,) probabilities, kept finite."""
-    clipped = np.clip(p.astype(np.float64), _TINY, 1 - _TINY)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    return np.asarray(log_odds(np.clip(p.astype(np.float64), _TINY, 1 - _TINY)))
+
+
+def rescale(
+    p_blast: NDArray[np.floating[Any]], temperature: float, offset: float = 0.0
+) -> NDArray[np.float64]:
+    """Add an offset to the logits of probabilities, and divide them by a temperature [1]_.
+
+    Parameters
+    ----------
+    p_blast : (n,) 0 to 1
+    temperature : above 0; 1 changes nothing, more brings everything nearer to 1/2
+    offset : above 0 makes every blast likelier
+
+    Returns
+    -------
+    (n,) float64
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
+       ICML 2017.
+
+    Examples
+    --------
+    >>> rescale(np.array([0.5, 0.9]), 2.0).round(2).tolist()
+    [0.5, 0.75]
+    """
+    return np.asarray(expit((logit(p_blast) + offset) / temperature))
+
+
+def cross_entropy(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> float:
+    """Mean cross-entropy in nats of (n,) labels (1 blast) and probabilities."""
+    p = np.clip(p_blast.astype(np.float64), _TINY, 1 - _TINY)
+    return float(-np.where(labels == 1, np.log(p), np.log(1 - p)).mean())
+
+
+def expected_calibration_error(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> float:
+    """Mean gap between probability and frequency over ten bins of equal width, weighted by their cells [1]_.
+
+    References
+    ----------
+    .. [1] M. P. Naeini, G. F. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using
+       Bayesian binning", AAAI 2015.
+
+    Examples
+    --------
+    >>> expected_calibration_error(np.array([0, 1]), np.array([0.25, 0.75]))
+    0.25
+    """
+    index = np.minimum((p_blast * _BINS).astype(int), _BINS - 1)
+    gaps = [
+        abs(float(labels[index == k].mean()) - float(p_blast[index == k].mean())) * float((index == k).mean())
+        for k in range(_BINS)
+        if (index == k).any()
+    ]
+    return float(sum(gaps))
 
 
 def words(p_calibrated: NDArray[np.floating[Any]], decision: Decision) -> NDArray[np.int64]:

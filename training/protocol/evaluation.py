@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge.device.machine import describe_machine, describe_software
-from training.data.cache import segmentation_code
+from training.data.cache import source_hash
 from training.data.collection import Collection
 from training.data.records import LABS
 from training.protocol.decision import Chosen
@@ -72,11 +72,11 @@ def evaluate(
     decision, decided_on = final_decision(collection, by_test)
     document: Json = {
         "schema": SCHEMA,
-        "recipe": {"name": recipe.name, "version": recipe.version(), "labs": list(recipe.labs)},
+        "recipe": {"name": recipe.name, "version": source_hash(), "labs": list(recipe.labs)},
         "seed": seed,
         "folds": FOLDS,
         "data": _data(collection),
-        "segmentation": segmentation_code(),
+        "segmentation": source_hash(),
         "tests": tests,
         "not_tested": _missing(splits, collection),
         "goals": against_goals({test["test"]: test for test in tests}),
@@ -176,7 +176,7 @@ def _data(collection: Collection) -> Json:
             "whole_cells": len(usable),
             "labels": dict(sorted(labels.items())),
             "smudges": sum(cell.cell.kind == "smudge" for cell in cells),
-            "seen_before": sum(cell.seen_before for cell in cells),
+            "seen_before": sum(cell.same_as is not None for cell in cells),
             "marks_without_cell": sum(field.unmatched_marks for field in fields),
         }
     return found

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.structures import CellClass
-from training.data.allidb_marks import LAB as ALL_IDB
+from training.data.allidb import LAB as ALL_IDB
 from training.data.records import MATURE_TYPES, CellRecord, FieldRecord
-from training.protocol.calibration import cross_entropy, expected_calibration_error
+from training.protocol.decision import cross_entropy, expected_calibration_error
 from training.protocol.judged import JudgedCells
 from training.protocol.plan import LEFT_OUT, WEAK
 from training.protocol.statistics import (

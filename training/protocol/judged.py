@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.allidb_marks import LAB as ALL_IDB
+from training.data.allidb import LAB as ALL_IDB
 from training.data.records import CellRecord
 from training.protocol.decision import Chosen, choose, words
 from training.protocol.plan import WEAK, known_label

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge.errors import DataSetError
-from training.data.allidb_marks import LAB as ALL_IDB
+from training.data.allidb import LAB as ALL_IDB
 from training.data.collection import Collection
+from training.data.overlaps import connected
 from training.data.records import CellRecord
 
 #: Folds of the tests by scene and by session. ALL-IDB1 has six sessions with blasts; with five folds each has
@@ -83,7 +84,7 @@ def plan(collection: Collection, labs: Sequence[str], seed: int = SEED) -> list[
     session = joined(scene, [cell.session for cell in cells])
     splits: list[Split] = []
     for test, groups in (("scene", scene), ("session", session)):
-        number = _deal(cells, groups, labs, seed)
+        number = deal(cells, groups, labs, seed)
         splits += [
             _split(test, fold, cells, labs, groups, [n == fold for n in number]) for fold in range(FOLDS)
         ]
@@ -128,18 +129,9 @@ def joined(first: Sequence[str], second: Sequence[str]) -> list[str]:
     >>> joined(["a", "a", "b", "c"], ["x", "y", "y", "z"])
     ['a', 'a', 'a', 'c']
     """
-    parent: dict[str, str] = {name: name for name in first}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
     seen: dict[str, str] = {}
-    for a, b in zip(first, second, strict=True):
-        low, high = sorted((root(a), root(seen.setdefault(b, a))))
-        parent[high] = low
-    return [root(name) for name in first]
+    name = connected(first, ((seen.setdefault(b, a), a) for a, b in zip(first, second, strict=True)))
+    return [name[a] for a in first]
 
 
 def known_label(cell: CellRecord) -> int | None:
@@ -175,13 +167,13 @@ def _with_inner(
     split = _split(test, 0, cells, labs, groups, left_out)
     if not split.train:
         return split
-    fold_of = _deal([cells[i] for i in split.train], [groups[i] for i in split.train], labs, seed)
+    fold_of = deal([cells[i] for i in split.train], [groups[i] for i in split.train], labs, seed)
     inner = tuple(i for i, fold in zip(split.train, fold_of, strict=True) if fold == 0)
-    return Split(test, 0, split.train, inner, split.judged)
+    return replace(split, inner=inner)
 
 
-def _deal(cells: Sequence[CellRecord], groups: Sequence[str], labs: Sequence[str], seed: int) -> list[int]:
-    """Deal whole groups to folds, every camera and label spread as evenly as they allow; -1 for other labs.
+def deal(cells: Sequence[CellRecord], groups: Sequence[str], labs: Sequence[str], seed: int) -> list[int]:
+    """Deal whole groups to ``FOLDS`` folds, camera and label spread as evenly as they allow; else -1.
 
     Laboratory by laboratory, so that the folds of ALL-IDB are the same whatever else a recipe learns from.
     """

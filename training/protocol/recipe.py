@@ -1,8 +1,9 @@
-"""What the protocol asks of a recipe: learn from these cells, then say p_blast of others."""
+"""What the protocol needs of a recipe: learn from cells, then say p_blast of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,49 +11,71 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.structures import InputSpec
-from training.data.collection import Collection
+from training.data.collection import Collection, cut
 from training.data.records import CellRecord
 
 if TYPE_CHECKING:
     import keras
 
-Tick = Callable[[], None]
+#: Cells cut and judged at once: a crop of 128 px is 48 kB.
+_PIECE = 512
 
 
-class Fitted(Protocol):
-    """What a training gave.
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Mean error (cross-entropy, nats) and accuracy (0 to 1) over the training crops of one epoch."""
+
+    error: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a training gave: a network, and where the pixels of the cells that it judges are.
 
     Attributes
     ----------
     model : crops in 0 to 255 in, probabilities (normal, blast) out
+    collection : that it was fitted with
+    spec : what its crops are made of
+    history : one entry an epoch; empty where the recipe knows no epochs
     """
 
     model: keras.Model
+    collection: Collection
+    spec: InputSpec
+    history: tuple[Epoch, ...] = ()
 
     def __call__(self, cells: Sequence[CellRecord]) -> NDArray[np.float32]:
-        """Give p_blast of cells of the collection it was fitted with: (n,), before any temperature."""
-        ...
+        """Give p_blast of cells, (n,), before any temperature, from the crops that the device would cut."""
+        parts = [np.zeros(0, np.float32)]
+        for first in range(0, len(cells), _PIECE):
+            crops = cut(self.collection, cells[first : first + _PIECE], self.spec)
+            # Called directly: Model.predict traces a graph for each of the networks and warns about it.
+            parts.append(np.asarray(self.model(crops.astype(np.float32), training=False))[:, 1])
+        return np.concatenate(parts)
 
 
 class Recipe(Protocol):
-    """A way to train a classifier.
+    """A way to train a classifier; its ``repr`` names every setting, because results are kept under it.
 
     Attributes
     ----------
     name : as ``--recipe`` names it
     spec : what its crops are made of
     labs : laboratories that it can learn from; cells of others are never handed to :meth:`fit`
+    random_splits : how many random splits it is tested on where the command does not say; with one or more,
+        the network of the first is the one that is kept, without any it is one trained on everything
+    about : what its card says of it beside
     """
 
     name: str
     spec: InputSpec
     labs: tuple[str, ...]
+    random_splits: int
+    about: Mapping[str, object]
 
-    def version(self) -> str:
-        """Everything that decides what :meth:`fit` gives, but data and seed; results are kept under it."""
-        ...
-
-    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int, tick: Tick) -> Fitted:
+    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
         """Train on cells and return what judges others.
 
         Parameters
@@ -61,20 +84,19 @@ class Recipe(Protocol):
         cells : whole white cells of the training side, unlabelled ones (``label`` None) among them; the
             recipe chooses what it learns from. Nothing else may be looked at, not even without labels.
         seed : of everything random
-        tick : may be called as often as the recipe likes, to show that it is alive
         """
         ...
 
 
-#: Module and function of each recipe; the function takes nothing and returns a :class:`Recipe`.
+#: Module and class of each recipe.
 RECIPES = {
-    "akbar2024": "training.recipes.akbar2024_cells:recipe",
-    "relative": "training.recipes.relative:recipe",
+    "akbar2024": "training.recipes.akbar2024:Akbar2024",
+    "relative": "training.recipes.relative:Relative",
 }
 
 
 def load(name: str) -> Recipe:
-    """Import a recipe by its name in ``RECIPES``."""
-    module, _, function = RECIPES[name].partition(":")
-    made: Recipe = getattr(import_module(module), function)()
-    return made
+    """Import a recipe by its name in ``RECIPES``, as it ships."""
+    module, _, made = RECIPES[name].partition(":")
+    recipe: Recipe = getattr(import_module(module), made)()
+    return recipe

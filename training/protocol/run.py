@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import multiprocessing
 import os
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.cache import Cache, segmentation_code
-from training.data.collection import Collection, collect
+from training.data.collection import Collection
 from training.protocol.plan import Split
-from training.protocol.recipe import Recipe, load
+from training.protocol.recipe import Epoch, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +29,13 @@ class Judged:
     split : of the plan
     p_blast : of ``split.judged``, uncalibrated
     p_inner : of ``split.inner``, by the network trained without them
+    history : of the first network's training
     """
 
     split: Split
     p_blast: NDArray[np.float32]
     p_inner: NDArray[np.float32]
+    history: tuple[Epoch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,13 @@ class Result:
 
     Attributes
     ----------
-    p_blast : of the job's cells
+    p_blast : by cell of the job
+    history : of the training
     cpu_s : processor time of training and judging
     """
 
-    p_blast: NDArray[np.float32]
+    p_blast: dict[int, float]
+    history: tuple[Epoch, ...]
     cpu_s: float
 
 
@@ -97,58 +97,48 @@ def run(
     judged : each split with its probabilities
     cpu_s : processor time of all trainings, those of earlier runs included
     """
-    results: dict[tuple[int, ...], dict[int, float]] = {}
-    cpu_s = 0.0
-    missing = []
-    version = recipe.version()
-    for job in jobs_of(splits):
-        kept = _kept(_path(collection, recipe.name, version, job, seed), len(job.cells))
-        if kept is None:
-            missing.append(job)
-            continue
-        results[job.train] = dict(zip(job.cells, kept.p_blast.tolist(), strict=True))
-        cpu_s += kept.cpu_s
-        tick()
-    for job, result in _train(collection, recipe, missing, seed, workers):
-        results[job.train] = dict(zip(job.cells, result.p_blast.tolist(), strict=True))
-        cpu_s += result.cpu_s
+    results: dict[tuple[int, ...], Result] = {}
+    for job, result in _results(collection, recipe, jobs_of(splits), seed, workers):
+        results[job.train] = result
         tick()
     return [
         Judged(
             split,
-            np.array([results[split.train][i] for i in split.judged], np.float32),
-            np.array([results[split.without_inner][i] for i in split.inner], np.float32),
+            np.array([results[split.train].p_blast[i] for i in split.judged], np.float32),
+            np.array([results[split.without_inner].p_blast[i] for i in split.inner], np.float32),
+            results[split.train].history,
         )
         for split in splits
-    ], cpu_s
+    ], sum(result.cpu_s for result in results.values())
 
 
 def do(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
-    """Do one job and keep its result."""
-    # Asked for before the training: whoever edits the recipe meanwhile must not change the result's name.
-    version = recipe.version()
+    """Do one job, or return what it gave before."""
+    return collection.cache.kept(
+        f"trainings-{recipe.name}",
+        _inputs(collection, recipe, job, seed),
+        lambda: _train(collection, recipe, job, seed),
+    )
+
+
+def _train(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
     start = time.process_time()
-    cells = collection.cells
-    predict = recipe.fit(collection, [cells[i] for i in job.train], seed, lambda: None)
-    p_blast = np.asarray(predict([cells[i] for i in job.cells]), np.float32)
-    result = Result(p_blast, time.process_time() - start)
-    buffer = io.BytesIO()
-    np.savez(buffer, p_blast=result.p_blast, cpu_s=result.cpu_s)
-    collection.cache.write(_path(collection, recipe.name, version, job, seed), buffer.getvalue())
-    return result
+    judge = recipe.fit(collection, [collection.cells[i] for i in job.train], seed)
+    p_blast = judge([collection.cells[i] for i in job.cells]).tolist()
+    cpu_s = time.process_time() - start
+    return Result(dict(zip(job.cells, p_blast, strict=True)), judge.history, cpu_s)
 
 
-def _train(
+def _results(
     collection: Collection, recipe: Recipe, jobs: Sequence[Job], seed: int, workers: int
 ) -> Iterator[tuple[Job, Result]]:
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
             yield job, do(collection, recipe, job, seed)
         return
-    # Spawned, because TensorFlow does not survive a fork; each worker reads the collection from the cache.
+    # Spawned, because TensorFlow does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    arguments = (collection.root, collection.cache.folder, recipe.name)
-    with ProcessPoolExecutor(workers, context, _begin_work, arguments) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_work, (collection, recipe)) as pool:
         futures = {pool.submit(_work, job, seed): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -157,35 +147,25 @@ def _train(
 _worker: dict[str, Any] = {}
 
 
-def _begin_work(root: Path, cache: Path, name: str) -> None:
+def _begin_work(collection: Collection, recipe: Recipe) -> None:
     # Two workers with all threads each would fight for the same cores.
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[variable] = "1"
     cv2.setNumThreads(1)
-    _worker["collection"] = collect(root, Cache(cache))
-    _worker["recipe"] = load(name)
+    _worker.update(collection=collection, recipe=recipe)
 
 
 def _work(job: Job, seed: int) -> Result:
     return do(_worker["collection"], _worker["recipe"], job, seed)
 
 
-def _path(collection: Collection, name: str, version: str, job: Job, seed: int) -> Path:
-    """Name a result after everything that it depends on: pixels, labels, cells, recipe and seed."""
-    digest = hashlib.sha256(f"{version} {seed} {segmentation_code()}".encode())
+def _inputs(collection: Collection, recipe: Recipe, job: Job, seed: int) -> str:
+    """Name everything that a result depends on beside the source: recipe, seed, images, cells and labels."""
+    digest = hashlib.sha256(f"{recipe!r} {seed}".encode())
     for indices in (job.train, job.cells):
         for i in indices:
-            cell = collection.cells[i]
-            sha256 = collection.fields[cell.field].sha256
-            digest.update(f"{sha256}{cell.cell.id}{cell.label}{cell.weak_label}{cell.origin};".encode())
+            digest.update(
+                f"{i} {collection.cells[i]} {collection.fields[collection.cells[i].field].sha256};".encode()
+            )
         digest.update(b"|")
-    return collection.cache.folder / "trainings" / name / f"{digest.hexdigest()[:32]}.npz"
-
-
-def _kept(path: Path, cells: int) -> Result | None:
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            result = Result(archive["p_blast"], float(archive["cpu_s"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return result if len(result.p_blast) == cells else None
+    return digest.hexdigest()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from edge.counting.tally import clopper_pearson
-from training.protocol.calibration import expected_calibration_error
+from training.protocol.decision import expected_calibration_error
 
 #: Resamples: the 2.5 % and 97.5 % points of 2,000 have a standard error of a seventh of the interval's tenth.
 RESAMPLES = 2000
@@ -59,6 +59,17 @@ class Figure:
         if self.k is not None:
             found["k"] = self.k
         return found | {"groups": self.groups, "interval": self.method}
+
+
+def share(k: int, n: int) -> dict[str, Any]:
+    """Say k of n as JSON: value (None for 0 of 0), k, n and the exact 95 % interval.
+
+    Examples
+    --------
+    >>> share(0, 0)
+    {'value': None, 'k': 0, 'n': 0, 'ci95': [0.0, 1.0]}
+    """
+    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
 
 
 def proportion(hits: NDArray[np.bool_], groups: Sequence[str]) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,11 @@ def _blasts(test: Json) -> Iterator[Block]:
         f"{test['calibration_error_by_chance']:.3f} by chance."
     )
     if test["roc"]:
-        yield Picture(plots.roc({"cells": test["roc"]}), "ROC of cells")
-    yield Picture(plots.reliability(test["reliability"]), "Reliability; numbers are cells")
-    yield Picture(plots.confusion(test["confusion"]), "What cells are, and what they are called")
+        yield Picture(partial(plots.roc, {"cells": test["roc"]}), "ROC of cells")
+    yield Picture(partial(plots.reliability, test["reliability"]), "Reliability; numbers are cells")
+    yield Picture(partial(plots.confusion, test["confusion"]), "What cells are, and what they are called")
     count = test["count"]
-    yield Picture(plots.counts(count["fields"]), "Blasts of each field")
+    yield Picture(partial(plots.counts, count["fields"]), "Blasts of each field")
     yield Text(
         f"Blasts a field, cut cells included: {count['marked']} marked, {count['called']} called blast; of "
         f"the marked ones {count['not_found']} lie where the segmentation found no cell. r² "
@@ -217,7 +218,7 @@ def _weak(weak: Json) -> Iterator[Block]:
     )
     yield called_table({f"cells of {name} fields": part for name, part in weak["cells"].items()})
     if weak["roc"]:
-        yield Picture(plots.roc({"fields": weak["roc"]}), "ROC of fields")
+        yield Picture(partial(plots.roc, {"fields": weak["roc"]}), "ROC of fields")
 
 
 def called_table(parts: Json) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -56,9 +56,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG and what it shows; in Markdown only the words."""
+    """What draws an SVG when it is shown, and what that shows; nothing in Markdown."""
 
-    svg: str
+    draw: Callable[[], str]
     caption: str
 
 
@@ -131,5 +131,5 @@ def _html_parts(blocks: Sequence[Block]) -> Iterator[str]:
                     for number, row in enumerate(rows)
                 )
                 yield f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-            case Picture(svg, caption):
-                pictures.append(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>")
+            case Picture(draw, caption):
+                pictures.append(f"<figure>{draw()}<figcaption>{escape(caption)}</figcaption></figure>")

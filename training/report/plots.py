@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from training.report.drawing import new_figure
+from edge.errors import RuntimeMissingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,28 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _STYLES = ("-", "--", ":", "-.")
 _GREY = "#8a8a8a"
 _SIZE_IN = (3.6, 3.4)
+
+
+def new_figure(size_in: tuple[float, float]) -> Figure:
+    """Make an empty figure of a width and height in inches.
+
+    Raises
+    ------
+    RuntimeMissingError
+        Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"drawing needs Matplotlib, which cannot be imported ({error}); "
+            "install it with: pip install 'blastcount[train]'"
+        ) from error
+    # Figure and canvas directly: pyplot would look for a display and keep the figure open.
+    figure = Figure(figsize=size_in, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def roc(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:

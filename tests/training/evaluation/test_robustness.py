@@ -77,11 +77,9 @@ def test_a_changed_count_is_held_against_what_only_moves() -> None:
     assert not Robustness("JPEG", 10, 50, 50, 48, 10, moves_only=False).held
 
 
-def test_command_prints_a_table_or_json() -> None:
-    shown = CliRunner().invoke(main, ["evaluate", "robustness", "--rendered", "1"])
-    assert shown.exit_code == 0, shown.stderr
-    assert shown.stdout.count("| rendered |") == len(ALTERATIONS)
+def test_command_prints_json() -> None:
     printed = CliRunner().invoke(main, ["evaluate", "robustness", "--rendered", "1", "--json"])
+    assert printed.exit_code == 0, printed.stderr
     document = json.loads(printed.stdout)
     assert [a["name"] for a in document["sources"][0]["alterations"]] == [a.name for a in ALTERATIONS]
 
@@ -91,7 +89,7 @@ def test_command_says_no_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("training.evaluation.cli.robustness", lambda *_, **__: [lost])
     result = CliRunner().invoke(main, ["evaluate", "robustness", "--rendered", "1"])
     assert result.exit_code == 4
-    assert "50.0 !" in result.stdout
+    assert "| rendered | mirrored | 1 | 10/10 | 5/10 | 50.0 ! | 0/1 |" in result.stdout
     assert "exclamation mark" in result.stderr
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DataSetError
-from training.evaluation.truth import find_layout, read_nucleus_and_cell, read_points, read_truth
+from training.evaluation.truth import find_layout, read_nucleus_and_cell, read_truth
 
 
 def write(path: Path, image: np.ndarray | None = None) -> Path:
@@ -29,14 +29,6 @@ def test_points_with_blank_lines_missing_files_and_expert_masks(tmp_path: Path) 
     assert layout == "points"
     assert [f.points for f in fields] == [((10.0, 20.0), (30.5, 40.0)), ()]
     assert [f.boxes for f in fields] == [((20.0, 10.0, 30.0, 30.0),), None]
-
-
-@pytest.mark.parametrize("line", ["10", "ten 20"])
-def test_malformed_point_is_named_with_its_line(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "a.xyc"
-    path.write_text(f"1 2\n{line}\n")
-    with pytest.raises(DataSetError, match=r"a\.xyc:2: expected 'x y' in px"):
-        list(read_points(path))
 
 
 VOC = """<annotation><object><name>WBC</name>

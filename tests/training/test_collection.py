@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,59 +18,20 @@ from edge.errors import DataSetError, OutputError
 from edge.light.field import Field
 from edge.segmentation import segment
 from edge.structures import Frame, InputSpec
-from training.data import allidb, allidb_marks, sources
+from training.data import cache as cache_module
+from training.data import sources
 from training.data.cache import Cache
-from training.data.collection import Collection, collect, cut, match_marks
+from training.data.collection import Collection, agreed, collect, cut, match_marks
 from training.data.records import Mark
 
 Draw = Callable[..., Any]
-
-
-def draw_taleqani(root: Path, draw: Draw) -> None:
-    """Write two benign and five early fields; early 3 copies early 1, early 26 is early 2 encoded anew."""
-    folder = root / "all-taleqani"
-    for name in ("benign", "early", "pre", "pro"):
-        (folder / name).mkdir(parents=True)
-    for number in (1, 2):
-        Image.fromarray(draw(number, blasts=False).image).save(
-            folder / "benign" / f"WBC-Benign-{number:03d}.png"
-        )
-    for number, seed, suffix in (
-        (1, 11, "png"),
-        (2, 12, "png"),
-        (3, 11, "png"),
-        (26, 12, "jpg"),
-        (50, 13, "png"),
-    ):
-        path = folder / "early" / f"WBC-Malignant-Early-{number:03d}.{suffix}"
-        Image.fromarray(draw(seed, blasts=True).image).save(path)
-
-
-def draw_pbc(root: Path, draw: Draw) -> None:
-    for number, name in enumerate(("lymphocyte", "platelet")):
-        (root / "pbc" / name).mkdir(parents=True)
-        drawn = draw(20 + number, blasts=False)
-        x, y = drawn.cells[2]
-        Image.fromarray(drawn.image[y - 110 : y + 110, x - 110 : x + 110]).save(
-            root / "pbc" / name / "A_1.png"
-        )
-
-
-@pytest.fixture(scope="module")
-def collection(tree: Any, draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> Collection:
-    """ALL-IDB, all-taleqani and pbc, drawn; the cache is cold."""
-    root = tmp_path_factory.mktemp("all")
-    for part in tree.root.iterdir():
-        (root / part.name).symlink_to(part)
-    draw_taleqani(root, draw)
-    draw_pbc(root, draw)
-    return collect(root, Cache(tmp_path_factory.mktemp("cache")))
 
 
 def test_every_laboratory_in_the_folder_is_read(collection: Collection) -> None:
     assert Counter(field.lab for field in collection.fields.values()) == {
         "all-idb": 12,
         "all-taleqani": 7,
+        "bccd": 2,
         "pbc": 2,
     }
 
@@ -80,8 +40,10 @@ def test_points_and_crops_label_the_cells_that_the_segmentation_finds(
     collection: Collection, tree: Any
 ) -> None:
     usable = [cell for cell in collection.cells if cell.lab == "all-idb" and cell.usable]
-    count = Counter((cell.label, cell.weak_label) for cell in usable)
-    assert count[(1, 1)] == count[(0, 0)] == 3 * 6
+    assert Counter((c.label, c.weak_label, c.origin) for c in usable) == {
+        (1, 1, "xyc"): 3 * 6,
+        (0, 0, "other_xyc"): 3 * 6,
+    }
     for cell in usable:
         near = [np.hypot(cell.cell.x - x, cell.cell.y - y) for x, y in tree.fields[cell.field[8:]].cells]
         assert min(near) < 10
@@ -152,7 +114,7 @@ def test_a_second_collection_comes_from_the_cache_and_is_equal(
 def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, tree: Any) -> None:
     cache, path = Cache(tmp_path), next((tree.root / "ALL_IDB1" / "im").iterdir())
     first = cache.segmentation(path, file_sha256(path))
-    entry = next(tmp_path.rglob("*.npz"))
+    entry = next(tmp_path.rglob("*.pickle"))
     entry.write_bytes(entry.read_bytes()[:100])
     assert cache.segmentation(path, file_sha256(path)).cells == first.cells
 
@@ -160,7 +122,7 @@ def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, tree: Any) -> None:
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="give another --cache"):
-        Cache(tmp_path / "file").json("x", "y", lambda: 1)
+        Cache(tmp_path / "file").kept("x", "y", lambda: 1)
 
 
 def test_overlapping_fields_are_one_group_and_their_cells_counted_once(
@@ -175,9 +137,7 @@ def test_overlapping_fields_are_one_group_and_their_cells_counted_once(
     fields = found.fields
     assert fields["all-idb/Im109_1"].group == fields["all-idb/Im001_1"].group
     again = [cell for cell in found.cells if cell.field == "all-idb/Im109_1"]
-    assert {
-        cell.seen_before for cell in again if cell.cell.kind == "wbc" and not cell.cell.touches_border
-    } <= {True}
+    assert all(cell.identity.startswith("all-idb/Im001_1#") for cell in again if cell.whole)
     assert sum(cell.usable and cell.label == 1 for cell in found.cells) == 9
 
 
@@ -185,24 +145,11 @@ def test_marks_that_contradict_each_other_leave_a_cell_without_label(draw: Draw)
     found = segment(Field(Frame(draw(5, blasts=True).image, "drawn")))
     cell = next(cell for cell in found.cells if cell.kind == "wbc" and not cell.touches_border)
     here = (cell.x, cell.y)
-    marks, unmatched = match_marks(
-        found, [Mark("xyc", 1, point=here), Mark("idb2", 0, point=here), Mark("xyc", 1, point=(1.0, 1.0))]
-    )
-    assert marks[cell.id].label is None
-    assert [mark.point for mark in unmatched] == [(1.0, 1.0)]
-
-
-def test_a_long_pause_of_a_camera_begins_a_session() -> None:
-    start = datetime(2005, 9, 6, 10, tzinfo=UTC)
-    minutes = {"a": 0, "b": 3, "c": 8, "d": 8}
-    found = allidb_marks.sessions(
-        {
-            name: ("G5" if name != "d" else "C2500L", start + timedelta(minutes=m))
-            for name, m in minutes.items()
-        }
-    )
-    assert found["a"] == found["b"]
-    assert len(set(found.values())) == 3
+    marks = [Mark("xyc", 1, point=here), Mark("idb2", 0, point=here), Mark("xyc", 1, point=(1.0, 1.0))]
+    cell_of = match_marks(found, marks)
+    assert cell_of == [cell.id, cell.id, None]
+    assert agreed(marks, cell_of)[cell.id].label is None
+    assert agreed(marks[:1], cell_of[:1]) == {cell.id: marks[0]}
 
 
 @pytest.mark.parametrize(
@@ -225,13 +172,63 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         sources.present(tmp_path / "no")
 
 
-@pytest.mark.real_data
-def test_sessions_of_the_real_fields_are_those_of_their_list(real_data: Path) -> None:
-    data = allidb.load(real_data)
-    lines = (real_data / "all-idb1" / "fields.csv").read_text().splitlines()[1:]
-    listed = {line.split(",")[0]: (line.split(",")[3], line.split(",")[5]) for line in lines}
-    found = allidb_marks.sessions(
-        {field.name: (listed[field.name][0], allidb_marks.exif_time(field.path)) for field in data.fields}
-    )
-    pairs = {(found[name], session) for name, (_, session) in listed.items()}
-    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+def test_every_crop_has_the_cell_in_its_middle(collection: Collection, tree: Any) -> None:
+    assert {
+        crop.name: (crop.place.field, crop.place.left, crop.place.top) for crop in collection.crops
+    } == tree.cuts
+    assert collection.unlocated_crops == ()
+    cells = {cell.key: cell for cell in collection.cells}
+    for crop in collection.crops:
+        assert crop.record.label == crop.label
+        assert crop.record.cell == cells[crop.record.identity].cell
+        assert crop.marked == ("xyc" if crop.label else "other_xyc")
+
+
+def test_a_crop_without_a_segmented_cell_is_kept_and_one_without_its_field_is_named(
+    make_tree: Callable[..., Any], tmp_path: Path
+) -> None:
+    tree = make_tree(fields_per_class=2)
+    folder, side = tree.root / "ALL_IDB2" / "img", 112
+    with Image.open(tree.root / "ALL_IDB1" / "im" / "Im051_0.jpg") as field:
+        no_white_cell = np.asarray(field.convert("RGB"))[192 : 192 + side, 335 : 335 + side]
+    for name in ("Im900_0", "Im901_0"):
+        Image.fromarray(no_white_cell).save(folder / f"{name}.tif")
+    Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(folder / "Im902_1.tif")
+    found = collect(tree.root, Cache(tmp_path / "cache"))
+    assert found.unlocated_crops == ("Im902_1",)
+    first, second = (crop for crop in found.crops if crop.name.startswith("Im90"))
+    assert (first.record.cell.id, first.record.label, first.record.whole) == (0, 0, True)
+    assert first.record.identity == second.record.identity
+    assert (first.record.cell.x, first.record.cell.y) == (390.5, 247.5)
+    assert len(cut(found, [first.record], InputSpec(size_px=16))) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("edge/light/pyramid.py", "INTER_AREA", "INTER_NEAREST"),
+        ("training/recipes/akbar2024.py", "BATCH_SIZE = 8", "BATCH_SIZE = 64"),
+        ("training/recipes/akbar2024.py", "LEARNING_RATE = 2e-4", "LEARNING_RATE = 2e-1"),
+        (
+            "training/recipes/akbar2024.py",
+            "size_px=128, field_of_view_um=24.0",
+            "size_px=64, field_of_view_um=40.0",
+        ),
+        ("training/data/collection.py", "(cell.x, cell.y)", "(cell.x + 9, cell.y)"),
+    ],
+)
+def test_what_was_kept_is_forgotten_when_any_of_the_source_changes(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, path: str, old: str, new: str
+) -> None:
+    before = cache_module.source_hash()
+    for package in ("edge", "training"):
+        for source in (repository / package).rglob("*.py"):
+            copy = tmp_path / source.relative_to(repository)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(source.read_bytes())
+    monkeypatch.setattr(cache_module.resources, "files", lambda package: tmp_path / package)
+    assert cache_module.source_hash.__wrapped__() == before
+    text = (tmp_path / path).read_text()
+    assert old in text
+    (tmp_path / path).write_text(text.replace(old, new, 1))
+    assert cache_module.source_hash.__wrapped__() != before
