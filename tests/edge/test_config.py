@@ -208,6 +208,26 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest
         load_config(tmp_path / "latin.toml")
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.4.1", "::"])
+def test_a_page_that_a_network_can_reach_needs_a_token(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"can be reached from the network and needs review.token_file"):
+        parse_config({"review": {"host": host}})
+    table = {"review": {"host": host, "token_file": "token"}}
+    section = parse_config(table, origin=Path("/etc/x.toml")).review
+    assert (section.is_loopback, section.token_file) == (False, Path("/etc/token"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_a_page_that_only_this_machine_can_reach_needs_none(host: str) -> None:
+    assert parse_config({"review": {"host": host}}).review.is_loopback
+
+
+@pytest.mark.parametrize("host", ["example.org", "127.0.0.1/8"])
+def test_a_page_listens_on_an_address(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"review.host must be an address such as 127\.0\.0\.1"):
+        parse_config({"review": {"host": host}})
+
+
 def test_options_of_the_command_line_are_checked_too() -> None:
     with pytest.raises(ConfigError, match=r"camera\.interval_s must be"):
         Config().changed(camera={"interval_s": -1.0})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge import version as version_module
-from edge.version import code_sha256, folder_sha256, software_version
+from edge.version import folder_sha256, software_version
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +30,6 @@ def test_a_source_folder_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(version_module, "version", missing)
     assert software_version() == "uninstalled"
-
-
-def test_it_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(version_module, "version", lambda name: asked.append(name) or "1.2.3")
-    assert {software_version(), software_version()} == {"1.2.3"}
-    assert asked == ["blastcount"]
 
 
 def test_the_code_s_hash_is_of_names_and_content(tmp_path: Path) -> None:
@@ -61,7 +54,3 @@ def test_compiled_files_models_and_samples_are_no_code(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.pyc").touch()
     assert folder_sha256(tmp_path) == before
-
-
-def test_this_code_has_a_hash() -> None:
-    assert len(code_sha256()) == 64
