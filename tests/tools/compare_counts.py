@@ -1,8 +1,8 @@
 """Counts every real image with two states of the code, line against line: ``make compare BASE=REVISION``.
 
 A move of code must leave whatever ``count --json`` says as it was, to the last digit; keys that it gained
-since then are named. A deliberate change shows here which fields it touched. The lines of the committed BASE are
-kept in the user's cache by commit, those of the working tree are made anew.
+since then are named. A deliberate change shows here which fields it touched. The lines of the
+committed BASE are kept in the user's cache by commit, those of the working tree are made anew.
 """
 
 from __future__ import annotations
