@@ -104,6 +104,8 @@ class BloodLog:
         clock_trusted: bool | None = None,
         thumbnails: Mapping[int, str] | None = None,
         image_sha256: str | None = None,
+        provenance: str | None = None,
+        context: str | None = None,
     ) -> int:
         """Write a field and all its cells in one transaction.
 
@@ -118,6 +120,8 @@ class BloodLog:
         clock_trusted : whether the wall clock can be believed, or None where nobody looked
         thumbnails : SHA-256 of the stored picture of a cell, by the cell's id
         image_sha256 : SHA-256 of the stored picture of the field, or None
+        provenance : everything that produced it, as JSON
+        context : what it took from the fields of its sample before it, as JSON
 
         Returns
         -------
@@ -156,6 +160,8 @@ class BloodLog:
             None if clock_trusted is None else int(clock_trusted),
             *(result.stage_um or (None, None)),
             image_sha256,
+            provenance,
+            context,
         )
         pictures = thumbnails or {}
         with self.writing(f"field {result.source} was not logged") as connection:

@@ -13,7 +13,8 @@ from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIde
 FIELD_COLUMNS = (
     "logged_at, monotonic_s, boot_id, captured_at, source_kind, source, width, height, um_per_px, "
     "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, config_sha256, "
-    "software_version, runtime, stage_ms, sample_id, clock_trusted, stage_x_um, stage_y_um, image_sha256"
+    "software_version, runtime, stage_ms, sample_id, clock_trusted, stage_x_um, stage_y_um, image_sha256, "
+    "provenance, context"
 )
 CELL_COLUMNS = (
     "id, x, y, bbox_x, bbox_y, bbox_width, bbox_height, area_px, nucleus_area_px, kind, label, p_blast, "
@@ -47,6 +48,8 @@ class LoggedField:
     clock_trusted : whether ``logged_at`` can be believed; None where nobody looked
     thumbnails : SHA-256 of the stored picture of a cell, by the cell's id
     image_sha256 : SHA-256 of the stored picture of the whole field, or None
+    provenance : everything that produced the row, as JSON; None in rows of earlier versions
+    context : what the field took from those of its sample before it, as JSON; None without a sample
     """
 
     id: int
@@ -62,6 +65,8 @@ class LoggedField:
     clock_trusted: bool | None = None
     thumbnails: Mapping[int, str] = field(default_factory=dict)
     image_sha256: str | None = None
+    provenance: str | None = None
+    context: str | None = None
 
 
 def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | None) -> tuple[object, ...]:
@@ -91,7 +96,7 @@ def logged_field(row: tuple[Any, ...], cell_rows: list[tuple[Any, ...]]) -> Logg
     (field_id, logged_at, monotonic_s, boot_id, captured_at, source_kind, source, width, height) = row[:9]
     (um_per_px, scale_source, confidence, status, reasons, frame_sha256) = row[9:15]
     (model_name, model_sha256, config_sha256, software_version, runtime, stage_ms) = row[15:21]
-    (sample_id, clock_trusted, stage_x_um, stage_y_um, image_sha256) = row[21:]
+    (sample_id, clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context) = row[21:]
     result = FieldResult(
         source=source,
         width=width,
@@ -120,6 +125,8 @@ def logged_field(row: tuple[Any, ...], cell_rows: list[tuple[Any, ...]]) -> Logg
         clock_trusted=None if clock_trusted is None else bool(clock_trusted),
         thumbnails={cell_row[0]: cell_row[-1] for cell_row in cell_rows if cell_row[-1] is not None},
         image_sha256=image_sha256,
+        provenance=provenance,
+        context=context,
     )
 
 

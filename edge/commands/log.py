@@ -1,10 +1,10 @@
-"""``blastcount log``: verify, back up, export, make room in and repair the blood log."""
+"""``blastcount log``: verify, show, back up, export, make room in and repair the blood log."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,7 +14,7 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up, good_manifests, read_manifest
-from edge.bloodlog.chain import Head
+from edge.bloodlog.chain import Head, read_content
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
@@ -25,10 +25,12 @@ from edge.config import load_config
 from edge.device.clock import WallClock
 from edge.device.durable import written_whole
 from edge.device.printable import printable
-from edge.errors import OutputError
+from edge.errors import LogError, OutputError
 
 #: What a command ends with that found the log not to be as it was written.
 _GATE_SAID_NO = 4
+#: Columns of a field that hold JSON.
+_JSON_COLUMNS = frozenset({"reasons", "stage_ms", "provenance", "context"})
 #: Faults and numbers that are printed for a person; --json has all of them.
 _MAX_LINES = 50
 
@@ -50,7 +52,7 @@ class _HeadType(click.ParamType):  # type: ignore[type-arg]  # generic for mypy 
 
 @click.group("log")
 def log_group() -> None:
-    """Verify, back up, export, make room in and repair the blood log.
+    """Verify, show, back up, export, make room in and repair the blood log.
 
     What it stores and how: docs/log.md.
     """
@@ -97,6 +99,43 @@ def verify(
         click.echo(f"head {verdict.head}")
         click.echo(_verdict(len(verdict.faults)))
     click.get_current_context().exit(_GATE_SAID_NO if verdict.faults else 0)
+
+
+@log_group.command("show")
+@click.argument("row", type=click.IntRange(min=1), metavar="ROW")
+@log_option
+@_json_option
+def show(row: int, log_path: Path | None, as_json: bool) -> None:
+    """Print field ROW of the log as it was written, with what produced it.
+
+    Configuration, content of the calibration, the whole card, code, libraries and what the field took from
+    its sample are in it: with these and the frame the count can be made again.
+    """
+    path = log_path or load_config().log_path
+    with BloodLog.open(path, read_only=True) as log, log.reading() as connection:
+        content = read_content(connection, "field", row)
+    if content is None:
+        raise LogError(f"{path}: there is no field {row}")
+    values = {
+        name: json.loads(value) if name in _JSON_COLUMNS else value for name, value in content["row"].items()
+    }
+    if as_json:
+        click.echo(json.dumps({"schema": "blastcount.row/1", **values, "cells": content["cells"]}))
+        return
+    for line in _indented(values):
+        click.echo(printable(line))
+    for cell in content["cells"]:
+        numbers = (f"{name}={value}" for name, value in cell.items() if name not in ("field_id", "id"))
+        click.echo(f"cell {cell['id']}: {' '.join(numbers)}")
+
+
+def _indented(values: Mapping[str, object], depth: int = 0) -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield f"{'  ' * depth}{name}:"
+            yield from _indented(value, depth + 1)
+        else:
+            yield f"{'  ' * depth}{name}: {value}"
 
 
 @log_group.command("retention")

@@ -1,4 +1,4 @@
-"""What produced a count: everything that could change a number of it, in one record with one hash."""
+"""What produced a count: everything that could change a number of it, in two records that go into its row."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 from edge.calibration import Correction
 from edge.classification.card import ModelCard
 from edge.config import Config
+from edge.quality import Reference
 from edge.version import code_sha256, software_version
 
 
@@ -79,3 +80,23 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     def sha256(self) -> str:
         """Hash of :meth:`to_json`: two counts with the same one were produced by the same thing."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+class Context(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a field took from those of its sample before it.
+
+    Attributes
+    ----------
+    reference : how the sample's first fields looked, which the gate compared it with
+    """
+
+    reference: Reference
+
+    def to_json(self) -> str:
+        """Write the form that is stored."""
+        return msgspec.json.encode(self, order="sorted").decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Context:
+        """Read :meth:`to_json` back."""
+        return msgspec.json.decode(text, type=cls)

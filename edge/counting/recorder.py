@@ -13,30 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from edge.bloodlog import BloodLog
 from edge.calibration import Correction
 from edge.classification.classifier import Classifier
 from edge.config import Config
 from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.provenance import Context, Provenance
 from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
 from edge.errors import EdgeError, FieldError, LogError
 from edge.quality import Reference
 from edge.segmentation import Segmentation
 from edge.structures import Denominator, FieldResult, Frame
-from edge.version import software_version
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What every row of the log says about its making; see :meth:`edge.bloodlog.BloodLog.append`."""
-
-    config_sha256: str
-    software_version: str
-    runtime: str
-    source_kind: str
 
 
 class FieldCounter(Protocol):
@@ -74,6 +66,7 @@ class Recorder:
     ----------
     counter : the pipeline
     provenance : what the rows say about their making
+    source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     log : where results and pictures go; None counts only
     clock : says whether the wall clock can be believed; None where nobody asks
     correction : evens out light and knows the scale, or None
@@ -84,6 +77,7 @@ class Recorder:
         self,
         counter: FieldCounter,
         provenance: Provenance,
+        source_kind: str = "file",
         *,
         log: BloodLog | None = None,
         clock: WallClock | None = None,
@@ -92,6 +86,7 @@ class Recorder:
     ) -> None:
         self._counter = counter
         self._provenance = provenance
+        self._source_kind = source_kind
         self._log = log
         self._clock = clock
         self._correction = correction or Correction(None)
@@ -159,35 +154,46 @@ class Recorder:
             return self._record(frame)
 
     def _record(self, frame: Frame) -> Recorded:
-        frame = self._correction.applied(frame)
+        corrected = self._correction.applied(frame)
+        provenance = self._provenance
+        if corrected is frame and provenance.calibration_sha256 is not None:
+            provenance = replace(provenance, calibration_sha256=None)  # it is for frames of another size
         sample = self._sample
         if sample is None:
-            processed = self._counter.process(frame)
-            row = self._append(Entry.alone(processed), None)
-            return Recorded(frame, processed.result, processed.segmentation, row, None)
+            processed = self._counter.process(corrected)
+            row = self._append(Entry.alone(processed), provenance)
+            return Recorded(corrected, processed.result, processed.segmentation, row, None)
         sample.catch_up()
-        processed = self._counter.process(frame, sample.reference)
+        reference = sample.reference
+        processed = self._counter.process(corrected, reference)
         with sample.turn():
             entry = sample.enter(processed)
-            row = self._append(entry, sample.record.id)
+            row = self._append(entry, provenance, sample.record.id, Context(reference))
             sample.logged(row, entry)
-        return Recorded(frame, entry.result, processed.segmentation, row, sample.record.name)
+        return Recorded(corrected, entry.result, processed.segmentation, row, sample.record.name)
 
-    def _append(self, entry: Entry, sample_id: int | None) -> int:
-        log, provenance = self._log, self._provenance
+    def _append(
+        self,
+        entry: Entry,
+        provenance: Provenance,
+        sample_id: int | None = None,
+        context: Context | None = None,
+    ) -> int:
+        log = self._log
         if log is None:
             return 0
-        trusted = None if self._clock is None else self._clock.is_trusted(log.newest_trusted())
         return log.append(
             entry.result,
             config_sha256=provenance.config_sha256,
             software_version=provenance.software_version,
             runtime=provenance.runtime,
-            source_kind=provenance.source_kind,
+            source_kind=self._source_kind,
             sample_id=sample_id,
-            clock_trusted=trusted,
+            clock_trusted=None if self._clock is None else self._clock.is_trusted(log.newest_trusted()),
             thumbnails=entry.thumbnails,
             image_sha256=entry.image_sha256,
+            provenance=provenance.to_json(),
+            context=None if context is None else context.to_json(),
         )
 
     def sample_status(self) -> dict[str, Any] | None:
@@ -239,13 +245,13 @@ def as_configured(
     source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     clock : says whether the wall clock can be believed
     """
+    correction = Correction.from_file(config.calibration_path, required=config.calibration.path is not None)
     return Recorder(
         Pipeline(classifier),
-        Provenance(config.sha256, software_version(), classifier.runtime, source_kind),
+        Provenance.of(config, classifier.card, classifier.runtime, correction),
+        source_kind,
         log=log,
         clock=clock,
-        correction=Correction.from_file(
-            config.calibration_path, required=config.calibration.path is not None
-        ),
+        correction=correction,
         denominator=config.sample.denominator,
     )

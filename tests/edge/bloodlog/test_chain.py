@@ -90,7 +90,8 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "INSERT INTO field SELECT 99, logged_at, monotonic_s, boot_id, captured_at, source_kind, source, "
             "width, height, um_per_px, scale_source, scale_confidence, status, reasons, frame_sha256, "
             "model_name, model_sha256, config_sha256, software_version, runtime, stage_ms, sample_id, "
-            "clock_trusted, stage_x_um, stage_y_um, image_sha256 FROM field WHERE id = 1",
+            "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context "
+            "FROM field WHERE id = 1",
             [
                 "field 99 is missing at the end: the log once had it",
                 "field 99 was slipped in: it has no link",

@@ -16,6 +16,7 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.cli import main
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from tests.edge.made_by import PROVENANCE as MADE_BY
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,24 @@ def break_row(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER field_no_update")
         connection.execute("UPDATE field SET source = 'other' WHERE id = 2")
+
+
+def test_show_prints_a_row_and_what_produced_it(configured: Path) -> None:
+    context = {"reference": {"looks": [], "white_point": None}}
+    with BloodLog.open(configured) as log:
+        made_by = {"provenance": MADE_BY.to_json(), "context": json.dumps(context)}
+        row = log.append(make_result(), **PROVENANCE, **made_by)
+    shown = run("show", row, "--json")
+    assert shown.exit_code == 0, shown.output
+    record = json.loads(shown.output)
+    assert (record["id"], record["provenance"]["opencv"], record["context"]) == (row, "4.11.0", context)
+    assert len(record["cells"]) == len(make_result().cells)
+    text = run("show", row).output
+    for expected in (f"card_sha256: {MADE_BY.card_sha256}", "architecture: aarch64", "cell 1: "):
+        assert expected in text
+    assert run("show", 1).exit_code == 0  # a row of an earlier version has none
+    absent = run("show", 99)
+    assert (absent.exit_code, "there is no field 99" in absent.output) == (1, True)
 
 
 def test_verify(configured: Path) -> None:

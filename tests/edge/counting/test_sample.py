@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Barrier
 from time import sleep
@@ -18,12 +19,12 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting.pipeline import Pipeline
-from edge.counting.recorder import Provenance, Recorded, Recorder
+from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame
+from tests.edge.made_by import PROVENANCE
 
-PROVENANCE = Provenance("c" * 64, "0.1.0", "none", "rendered")
 SLIDE = Slide(
     11,
     RenderSettings(
@@ -48,6 +49,7 @@ class Desk:
         return [recorder.record(view(x_um)) for x_um in places_um]
 
 
+@cache
 def view(x_um: float, factor: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Frame:
     image = np.clip(SLIDE.view(x_um).image * np.array(factor), 0, 255).astype(np.uint8)
     return Frame(image, f"x={x_um:g}", um_per_px=0.2)

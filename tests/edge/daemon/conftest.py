@@ -11,13 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
 from edge.config import parse_config
 from edge.counting.pipeline import ProcessedField
-from edge.counting.recorder import Provenance, Recorder
+from edge.counting.recorder import Recorder
 from edge.daemon.client import ask
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import SOCKET_NAME
@@ -28,6 +29,7 @@ from edge.daemon.trigger import make_trigger
 from edge.device.clock import WallClock
 from edge.light.field import Field
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale
+from tests.edge.made_by import PROVENANCE
 
 RNG = np.random.default_rng(5)
 
@@ -138,11 +140,11 @@ class Bench:
         config = parse_config(self.table)
         if self.live:
             config = config.changed(camera={"source": "v4l2"})
-        provenance = Provenance(config.sha256, "0.1.0", "ai_edge_litert 2.3.0", "rendered")
+        provenance = msgspec.structs.replace(PROVENANCE, config_sha256=config.sha256)
         return Setup(
             config=config,
             make_source=lambda: self.source,
-            recorder=Recorder(self.counter, provenance, log=log, clock=WallClock()),
+            recorder=Recorder(self.counter, provenance, "rendered", log=log, clock=WallClock()),
             trigger=make_trigger(config, StageWatcher),
             button=self.button,
             disk_problem=lambda: self.disk_problem,

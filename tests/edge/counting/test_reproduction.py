@@ -1,0 +1,151 @@
+"""A count is made again from its row, which says what produced it: that gives every number once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bloodlog import BloodLog, LoggedField
+from edge.calibration import Blank, Calibration, Correction, MeasuredScale
+from edge.classification.card import load_bundle
+from edge.classification.classifier import Classifier
+from edge.config import Config
+from edge.counting.pipeline import Pipeline
+from edge.counting.provenance import Context, Provenance
+from edge.counting.recorder import Recorder, as_configured
+from edge.device.clock import WallClock
+from edge.rendered import Population, RenderSettings, Slide
+from edge.structures import FieldResult, Frame
+
+SLIDE = Slide(11, RenderSettings(width=640, height=480, um_per_px=0.2, population=Population(blast=400.0)))
+#: Where the fields lie, µm: overlapping ones, one a second time, and one by itself.
+PLACES_UM = (0.0, 40.0, 0.0, 300.0, 340.0)
+LAMP = np.full((3, 4, 3), 200.0, np.float32) * np.linspace(0.9, 1.1, 12, dtype=np.float32).reshape(3, 4, 1)
+
+
+@cache
+def frame(x_um: float) -> Frame:
+    return Frame(SLIDE.view(x_um).image, f"{x_um:g}")
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_model: Path) -> Config:
+    return Config().changed(
+        model={"path": tiny_model},
+        calibration={"path": tmp_path / "calibration.json"},
+        log={"path": tmp_path / "blood.db"},
+    )
+
+
+def calibrate(config: Config, um_per_px: float) -> None:
+    scale = MeasuredScale(um_per_px, 0.99 * um_per_px, 1.01 * um_per_px, "micrometer", 4)
+    Calibration(640, 480, datetime.now(UTC), Blank(LAMP, 9), scale).save(config.calibration_path)
+
+
+def recorder(config: Config, log: BloodLog) -> Recorder:
+    classifier = Classifier(load_bundle(config.model.path or ""))
+    return as_configured(config, classifier, log, source_kind="rendered", clock=WallClock())
+
+
+@pytest.fixture
+def rows(config: Config) -> Iterator[list[LoggedField]]:
+    """Fields of a sample with every kind of cell, and one without a sample."""
+    calibrate(config, 0.2)
+    with BloodLog.open(config.log_path) as log:
+        recorder(config, log).record(frame(600.0))
+        log.open_sample("S-1", "blood", 200)
+        line = recorder(config, log)
+        line.refresh()
+        for x_um in PLACES_UM:
+            line.record(frame(x_um))
+    with BloodLog.open(config.log_path, read_only=True) as log:
+        yield list(log.fields())
+
+
+def numbers(result: FieldResult) -> FieldResult:
+    """Leave out what the sample adds, and times."""
+    cells = tuple(replace(cell, seen_before=None) for cell in result.cells)
+    return replace(result, cells=cells, stage_um=None, stage_ms={})
+
+
+def again(row: LoggedField, config: Config) -> FieldResult:
+    """Count a row's field again, from its source and what the row says of its making."""
+    correction = Correction.from_file(config.calibration_path, required=True)
+    classifier = Classifier(load_bundle(config.model.path or ""))
+    here = Provenance.of(config, classifier.card, classifier.runtime, correction)
+    assert row.provenance == here.to_json()
+    reference = None if row.context is None else Context.from_json(row.context).reference
+    field = correction.applied(frame(float(row.result.source)))
+    return numbers(Pipeline(classifier).process(field, reference).result)
+
+
+def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField], config: Config) -> None:
+    assert len(rows) == len(PLACES_UM) + 1
+    assert sum(len(row.result.cells) for row in rows) > 30
+    for row in rows:
+        assert again(row, config) == numbers(row.result)
+
+
+def test_what_a_field_took_from_its_sample_is_in_its_row(rows: list[LoggedField]) -> None:
+    alone, first, second, *_, last = rows
+    assert alone.context is None
+    looks = [len(Context.from_json(row.context or "").reference.looks) for row in (first, second, last)]
+    assert looks == [0, 1, 3]
+
+
+def test_another_calibration_is_another_provenance_in_the_row(config: Config) -> None:
+    """Two calibrations under one configuration, code and model gave other counts under equal identities."""
+    with BloodLog.open(config.log_path) as log:
+        for um_per_px in (0.2, 0.12):
+            calibrate(config, um_per_px)
+            recorder(config, log).record(frame(0.0))
+        fine, coarse = log.fields()
+    assert fine.config_sha256 == coarse.config_sha256
+    assert fine.result.wbc != coarse.result.wbc
+    one, other = (json.loads(row.provenance or "") for row in (fine, coarse))
+    assert {name for name in one if one[name] != other[name]} == {"calibration_sha256"}
+
+
+def test_another_threshold_is_another_provenance_in_the_row(config: Config) -> None:
+    bundle = load_bundle(config.model.path or "")
+    decision = replace(bundle.card.decision, threshold=0.02, uncertain_low=0.02, uncertain_high=0.02)
+    with BloodLog.open(config.log_path) as log:
+        for card in (bundle.card, replace(bundle.card, decision=decision)):
+            classifier = Classifier(replace(bundle, card=card))
+            line = as_configured(config, classifier, log, source_kind="file", clock=WallClock())
+            line.record(frame(0.0))
+        strict, lax = log.fields()
+    assert strict.result.blasts < lax.result.blasts
+    one, other = (json.loads(row.provenance or "") for row in (strict, lax))
+    assert {name for name in one if one[name] != other[name]} == {"card_sha256"}
+
+
+def test_a_frame_of_another_size_names_no_calibration(config: Config) -> None:
+    calibrate(config, 0.2)
+    other = Frame(np.full((300, 400, 3), 215, np.uint8), "other")
+    with BloodLog.open(config.log_path) as log:
+        line = recorder(config, log)
+        for field in (other, frame(0.0)):
+            line.record(field)
+        made_by = [json.loads(row.provenance or "")["calibration_sha256"] for row in log.fields()]
+    assert made_by[0] is None
+    assert made_by[1] is not None
+
+
+def test_the_link_covers_what_produced_a_row(rows: list[LoggedField], config: Config) -> None:
+    with BloodLog.open(config.log_path) as log:
+        assert log.verify() == ()
+        with log.writing("") as connection:
+            connection.execute("DROP TRIGGER field_no_update")
+            connection.execute(
+                "UPDATE field SET provenance = json_set(provenance, '$.opencv', '5') WHERE id = 2"
+            )
+        (fault,) = log.verify()
+    assert (fault.kind, fault.row_id) == ("field", 2)
