@@ -56,12 +56,6 @@ def merge_parts(
 ) -> NDArray[np.int32]:
     """Decide which parts are one cell.
 
-    Two measures decide, both of which add up as parts are joined: how far the parts' centres lie apart,
-    in radii of the cells they would have; and how much stain they hold, as the area that it would cover
-    at the darker part's plateau. A nucleus holds a fixed amount of DNA, so what has a fraction of it is a
-    lobe; and two cells cannot lie inside each other. The surest pair is joined first, and what it becomes
-    is weighed against its neighbours again.
-
     Parameters
     ----------
     cells : (h, w) uint16, whole-cell area of each part
@@ -73,6 +67,14 @@ def merge_parts(
     Returns
     -------
     (count + 1,) int32: for each part the least label among those of its cell
+
+    Notes
+    -----
+    Agglomerative clustering: the pair of adjacent clusters with the highest score is merged first, by a heap;
+    what it becomes is scored against its neighbours anew. Two measures make the score, both of which add up
+    as parts are merged: how far the parts' centres lie apart, in radii of the cells they would have; and how
+    much stain they hold, as the area that it would cover at the darker part's plateau. A nucleus holds a
+    fixed amount of DNA, so what has a fraction of it is a lobe; and two cells cannot lie inside each other.
     """
     label = np.arange(count + 1, dtype=np.int32)
     if count < 2:

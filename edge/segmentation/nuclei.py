@@ -11,6 +11,7 @@ from edge.segmentation.split import LARGEST_NUCLEUS_UM2, split
 from edge.segmentation.windows import open_contrast
 
 _LEAST_PART_UM2 = 3.0
+_LEAST_PART_PX = 4.0  # smaller is noise, whatever the scale
 #: A lobe is at least 2 µm wide; rims of red cells, threads and precipitate are not.
 _LEAST_RADIUS_UM = 0.9
 #: Area over that of the inscribed circle. What is nearer to a disc has no lobe that could be a cell: one of
@@ -35,12 +36,20 @@ def find_parts(
     Returns
     -------
     labels : (h, w) uint16, 0 = none; their number
+
+    Notes
+    -----
+    Connected components of the opened stain are taken whole where their solidity (area over that of the
+    convex hull) or the area over that of the largest inscribed circle (the maximum of the distance transform)
+    says that they do not narrow; the others are cut, see :func:`edge.segmentation.split.split`.
     """
     mask = as_mask((open_contrast(contrast, um_per_px) > threshold) & roi)
     count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
     depth = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
     areas, radius = stats[:, 4], maximum_by_label(depth, np.asarray(blobs, np.uint16), count - 1)
-    solid = (radius > _LEAST_RADIUS_UM / um_per_px) & (areas >= max(4.0, _LEAST_PART_UM2 / um_per_px**2))
+    solid = (radius > _LEAST_RADIUS_UM / um_per_px) & (
+        areas >= max(_LEAST_PART_PX, _LEAST_PART_UM2 / um_per_px**2)
+    )
     solid[0] = False
     numbers = np.zeros(count, np.uint16)
     numbers[solid] = np.arange(1, np.count_nonzero(solid) + 1)

@@ -45,6 +45,13 @@ _RIM_LIMIT = 1.5
 _THREAD_UM = 1.6  # narrower than this is no cytoplasm
 _LARGEST_HOLE_UM2 = 2.0
 _LEAST_RIM_UM2 = 5.0  # fewer pixels say nothing about the cytoplasm's stain
+#: A nucleus's plateau is the upper quartile of what is nearer to it than to its cytoplasm; which that is, its
+#: upper sixth says first.
+_DARK_QUANTILE = 0.85
+_CORE_QUANTILE = 0.75
+#: The palest cytoplasm is half as dense as what is just no blank slide.
+_FAINT_SHARE = 0.5
+_DENSEST_LIMIT = 254  # a level above it exists
 
 
 def partition_cells(
@@ -62,6 +69,12 @@ def partition_cells(
     -------
     voronoi : (h, w) uint16, label of the nearest nucleus, whatever lies between
     cell_mask : (h, w) bool, cytoplasm within reach of its nucleus, and the nuclei
+
+    Notes
+    -----
+    The Voronoi diagram of the nuclei comes with their distance transform. Of what is denser than blank slide
+    or bluer than red cells, what has the red cells' colour and density is taken out; how dense they are, the
+    median of what lies farther from every nucleus than cytoplasm reaches says.
     """
     inside = parts > 0
     distance, nearest = cv2.distanceTransformWithLabels(
@@ -73,7 +86,7 @@ def partition_cells(
     within_reach = distance <= _REACH_UM / planes.um_per_px
     away = distance > _AWAY_UM / planes.um_per_px
     del distance, nearest, owner  # memory that what follows can do without
-    cell_mask = planes.total > float(np.clip(0.5 * foreground_density, *_FAINT)) * DENSITY_LEVELS
+    cell_mask = planes.total > float(np.clip(_FAINT_SHARE * foreground_density, *_FAINT)) * DENSITY_LEVELS
     cell_mask |= planes.contrast > _FAINT_BLUE * CONTRAST_LEVELS
     away &= planes.in_frame & ~planes.isolated
     sample = histogram(
@@ -106,14 +119,20 @@ def refine_nuclei(
     Returns
     -------
     (h, w) uint16 labels, same numbers
+
+    Notes
+    -----
+    An edge blurred by the optics lies where the stain is midway between both sides: each nucleus has a
+    threshold of its own, between the plateau of its stain and the median of its cytoplasm. An opening takes
+    away threads; holes and islands smaller than a lobe are filled and dropped.
     """
     edge = elliptic_kernel(_EDGE_WIDTH_UM / planes.um_per_px)
     inside = parts > 0
     around = as_uint8(cv2.dilate(as_mask(inside), edge)).view(np.bool_)
     stain = histograms_by_label(parts, planes.contrast, inside, count)
     level = np.arange(256)
-    inner = stain * (level > _NUCLEUS_EDGE_SHARE * quantile_by_label(stain, 0.85)[:, None])
-    core = quantile_by_label(inner, 0.75)
+    inner = stain * (level > _NUCLEUS_EDGE_SHARE * quantile_by_label(stain, _DARK_QUANTILE)[:, None])
+    core = quantile_by_label(inner, _CORE_QUANTILE)
     cytoplasm = histograms_by_label(voronoi, planes.contrast, cell_mask & ~around, count)
     enough = cytoplasm.sum(axis=1) * planes.um_per_px**2 > _LEAST_RIM_UM2
     pale = np.where(enough, quantile_by_label(cytoplasm, 0.5), 0)
@@ -158,11 +177,18 @@ def smooth_cells(
     Returns
     -------
     (h, w) uint16 labels, same numbers
+
+    Notes
+    -----
+    The outline lies where the density falls below a share of the greatest within the blur's width (a
+    dilation), which is no more than a rim of cytoplasm has. The connected components that hold a nucleus are
+    the cells, opened, with their holes filled. All cells are done at once: lines of one px along the Voronoi
+    diagram part those that touch.
     """
     thread, edge = (elliptic_kernel(width_um / planes.um_per_px) for width_um in (_THREAD_UM, _EDGE_WIDTH_UM))
     nucleus = nuclei > 0
     histograms = histograms_by_label(voronoi, planes.total, cell_mask & ~nucleus, count)
-    limit = np.minimum(_RIM_LIMIT * quantile_by_label(histograms, 0.5), 254).astype(np.uint8)
+    limit = np.minimum(_RIM_LIMIT * quantile_by_label(histograms, 0.5), _DENSEST_LIMIT).astype(np.uint8)
     limit[histograms.sum(axis=1) == 0] = 0
     high = cv2.min(cv2.dilate(planes.total, edge), map_labels(voronoi, limit))
     own = cell_mask & (cv2.convertScaleAbs(planes.total, alpha=1 / _CELL_EDGE_SHARE) > high)

@@ -21,12 +21,19 @@ _LEAST_DEPTH_UM = 0.8
 _APART_UM = 2.0
 
 
+#: The distance transform is smoothed by this before its maxima are taken: outlines in pixels are ragged.
+_SMOOTHING_UM = 0.3
+_LEAST_SMOOTHING_PX = 0.6
+#: Two neighbours may differ by this and be one plateau: rounding of float32.
+_PLATEAU_PX = 1e-6
+
 #: The largest single nuclei reach 13.8 µm across: what is no larger is not searched for seams.
 LARGEST_NUCLEUS_UM2 = 150.0
 #: The seam of two membranes is thinner than the light microscope resolves: it shows as a line about 1 µm
 #: wide, a tenth paler than the nuclei at its sides, and longer than the pale lines between chromatin clumps.
 _SEAM_WIDTH_UM = 1.3
 _SEAM_DEPTH = 0.1
+_CORE_QUANTILE = 0.75  # of the nuclei's stain, which the seam is a tenth paler than
 _SEAM_LENGTH_UM = 4.0
 #: Cells pressed together have a nucleus of 7.2 µm or more each: chromatin's lines cut off less.
 _LEAST_OWN_NUCLEUS_UM2 = 41.0
@@ -44,6 +51,24 @@ def split(blob: Mask, um_per_px: float, contrast: Mask | None = None) -> PartLab
     Returns
     -------
     (h, w) int32: 0 outside, parts numbered from 1
+
+    Notes
+    -----
+    A watershed of the distance transform [1]_ [2]_ whose seeds are its regional maxima, the inscribed
+    circles, with two changes. The circles are parted by their power diagram [3]_: two that overlap along
+    their common chord. And parts are merged again where the saddle between them is nearly as high as the
+    lower maximum: the neck is no narrower than the smaller part.
+
+    What is too large for one nucleus and has no neck is searched for seams: long lines that a black-hat
+    transform finds paler than both their sides. They are taken out before the distance transform.
+
+    References
+    ----------
+    .. [1] S. Beucher, C. Lantuéjoul, "Use of watersheds in contour detection", Int. Workshop on Image
+       Processing, Rennes, 1979.
+    .. [2] L. Vincent, P. Soille, "Watersheds in digital spaces", IEEE TPAMI 13, 1991.
+    .. [3] F. Aurenhammer, "Power diagrams: properties, algorithms and applications", SIAM J. Comput. 16,
+       1987.
     """
     parts = _cut_at_necks(blob, blob, um_per_px)
     if contrast is None or int(np.bincount(parts.ravel())[1:].max()) * um_per_px**2 <= LARGEST_NUCLEUS_UM2:
@@ -58,9 +83,9 @@ def split(blob: Mask, um_per_px: float, contrast: Mask | None = None) -> PartLab
 
 def _pale_lines(blob: Mask, contrast: Mask, um_per_px: float) -> Mask:
     """Long pale lines inside a blob: 1 on them, else 0."""
-    smooth = cv2.GaussianBlur(contrast, (0, 0), 0.6)
+    smooth = cv2.GaussianBlur(contrast, (0, 0), _LEAST_SMOOTHING_PX)
     paler = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, elliptic_kernel(_SEAM_WIDTH_UM / um_per_px))
-    core = quantile(histogram(contrast, blob.view(np.bool_)), 0.75)
+    core = quantile(histogram(contrast, blob.view(np.bool_)), _CORE_QUANTILE)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (paler > _SEAM_DEPTH * core).astype(np.uint8) & blob
     )
@@ -73,9 +98,11 @@ def _cut_at_necks(blob: Mask, solid: Mask, um_per_px: float) -> PartLabels:
     """Cut a blob between the inscribed circles of its solid part."""
     padded = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
     exact = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    distance = np.asarray(cv2.GaussianBlur(exact, (0, 0), max(0.6, 0.3 / um_per_px)), dtype=np.float32)
+    distance = np.asarray(
+        cv2.GaussianBlur(exact, (0, 0), max(_LEAST_SMOOTHING_PX, _SMOOTHING_UM / um_per_px)), dtype=np.float32
+    )
     around = elliptic_kernel(_APART_UM / um_per_px)
-    maxima = (distance >= cv2.dilate(distance, around) - 1e-6) & (solid > 0)
+    maxima = (distance >= cv2.dilate(distance, around) - _PLATEAU_PX) & (solid > 0)
     maxima &= distance * um_per_px > _LEAST_DEPTH_UM
     count, markers, _, centres = cv2.connectedComponentsWithStats(maxima.astype(np.uint8))
     if count <= 2:

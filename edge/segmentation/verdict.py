@@ -86,6 +86,9 @@ _SMUDGE_BLUENESS = 0.66
 _SMUDGE_RAGGED = 1.35
 _SMUDGE_VERY_RAGGED = 1.6
 _LEAST_SMUDGE_UM2 = 40.0
+#: Percentile of the intact nuclei's density that smudges are measured by: above the median, since smudges
+#: that are round enough are among them.
+_INTACT_PERCENTILE = 60
 #: Below this the field's red cells are as blue as its nuclei, and blueness tells nothing.
 _LEAST_BLUENESS = 0.25
 
@@ -246,8 +249,7 @@ def _smudges(
     intact = peers & (m.roundness >= _ROUND)
     if np.count_nonzero(intact) < _LEAST_PEERS:
         return smudge
-    # Above the median, since smudges that are round enough are among the peers.
-    density = float(np.percentile(m.density[intact], 60))
+    density = float(np.percentile(m.density[intact], _INTACT_PERCENTILE))
     blueness = m.blue / np.maximum(m.stain, 1e-6)
     usual = float(np.median(blueness[intact]))
     pale = possible & (m.nucleus_um2 >= _LEAST_SMUDGE_UM2) & (m.density < _SMUDGE_DENSITY * density)

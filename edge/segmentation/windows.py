@@ -34,6 +34,12 @@ _SEED_THRESHOLD_SHARE = 0.7
 #: Above 0.6 µm/px a structuring element of 1.4 µm is no larger than a pixel or two.
 _COARSE_UM_PER_PX = 0.6
 _OPENING_UM = 1.4  # a thread or a rim is narrower
+#: Core stain of a field: upper quartile of what lies above the floor. A nucleus's edge has a third of it.
+_CORE_QUANTILE = 0.75
+_EDGE_SHARE = 0.35
+_LEAST_CORE_PX = 20  # fewer have no quartile
+#: Shelves are as long as a square of the windows' area and this share more, for what they leave free.
+_SHELF_SLACK = 1.1
 
 Bboxes = NDArray[np.int64]
 Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.int16)
@@ -147,12 +153,11 @@ def nucleus_threshold(opened: Mask, floor: float) -> int:
     counts = histogram(opened)
     least = max(1, round(floor * CONTRAST_LEVELS))
     counts[:least] = 0
-    if counts.sum() < 20:
+    if counts.sum() < _LEAST_CORE_PX:
         return least
-    # Core stain of the field: upper quartile of what lies above the floor.
     cumulative = np.cumsum(counts)
-    core = int(np.searchsorted(cumulative, 0.75 * cumulative[-1]))
-    return max(least, round(0.35 * core))
+    core = int(np.searchsorted(cumulative, _CORE_QUANTILE * cumulative[-1]))
+    return max(least, round(_EDGE_SHARE * core))
 
 
 def find_rois(opened: Mask, threshold: int, um_per_px: float) -> tuple[Bboxes, Labels]:
@@ -193,7 +198,7 @@ def find_rois(opened: Mask, threshold: int, um_per_px: float) -> tuple[Bboxes, L
 def pack_windows(
     boxes: Bboxes, shape: tuple[int, ...], frame: UInt8Image, shrink: float, um_per_px: float
 ) -> Windows:
-    """Place windows on a canvas, the tallest first, in rows.
+    """Place windows on a canvas, the tallest first, in rows (shelf packing).
 
     Parameters
     ----------
@@ -215,7 +220,7 @@ def pack_windows(
     high += np.where(boxes[:, 2:] == size, beyond, 0.0)
     regions = np.concatenate([low, high], axis=1)
     sizes = np.maximum(np.rint((regions[:, 2:] - regions[:, :2]) / shrink), 1).astype(np.int64)
-    width = int(max(sizes[:, 0].max(initial=1), math.sqrt(1.1 * float(sizes.prod(axis=1).sum()))))
+    width = int(max(sizes[:, 0].max(initial=1), math.sqrt(_SHELF_SLACK * float(sizes.prod(axis=1).sum()))))
     places = np.zeros((len(boxes), 4), np.int64)
     x = y = tall = 0
     for i in np.argsort(-sizes[:, 1], kind="stable").tolist():
