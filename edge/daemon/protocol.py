@@ -10,8 +10,9 @@ A request is ``{"protocol": 1, "command": "status"}``, the answer
     Counts what the camera sees now; answers when it is in the log, with ``field`` (its number), ``status``,
     ``reasons``, ``wbc``, ``blasts``, ``seen_before`` (cells counted before) and ``sample``.
 ``preview``
-    The newest frame: ``jpeg`` (base64), ``width`` and ``height`` of the frame, and ``age_s``. It asks the
-    camera for a newer one, so that a page which asks twice a second shows a moving picture.
+    The newest frame: ``jpeg`` (base64), ``width`` and ``height`` of the frame, ``age_s``, its ``sharpness``
+    (comparable with that of other frames of the camera) and ``exposure`` (level of the blank slide, 0 to 1).
+    It asks the camera for a newer one, so that a page which asks twice a second shows a moving picture.
 ``reload``
     Reads the configuration again; answers with its ``sha256``.
 """

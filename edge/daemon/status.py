@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edge.config import Config
 from edge.daemon.capture import Capture
 from edge.daemon.trigger import mode_of
 from edge.device.durable import write_whole
 from edge.device.pi import read_condition
+from edge.light.pyramid import shrunk
+from edge.light.sharpness import sharpness
 from edge.structures import FieldResult, Frame
 from edge.version import software_version
 
@@ -32,6 +35,11 @@ RATE_WINDOW_S = 60.0
 PREVIEW_PX = 960
 #: A preview of a field takes 60 to 120 kB.
 _QUALITY = 80
+#: Sharpness and exposure are measured in a picture about this wide, at which sharpness falls out to 3 µm of
+#: defocus.
+_METER_PX = 320
+#: The blank slide is brighter than everything else: of a tenth of the picture, or more.
+_BLANK_PERCENTILE = 90
 
 
 @dataclass
@@ -224,10 +232,13 @@ def preview_json(frame: Frame, age_s: float) -> dict[str, Any]:
     step = max(1, math.ceil(max(frame.width, frame.height) / PREVIEW_PX))
     small = cv2.cvtColor(frame.image[::step, ::step], cv2.COLOR_RGB2BGR)
     encoded, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    grey = shrunk(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8), small.shape[1] / _METER_PX)
     assert encoded  # a Frame is 8-bit RGB
     return {
         "jpeg": base64.b64encode(jpeg.tobytes()).decode("ascii"),
         "width": frame.width,
         "height": frame.height,
         "age_s": round(age_s, 3),
+        "sharpness": sharpness(grey),
+        "exposure": float(np.percentile(grey, _BLANK_PERCENTILE)) / 255.0,
     }

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
-from edge.light.sharpness import sharpness
-
-#: The picture is decoded at about this width, at which the bar falls out to 3 µm of defocus; JPEG gives that
-#: at a fraction of the cost.
-_WIDTH_PX = 320
 #: Sharpness has no unit: it is shown against the best one of so many pictures, a minute of looking.
 _REMEMBERED = 80
 #: Level, as a share of full scale, that the blank slide should have. Below, noise grows; above, it clips. The
@@ -52,24 +43,20 @@ class Meters:
 
 
 class FocusMeter:
-    """Measures pictures one after the other, in any thread."""
+    """Remembers how sharp pictures were, one after the other, in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: deque[float] = deque(maxlen=_REMEMBERED)
 
-    def measure(self, jpeg: bytes) -> Meters:
-        """Measure one picture.
+    def measure(self, sharpness: float, exposure: float) -> Meters:
+        """Hold a picture against the best of late.
 
         Parameters
         ----------
-        jpeg : the daemon's preview
+        sharpness, exposure : as the daemon measured them
         """
-        with Image.open(io.BytesIO(jpeg)) as picture:
-            picture.draft("L", (_WIDTH_PX, 1))
-            grey = np.asarray(picture.convert("L"))
-        value = sharpness(grey)
         with self._lock:
-            self._seen.append(value)
+            self._seen.append(sharpness)
             best = max(self._seen)
-        return Meters(value / best if best > 0 else 0.0, float(np.percentile(grey, 90)) / 255.0)
+        return Meters(sharpness / best if best > 0 else 0.0, exposure)

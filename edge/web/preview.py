@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import threading
 import time
@@ -80,9 +79,10 @@ class Previews:
 
     def _get(self) -> Preview | None:
         try:
-            jpeg = base64.b64decode(self._ask("preview", _TIMEOUT_S)["jpeg"], validate=True)
-            meters = self._meter.measure(jpeg)
-        except (ControlError, KeyError, TypeError, binascii.Error, OSError) as error:
+            answer = self._ask("preview", _TIMEOUT_S)
+            jpeg = base64.b64decode(answer["jpeg"], validate=True)
+            meters = self._meter.measure(float(answer["sharpness"]), float(answer["exposure"]))
+        except (ControlError, KeyError, TypeError, ValueError) as error:  # base64 raises a ValueError, too
             if self._was_there:
                 _log.info("no live picture: %s", error)
             self._was_there = False

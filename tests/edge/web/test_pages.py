@@ -37,7 +37,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def answer(_setup: Setup, command: str, _timeout_s: float) -> dict[str, Any]:
         sent.append(command)
-        return {"jpeg": jpeg, "width": 640, "height": 480, "age_s": 0.1}
+        return {"jpeg": jpeg, "sharpness": 0.4, "exposure": 0.8}
 
     monkeypatch.setattr(Setup, "ask_daemon", answer)
     return sent
@@ -131,7 +131,7 @@ def test_live_without_a_daemon_shows_the_last_field(browser: Browser) -> None:
 
 def test_live_with_a_daemon_that_talks_nonsense(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "BACK_OFF_S", 0.0)
-    for answer in ({}, {"jpeg": 7}, {"jpeg": "no base64!"}, {"jpeg": "AAAA"}):
+    for answer in ({}, {"jpeg": 7}, {"jpeg": "no base64!"}, {"jpeg": "AAAA", "sharpness": "x"}):
         monkeypatch.setattr(Setup, "ask_daemon", lambda *_, answer=answer: answer)
         assert browser.get("/live/state").status_code == 200
         assert browser.get("/live/picture").status_code == 404
