@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from convert.gate import examine
 from convert.gate.crops import Crops
 from convert.gate.golden import rendered_crops
+from convert.recipes import REFINED, Recipe
 from edge.structures import InputSpec
 
 SIZE_PX = 24
@@ -94,11 +97,23 @@ def toy_file(toy_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def toy_tflite(toy_model: Any, calibration: Crops) -> bytes:
-    """Return the toy model after the refined conversion."""
+def toy_as(toy_model: Any, calibration: Crops) -> Callable[[Recipe], bytes]:
+    """Function that converts the toy by a recipe, once a session."""
     from convert.converter import quantise
 
-    return quantise(toy_model, calibration.pixels)
+    return cache(lambda recipe: quantise(toy_model, calibration.pixels, recipe))
+
+
+@pytest.fixture(scope="session")
+def toy_tflite(toy_as: Callable[[Recipe], bytes]) -> bytes:
+    """Return the toy model after the refined conversion."""
+    return toy_as(REFINED)
+
+
+@pytest.fixture
+def one_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge in one interpreter: each takes processes of its own, and two are judged elsewhere."""
+    monkeypatch.setattr(examine, "installed_runtimes", lambda: ("ai_edge_litert",))
 
 
 @pytest.fixture(scope="session")

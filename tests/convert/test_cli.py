@@ -20,6 +20,7 @@ from edge.classification.card import load_bundle
 from edge.errors import DataSetError, GateError, OutputError
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+pytestmark = pytest.mark.usefixtures("one_interpreter")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from convert.backend import load_keras, predict
-from convert.converter import convert_network, quantise
+from convert.converter import quantise
 from convert.flatbuffer.half import halve_dense_weights
 from convert.flatbuffer.logits import LOGIT_LIMIT, interleave_logits, narrow_logits
 from convert.flatbuffer.schema import pack, unpack
@@ -135,16 +136,15 @@ def test_interleaved_logits_halve_the_steps_of_their_difference(
     assert errors[1] < errors[0]
 
 
-def test_logits_in_float_are_left_alone(toy_model: Any, calibration: Crops) -> None:
-    content = quantise(toy_model, calibration.pixels[:20], FLOAT_HEAD)
-    assert interleave_logits(content) == content
+def test_logits_in_float_are_left_alone(toy_as: Callable[[Recipe], bytes]) -> None:
+    assert interleave_logits(toy_as(FLOAT_HEAD)) == toy_as(FLOAT_HEAD)
 
 
 def test_a_float_head_is_in_float_up_to_the_last_pooling(
-    toy_model: Any, calibration: Crops, tmp_path: Path
+    toy_as: Callable[[Recipe], bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "toy.tflite"
-    path.write_bytes(quantise(toy_model, calibration.pixels[:20], FLOAT_HEAD))
+    path.write_bytes(toy_as(FLOAT_HEAD))
     ops = Network(path, runtime="ai_edge_litert").ops()
     assert "QUANTIZE" not in ops
     # One for the weights in float16, one for each of the two pooled scales.
@@ -152,9 +152,9 @@ def test_a_float_head_is_in_float_up_to_the_last_pooling(
 
 
 def test_halved_weights_are_those_of_before_but_for_their_last_bits(
-    toy_model: Any, calibration: Crops, held_out: Crops, tmp_path: Path
+    toy_model: Any, toy_as: Callable[[Recipe], bytes], held_out: Crops, tmp_path: Path
 ) -> None:
-    whole = convert_network(static_graph(toy_model), calibration.pixels[:20], FLOAT32)
+    whole = toy_as(FLOAT32)
     half = halve_dense_weights(whole)
     weights = toy_model.get_layer("p").get_weights()[0]
     assert len(whole) - len(half) == pytest.approx(2 * weights.size, rel=0.2)
@@ -196,7 +196,7 @@ def test_what_cannot_be_int8_is_refused() -> None:
 )
 def test_every_recipe_keeps_what_it_promises(
     toy_model: Any,
-    calibration: Crops,
+    toy_as: Callable[[Recipe], bytes],
     held_out: Crops,
     tmp_path: Path,
     recipe: Recipe,
@@ -204,7 +204,7 @@ def test_every_recipe_keeps_what_it_promises(
     worst: float,
 ) -> None:
     path = tmp_path / "toy.tflite"
-    path.write_bytes(quantise(toy_model, calibration.pixels, recipe))
+    path.write_bytes(toy_as(recipe))
     network = Network(path, runtime="ai_edge_litert")
     assert (network.input.dtype, network.output.dtype) == dtypes
     assert (recipe.input_dtype, recipe.output_dtype) == dtypes

@@ -47,7 +47,13 @@ def converted(
 ) -> Export:
     """Function that exports the toy with a fault put into the converted file, without converting again."""
 
-    def run(content: bytes = toy_tflite, model: Any = toy_model, parity: Crops = held_out) -> Conversion:
+    def run(
+        content: bytes = toy_tflite,
+        model: Any = toy_model,
+        parity: Crops = held_out,
+        runtimes: tuple[str, ...] = ("ai_edge_litert",),
+    ) -> Conversion:
+        monkeypatch.setattr(examine_module, "installed_runtimes", lambda: runtimes)
         monkeypatch.setattr(export_module, "quantise", lambda *args: content)
         if export_module.rendered_crops is rendered_crops:  # a test may have put a failing one there
             monkeypatch.setattr(export_module, "rendered_crops", lambda spec: rendered)
@@ -84,7 +90,7 @@ def _edit_kernel(content: bytes, change: Callable[[NDArray[np.int8]], NDArray[np
 
 
 def test_a_good_conversion_is_a_whole_bundle(converted: Export, tmp_path: Path, toy_tflite: bytes) -> None:
-    result = converted()
+    result = converted(runtimes=installed_runtimes())
     out = tmp_path / "out"
     assert result.verdict.passed
     suffixes = (".field.npz", ".golden.npz", ".json", ".tflite")
@@ -144,7 +150,7 @@ def test_a_sum_that_could_overflow_is_refused(converted: Export, toy_tflite: byt
 
 
 def test_a_file_that_an_interpreter_cannot_open_is_refused(converted: Export, tmp_path: Path) -> None:
-    result = converted(b"TFL3 no file")
+    result = converted(b"TFL3 no file", runtimes=installed_runtimes())
     assert set(result.examined.evidence.unopened) == set(installed_runtimes())
     _refused(result, "ai_edge_litert: opens it .* cannot open it", tmp_path / "out")
 
@@ -183,24 +189,13 @@ def test_a_dynamic_graph_is_refused(
     )
 
 
-@pytest.mark.parametrize("recipe_name", ["plain", "refined"])
-def test_calibration_on_noise_is_refused(
-    toy_model: Any, held_out: Crops, tmp_path: Path, recipe_name: str
-) -> None:
-    from convert.recipes import RECIPES
-
+@pytest.mark.usefixtures("one_interpreter")
+def test_calibration_on_noise_is_refused(toy_model: Any, held_out: Crops, tmp_path: Path) -> None:
     # Faint noise about grey: ranges of a network that has never seen a cell.
     noise = np.random.default_rng(0).integers(120, 136, (40, 24, 24, 3), dtype=np.uint8)
     out = tmp_path / "out"
-    result = export(
-        toy_model,
-        DRAFT,
-        Crops(noise, None, "noise"),
-        held_out,
-        check_output(out, "toy", force=False),
-        recipe=RECIPES[recipe_name],
-    )
-    _refused(result, r"Δp", out)
+    paths = check_output(out, "toy", force=False)
+    _refused(export(toy_model, DRAFT, Crops(noise, None, "noise"), held_out, paths), r"Δp", out)
 
 
 def test_calibration_crops_cannot_judge(converted: Export, calibration: Crops, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,12 @@ import pytest
 
 from convert import report as report_module
 from convert.backend import predict
-from convert.converter import convert_network, quantise
 from convert.draft import CardDraft
 from convert.flatbuffer.layers import tensor_errors
 from convert.flatbuffer.schema import pack, unpack
 from convert.gate.crops import Crops
 from convert.gate.examine import examine
-from convert.graph.static import static_graph
-from convert.recipes import FLOAT32, PLAIN, REFINED
+from convert.recipes import FLOAT32, PLAIN, REFINED, Recipe
 from convert.report import Subject, markdown, write_report
 from edge.classification.card import Decision
 from edge.errors import OutputError
@@ -134,11 +133,10 @@ def test_a_folder_that_cannot_be_made_is_named(
 
 
 def test_the_layer_with_the_fault_is_the_first_with_noise(
-    toy_model: Any, calibration: Crops, held_out: Crops
+    toy_as: Callable[[Recipe], bytes], held_out: Crops
 ) -> None:
     """A bias put off in the second convolution: what lies before it stays as good as it was."""
-    plain = quantise(toy_model, calibration.pixels, PLAIN)
-    reference = convert_network(static_graph(toy_model), calibration.pixels, FLOAT32)
+    plain, reference = toy_as(PLAIN), toy_as(FLOAT32)
     good, unmatched = tensor_errors(plain, reference, held_out.pixels)
     bad, _ = tensor_errors(_shift_bias(plain, 1, 1.0), reference, held_out.pixels)
     assert unmatched == 0
