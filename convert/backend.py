@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     import keras
 
 log = logging.getLogger(__name__)
+#: Packages whose classes a saved network may name: Keras's own, and Python's, for plain values.
+_KERAS_OWN = ("keras", "builtins")
+#: First bytes of an HDF5 file.
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def load_tensorflow() -> ModuleType:
@@ -61,7 +67,7 @@ def load_model(path: Path) -> keras.Model:
 
     Parameters
     ----------
-    path : ``.keras`` file
+    path : ``.keras`` file, or ``.h5`` of older Keras
 
     Returns
     -------
@@ -74,13 +80,59 @@ def load_model(path: Path) -> keras.Model:
     ModelError
         The file is missing or no Keras model that can be read without running code out of it.
     """
-    if not path.is_file():
-        raise ModelError(f"model file {path} is missing; give the model.keras that `blastcount train` wrote")
+    if why := _no_model(path):
+        raise ModelError(f"{path}: {why}")
     try:
         return load_keras().saving.load_model(path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error) or type(error).__name__).strip().partition("\n")[0][:160]
         raise ModelError(f"{path}: not a Keras 3 model ({reason}); save it as .keras") from error
+
+
+def _no_model(path: Path) -> str | None:
+    """Say why a path can be no model of ours, where Keras itself would give another reason or none."""
+    give = "give the model.keras that `blastcount train` wrote"
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return (
+                "a SavedModel folder, which holds TensorFlow's operations and no Keras layers; "
+                "save the model as model.keras where it was trained"
+            )
+        return f"a folder, expected a file; {give}"
+    if not path.is_file():
+        return f"the file is missing; {give}"
+    with path.open("rb") as file:
+        head = file.read(len(_HDF5))
+    if not head:
+        return f"the file is empty; {give}"
+    if head == _HDF5:
+        named = path.suffix in (".h5", ".hdf5")
+        return None if named else "an HDF5 file, the form of older Keras; name it .h5, or save it as .keras"
+    if not zipfile.is_zipfile(path):
+        return f"no Keras model, which is a zip file, or cut off; {give}"
+    with zipfile.ZipFile(path) as archive:
+        try:
+            foreign = sorted(set(_foreign_layers(json.loads(archive.read("config.json")))))
+        except (KeyError, ValueError, zipfile.BadZipFile):
+            return f"a zip file without the description of a Keras network; {give}"
+    if foreign:
+        return (
+            f"has layers whose code is not Keras's own ({', '.join(foreign)}) and is never run from a file; "
+            "put Keras's layers in their place and train it again"
+        )
+    return None
+
+
+def _foreign_layers(config: object) -> Iterator[str]:
+    """Go through a saved network's description for layers that are Python code of its author."""
+    if isinstance(config, dict):
+        # Names in underscores stand for tensors and for a Lambda's function, which is named beside them.
+        name, package = config.get("class_name"), str(config.get("module")).partition(".")[0]
+        if name == "Lambda" or (name and not name.startswith("__") and package not in _KERAS_OWN):
+            yield str(name)
+    if isinstance(config, dict | list):
+        for part in config.values() if isinstance(config, dict) else config:
+            yield from _foreign_layers(part)
 
 
 def predict(model: keras.Model, crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:

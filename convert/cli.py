@@ -10,7 +10,7 @@ from convert.backend import load_model
 from convert.bundle import check_output, export
 from convert.draft import read_draft
 from convert.gate.crops import CALIBRATION_KEYS, PARITY_KEYS, has_key, hold_out, read_crops
-from convert.graph.static import check_model
+from convert.graph.static import check_model, one_graph
 from convert.recipes import RECIPES, REFINED
 from convert.report import Subject, write_report
 
@@ -72,7 +72,7 @@ def convert(
     """
     if name is not None:
         check_output(out, name, force=force)
-    keras_model = load_model(model)
+    keras_model = one_graph(load_model(model))
     size_px = check_model(keras_model)
     draft = read_draft(card, size_px)
     paths = check_output(out, name or draft.name or model.stem, force=force)

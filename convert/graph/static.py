@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -15,6 +16,49 @@ if TYPE_CHECKING:
 
 #: Name of the layer that takes the place of Flatten and Reshape.
 STATIC_RESHAPE = "StaticReshape"
+
+
+def one_graph(model: keras.Model) -> keras.Model:
+    """Write a Sequential model, those inside it opened, as one graph in which every layer has its input.
+
+    Parameters
+    ----------
+    model : Keras model
+
+    Returns
+    -------
+    keras.Model
+        A copy that computes the same; the model itself where it is no Sequential.
+
+    Raises
+    ------
+    ModelError
+        The model was never built, so that it holds no weights, or computes something else as one graph.
+    """
+    keras_module = load_keras()
+    if not isinstance(model, keras_module.Sequential):
+        return model
+    if not model.built:
+        raise ModelError(
+            f"{model.name}: the model was never built and holds no weights; train it, then save it again"
+        )
+    tensor = crop = keras_module.Input(model.input_shape[1:])
+    for layer in _layers_in_turn(model):
+        copy = layer.__class__.from_config(layer.get_config())
+        tensor = copy(tensor)
+        copy.set_weights(layer.get_weights())
+    graph = keras_module.Model(crop, tensor, name=model.name)
+    check_model(graph)
+    refuse_difference(model, graph, "the model as one graph")
+    return cast("keras.Model", graph)
+
+
+def _layers_in_turn(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, load_keras().Sequential):
+            yield from _layers_in_turn(layer)
+        else:
+            yield layer
 
 
 def check_model(model: keras.Model) -> int:

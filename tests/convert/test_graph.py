@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 
 from convert.backend import load_keras, load_model, load_tensorflow, native_silence, predict
+from convert.converter import quantise
 from convert.gate.crops import Crops
 from convert.graph.equalise import MAX_GAIN, centre_logits, equalise_channels
-from convert.graph.static import check_model, refuse_difference, static_graph
+from convert.graph.static import check_model, one_graph, refuse_difference, static_graph
+from convert.recipes import REFINED
+from edge.classification.interpreter import Network
 from edge.errors import ModelError, RuntimeMissingError
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
@@ -137,16 +141,74 @@ def test_logits_that_cannot_be_centred_are_left(toy_model: Any) -> None:
     assert not centre_logits(_model(layers.Flatten(), layers.Dense(2), layers.Softmax()))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def _sequential(*front: Any) -> Any:
+    keras = load_keras()
+    layers = keras.layers
+    inner = keras.Sequential([layers.Conv2D(4, 3, padding="same", activation="relu"), layers.MaxPooling2D(2)])
+    back = [layers.Flatten(), layers.Dense(2, activation="softmax")]
+    return keras.Sequential([*front, layers.Rescaling(1 / 255), inner, *back], name="turn")
+
+
+def test_a_sequential_model_is_converted(held_out: Crops, tmp_path: Path) -> None:
+    _sequential(load_keras().Input((24, 24, 3))).save(tmp_path / "model.keras")
+    model = load_model(tmp_path / "model.keras")
+    graph = one_graph(model)
+    np.testing.assert_allclose(predict(graph, held_out.pixels), predict(model, held_out.pixels), atol=1e-6)
+    path = tmp_path / "turn.tflite"
+    path.write_bytes(quantise(graph, held_out.pixels[:20], REFINED))
+    outputs = Network(path, runtime="ai_edge_litert").outputs(held_out.pixels)
+    assert np.abs(outputs - predict(model, held_out.pixels)).max() < 0.05
+
+
+def test_a_model_that_is_one_graph_is_left_and_one_never_built_refused(toy_model: Any) -> None:
+    assert one_graph(toy_model) is toy_model
+    with pytest.raises(ModelError, match="turn: the model was never built and holds no weights; train it"):
+        one_graph(_sequential())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "the file is missing"),
+        (b"", "the file is empty"),
+        (b"no model", "no Keras model, which is a zip file, or cut off"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file, the form of older Keras; name it .h5"),
+        ({"notes.txt": "x"}, "a zip file without the description of a Keras network"),
+        ({"config.json": "no JSON"}, "a zip file without the description of a Keras network"),
+        ({"config.json": '{"module": "keras", "class_name": "Nothing"}'}, "not a Keras 3 model"),
+        (Path("assets"), "a folder, expected a file"),
+        (Path("saved_model.pb"), "a SavedModel folder, which holds TensorFlow's operations"),
+    ],
+    ids=str,
+)
+def test_what_is_no_model_is_refused_with_the_reason(
+    tmp_path: Path, content: bytes | dict[str, str] | Path | None, reason: str
+) -> None:
     path = tmp_path / "model.keras"
-    if content is None:
-        with pytest.raises(ModelError, match=r"model\.keras is missing; give the model\.keras"):
-            load_model(path)
-        return
-    path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"model\.keras: not a Keras 3 model .*save it as \.keras"):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, dict):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in content.items():
+                archive.writestr(name, text)
+    elif content is not None:
+        path.mkdir()
+        (path / content).touch()
+    with pytest.raises(ModelError, match=f"model\\.keras: {reason}"):
         load_model(path)
+
+
+def test_code_of_the_author_s_is_named_and_never_run(tmp_path: Path) -> None:
+    keras = load_keras()
+
+    @keras.saving.register_keras_serializable("mine")
+    class Own(keras.layers.Layer):  # type: ignore[misc,name-defined]  # loaded on demand, without types
+        def call(self, tensor: Any) -> Any:
+            return tensor
+
+    _model(keras.layers.Lambda(lambda crop: crop / 255), Own()).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match=r"layers whose code is not Keras's own \(Lambda, Own\)"):
+        load_model(tmp_path / "model.keras")
 
 
 def test_without_tensorflow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
