@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.light.density import blank_planes, density_planes
 from edge.light.field import Field
 from edge.segmentation.diameter import commonest_diameter, outer_contours, round_diameters_px
 from edge.segmentation.isolated import isolated_white_cells
 from edge.segmentation.scale import RED_CELL_DIAMETER_UM, measure_scale
-from edge.segmentation.stain import blank_slide, stain_densities
-from edge.segmentation.survey import survey
+from edge.segmentation.survey import Survey, survey
 from edge.structures import Frame
 
 
@@ -106,6 +106,11 @@ def test_isolated_white_cells(nuclei: float, distance: int | None, isolated: int
     assert len(found) == isolated
 
 
+def surveyed(field: Field) -> Survey:
+    blank = blank_planes(field.background, field.width, field.height)
+    return survey(density_planes(field.image, blank), 1.0)
+
+
 def red_cells(red_share: float) -> Field:
     """Red cells of a total density of 0.4, so much of it red, on a blank slide."""
     image = np.full((300, 400, 3), 220, np.uint8)
@@ -119,7 +124,7 @@ def red_cells(red_share: float) -> Field:
 @pytest.mark.parametrize(("red_share", "blue"), [(0.37, False), (0.42, True)])
 def test_red_cells_that_are_bluer_than_grey(red_share: float, blue: bool) -> None:
     field = red_cells(red_share)
-    found = survey(stain_densities(field.image, blank_slide(field.background, 400, 300)), 1.0)
+    found = surveyed(field)
     assert found.blue_red_cells == blue
     assert found.scale.um_per_px == pytest.approx(0.25, rel=0.06)
 
@@ -132,6 +137,6 @@ def test_nuclei_that_lie_apart_give_the_scale_where_others_touch() -> None:
     for place in places:
         cv2.circle(image, place, 24, (95, 45, 140), cv2.FILLED)
     field = Field(Frame(image, "drawn"))
-    found = survey(stain_densities(field.image, blank_slide(field.background, 700, 500)), 1.0)
+    found = surveyed(field)
     assert found.scale.source == "assumed"
     assert found.scale.um_per_px == pytest.approx(np.sqrt(75 / np.pi) / 24, rel=0.1)
