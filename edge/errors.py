@@ -7,6 +7,11 @@ A message says what was wrong, what was expected, what was found and what to do.
 
 from __future__ import annotations
 
+import errno
+
+#: What the system says of a disk that takes nothing more.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
 
 class EdgeError(Exception):
     """Root of all errors with a message meant for a person."""

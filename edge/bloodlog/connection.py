@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
-from edge.errors import DiskFullError, LogError
+from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogError
 
-#: How long to wait for another writer. One field is one short transaction; a backup or a
-#: checkpoint on a slow SD card takes a few seconds.
-BUSY_TIMEOUT_S = 10.0
-#: What the system says of a disk that takes nothing more.
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+#: SQLite's own wait for another process; one that is asked to stop meanwhile does not hear it.
+_SQLITE_WAITS_S = 0.2
 #: What reading a file may raise. Where a broken schema is no text, Python cannot even say what SQLite said.
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
-def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool, patience: Patience = USUAL) -> sqlite3.Connection:
     """Open the log's file; see :meth:`edge.bloodlog.BloodLog.open`."""
     if path.is_dir():
         raise LogError(f"{path}: is a folder; name a file for the log")
@@ -41,7 +37,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?{options}",
             uri=True,
-            timeout=BUSY_TIMEOUT_S,
+            timeout=_SQLITE_WAITS_S,
             isolation_level=None,  # transactions are begun and ended here, in plain sight
         )
     except sqlite3.Error as error:
@@ -49,7 +45,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     try:
         if alone and has_journal:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        _prepare(connection, path, read_only=read_only)
+        _prepare_patiently(connection, path, read_only, patience)
     except DAMAGE as error:
         connection.close()
         raise unusable(path, error) from error
@@ -57,6 +53,28 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _prepare_patiently(
+    connection: sqlite3.Connection, path: Path, read_only: bool, patience: Patience
+) -> None:
+    """Prepare a connection, again and again while another process is making or recovering the same log."""
+
+    def attempt() -> bool:
+        try:
+            _prepare(connection, path, read_only=read_only)
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            return False
+        return True
+
+    if not patience.until(attempt):
+        raise LogBusyError(f"{path}: the log cannot be used: another process holds it; wait, or stop that")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
@@ -72,7 +90,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         return
     # Before the journal mode, which would change the header of a database that is not ours.
     check_schema(connection, shipped, str(path))
-    mode = _switch_to_wal(connection)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise LogError(
             f"{path}: write-ahead logging is not possible here (got journal mode {mode!r}); "
@@ -80,20 +98,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         )
     connection.execute("PRAGMA synchronous = FULL")
     migrate(connection, shipped, str(path))
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> str:
-    # SQLite's own busy timeout does not cover this switch while another process is making the same log.
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return str(mode)
 
 
 def unusable(path: Path, error: Exception) -> LogError:
@@ -116,7 +120,7 @@ def unusable(path: Path, error: Exception) -> LogError:
 def unwritable(message: str, error: OSError) -> LogError:
     """Make the error of a file that the system did not let be written; a full disk is a DiskFullError."""
     text = f"{message}: {error.strerror or error}"
-    return DiskFullError(text) if error.errno in _NO_ROOM else LogError(text)
+    return DiskFullError(text) if error.errno in NO_ROOM else LogError(text)
 
 
 def refused(message: str, error: sqlite3.Error) -> LogError:
@@ -127,9 +131,20 @@ def refused(message: str, error: sqlite3.Error) -> LogError:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, patience: Patience = USUAL) -> Iterator[None]:
     """Write all of the block or nothing; other writers wait meanwhile."""
-    connection.execute("BEGIN IMMEDIATE")
+
+    def attempt() -> bool:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            return False
+        return True
+
+    if not patience.until(attempt):
+        raise LogBusyError("another process is writing, and has been for long; find it with `fuser -v`")
     try:
         yield
         connection.execute("COMMIT")

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,9 @@ from typing import Any, Self
 from edge.bloodlog import chain, samples
 from edge.bloodlog.chain import Fault, Head, add_link
 from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable, unwritable
+from edge.bloodlog.identity import FileIdentity
 from edge.bloodlog.locks import USUAL, Patience, locked
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word, select_reviews, undo_last
 from edge.bloodlog.rows import (
     CELL_COLUMNS,
@@ -27,7 +29,7 @@ from edge.bloodlog.rows import (
     logged_field,
 )
 from edge.bloodlog.samples import Sample, SampleChange, Specimen
-from edge.errors import EdgeError, LogError
+from edge.errors import EdgeError, LogBusyError, LogError
 from edge.structures import CellRef, FieldResult
 
 #: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
@@ -48,6 +50,11 @@ class BloodLog:
         self._real = path.resolve()
         self.path = path
         self.patience = patience
+        self.pictures = ThumbnailStore.beside(path, patience)
+        self._identity = FileIdentity(path)
+        self._known = Head(0, chain.GENESIS)
+        with suppress(LogError):  # of a damaged log, which may be read as far as it can be
+            self._known = self.head()
 
     @classmethod
     def open(cls, path: Path | str, *, read_only: bool = False, patience: Patience = USUAL) -> Self:
@@ -73,7 +80,12 @@ class BloodLog:
         .. [1] https://www.sqlite.org/pragma.html#pragma_synchronous
         """
         path = Path(path)
-        return cls(connect(path, read_only=read_only), path, patience)
+        connection = connect(path, read_only=read_only, patience=patience)
+        try:
+            return cls(connection, path, patience)
+        except BaseException:
+            connection.close()
+            raise
 
     def __enter__(self) -> Self:
         """Return the open log."""
@@ -405,24 +417,57 @@ class BloodLog:
         """
         path = self._real.with_name(f"{self._real.name}.lock")
         what = f"{self.path}: nothing was counted into sample {sample.name}"
-        try:
-            with locked(path, "exclusive", self.patience, what):
-                yield
-        except OSError as error:
-            if isinstance(error, EdgeError):
-                raise
-            raise unwritable(what, error) from error
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path, "exclusive", self.patience, what))
+            except OSError as error:
+                if isinstance(error, EdgeError):
+                    raise
+                raise unwritable(what, error) from error
+            yield
 
     @contextmanager
     def writing(self, failed: str) -> Iterator[sqlite3.Connection]:
-        """Write in one transaction; ``failed`` begins the message where SQLite refuses."""
+        """Write in one transaction; ``failed`` begins the message where SQLite refuses.
+
+        Raises
+        ------
+        LogLostError
+            The log's file is no longer the one that is named, or its chain is another.
+        LogBusyError
+            Another process writes, and went on for longer than this one waits.
+        DiskFullError, LogError
+            SQLite refuses.
+        """
         try:
-            with transaction(self._connection):
+            with transaction(self._connection, self.patience):
+                self.check_file()
+                self._identity.check_content(self._connection, self._known)
                 yield self._connection
+                head = chain.head(self._connection)
+            self.check_file()  # once more, before anybody is told that it was written
+            self._known = head
+        except LogBusyError as error:
+            raise LogBusyError(f"{self.path}: {failed}: {error}") from error
         except sqlite3.Error as error:
             raise refused(f"{self.path}: {failed}: {error}", error) from error
         except ValueError as error:  # the chain takes no number that is not one
             raise LogError(f"{self.path}: {failed}: {error}") from error
+
+    def check_file(self) -> None:
+        """See whether the open file is still the one that is named.
+
+        Raises
+        ------
+        LogLostError
+            It was deleted, moved, replaced or cut short; a row would be written where nobody looks for it.
+        """
+        try:
+            self._identity.check()
+        except OSError as error:
+            if isinstance(error, EdgeError):
+                raise
+            raise unwritable(f"{self.path}: the log cannot be looked up", error) from error
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.device.durable import sync_folder, write_whole
-from edge.errors import ImageError, OutputError
+from edge.errors import NO_ROOM, DiskFullError, EdgeError, ImageError, OutputError
 from edge.structures import UInt8Image
 
 #: Name of the folder beside the log.
@@ -32,15 +33,17 @@ class ThumbnailStore:
     Parameters
     ----------
     folder : made when the first picture is put
+    patience : how long to wait for whoever is tidying up, or storing
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: Patience = USUAL) -> None:
         self.folder = folder
+        self._patience = patience
 
     @classmethod
-    def beside(cls, log: Path) -> ThumbnailStore:
+    def beside(cls, log: Path, patience: Patience = USUAL) -> ThumbnailStore:
         """Give the store that belongs to a log's file."""
-        return cls(log.parent / FOLDER)
+        return cls(log.parent / FOLDER, patience)
 
     def put(self, image: UInt8Image, quality: int = QUALITY) -> str:
         """Store a picture; it is on the disk when this returns.
@@ -56,7 +59,7 @@ class ThumbnailStore:
 
         Raises
         ------
-        OutputError
+        DiskFullError, OutputError
             It cannot be written; nothing is left half-written.
         """
         import cv2  # 40 MB: the review page only sends files, and goes without
@@ -75,7 +78,7 @@ class ThumbnailStore:
 
         Raises
         ------
-        OutputError
+        DiskFullError, OutputError
             It cannot be written; nothing is left half-written.
         """
         path = self.path(sha256)
@@ -89,9 +92,9 @@ class ThumbnailStore:
                     sync_folder(self.folder.parent)
                 write_whole(path, data, durable=True)
         except OSError as error:
-            if isinstance(error, OutputError):
+            if isinstance(error, EdgeError):
                 raise
-            raise OutputError(f"{path}: the picture was not stored: {error.strerror or error}") from error
+            raise _refused(f"{path}: the picture was not stored", error) from error
 
     def path(self, sha256: str) -> Path:
         """Say where a picture lies or would lie.
@@ -143,30 +146,27 @@ class ThumbnailStore:
         Whoever puts pictures does it, and appends the row that names them, inside this block: a picture
         that no row names is rubbish to :func:`edge.bloodlog.retention.tidy`.
         """
-        with self._locked(fcntl.LOCK_SH):
+        with self._locked("shared"):
             yield
 
     @contextmanager
     def tidying(self) -> Iterator[None]:
         """Wait until nobody is :meth:`holding`, and keep them waiting during the block."""
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked("exclusive"):
             yield
 
     @contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
-        # The kernel lets go of the lock when its process ends, however it ends.
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: pictures cannot be stored: {error.strerror or error}"
-            ) from error
-        try:
-            fcntl.flock(lock, kind)
+    def _locked(self, kind: Literal["shared", "exclusive"]) -> Iterator[None]:
+        failed = f"{self.folder}: pictures cannot be stored"
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.folder / ".lock", kind, self._patience, failed))
+            except OSError as error:
+                if isinstance(error, EdgeError):
+                    raise
+                raise _refused(failed, error) from error
             yield
-        finally:
-            os.close(lock)
 
     def files(self) -> Iterator[Path]:
         """Go through the files of the folder, half-written ones of a killed process among them."""
@@ -179,3 +179,8 @@ class ThumbnailStore:
         for path in self.folder.glob("[0-9a-f][0-9a-f]/*.jpg"):
             if _NAME.fullmatch(path.stem):
                 yield path.stem
+
+
+def _refused(message: str, error: OSError) -> DiskFullError | OutputError:
+    text = f"{message}: {error.strerror or error}"
+    return DiskFullError(text) if error.errno in NO_ROOM else OutputError(text)

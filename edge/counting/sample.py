@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
-from edge.bloodlog.pictures import ThumbnailStore
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally
 from edge.light.field import Field
@@ -78,7 +77,7 @@ class OpenSample:
         self.record = record
         self.reference = Reference.start(white_point)
         self._log = log
-        self._store = ThumbnailStore.beside(log.path)
+        self._store = log.pictures
         self._mosaic = Mosaic()
         self._tally = RunningTally(denominator)
         self._last_id = 0

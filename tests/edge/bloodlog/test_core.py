@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import edge.bloodlog.connection
 import edge.bloodlog.core
 from edge.bloodlog import BloodLog
+from edge.bloodlog.locks import Patience
 from edge.bloodlog.schema import APPLICATION_ID, Migration, check_schema, migrate, shipped_migrations
-from edge.errors import DiskFullError, LogError
+from edge.errors import DiskFullError, LogBusyError, LogError
 from edge.structures import Cell, ClassifiedCell, FieldResult, ModelIdentity, Scale
 from tests.edge.bloodlog.fields import PROVENANCE, SHA, make_cell, make_result
 
@@ -198,13 +198,11 @@ def test_a_full_disk_is_named_and_leaves_the_log_usable(log: BloodLog) -> None:
     assert log.count() == 2
 
 
-def test_a_log_held_by_another_program_is_named(
-    path: Path, log: BloodLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log._connection.execute("PRAGMA busy_timeout = 10")
+def test_a_log_held_by_another_program_is_named(path: Path, log: BloodLog) -> None:
+    log.patience = Patience(0.0)
     with raw(path) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LogError, match="not logged: database is locked"):
+        with pytest.raises(LogBusyError, match="not logged: another process is writing"):
             log.append(make_result(), **PROVENANCE)
         other.execute("ROLLBACK")
     log.append(make_result(), **PROVENANCE)
@@ -374,17 +372,13 @@ def test_two_processes_may_make_the_log_at_once(path: Path) -> None:
         assert log.count() == 4
 
 
-def test_opening_waits_for_another_program_that_is_making_the_log(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_waits_for_another_program_that_is_making_the_log(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr(edge.bloodlog.connection, "BUSY_TIMEOUT_S", 0.1)
-        with pytest.raises(LogError, match="cannot be used: database is locked"):
-            BloodLog.open(path)
-        monkeypatch.setattr(edge.bloodlog.connection, "BUSY_TIMEOUT_S", 20.0)
+        with pytest.raises(LogBusyError, match="cannot be used: another process holds it"):
+            BloodLog.open(path, patience=Patience(0.0))
         finisher = threading.Timer(0.2, other.execute, ["ROLLBACK"])
         finisher.start()
-        with BloodLog.open(path) as log:
+        with BloodLog.open(path, patience=Patience(60.0)) as log:
             assert log.count() == 0
         finisher.join()

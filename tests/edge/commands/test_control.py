@@ -94,7 +94,9 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+def ask(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    monkeypatch.setattr("edge.daemon.control.POLL_S", 0.01)
+
     @contextmanager
     def serving(path: Path, answer: dict[str, Any] | ControlError) -> Iterator[None]:
         def reply(_command: str) -> dict[str, Any]:
