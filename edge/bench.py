@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from edge.classification.card import ModelBundle, ModelCard, load_bundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import Network, installed_runtimes
 from edge.counting.pipeline import Pipeline
+from edge.device.clock import utc_now
 from edge.device.hashing import file_sha256
 from edge.device.machine import describe_machine, describe_software, resident_mb
 from edge.device.memory import keep_freed_memory
@@ -382,7 +382,7 @@ def run(
     cells = float(np.mean([_white_cells(result) for result in results.values()]))
     return {
         "schema": SCHEMA,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created_at": utc_now().isoformat(timespec="seconds"),
         "settings": {
             "repeat": settings.repeat,
             "warmup_rounds": WARMUP_ROUNDS,

@@ -8,6 +8,7 @@ A message says what was wrong, what was expected, what was found and what to do.
 from __future__ import annotations
 
 import errno
+from typing import ClassVar
 
 #: What the system says of a disk that takes nothing more.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -72,16 +73,33 @@ class LogError(EdgeError, OSError):
     """The blood log cannot be opened, written or understood."""
 
 
-class DiskFullError(LogError):
+class LogBlockedError(LogError):
+    """Nothing can be logged at present, for a reason that can pass.
+
+    Attributes
+    ----------
+    state : the reason's name, which the daemon's status carries
+    """
+
+    state: ClassVar[str]
+
+
+class DiskFullError(LogBlockedError):
     """There is too little room left on the disk to count into the log."""
 
+    state = "disk_full"
 
-class LogBusyError(LogError):
+
+class LogBusyError(LogBlockedError):
     """Another process holds the log, a sample or the pictures for longer than anybody waits."""
 
+    state = "log_busy"
 
-class LogLostError(LogError):
+
+class LogLostError(LogBlockedError):
     """The file that is open is no longer the one that is named: deleted, moved, replaced or cut short."""
+
+    state = "log_lost"
 
 
 class DataSetError(EdgeError, ValueError):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +19,7 @@ from edge.classification.classifier import Classifier
 from edge.config import CameraConfig, Config, load_config
 from edge.counting.golden import check_golden_field, load_golden_field
 from edge.daemon.client import ask, find_socket
-from edge.device.clock import WallClock
+from edge.device.clock import WallClock, utc_now
 from edge.device.disk import RESERVE_MB, DiskGuard
 from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
@@ -235,7 +235,7 @@ def check_clock(newest: datetime | None, clock: Callable[..., WallClock] = WallC
     wrong = clock(is_battery_backed=lambda: True).problem(newest)
     if wrong is None:
         return good("clock", f"{problem}; fields are counted and marked. Connect a network, or fit a clock")
-    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    now = f"{utc_now():%Y-%m-%d %H:%M} UTC"
     return bad("clock", f"{now}: {wrong}; set it with `sudo timedatectl set-time`, or connect a network")
 
 

@@ -13,7 +13,6 @@ import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import Verdict, inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import is_given_up, needed_pictures
+from edge.device.clock import utc_now
 from edge.device.durable import sync_folder, write_whole
 from edge.device.hashing import file_sha256
 from edge.errors import LogError, OutputError
@@ -183,7 +183,7 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int) -> Ba
     if made:
         content = {
             "schema": SCHEMA,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "at": utc_now().isoformat(timespec="seconds"),
             "head": str(head),
             "fields": verdict.fields,
             "pictures": pictures,

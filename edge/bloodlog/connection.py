@@ -12,6 +12,9 @@ from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
 from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogError
 
+_MAKE_ROOM = "make room on it: a backup, then `blastcount log retention`"
+#: What SQLite takes at once for the index of its journal; with less room left it cannot even be opened.
+_INDEX_BYTES = 32_768
 #: SQLite's own wait for another process; one that is asked to stop meanwhile does not hear it.
 _SQLITE_WAITS_S = 0.2
 #: What reading a file may raise. Where a broken schema is no text, Python cannot even say what SQLite said.
@@ -103,6 +106,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
 def unusable(path: Path, error: Exception) -> LogError:
     """Say in a person's words why SQLite refused the file."""
     name = getattr(error, "sqlite_errorname", "")
+    if _is_for_want_of_room(path, name):
+        return DiskFullError(f"{path}: the log cannot be used: the disk is full ({error}); {_MAKE_ROOM}")
+    if isinstance(error, sqlite3.Error) and _is_busy(error):
+        return LogBusyError(f"{path}: the log cannot be used: another process holds it; wait, or stop that")
     if name == "SQLITE_NOTADB":
         return LogError(f"{path}: is not a SQLite database; name another file")
     if name.startswith("SQLITE_CORRUPT") or isinstance(error, UnicodeDecodeError):
@@ -123,11 +130,25 @@ def unwritable(message: str, error: OSError) -> LogError:
     return DiskFullError(text) if error.errno in NO_ROOM else LogError(text)
 
 
-def refused(message: str, error: sqlite3.Error) -> LogError:
+def refused(path: Path, failed: str, error: sqlite3.Error) -> LogError:
     """Make the error of a write that SQLite refused; where the disk is full it is a DiskFullError."""
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
-        return DiskFullError(message)
-    return LogError(message)
+    message = f"{path}: {failed}: {error}"
+    name = getattr(error, "sqlite_errorname", "")
+    return DiskFullError(message) if _is_for_want_of_room(path, name) else LogError(message)
+
+
+def _is_for_want_of_room(path: Path, name: str) -> bool:
+    """Whether SQLite failed because the disk is full, which for its index in shared memory it calls I/O."""
+    if name == "SQLITE_FULL":
+        return True
+    if not name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
+        return False
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    no_room = disk.f_blocks > 0 and disk.f_bavail * disk.f_frsize < _INDEX_BYTES
+    return no_room or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 @contextmanager

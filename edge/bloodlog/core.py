@@ -29,6 +29,7 @@ from edge.bloodlog.rows import (
     logged_field,
 )
 from edge.bloodlog.samples import Sample, SampleChange, Specimen
+from edge.device.clock import utc_now
 from edge.errors import EdgeError, LogBusyError, LogError
 from edge.structures import CellRef, FieldResult
 
@@ -147,7 +148,7 @@ class BloodLog:
         """
         scale, model = result.scale, result.model
         row = (
-            datetime.now(UTC).isoformat(),
+            utc_now().isoformat(),
             time.monotonic(),
             _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else None,
             None if result.captured_at is None else result.captured_at.astimezone(UTC).isoformat(),
@@ -450,7 +451,7 @@ class BloodLog:
         except LogBusyError as error:
             raise LogBusyError(f"{self.path}: {failed}: {error}") from error
         except sqlite3.Error as error:
-            raise refused(f"{self.path}: {failed}: {error}", error) from error
+            raise refused(self.path, failed, error) from error
         except ValueError as error:  # the chain takes no number that is not one
             raise LogError(f"{self.path}: {failed}: {error}") from error
 

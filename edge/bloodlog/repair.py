@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from edge.bloodlog.chain import GENESIS, KINDS, Kind, add_link, link_sha256, rea
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.schema import check_schema, shipped_migrations
+from edge.device.clock import utc_now
 from edge.device.durable import written_whole
 from edge.device.hashing import file_sha256
 from edge.errors import LogError, OutputError
@@ -210,7 +210,7 @@ def _take_over(source: _Source, log: BloodLog, damaged: Path) -> Salvage:
         }
         number = connection.execute(
             "INSERT INTO repair (at, damaged_sha256, damaged_head, lost) VALUES (?, ?, ?, ?)",
-            (datetime.now(UTC).isoformat(), file_sha256(damaged), source.head, json.dumps(report)),
+            (utc_now().isoformat(), file_sha256(damaged), source.head, json.dumps(report)),
         ).lastrowid
         assert number is not None  # an INSERT that did not raise has one
         add_link(connection, "repair", number)

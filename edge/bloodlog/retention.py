@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from edge.bloodlog.chain import add_link
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.device.clock import utc_now
 from edge.device.disk import DiskGuard
 from edge.errors import OutputError
 
@@ -129,7 +130,7 @@ def retain(
     by_age: list[int] = []
     by_space: list[int] = []
     if clock_problem is None:
-        by_age = _older_than(log, (now or datetime.now(UTC)) - timedelta(days=policy.days))
+        by_age = _older_than(log, (now or utc_now()) - timedelta(days=policy.days))
         by_age = by_age if dry_run else _give_up(log, by_age, "age")
     files = _Files(store, _Needed(log, by_age))
     lacking = policy.free_mb * _MB - DiskGuard(store.folder.parent).free_mb() * _MB - files.rubbish_bytes
@@ -216,7 +217,7 @@ def _give_up(log: BloodLog, fields: list[int], reason: Reason) -> list[int]:
                     continue
                 number = connection.execute(
                     "INSERT INTO removal (field_id, at, reason) VALUES (?, ?, ?)",
-                    (field_id, datetime.now(UTC).isoformat(), reason),
+                    (field_id, utc_now().isoformat(), reason),
                 ).lastrowid
                 assert number is not None  # an INSERT that did not raise has one
                 add_link(connection, "removal", number)

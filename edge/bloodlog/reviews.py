@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, get_args
 
 from edge.bloodlog.chain import add_link
+from edge.device.clock import utc_now
 from edge.errors import LogError
 from edge.structures import CellRef
 
@@ -67,7 +68,7 @@ def insert_review(
     where = (cell.field_id, cell.cell_id)
     if connection.execute("SELECT 1 FROM cell WHERE field_id = ? AND id = ?", where).fetchone() is None:
         raise LogError(f"there is no cell {cell.cell_id} in field {cell.field_id}")
-    at = datetime.now(UTC)
+    at = utc_now()
     number = connection.execute(
         "INSERT INTO review (field_id, cell_id, label, observer, at, undoes) VALUES (?, ?, ?, ?, ?, ?)",
         (*where, label, observer, at.isoformat(), undoes),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from edge.bloodlog.chain import add_link
+from edge.device.clock import utc_now
 from edge.errors import LogError
 
 Specimen = Literal["blood", "marrow"]
@@ -76,7 +77,7 @@ def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, qu
             f"{(there.closed_at or there.opened_at):%Y-%m-%d %H:%M} UTC; choose another id, or reopen it"
         )
     _refuse_second(connection, name)
-    at = datetime.now(UTC).isoformat()
+    at = utc_now().isoformat()
     row = (name, specimen, quota, at)
     inserted = connection.execute(
         "INSERT INTO sample (name, specimen, quota, opened_at) VALUES (?, ?, ?, ?)", row
@@ -108,7 +109,7 @@ def change_sample(connection: sqlite3.Connection, name: str, change: SampleChang
         return sample
     if change == "reopened":
         _refuse_second(connection, name)
-    _add_event(connection, sample.id, datetime.now(UTC).isoformat(), change, who)
+    _add_event(connection, sample.id, utc_now().isoformat(), change, who)
     return get_sample(connection, name)
 
 

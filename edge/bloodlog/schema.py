@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.resources import files
 
 from edge.bloodlog.chain import link_existing
+from edge.device.clock import utc_now
 from edge.errors import LogError
 
 #: "blcd" in the file header; set by the first migration.
@@ -126,7 +126,7 @@ def migrate(connection: sqlite3.Connection, shipped: tuple[Migration, ...], path
                 _STEPS.get(migration.name, _no_step)(connection)
                 connection.execute(
                     "INSERT INTO migration VALUES (?, ?, ?)",
-                    (migration.number, migration.name, datetime.now(UTC).isoformat()),
+                    (migration.number, migration.name, utc_now().isoformat()),
                 )
             connection.execute("COMMIT")
         except BaseException:

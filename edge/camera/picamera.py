@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge.camera.deadline import in_time
+from edge.device.clock import utc_now
 from edge.errors import CameraError, RuntimeMissingError
 from edge.structures import Frame, UInt8Image
 
@@ -136,7 +136,7 @@ class PiCameraSource:
             The source is not open, no frame came in time, or it has the wrong size.
         """
         pixels = self._pixels(timeout_s)
-        captured_at = datetime.now(UTC)
+        captured_at = utc_now()
         return Frame(self._checked_rgb(pixels), self.name, captured_at, self._um_per_px)
 
     def _started(self, module: Any) -> Any:  # noqa: ANN401  # picamera2 ships no types

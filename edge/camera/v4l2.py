@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -15,6 +14,7 @@ import numpy as np
 
 from edge.camera.deadline import in_time
 from edge.camera.v4l2_lock import SETTLE_S, lock, settle
+from edge.device.clock import utc_now
 from edge.errors import CameraError
 from edge.structures import Frame, UInt8Image
 
@@ -143,7 +143,7 @@ class V4L2Source:
             raise CameraError(
                 f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check its cable", "hung"
             ) from error
-        captured_at = datetime.now(UTC)
+        captured_at = utc_now()
         if not ok or bgr is None:
             if not self._path.exists():
                 raise CameraError(f"{self.name}: was unplugged; plug it in again", "unplugged")

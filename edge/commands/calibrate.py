@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,6 +16,7 @@ from edge.calibration.red_cells import scale_from_red_cells
 from edge.camera.configured import make_source
 from edge.camera.files import find_files, read_image
 from edge.config import Config, load_config
+from edge.device.clock import utc_now
 from edge.errors import ConfigError
 from edge.structures import Frame
 
@@ -139,7 +139,7 @@ class _Taken:
     def calibration(self) -> Calibration:
         """Return an empty calibration for frames of this size."""
         assert self._size is not None  # whoever measured something has had a frame
-        return Calibration(*self._size, datetime.now(UTC))
+        return Calibration(*self._size, utc_now())
 
     def _from_files(self) -> Iterator[Frame]:
         for path in self._pictures:

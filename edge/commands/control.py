@@ -152,7 +152,9 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines.append(("sample", _sample(status["sample"])))
     heat = "" if status["temperature_c"] is None else f", {status['temperature_c']:.0f} °C"
     throttled = f", throttled: {', '.join(status['throttled'])}" if status["throttled"] else ""
-    lines.append(("machine", f"{disk['free_bytes'] / 1e9:.1f} GB free{heat}{throttled}"))
+    free_bytes = disk["free_bytes"]
+    free = "the log's folder is gone" if free_bytes is None else f"{free_bytes / 1e9:.1f} GB free"
+    lines.append(("machine", f"{free}{heat}{throttled}"))
     lines.append(("model", f"{status['model']['name']} {status['model']['sha256'][:12]}"))
     reload = status["last_reload"]
     if reload is not None and not reload["ok"]:
@@ -169,9 +171,8 @@ def _state(status: dict[str, Any]) -> str:
         "counting": "counting",
         "opening": "the camera is being opened",
         "no_camera": "no frames from the camera",
-        "disk_full": f"not counting: {status['disk']['problem']}",
         "stopped": "stopped",
-    }[status["state"]]
+    }.get(status["state"], f"not counting: {status['problem']}")
     return f"{text} ({since})"
 
 

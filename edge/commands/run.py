@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.locks import Patience
 from edge.camera.configured import make_source
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
@@ -24,13 +25,17 @@ from edge.daemon.requests import Requests
 from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
+from edge.daemon.waiting import when_unblocked
 from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard
 from edge.device.memory import keep_freed_memory
-from edge.errors import ConfigError, DiskFullError, LogError
+from edge.errors import ConfigError, LogError
 from edge.web.child import ReviewChild
 
 _log = logging.getLogger(__name__)
+
+#: Longest wait for another process that holds the log, a sample or the pictures; then the status names it.
+_WAIT_S = 3.0
 
 
 @click.command()
@@ -80,17 +85,25 @@ def run(
         keep_freed_memory()
         classifier = _load_classifier(config)  # before anything is written: a missing model leaves no log
         _make_state_folder(config)
-        with (
-            BloodLog.open(config.log_path) as log,
-            Supervisor() as supervisor,
-            _review_page(config, config_path),
-        ):
+        folder = runtime_folder(config.log_path)
+        # Nobody who holds the log may keep the daemon from stopping.
+        patience = Patience(_WAIT_S, lambda: requests.is_stopping)
+        with Supervisor() as supervisor, ExitStack() as stack:
+
+            def open_log() -> BloodLog:
+                return BloodLog.open(config.log_path, patience=patience)
+
+            log = when_unblocked(open_log, config, folder, requests, supervisor)
+            if log is None:
+                return
+            stack.enter_context(log)
+            stack.enter_context(_review_page(config, config_path))
             # The journal is another file: what it notes shows later whether the log's end was cut off.
             _log.info("log: %s, %d fields so far, head %s", log.path, log.count(), log.head())
             daemon = Daemon(
                 make_setup(config, classifier, log),
                 lambda: reloaded(load(), log),
-                runtime_folder=runtime_folder(config.log_path),
+                runtime_folder=folder,
                 requests=requests,
                 supervisor=supervisor,
             )
@@ -139,14 +152,14 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
     """
     make_source(config)  # what cannot be made is refused now
     card = classifier.card
-    guard, pin = DiskGuard(log.path.parent, config.storage.reserve_mb), config.gpio.button_pin
+    pin = config.gpio.button_pin
     return Setup(
         config=config,
         make_source=lambda: make_source(config),
         recorder=as_configured(config, classifier, log, source_kind=config.camera.source, clock=WallClock()),
         trigger=make_trigger(config, StageWatcher),
         button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
-        disk_problem=lambda: disk_problem(guard),
+        check=lambda: check_place(log, config.storage.reserve_mb),
         model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},
     )
 
@@ -171,13 +184,20 @@ def override(
     return config.changed(camera=camera, log={} if log_path is None else {"path": log_path})
 
 
-def disk_problem(guard: DiskGuard) -> str | None:
-    """Say why nothing may be written to the disk, or None."""
-    try:
-        guard.check()
-    except (DiskFullError, OSError) as error:
-        return str(error)
-    return None
+def check_place(log: BloodLog, reserve_mb: float) -> None:
+    """See whether rows and pictures can be added where they belong.
+
+    Raises
+    ------
+    LogLostError
+        The log's file is no longer the one that is open.
+    DiskFullError
+        Its disk, or that of the pictures, is full or takes no writes.
+    """
+    log.check_file()
+    for folder in dict.fromkeys((log.path.parent, log.pictures.folder)):
+        if folder.is_dir():  # the pictures' folder is made with the first picture
+            DiskGuard(folder, reserve_mb).check()
 
 
 def _make_state_folder(config: Config) -> None:

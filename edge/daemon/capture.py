@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge.camera.source import FrameSource
-from edge.errors import CameraError
+from edge.errors import CameraError, EdgeError
 from edge.quality import ADVICE, FrameWatch
 from edge.structures import Frame
 
@@ -288,8 +288,8 @@ class _Reader(threading.Thread):
                 try:
                     if self._read_until_the_end():
                         break
-                except CameraError as error:
-                    wait_s = self._owner.failed(self, error)
+                except Exception as error:  # noqa: BLE001  # a driver or codec may raise whatever it likes
+                    wait_s = self._owner.failed(self, _failure(self.source, error))
                     self._do("backing off")
                     self._owner.back_off(self, wait_s)
         except BaseException as error:  # noqa: BLE001  # handed on to the loop, whatever it is
@@ -324,6 +324,18 @@ class _Reader(threading.Thread):
             self._owner.put(self, frame, request)
             if frame is None:
                 return
+
+
+def _failure(source: FrameSource, error: Exception) -> CameraError:
+    """Make whatever a driver or a codec raises the camera's failure, but what no new attempt can mend."""
+    if isinstance(error, CameraError):
+        return error
+    if isinstance(error, EdgeError):
+        raise error
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    failure = CameraError(f"{source.name}: its driver or a library failed: {said}")
+    failure.__cause__ = error
+    return failure
 
 
 class Reconnect:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from edge.daemon.requests import Answer, Inbox, Requests
 from edge.daemon.status import Counts, make_status, preview_json, status_line, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Trigger, mode_of
-from edge.errors import ControlError, EdgeError, FieldError
+from edge.device.clock import utc_now
+from edge.errors import ControlError, EdgeError, FieldError, LogBlockedError, LogError, OutputError
 from edge.structures import FieldResult
 
 _log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ BEAT_S = 5.0
 #: A camera that nobody asks for a frame is asked this often, so that one that was unplugged is noticed before
 #: it is needed, and the preview is never older.
 KEEP_ALIVE_S = 2.0
+#: Without a turn of the loop for this long, the status says so. A crowded field takes a Pi 4 a few seconds.
+STALLED_S = 10.0
 #: While a frame is on its way, deadlines are looked at this often.
 _BUSY_LOOK_S = 0.5
 
@@ -48,7 +50,7 @@ class Setup:
     recorder : counts frames into the log
     trigger : says when to count
     button : opened with a function to call at every press; None without a button
-    disk_problem : says why nothing may be written any more, or None
+    check : raises what stands against logging anything now
     model : name and hash, for the status
     """
 
@@ -57,7 +59,7 @@ class Setup:
     recorder: Recorder
     trigger: Trigger
     button: Callable[[Callable[[], None]], AbstractContextManager[object]] | None
-    disk_problem: Callable[[], str | None]
+    check: Callable[[], None]
     model: dict[str, str]
 
 
@@ -95,7 +97,7 @@ class Daemon:
         self._supervisor = supervisor
         self._clock = clock
         self.counts = Counts()
-        self._started_at = datetime.now(UTC)
+        self._started_at = utc_now()
         self._inbox = Inbox(requests.nudge)
         self._due_request = 0
         self._capture: Capture | None = None
@@ -103,7 +105,7 @@ class Daemon:
         self._seen_failures = 0
         self._newest: Captured | None = None
         self._last_reload: dict[str, Any] | None = None
-        self._disk_problem: str | None = None
+        self._problem: LogBlockedError | None = None
         self._beat_due_s = -math.inf
         self._snapshot: dict[str, Any] = {}
         self._has_stopped = False
@@ -150,6 +152,7 @@ class Daemon:
     def _wait_until_open(self) -> bool:
         """Wait for the camera's first opening; False where a stop came first."""
         while not self._camera.is_connected and not self._camera.has_ended:
+            self._feed()
             if self._requests.wait(_BUSY_LOOK_S):
                 return False
             self._camera.check()
@@ -163,7 +166,8 @@ class Daemon:
             if self._requests.take_reload():
                 self._reload()
             self._take_commands()
-            self._look_for_sample()
+            if self._problem is None:
+                self._look_for_sample()
             self._camera.check()
             self._notice_failures()
             captured = self._camera.take()
@@ -183,18 +187,44 @@ class Daemon:
         due = 0 < self._due_request <= captured.request
         if due:
             self._due_request = 0
-        if self._disk_problem is None and (asked or (due and self._setup.trigger.wants(captured.frame))):
+        if self._problem is None and (asked or (due and self._setup.trigger.wants(captured.frame))):
+            refusal = None
             try:
                 answer = self._count(captured)
             except FieldError as error:
                 _log.error("%s", error)
                 self.counts.failed += 1
                 self._refresh()
-                for wanted in asked:
-                    wanted.answer.set_exception(ControlError(str(error), "field_failed"))
-            else:
-                for wanted in asked:
+                refusal = ControlError(str(error), "field_failed")
+            except (LogError, OutputError) as error:
+                problem = self._named(error)
+                self._stand_still(problem)
+                refusal = ControlError(str(problem), problem.state)
+            for wanted in asked:
+                if refusal is None:
                     wanted.answer.set_result(answer)
+                else:
+                    wanted.answer.set_exception(refusal)
+
+    def _named(self, error: LogError | OutputError) -> LogBlockedError:
+        """Find the named reason behind a failure of log or disk; without one the failure ends the run."""
+        if isinstance(error, LogBlockedError):
+            return error
+        try:
+            self._setup.check()
+        except LogBlockedError as problem:
+            return problem
+        raise error
+
+    def _stand_still(self, problem: LogBlockedError | None) -> None:
+        """Stop counting for a reason, or go on where there is none any more."""
+        if problem is None:
+            _log.info("counting goes on")
+        elif self._problem is None or str(problem) != str(self._problem):
+            _log.error("not counting: %s", problem)
+            self._inbox.refuse(ControlError(str(problem), problem.state))
+        self._problem = problem
+        self._refresh()
 
     def _count(self, captured: Captured) -> dict[str, Any]:
         try:
@@ -215,8 +245,11 @@ class Daemon:
             self._feed()  # a sample of 200 fields takes a Pi a minute or two
             return not self._requests.is_stopping
 
-        if self._setup.recorder.refresh(go_on):
-            self._setup.trigger.reset()
+        try:
+            if self._setup.recorder.refresh(go_on):
+                self._setup.trigger.reset()
+        except (LogError, OutputError) as error:
+            self._stand_still(self._named(error))
 
     def _feed(self) -> None:
         """Tell systemd that the loop is alive; nothing else does, so that whatever hangs it is noticed."""
@@ -229,7 +262,7 @@ class Daemon:
             wanted.request = wanted.request or self._camera.request()
         if self._camera.is_asked:
             return
-        if self._disk_problem is None and self._setup.trigger.due_s(now_s) <= now_s:
+        if self._problem is None and self._setup.trigger.due_s(now_s) <= now_s:
             self._due_request = self._camera.request()
             self._setup.trigger.asked(now_s)
         elif self._camera.live and self._camera.is_connected and self._is_stale():
@@ -246,7 +279,7 @@ class Daemon:
         if self._camera.is_asked or not self._camera.is_connected:
             limits.append(_BUSY_LOOK_S)
         else:
-            if self._disk_problem is None:
+            if self._problem is None:
                 limits.append(self._setup.trigger.due_s(now_s) - now_s)
             if self._camera.live:
                 limits.append(KEEP_ALIVE_S)
@@ -303,8 +336,8 @@ class Daemon:
         for command, answer in self._inbox.take():
             if command == "reload":
                 self._reload(answer)
-            elif self._disk_problem is not None:
-                answer.set_exception(ControlError(self._disk_problem, "disk_full"))
+            elif self._problem is not None:
+                answer.set_exception(ControlError(str(self._problem), self._problem.state))
             elif not self._camera.is_connected:
                 failure = self._camera.last_failure or "the camera is being opened"
                 answer.set_exception(ControlError(f"nothing counted: {failure}", "no_camera"))
@@ -328,23 +361,16 @@ class Daemon:
     def _reload(self, asked: Answer | None = None) -> None:
         """Read the configuration again; what cannot be used leaves everything as it was."""
         self._supervisor.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        at = datetime.now(UTC).isoformat(timespec="seconds")
+        at = utc_now().isoformat(timespec="seconds")
         try:
             setup = self._reload_setup()
+            self._switch(setup)
         except EdgeError as error:
             _log.error("configuration not reloaded, the old one stays in force: %s", error)
             self._last_reload = {"at": at, "ok": False, "message": str(error)}
             if asked is not None:
                 asked.set_exception(ControlError(f"kept the old configuration: {error}", "bad_config"))
         else:
-            before, self._setup = self._setup.config, setup
-            if (before.camera, before.scale) != (setup.config.camera, setup.config.scale):
-                self._camera.close()
-                self._seen_failures = self._due_request = 0
-                for wanted in self._inbox.wanted:
-                    wanted.request = 0
-                self._begin_capture(must_open=False)
-            self._open_button()
             self._last_reload = {"at": at, "ok": True, "message": setup.config.sha256}
             _log.info("configuration reloaded: sha256 %.12s", setup.config.sha256)
             if asked is not None:
@@ -352,41 +378,81 @@ class Daemon:
         self._refresh()
         self._supervisor.tell("READY=1")
 
+    def _switch(self, setup: Setup) -> None:
+        """Let go of the old button and camera and open the new; where one does not open, take back the old.
+
+        A pin or a camera can be opened once at a time: the old one has to go first.
+
+        Raises
+        ------
+        EdgeError
+            The new button or camera cannot be opened; all is as it was.
+        """
+        before, self._setup = self._setup, setup
+        reopen = (before.config.camera, before.config.scale) != (setup.config.camera, setup.config.scale)
+        try:
+            self._open_button()
+            if reopen:
+                self._change_camera(must_open=True)
+                self._wait_until_open()
+        except EdgeError:
+            self._setup = before
+            if reopen:
+                self._change_camera(must_open=False)
+            self._open_button()
+            raise
+
+    def _change_camera(self, *, must_open: bool) -> None:
+        self._camera.close()
+        self._seen_failures = self._due_request = 0
+        for wanted in self._inbox.wanted:
+            wanted.request = 0
+        self._begin_capture(must_open=must_open)
+
     def status(self) -> dict[str, Any]:
         """Tell how it is, in any thread: the loop's last word, with the ages of now."""
         capture = self._capture
         age_s = None if capture is None else capture.age_s()
-        return self._snapshot | {
-            "queue_age_s": None if age_s is None else round(age_s, 3),
-            "loop_age_s": round(self._clock() - self._alive_s, 3),
-            "uptime_s": round((datetime.now(UTC) - self._started_at).total_seconds(), 1),
-        }
+        loop_age_s = self._clock() - self._alive_s
+        stalled: dict[str, Any] = {}
+        if loop_age_s > STALLED_S and self._snapshot.get("state") == "counting":
+            late = f"no sign of life for {loop_age_s:.0f} s: the disk does not answer, or a field takes long"
+            stalled = {"state": "stalled", "problem": late}
+        return (
+            self._snapshot
+            | stalled
+            | {
+                "queue_age_s": None if age_s is None else round(age_s, 3),
+                "loop_age_s": round(loop_age_s, 3),
+                "uptime_s": round((utc_now() - self._started_at).total_seconds(), 1),
+            }
+        )
 
     def _beat(self) -> None:
         now_s = self._clock()
         if now_s >= self._beat_due_s:
             self._beat_due_s = now_s + BEAT_S
-            problem = self._setup.disk_problem()
-            if problem != self._disk_problem:
-                if problem is None:
-                    _log.info("there is room on the disk again; counting goes on")
-                else:
-                    _log.error("not counting: %s", problem)
-                    self._inbox.refuse(ControlError(problem, "disk_full"))
-                self._disk_problem = problem
-            self._refresh()
+            problem = None
+            try:
+                self._setup.check()
+            except LogBlockedError as found:
+                problem = found
+            if problem is not None or self._problem is not None:
+                self._stand_still(problem)
+            else:
+                self._refresh()
 
     def _refresh(self) -> None:
         """Put the status together, hand it to systemd and write the heartbeat."""
         setup = self._setup
         self._snapshot = make_status(
-            self._camera, self.counts, setup.config, now_s=self._clock(), disk_problem=self._disk_problem
+            self._camera, self.counts, setup.config, now_s=self._clock(), problem=self._problem
         ) | {
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "sample": setup.recorder.sample_status(),
             "model": setup.model,
             "last_reload": self._last_reload,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "at": utc_now().isoformat(timespec="seconds"),
         }
         if self._has_stopped:
             self._snapshot["state"] = "stopped"

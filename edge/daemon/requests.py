@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -16,8 +18,12 @@ from typing import Any, Self
 
 from edge.errors import ControlError
 
+_log = logging.getLogger(__name__)
+
 #: More nudges than anybody can send between two looks; they are all taken at once.
 _DRAIN_BYTES = 4096
+#: From a signal to stop to the end of the process, whatever holds it up; systemd and people wait for 5 s.
+STOP_DEADLINE_S = 4.0
 #: Longest wait of a client for its answer; the client's own limit is 30 s.
 ANSWER_TIMEOUT_S = 25.0
 Answer = Future[dict[str, Any]]
@@ -112,10 +118,47 @@ class Requests:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         try:
-            yield self
+            with _ending_in_time():
+                yield self
         finally:
             for number in numbers:
                 signal.signal(number, before[number])
+
+
+@contextmanager
+def _ending_in_time() -> Iterator[None]:
+    """End the process where the block is not left within ``STOP_DEADLINE_S`` of a signal to stop.
+
+    The main thread may be inside a call that no signal ends, to a disk that takes seconds for example;
+    Python's own handlers wait for it. The kernel's notice reaches another thread through a pipe [1]_. Nothing
+    that was acknowledged is lost: a row is on the disk before anybody is told of it.
+
+    References
+    ----------
+    .. [1] https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while numbers := os.read(reader, _DRAIN_BYTES):
+            if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+                if not select.select([reader], [], [], STOP_DEADLINE_S)[0]:
+                    _log.warning("ended without waiting for what holds it up; the log is whole")
+                    os._exit(0)
+                return
+
+    watcher = threading.Thread(target=watch, name="stop", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(writer, b"\0")
+        os.close(writer)
+        watcher.join()
+        os.close(reader)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ import numpy as np
 from edge.config import Config
 from edge.daemon.capture import Capture
 from edge.daemon.trigger import mode_of
+from edge.device.clock import utc_now
 from edge.device.durable import write_whole
 from edge.device.pi import read_condition
+from edge.errors import DiskFullError, LogBlockedError
 from edge.light.pyramid import shrunk
 from edge.light.sharpness import sharpness
 from edge.structures import FieldResult, Frame
@@ -74,7 +75,7 @@ class Counts:
         self.per_minute(now_s)
         self.last_field = {
             "field": field_id,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "at": utc_now().isoformat(timespec="seconds"),
             "source": result.source,
             "status": result.status,
             "reasons": list(result.reasons),
@@ -103,9 +104,7 @@ def status_line(status: Mapping[str, Any]) -> str:
     if status["state"] == "no_camera":
         failure = camera["last_failure"]
         return f"no frames, camera failure {camera['failures_in_a_row']} in a row: {failure['message']}"
-    head = {"disk_full": f"not counting: {status['disk']['problem']}"}.get(
-        status["state"], f"counting from {status['source']}"
-    )
+    head = f"not counting: {status['problem']}" if status["problem"] else f"counting from {status['source']}"
     rejected = ", ".join(f"{n} {reason}" for reason, n in sorted(fields["rejected_by_reason"].items()))
     parts = [
         f"{head}: {fields['logged']} fields logged, {fields['rejected']} of them rejected"
@@ -162,27 +161,32 @@ def write_heartbeat(folder: Path, status: Mapping[str, Any]) -> None:
 
 
 def make_status(
-    camera: Capture, counts: Counts, config: Config, *, now_s: float, disk_problem: str | None
+    camera: Capture | None,
+    counts: Counts,
+    config: Config,
+    *,
+    now_s: float,
+    problem: LogBlockedError | None,
 ) -> dict[str, Any]:
     """Describe camera, fields, disk and machine.
 
     Parameters
     ----------
-    camera : where frames come from
+    camera : where frames come from; None before it is asked for any
     counts : what has been counted
     config : in force
     now_s : monotonic seconds
-    disk_problem : why nothing may be written, or None
+    problem : why nothing can be logged, or None
     """
     condition = read_condition(ask=lambda *_: None)  # files only: the firmware's program takes long
-    usage = os.statvfs(config.log_path.parent)
     return {
         "schema": SCHEMA,
         "version": software_version(),
         "pid": os.getpid(),
-        "state": _state(camera, disk_problem),
+        "state": _state(camera, problem),
+        "problem": None if problem is None else str(problem),
         "mode": mode_of(config),
-        "source": camera.name,
+        "source": config.camera.source if camera is None else camera.name,
         "camera": _camera_json(camera),
         "fields": {
             "logged": counts.logged,
@@ -193,22 +197,43 @@ def make_status(
             "per_minute": counts.per_minute(now_s),
         },
         "last_field": counts.last_field,
-        "disk": {"free_bytes": usage.f_bavail * usage.f_frsize, "problem": disk_problem},
+        "disk": {
+            "free_bytes": _free_bytes(config.log_path.parent),
+            "problem": str(problem) if isinstance(problem, DiskFullError) else None,
+        },
         "temperature_c": max(condition.temperatures_c.values(), default=None),
         "throttled": None if condition.throttled is None else list(condition.throttled),
         "config": {"origin": str(config.origin) if config.origin else None, "sha256": config.sha256},
     }
 
 
-def _state(camera: Capture, disk_problem: str | None) -> str:
-    if disk_problem is not None:
-        return "disk_full"
-    if camera.is_connected:
+def _free_bytes(folder: Path) -> int | None:
+    """Room where the log is; None where its folder has gone."""
+    try:
+        usage = os.statvfs(folder)
+    except OSError:
+        return None
+    return usage.f_bavail * usage.f_frsize
+
+
+def _state(camera: Capture | None, problem: LogBlockedError | None) -> str:
+    if problem is not None:
+        return problem.state
+    if camera is not None and camera.is_connected:
         return "counting"
-    return "opening" if camera.last_failure is None else "no_camera"
+    return "opening" if camera is None or camera.last_failure is None else "no_camera"
 
 
-def _camera_json(camera: Capture) -> dict[str, Any]:
+def _camera_json(camera: Capture | None) -> dict[str, Any]:
+    if camera is None:
+        nothing = {
+            "restarts": 0,
+            "failures": 0,
+            "failures_in_a_row": 0,
+            "by_reason": {},
+            "refused_frames": {},
+        }
+        return {"connected": False, **nothing, "last_failure": None}
     failure = camera.last_failure
     return {
         "connected": camera.is_connected,

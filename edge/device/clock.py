@@ -15,10 +15,22 @@ _SLEW = 500e-6
 #: Nothing was counted before this program was written: a Pi without a clock wakes up at its last shutdown, at
 #: its image's date, or in 1970.
 _WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+#: No device that runs this program will see this.
+_PLAUSIBLE = datetime(2100, 1, 1, tzinfo=UTC)
+#: What is said of a time that cannot be told: nobody takes it for a real one.
+_BEYOND = datetime.max.replace(tzinfo=UTC)
 #: adjtimex(2): the clock is not synchronised.
 _STA_UNSYNC = 0x0040
 _TIMESYNC_FILE = Path("/run/systemd/timesync/synchronized")
 _HARDWARE_CLOCKS = Path("/sys/class/rtc")
+
+
+def utc_now() -> datetime:
+    """Tell the time, whatever the clock says: past the year 2262 it is more than Python can tell."""
+    try:
+        return datetime.now(UTC)
+    except (OverflowError, ValueError, OSError):
+        return _BEYOND
 
 
 class _Timex(ctypes.Structure):
@@ -78,7 +90,7 @@ class WallClock:
 
     def __init__(
         self,
-        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wall: Callable[[], datetime] = utc_now,
         since_boot: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
         is_synchronised: Callable[[], bool] = synchronised,
         is_battery_backed: Callable[[], bool] = battery_backed,
@@ -102,6 +114,8 @@ class WallClock:
         ----------
         newest : latest time that was logged with a trusted clock, or None
         """
+        if self._wall() > _PLAUSIBLE:
+            return f"the clock is at the year {self._wall().year}, which nobody believes"
         if self._is_synchronised():
             # Being set right by a time daemon is no jump to be held against the clock.
             self._started, self._started_s, self._jumped = self._wall(), self._since_boot(), False

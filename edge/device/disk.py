@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +16,10 @@ from edge.errors import DiskFullError
 #: slows down well above that, and journald wants room to say what happened.
 RESERVE_MB = 200.0
 
-#: Empty file that is opened for writing to see whether the disk can be written at all.
+#: File that is opened for writing to see whether the disk can be written at all. It holds room, MB of 10^6
+#: bytes: what makes room on a full disk writes down first what goes, and needs some itself.
 PROBE = ".writable"
+PROBE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +59,23 @@ class DiskGuard:
             made.
         """
         self._refuse_read_only()
-        free_mb = self.free_mb()
+        try:
+            free_mb, inodes = self.free_mb(), self.free_inodes()
+        except OSError as error:
+            raise DiskFullError(
+                f"{self.folder}: cannot be looked at: {error.strerror}; nothing is counted until it can"
+            ) from error
         if free_mb < self.reserve_mb:
             raise DiskFullError(
                 f"{self.folder}: the disk has {free_mb:.0f} MB left, {self.reserve_mb:g} MB are kept free; "
                 "nothing is counted until there is room: make a backup, then `blastcount log retention`"
             )
-        inodes = self.free_inodes()
         if inodes is not None and inodes < 1000:
             raise DiskFullError(
                 f"{self.folder}: the disk has room for {inodes} more files only, 1000 are kept free; "
                 "nothing is counted until there is room: make a backup, then `blastcount log retention`"
             )
+        keep_room(self.folder)
         return free_mb
 
     def _refuse_read_only(self) -> None:
@@ -84,3 +93,21 @@ class DiskGuard:
             raise DiskFullError(
                 f"{self.folder}: cannot be written: {error.strerror}; nothing is counted until it can"
             ) from error
+
+
+def keep_room(folder: Path) -> None:
+    """Set some room aside, where there is room."""
+    with suppress(OSError), (folder / PROBE).open("ab") as file:
+        if file.tell() < PROBE_BYTES:
+            os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
+
+
+@contextmanager
+def borrowed_room(folder: Path) -> Iterator[None]:
+    """Give back for the block what :func:`keep_room` has set aside, and set it aside again after."""
+    with suppress(OSError):
+        os.truncate(folder / PROBE, 0)
+    try:
+        yield
+    finally:
+        keep_room(folder)

@@ -126,7 +126,7 @@ class Soak:
             recorder=self.recorder,
             trigger=trigger,
             button=None,
-            disk_problem=lambda: None,
+            check=lambda: None,
             model={"name": "none", "sha256": "a" * 64, "runtime": "none"},
         )
         self.daemon = Daemon(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from edge.counting.tally import with_share
+from edge.device.clock import utc_now
 from edge.i18n import Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
@@ -91,7 +92,7 @@ def make_page(
     made_at : aware time that the report bears; now, if not given
     """
     program = summary.program
-    at = datetime.now(UTC) if made_at is None else made_at
+    at = utc_now() if made_at is None else made_at
     columns, rows = _table(summary, _)
     rendered = {made.source_kind for made in summary.provenance} == {"rendered"}
     return Page(

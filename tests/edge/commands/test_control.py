@@ -32,6 +32,7 @@ STATUS: dict[str, Any] = {
     "version": "0.1.0",
     "pid": 1,
     "state": "counting",
+    "problem": None,
     "mode": "auto",
     "source": "picamera:0",
     "queue_age_s": 0.23,
@@ -133,8 +134,8 @@ def test_status_for_machines(ask: Ask) -> None:
         ({"state": "opening", "queue_age_s": None}, "the camera is being opened"),
         ({"state": "stopped"}, "stopped"),
         (
-            {"state": "disk_full", "disk": {"free_bytes": 1e6, "problem": "3 MB left"}},
-            "not counting: 3 MB left",
+            {"state": "log_lost", "problem": "it was moved", "disk": {"free_bytes": None, "problem": None}},
+            "not counting: it was moved",
         ),
     ],
 )

@@ -161,8 +161,6 @@ def test_a_fault_is_named_not_counted_and_over_soon_after_its_end(
     bench.configure(camera={"interval_s": 0.05, "timeout_s": 0.5}, trigger={"mode": "interval"})
     # Only what hangs is waited for in vain; the others get all the time that a busy machine needs.
     kind = V4L2Source if fault == "hangs" else Patient
-    if fault == "hangs":
-        monkeypatch.setattr("edge.camera.v4l2.OPEN_TIMEOUT_S", 0.5)
     monkeypatch.setattr("edge.daemon.capture.READ_GRACE_S", 60.0)
     bench.source = kind(str(microscope.node), open_capture=microscope)
     bench.counter = Pipeline(Classifier(load_bundle(tiny_model)))
@@ -174,6 +172,8 @@ def test_a_fault_is_named_not_counted_and_over_soon_after_its_end(
 
         bench.wait(lambda: counted() >= 2, "fields before the fault", 60.0)
         assert set(reasons(bench.ask("status"))) <= ({"hung"} if fault == "hangs" else set())
+        if fault == "hangs":
+            monkeypatch.setattr("edge.camera.v4l2.OPEN_TIMEOUT_S", 0.5)
         microscope.begin(fault)
         # A frame from before may be counted still; once the fault has shown, none is.
         bench.wait(lambda: reasons(bench.ask("status"))[reason] > 0, f"{reason} in the status", 60.0)

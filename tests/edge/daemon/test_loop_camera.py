@@ -86,6 +86,25 @@ def test_failures_are_counted_logged_and_forgotten_after_a_frame(
     assert any("no frames, camera failure 4 in a row: script: gave no" in m for m in bench.told.messages)
 
 
+@pytest.mark.parametrize(
+    "error", [cv2.error("(-215) failed"), MemoryError(), RuntimeError("codec"), ZeroDivisionError("a bug")]
+)
+def test_whatever_a_driver_raises_is_the_camera_s_failure(make_bench: MakeBench, error: Exception) -> None:
+    bench = make_bench("frame", error)
+    with bench.running():
+        bench.wait(lambda: len(bench.fields()) >= 2, "fields after the failure")
+        camera = bench.ask("status")["camera"]
+    assert bench.error is None
+    assert camera["by_reason"] == {"failed": 1}
+    assert (
+        f"script: its driver or a library failed: {type(error).__name__}" in camera["last_failure"]["message"]
+    )
+    at_start = make_bench()
+    at_start.source.open_steps = [error]
+    with pytest.raises(CameraError, match="its driver or a library failed"):
+        at_start.run()
+
+
 def test_a_driver_s_many_lines_are_one_for_systemd(make_bench: MakeBench) -> None:
     bench = make_bench("frame", *[CameraError("bus error\nWATCHDOG=trigger\nREADY=1") for _ in range(6)])
     bench.run(fields=2)

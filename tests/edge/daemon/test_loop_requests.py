@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.errors import ConfigError, ControlError
+from edge.errors import CameraError, ConfigError, ControlError
 
 pytestmark = pytest.mark.usefixtures("short")
 MakeBench = Callable[..., Any]
@@ -119,3 +119,44 @@ def test_a_bad_new_configuration_leaves_the_old_one_and_says_so(
     assert status["last_reload"]["ok"] is False
     assert "unknown key camera.intervall" in status["last_reload"]["message"]
     assert bench.source.opened == 1
+
+
+@pytest.mark.parametrize("what", ["button", "camera"])
+def test_a_reload_whose_button_or_camera_does_not_open_leaves_all_as_it_was(
+    make_bench: MakeBench, what: str
+) -> None:
+    pressed: list[Callable[[], None]] = []
+
+    @contextmanager
+    def good(press: Callable[[], None]) -> Iterator[None]:
+        pressed.append(press)
+        yield
+
+    @contextmanager
+    def bad(press: Callable[[], None]) -> Iterator[None]:
+        raise ConfigError("gpio.button_pin = 17 cannot be used")
+        yield
+
+    bench = make_bench()
+    bench.button = good
+    with bench.running():
+        before = bench.ask("status")["config"]["sha256"]
+        if what == "button":
+            bench.configure(gpio={"button_pin": 17})
+            bench.button = bad
+        else:
+            bench.configure(camera={"width": 320, "height": 240})
+            bench.source.open_steps = [CameraError("/dev/video7: no such camera", "missing")]
+        with pytest.raises(ControlError, match=r"kept the old .*(cannot be used|no such camera)"):
+            bench.ask("reload")
+        logged = bench.ask("status")["fields"]["logged"]
+        bench.wait(lambda: bench.ask("status")["fields"]["logged"] > logged, "fields as before")
+        presses = bench.ask("status")["fields"]["logged"]
+        pressed[-1]()
+        bench.wait(lambda: bench.ask("status")["fields"]["logged"] > presses, "the old button's field")
+        status = bench.ask("status")
+    assert bench.error is None
+    assert status["config"]["sha256"] == before
+    assert status["last_reload"]["ok"] is False
+    assert len(pressed) == (2 if what == "button" else 3)  # the old one was opened again
+    assert {field.config_sha256 for field in bench.fields()} == {before}

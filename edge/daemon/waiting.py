@@ -1,0 +1,78 @@
+"""A daemon that cannot open its log yet, for want of room for example: it says so, and tries again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge.config import Config
+from edge.daemon.control import ControlServer
+from edge.daemon.protocol import SOCKET_NAME
+from edge.daemon.requests import Requests
+from edge.daemon.status import Counts, make_status, status_line, write_heartbeat
+from edge.daemon.supervisor import Supervisor
+from edge.device.clock import utc_now
+from edge.errors import ControlError, LogBlockedError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+#: From one attempt to the next; shorter than any watchdog that systemd is told to use.
+TRY_AGAIN_S = 5.0
+
+
+def when_unblocked(
+    attempt: Callable[[], _T], config: Config, folder: Path, requests: Requests, supervisor: Supervisor
+) -> _T | None:
+    """Try until nothing stands against it any more; meanwhile answer ``blastcount status`` with what does.
+
+    Parameters
+    ----------
+    attempt : raises LogBlockedError while it is not possible
+    config : for the status
+    folder : for the control socket and the heartbeat
+    requests, supervisor : those of the daemon
+
+    Returns
+    -------
+    what the attempt gave; None where a stop came first
+    """
+    try:
+        return attempt()
+    except LogBlockedError as error:
+        problem = error
+    _log.error("not counting: %s", problem)
+    started_at = utc_now()
+
+    def status() -> dict[str, Any]:
+        now = utc_now()
+        return make_status(None, Counts(), config, now_s=0.0, problem=problem) | {
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "at": now.isoformat(timespec="seconds"),
+            "uptime_s": round((now - started_at).total_seconds(), 1),
+            "sample": None, "last_reload": None, "queue_age_s": None, "loop_age_s": 0.0,
+            "model": {"name": "", "sha256": "", "runtime": ""},
+        }  # fmt: skip
+
+    def answer(command: str) -> dict[str, Any]:
+        if command == "status":
+            return status()
+        raise ControlError(str(problem), problem.state)
+
+    supervisor.tell("READY=1")
+    with ControlServer(folder / SOCKET_NAME, answer):
+        while True:
+            found = status()
+            supervisor.tell("WATCHDOG=1", f"STATUS={' '.join(status_line(found).split())}")
+            try:
+                write_heartbeat(folder, found)
+            except OSError as error:
+                _log.warning("%s: the heartbeat cannot be written: %s", folder, error.strerror)
+            if requests.wait(TRY_AGAIN_S):
+                return None
+            try:
+                return attempt()
+            except LogBlockedError as error:
+                problem = error
