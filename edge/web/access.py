@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -99,14 +97,8 @@ class Lock:
             return check_password_hash(self._stored, typed)
 
 
-@dataclass(slots=True)
-class _Session:
-    began_s: float
-    used_s: float
-
-
 class Sessions:
-    """Sessions that are open. They are known by the hash of their id, and end with the process.
+    """Sessions that are open; they end with the process.
 
     Parameters
     ----------
@@ -116,17 +108,16 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._open: dict[str, _Session] = {}
+        #: When each began and was used last, the one idle for longest first.
+        self._open: dict[str, tuple[float, float]] = {}
 
     def begin(self) -> str:
         """Open a session and give its id."""
         identity = secrets.token_urlsafe(32)
-        now = self._clock()
         with self._lock:
-            self._forget_ended(now)
             if len(self._open) >= MOST_SESSIONS:
-                del self._open[min(self._open, key=lambda key: self._open[key].used_s)]
-            self._open[_key(identity)] = _Session(now, now)
+                del self._open[next(iter(self._open))]
+            self._open[identity] = self._clock(), self._clock()
         return identity
 
     def holds(self, identity: str, *, by_person: bool) -> bool:
@@ -140,28 +131,17 @@ class Sessions:
         """
         now = self._clock()
         with self._lock:
-            self._forget_ended(now)
-            session = self._open.get(_key(identity))
-            if session is None:
+            if identity not in self._open:
                 return False
-            if by_person:
-                session.used_s = now
-            return True
+            began_s, used_s = self._open[identity]
+            is_open = now - used_s < IDLE_S and now - began_s < LONGEST_S
+            if by_person or not is_open:
+                del self._open[identity]
+            if by_person and is_open:
+                self._open[identity] = began_s, now
+            return is_open
 
     def end(self, identity: str) -> None:
         """End a session; a cookie that was copied from it opens nothing any more."""
         with self._lock:
-            self._open.pop(_key(identity), None)
-
-    def _forget_ended(self, now: float) -> None:
-        ended = [
-            key
-            for key, session in self._open.items()
-            if now - session.used_s >= IDLE_S or now - session.began_s >= LONGEST_S
-        ]
-        for key in ended:
-            del self._open[key]
-
-
-def _key(identity: str) -> str:
-    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+            self._open.pop(identity, None)
