@@ -6,8 +6,8 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 _log = logging.getLogger(__name__)
@@ -45,12 +45,7 @@ class ReviewChild:
         self._keeper.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         with self._lock:
             self._leaving.set()
@@ -58,12 +53,6 @@ class ReviewChild:
         if process is not None:
             _end(process)
         self._keeper.join(_STOP_S)
-
-    @property
-    def pid(self) -> int | None:
-        """Process that serves the page now, or None between two."""
-        with self._lock:
-            return None if self._process is None else self._process.pid
 
     def _keep(self) -> None:
         wait_s = _FIRST_RETRY_S
@@ -76,8 +65,9 @@ class ReviewChild:
                 self._process = process = subprocess.Popen(
                     self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
                 )
-            ended_soon = _ended_within(process, _WELL_S)
+            began_s = time.monotonic()
             code = process.wait()
+            ended_soon = time.monotonic() - began_s < _WELL_S
             _end(process)
             with self._lock:
                 self._process = None
@@ -89,14 +79,6 @@ class ReviewChild:
             wait_s = min(_LONGEST_RETRY_S, 2.0 * wait_s) if ended_soon else _FIRST_RETRY_S
             _log.warning("the review page ended (exit code %d); next start in %g s", code, wait_s)
             self._leaving.wait(wait_s)
-
-
-def _ended_within(process: subprocess.Popen[bytes], time_s: float) -> bool:
-    try:
-        process.wait(time_s)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell, Reading
-from edge.results.texts import LETTERS
-from edge.structures import CellRef
+from edge.results.texts import LETTERS, probability_text
 
 #: Pictures of each kind that fit on the sheet: two rows of twelve, and one.
 MAX_BLASTS, MAX_DOUBTFUL = 24, 12
@@ -49,44 +48,32 @@ def chosen_pictures(
     last = reading.last_words
     counted = [cell for cell in reading.cells if cell.counts]
     blasts = [cell for cell in counted if last.get(cell.ref, cell.program) == "blast"]
-    doubtful = sorted(
-        (
-            cell
-            for cell in counted
-            if cell.program == "uncertain" or last.get(cell.ref, cell.program) != cell.program
-        ),
-        key=lambda cell: cell.doubt,
+    doubtful = [
+        cell
+        for cell in counted
+        if cell.program == "uncertain" or last.get(cell.ref, cell.program) != cell.program
+    ]
+    doubtful.sort(key=lambda cell: cell.doubt)
+    kinds = (
+        ("report.blast_cells", blasts, _spread(blasts, MAX_BLASTS)),
+        ("report.doubtful_cells", doubtful, doubtful[:MAX_DOUBTFUL]),
     )
-    boxes = (
-        _box("report.blast_cells", _spread(blasts, MAX_BLASTS), len(blasts), _, last, read_picture),
-        _box("report.doubtful_cells", doubtful[:MAX_DOUBTFUL], len(doubtful), _, last, read_picture),
-    )
-    return tuple(box for box in boxes if box is not None)
-
-
-def _box(
-    key: str,
-    cells: list[ReadCell],
-    number: int,
-    _: Catalogue,
-    last: Mapping[CellRef, str],
-    read_picture: Callable[[str], bytes | None],
-) -> PictureBox | None:
-    if not number:
-        return None
-    pictures = []
-    for cell in cells:
-        jpeg = None if cell.thumbnail is None else read_picture(cell.thumbnail)
-        if jpeg is not None:
-            place = f"{cell.ref.field_id}-{cell.ref.cell_id}"
-            pictures.append(Picture(jpeg, place, _said(cell, _, last.get(cell.ref))))
-    return PictureBox(_(key, shown=len(pictures), number=number), tuple(pictures))
+    boxes = []
+    for key, cells, chosen in kinds:
+        pictures = tuple(
+            Picture(jpeg, f"{cell.ref.field_id}-{cell.ref.cell_id}", _said(cell, _, last.get(cell.ref)))
+            for cell in chosen
+            if cell.thumbnail is not None and (jpeg := read_picture(cell.thumbnail)) is not None
+        )
+        if cells:
+            boxes.append(PictureBox(_(key, shown=len(pictures), number=len(cells)), pictures))
+    return tuple(boxes)
 
 
 def _said(cell: ReadCell, _: Catalogue, word: str | None) -> str:
     """Write the program's probability and, behind an arrow, the letter of what a person said."""
     p = cell.found.p_blast
-    text = "" if p is None else _.number(min(0.99, max(0.01, p)), 2)
+    text = "" if p is None else probability_text(_, p)
     return text if word is None else f"{text} > {LETTERS[word]}"
 
 
