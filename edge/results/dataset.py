@@ -45,6 +45,9 @@ _LABELS: dict[ReviewLabel, CellLabel] = {
     "not_a_cell": "other",
 }
 
+#: What a cell of the data set has from the segmentation, under the same names.
+_AS_FOUND = ("id", "x", "y", "bbox", "area_px", "kind", "touches_border")
+
 _Text = Annotated[str, Meta(min_length=1)]
 _Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 _Positive = Annotated[int, Meta(ge=1)]
@@ -353,17 +356,10 @@ def _field(
     result = logged.result
     cells = []
     for found in result.cells:
-        cell = found.cell
-        reviews = tuple(words.get(cell.id, ()))
+        reviews = tuple(words.get(found.cell.id, ()))
         cells.append(
             DatasetCell(
-                id=cell.id,
-                x=cell.x,
-                y=cell.y,
-                bbox=cell.bbox,
-                area_px=cell.area_px,
-                kind=cell.kind,
-                touches_border=cell.touches_border,
+                **{name: getattr(found.cell, name) for name in _AS_FOUND},
                 seen_before=found.seen_before is not None,
                 program=found.label,
                 p_blast=found.p_blast,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edge.results.annotate import annotate
-from edge.structures import (
-    Cell,
-    CellClass,
-    ClassifiedCell,
-    FieldResult,
-    ModelIdentity,
-    Scale,
-    UInt8Image,
-)
+from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, Scale, UInt8Image
+from tests.edge.bloodlog.fields import make_result
 
 BLAST, NORMAL, UNCERTAIN, SMUDGE = (213, 94, 0), (0, 114, 178), (240, 228, 66), (110, 110, 110)
 COLOURS: dict[CellClass | None, tuple[int, int, int]] = {
@@ -29,30 +25,15 @@ COLOURS: dict[CellClass | None, tuple[int, int, int]] = {
 def result(
     *cells: tuple[CellClass | None, tuple[int, int, int, int], bool],
     size: tuple[int, int] = (900, 700),
-    scale: Scale | None = None,
-    reasons: tuple[str, ...] = (),
+    **changed: Any,
 ) -> FieldResult:
-    classified = tuple(
-        ClassifiedCell(
-            Cell(
-                i, x + w / 2, y + h / 2, (x, y, w, h), w * h, 10, "smudge" if label is None else "wbc", border
-            ),
-            label,
-            None if label is None else 0.97,
-        )
-        for i, (label, (x, y, w, h), border) in enumerate(cells, start=1)
-    )
-    return FieldResult(
-        "f.jpg",
-        *size,
-        None,
-        "0" * 64,
-        scale or Scale(0.2, "assumed", 0.0),
-        "rejected" if reasons else "counted",
-        reasons,
-        classified,
-        ModelIdentity("m", "0" * 64),
-    )
+    classified = []
+    for i, (label, (x, y, w, h), border) in enumerate(cells, start=1):
+        kind, p_blast = ("smudge", None) if label is None else ("wbc", 0.97)
+        cell = Cell(i, x + w / 2, y + h / 2, (x, y, w, h), w * h, 10, kind, border)
+        classified.append(ClassifiedCell(cell, label, p_blast))
+    given = {"scale": Scale(0.2, "assumed", 0.0), "cells": tuple(classified), **changed}
+    return replace(make_result(), width=size[0], height=size[1], **given)
 
 
 def labels(field: FieldResult) -> NDArray[np.uint16]:
@@ -99,15 +80,6 @@ def test_the_field_is_untouched_away_from_its_cells() -> None:
     np.testing.assert_array_equal(picture[:700, :200], image[:, :200])
 
 
-def test_the_legend_stands_below_the_field() -> None:
-    picture = drawn(result())
-    assert picture.shape[1] == 900
-    assert 720 < picture.shape[0] < 800
-    legend = picture[700:]
-    for colour in COLOURS.values():
-        assert pixels_of(legend, colour).sum() > 200
-
-
 def test_different_counts_give_different_legends() -> None:
     one = result(("blast", (300, 200, 50, 50), False))
     two = result(("blast", (300, 200, 50, 50), False), ("blast", (500, 200, 50, 50), False))
@@ -115,6 +87,8 @@ def test_different_counts_give_different_legends() -> None:
     # A cell at the border is not in the class's count, so a third at the border changes another word alone.
     border = result(("blast", (300, 200, 50, 50), False), ("blast", (0, 200, 50, 50), True))
     first_chip = slice(700, 730), slice(0, 90)
+    for colour in COLOURS.values():
+        assert pixels_of(drawn(one)[700:], colour).sum() > 200
     np.testing.assert_array_equal(drawn(border)[first_chip], drawn(one)[first_chip])
 
 
@@ -142,12 +116,12 @@ def test_a_note_adds_words_to_the_legend() -> None:
 
 
 def test_a_rejected_field_says_so() -> None:
-    rejected = drawn(result(reasons=("overexposed",)))
+    rejected = drawn(result(status="rejected", reasons=("overexposed",)))
     assert not np.array_equal(rejected, drawn(result()))
     assert not any(pixels_of(rejected, colour).any() for colour in COLOURS.values())
 
 
-@pytest.mark.parametrize("side", [(30, 30), (120, 120), (224, 200), (31, 900)])
+@pytest.mark.parametrize("side", [(30, 30), (224, 200), (31, 900)])
 def test_small_images_are_enlarged_by_a_whole_factor(side: tuple[int, int]) -> None:
     width, height = side
     field = result(("blast", (5, 5, 20, 20), False), size=side)
