@@ -88,8 +88,8 @@ def train(
     """Train a classifier of blasts.
 
     Writes model.keras, card.json, card.md, manifest.json, split.csv and, for `blastcount convert`, crops.npz;
-    random splits add table1.csv, history.json, figure4.png and splits.csv, --evaluate evaluation.json, .md
-    and .html. Research use only.
+    random splits add table1.csv, figure4.png and splits.csv, --evaluate evaluation.json, .md and .html.
+    Research use only.
     """
     folder.check(out, results.ALL_FILES, force=force)
     load_keras()  # says at once that TensorFlow is missing

@@ -74,7 +74,6 @@ def test_table_stands_beside_the_papers(trained: tuple[Path, Result]) -> None:
     assert printed == pytest.approx(
         [1, float(rows[0]["error"]), float(rows[0]["accuracy_percent"]), 0.6321, 64.94], abs=0.006
     )
-    assert read_json(out / "history.json")["epochs"][0]["error"] == float(rows[0]["error"])
 
 
 def test_results_go_to_stdout_with_intervals_and_leakage(trained: tuple[Path, Result]) -> None:
@@ -93,10 +92,9 @@ def test_every_random_split_is_written_and_printed(trained: tuple[Path, Result])
     out, result = trained
     with (out / "splits.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    card, history = read_json(out / "card.json"), read_json(out / "history.json")
+    card = read_json(out / "card.json")
     together, held_back = card["evaluation"]["repeated_splits"], card["evaluation"]["held_back"]
     assert [line["seed"] for line in lines] == ["0", "1"]
-    assert together["each"] == history["splits"]
     assert [str(row["right"]) for row in together["each"]] == [line["right"] for line in lines]
     assert together["each"][0]["right"] == held_back["accuracy"]["k"]
     assert together["accuracy"]["n"] == sum(int(line["test"]) for line in lines)
@@ -133,7 +131,7 @@ def test_card_says_what_a_reader_must_know(trained: tuple[Path, Result]) -> None
 
 def test_no_path_of_this_machine_is_written(trained: tuple[Path, Result], collection: Collection) -> None:
     out, _ = trained
-    for name in ("card.json", "manifest.json", "split.csv", "history.json", "table1.csv"):
+    for name in ("card.json", "manifest.json", "split.csv", "table1.csv"):
         text = (out / name).read_text(encoding="utf-8")
         assert str(collection.root) not in text
         assert str(out) not in text
@@ -234,7 +232,7 @@ def test_second_run_gives_the_same_split_and_figures(
 ) -> None:
     again = tmp_path / "again"
     assert train(*options(collection, again), "--splits", 2).exit_code == 0
-    for name in ("manifest.json", "split.csv", "splits.csv", "table1.csv", "history.json"):
+    for name in ("manifest.json", "split.csv", "splits.csv", "table1.csv"):
         assert (again / name).read_bytes() == (trained[0] / name).read_bytes()
 
 

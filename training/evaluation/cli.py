@@ -1,24 +1,26 @@
-"""``blastcount evaluate``: how well the product does on annotated images."""
+"""``blastcount evaluate``: how well the product does on annotated images, rendered scans and bad pictures."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
 
+from edge.camera.files import find_files
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.progress import Progress
-from edge.device.machine import describe_machine, describe_software
 from edge.device.printable import markdown_table
-from edge.errors import GateError
+from edge.errors import DataSetError, GateError
+from edge.rendered import RenderSettings, scan
 from edge.segmentation import Segmentation
 from edge.structures import UInt8Image
-from training.evaluation.figures import figure_json, figures_table, source_name, table
-from training.evaluation.live_cli import quality, registration
+from training.evaluation.figures import Figure, document, figure_json, figures_table, source_name
 from training.evaluation.overlay import draw_comparison
+from training.evaluation.quality import evaluate_gate, follow_sessions, read_sessions, summed
+from training.evaluation.registration import Outcome, follow_slide, registered_pairs
 from training.evaluation.robustness import (
     MarkedField,
     Robustness,
@@ -26,17 +28,42 @@ from training.evaluation.robustness import (
     rendered_fields,
     robustness,
 )
-from training.evaluation.run import Comparison, Figure, evaluate
-from training.evaluation.truth import Layout, read_truth
+from training.evaluation.run import Comparison, evaluate
+from training.evaluation.truth import read_truth
+
+_out = click.option("--out", type=click.Path(path_type=Path), help="Folder for the figures as a JSON file.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_markdown = click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table for a page.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """Figures of one command by the source's name, and what its JSON says of each source."""
+
+    name: str
+    digits: int
+    figures: dict[str, Sequence[Figure]] = field(default_factory=dict)
+    about: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, name: str, figures: Sequence[Figure], **about: object) -> None:
+        """Add a source."""
+        self.figures[name] = figures
+        self.about.append(
+            (about or {"source": name}) | {"figures": [figure_json(figure) for figure in figures]}
+        )
+
+    def show(self, out: Path | None, as_json: bool, as_markdown: bool) -> None:
+        """Write the JSON where a folder is given, and print what is asked for."""
+        text = json.dumps(document(self.name, self.about), indent=1)
+        if out is not None:
+            prepare_folder(out)
+            write_atomically(out / f"{self.name}.json", f"{text}\n".encode())
+        click.echo(text if as_json else figures_table(self.figures, self.digits, aligned=not as_markdown))
 
 
 @click.group("evaluate")
 def evaluate_group() -> None:
     """Measure on your own annotated images."""
-
-
-evaluate_group.add_command(registration)
-evaluate_group.add_command(quality)
 
 
 @evaluate_group.command("segmentation")
@@ -50,21 +77,23 @@ evaluate_group.add_command(quality)
     "images+labels (YOLO), masks, one folder a class.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for figures.json and a picture of every error."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for segmentation.json and a picture of every error.",
 )
 @click.option(
     "--um-per-px", type=click.FloatRange(0.01, 2.0), help="Scale of the images; found in each if not given."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--markdown", is_flag=True, help="Print a Markdown table, for a report.")
+@_json
+@_markdown
 def segmentation(
-    truth_folders: Sequence[Path], out: Path | None, um_per_px: float | None, as_json: bool, markdown: bool
+    truth_folders: Sequence[Path], out: Path | None, um_per_px: float | None, as_json: bool, as_markdown: bool
 ) -> None:
     """Compare the cells found with the cells that people marked.
 
     Smudge cells count as finds against boxes and expert masks, not against blast centroids.
     """
-    sources: list[tuple[Path, Layout, int, list[Figure]]] = []
+    report = _Report("segmentation", 3)
     for folder in truth_folders:
         layout, fields = read_truth(folder)
         # Images of several folders may share a name, so each source gets a folder of its own.
@@ -72,33 +101,8 @@ def segmentation(
         progress = Progress(str(folder))
         with progress.over(len(fields)):
             figures = evaluate(layout, fields, _painter(pictures, progress), um_per_px)
-        sources.append((folder, layout, len(fields), figures))
-    document = {
-        "schema": "blastcount.segmentation/1",
-        "software": describe_software(),
-        "machine": describe_machine(),
-        "sources": [
-            {
-                "truth": source_name(folder),
-                "layout": layout,
-                "images": images,
-                "figures": [figure_json(f) for f in figures],
-            }
-            for folder, layout, images, figures in sources
-        ],
-    }
-    text = json.dumps(document, indent=2)
-    if out:
-        prepare_folder(out)
-        write_atomically(out / "figures.json", f"{text}\n".encode())
-    if as_json:
-        click.echo(text)
-    elif markdown:
-        click.echo(figures_table({folder.name: figures for folder, _, _, figures in sources}, digits=3))
-    else:
-        titles = [f"{folder} ({images} images, layout '{layout}')" for folder, layout, images, _ in sources]
-        tables = [table(title, source[3], digits=3) for title, source in zip(titles, sources, strict=True)]
-        click.echo("\n\n".join(tables))
+        report.add(folder.name, figures, truth=source_name(folder), layout=layout, images=len(fields))
+    report.show(out, as_json, as_markdown)
 
 
 @evaluate_group.command("robustness")
@@ -113,7 +117,7 @@ def segmentation(
     "--rendered", default=0, type=click.IntRange(0), help="Number of rendered fields to look at, too."
 )
 @click.option("--every", default=1, type=click.IntRange(1), help="Take every n-th image of a folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@_json
 def robustness_command(truth_folders: Sequence[Path], rendered: int, every: int, as_json: bool) -> None:
     """Alter fields as other lamps, lenses and cameras would, and see what is still found.
 
@@ -125,7 +129,7 @@ def robustness_command(truth_folders: Sequence[Path], rendered: int, every: int,
     sources: list[tuple[str, int, Iterable[MarkedField]]] = []
     for folder in truth_folders:
         truths = read_truth(folder)[1][::every]
-        sources.append(("/".join(folder.resolve().parts[-2:]), len(truths), marked_fields(truths)))
+        sources.append((source_name(folder), len(truths), marked_fields(truths)))
     if rendered:
         sources.append(("rendered", rendered, rendered_fields(rendered)))
     results: list[tuple[str, list[Robustness]]] = []
@@ -134,33 +138,101 @@ def robustness_command(truth_folders: Sequence[Path], rendered: int, every: int,
         with progress.over(number):
             results.append((name, robustness(fields, on_field=progress.step)))
     if as_json:
-        document = {
-            "schema": "blastcount.robustness/1",
-            "software": describe_software(),
-            "machine": describe_machine(),
-            "every": every,
-            "sources": [
-                {"source": name, "alterations": [asdict(r) | {"held": r.held} for r in rows]}
-                for name, rows in results
-            ],
-        }
-        click.echo(json.dumps(document, indent=2))
+        about = [
+            {"source": name, "alterations": [asdict(r) | {"held": r.held} for r in rows]}
+            for name, rows in results
+        ]
+        click.echo(json.dumps(document("robustness", about) | {"every": every}, indent=2))
     else:
         click.echo(_robustness_table(results))
     if not all(row.held for _, rows in results for row in rows):
         raise GateError("some alterations were not held; see the rows marked with an exclamation mark")
 
 
+@evaluate_group.command("registration")
+@click.option("--slides", type=click.IntRange(0), default=4, show_default=True, help="Rendered slides.")
+@click.option("--fields", type=click.IntRange(2), default=45, show_default=True, help="Fields of each slide.")
+@click.option("--seed", type=click.IntRange(0), default=600, show_default=True, help="Of the first slide.")
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of real fields: every two of them are compared. Repeat for several.",
+)
+@_out
+@_json
+@_markdown
+def registration(
+    slides: int, fields: int, seed: int, images: Sequence[Path], out: Path | None, **shown: bool
+) -> None:
+    """Scan rendered slides as a hand does and count how many cells are counted twice or lost.
+
+    Fields overlap by 5 to 60 %, are turned by up to 2 degrees and out of focus by up to 1 µm, the stage goes
+    back over earlier places, and the lamp drifts.
+    """
+    report = _Report("registration", 4)
+    if slides:
+        outcome = Outcome()
+        progress = Progress("scanning")
+        with progress.over(slides * fields):
+            for slide_seed in range(seed, seed + slides):
+                settings = RenderSettings(width=856, height=684, um_per_px=0.2)
+                follow_slide(scan(slide_seed, fields, settings), outcome, progress.step)
+        report.add("rendered", outcome.figures())
+    for folder in images:
+        files = find_files(folder)
+        progress = Progress(str(folder))
+        with progress.over(len(files)):
+            found = registered_pairs(files, progress.step)
+        compared = len(files) * (len(files) - 1) // 2
+        report.add(source_name(folder), [Figure("pairs_registered", float(len(found)), compared)])
+        for old, new, how in found:
+            click.echo(f"{old.name} {new.name} {how.correlation:.2f}", err=True)
+    report.show(out, **shown)
+
+
+@evaluate_group.command("quality")
+@click.option(
+    "--images",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of good fields, annotated or not; repeat for several. Beside a fields.csv (field, camera, "
+    "session, exif_time) its sessions are judged live as well.",
+)
+@click.option(
+    "--degraded",
+    type=click.IntRange(1),
+    default=40,
+    show_default=True,
+    help="How many of each folder are made bad.",
+)
+@_out
+@_json
+@_markdown
+def quality(images: Sequence[Path], degraded: int, out: Path | None, **shown: bool) -> None:
+    """Judge good fields, and the same fields made bad, by the gate that stands before counting.
+
+    What is refused of the good and what passes of the bad is named on stderr.
+    """
+    report = _Report("quality", 4)
+    for folder in images:
+        files = _pictures(folder)
+        progress = Progress(str(folder))
+        with progress.over(len(files)):
+            outcome = evaluate_gate(files, degraded, progress.step)
+        follow_sessions(read_sessions(files[0].parent), outcome)
+        report.add(source_name(folder), outcome.figures())
+        for name, verdicts in [*outcome.good.items(), *outcome.bad.items()]:
+            if verdicts.examples:
+                click.echo(f"{source_name(folder)}: {name}: {', '.join(verdicts.examples)}", err=True)
+    if len(report.figures) > 1:
+        report.add("all", summed(report.figures.values()))
+    report.show(out, **shown)
+
+
 def _robustness_table(results: Sequence[tuple[str, list[Robustness]]]) -> str:
-    header = (
-        "source",
-        "alteration",
-        "fields",
-        "found before",
-        "found altered",
-        "drop, points",
-        "count within one",
-    )
+    header = "source, alteration, fields, found before, found altered, points lost, count within one"
     rows = [
         (
             name,
@@ -174,7 +246,7 @@ def _robustness_table(results: Sequence[tuple[str, list[Robustness]]]) -> str:
         for name, found in results
         for r in found
     ]
-    return markdown_table(header, rows, aligned=False)
+    return markdown_table(header.split(", "), rows, aligned=False)
 
 
 def _painter(
@@ -188,3 +260,11 @@ def _painter(
         progress.step()
 
     return paint
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures of an annotated folder without its masks, or all pictures of another one."""
+    try:
+        return [truth.image for truth in read_truth(folder)[1]]
+    except DataSetError:
+        return find_files(folder)

@@ -17,7 +17,7 @@ from edge.quality.reference import REFERENCE_FIELDS
 from edge.segmentation import segment
 from edge.structures import Frame, UInt8Image
 from training.evaluation.degrade import DEGRADATIONS, Degradation
-from training.evaluation.run import Figure, proportion
+from training.evaluation.figures import Figure, proportion
 
 #: Least side of a picture that shows a field rather than a cell, in µm: ten red cells.
 _WHOLE_FIELD_UM = 75.0

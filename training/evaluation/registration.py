@@ -27,7 +27,7 @@ from edge.rendered import RenderedField
 from edge.rendered.settings import WHITE_KINDS
 from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
-from training.evaluation.run import Figure, proportion
+from training.evaluation.figures import Figure, proportion
 
 #: A place that is wrong by more than this could give a cell its neighbour's name: half of the smallest white
 #: cell's radius.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.camera.files import read_image
-from edge.counting.tally import clopper_pearson
 from edge.light.field import Field
 from edge.segmentation import Segmentation, segment
 from edge.structures import Cell, UInt8Image
+from training.evaluation.figures import Figure, proportion
 from training.evaluation.metrics import (
     Matching,
     centre_distance,
@@ -25,27 +25,6 @@ from training.evaluation.truth import FieldTruth, Layout, read_nucleus_and_cell
 
 #: Dice below which an outline is wrong rather than imprecise; used to pick what is drawn.
 POOR_DICE = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of merit.
-
-    Attributes
-    ----------
-    name : as in the documentation's tables
-    value : the figure
-    n : number of cells, fields or images it is taken over
-    hits : its numerator where it is a proportion, else None
-    low, high : exact 95 % interval of a proportion, else None
-    """
-
-    name: str
-    value: float
-    n: int
-    hits: int | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +45,6 @@ class Comparison:
     matching: Matching | None
     scores: dict[str, float]
     wrong: bool
-
-
-def proportion(name: str, hits: int, n: int) -> Figure:
-    """Make a proportion with its exact interval; 0 of 0 becomes 0 with the interval 0 to 1."""
-    low, high = clopper_pearson(hits, n)
-    return Figure(name, hits / n if n else 0.0, n, hits, low, high)
 
 
 def evaluate(

@@ -153,7 +153,7 @@ def sections(tests: Sequence[tuple[RandomSplit, Judged]], paper: Json) -> Json:
     leaked, n = first.leaked, len(first.leaked)
     together = [cell for split, _ in tests for cell in split.side(split.split.judged)]
     right = np.concatenate([_right(split, judged) for split, judged in tests])
-    each = [_row(split, judged) for split, judged in tests]
+    each = rows(tests)
     different = len({cell.identity for cell in together})
     text = f"leakage: {leaked.sum()} of {n} test crops show a cell that is also in training"
     return {
@@ -209,8 +209,12 @@ def _scores(split: RandomSplit, judged: Judged) -> Json:
     return {"error": cross_entropy(labels, judged.p_blast), "auc": auc(labels, judged.p_blast)}
 
 
+def rows(tests: Sequence[tuple[RandomSplit, Judged]]) -> list[Json]:
+    """Describe each split in a line of ``splits.csv`` and of the card."""
+    return [_row(split, judged) for split, judged in tests]
+
+
 def _row(split: RandomSplit, judged: Judged) -> Json:
-    """Describe a split in a line of ``splits.csv``, the card and ``history.json``."""
     right, leaked = _right(split, judged), split.leaked
     last = judged.history[-1] if judged.history else None
     return {

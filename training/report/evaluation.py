@@ -160,9 +160,12 @@ def _blasts(test: Json) -> Iterator[Block]:
     if test["roc"]:
         yield Picture(partial(plots.roc, {"cells": test["roc"]}), "ROC of cells")
     yield Picture(partial(plots.reliability, test["reliability"]), "Reliability; numbers are cells")
-    yield Picture(partial(plots.confusion, test["confusion"]), "What cells are, and what they are called")
+    words = tuple(next(iter(test["confusion"].values())))
+    yield Table(
+        ("is", *(f"called {word}" for word in words)),
+        tuple((name, *(str(n) for n in called.values())) for name, called in test["confusion"].items()),
+    )
     count = test["count"]
-    yield Picture(partial(plots.counts, count["fields"]), "Blasts of each field")
     yield Text(
         f"Blasts a field, cut cells included: {count['marked']} marked, {count['called']} called blast; of "
         f"the marked ones {count['not_found']} lie where the segmentation found no cell. r² "

@@ -71,40 +71,6 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     return _svg(figure)
 
 
-def confusion(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Draw labels against words, shaded by each label's share."""
-    figure, axes = _axes()
-    truth, words = list(counts), list(next(iter(counts.values())))
-    shares = [[counts[t][w] / max(1, sum(counts[t].values())) for w in words] for t in truth]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for row, t in enumerate(truth):
-        for column, w in enumerate(words):
-            axes.text(
-                column,
-                row,
-                f"{counts[t][w]}\n{100 * shares[row][column]:.0f} %",
-                ha="center",
-                va="center",
-                color="white" if shares[row][column] > 0.5 else "#222",
-            )
-    axes.set_xticks(range(len(words)), words)
-    axes.set_yticks(range(len(truth)), truth)
-    axes.set(xlabel="called", ylabel="is")
-    return _svg(figure)
-
-
-def counts(fields: Sequence[Mapping[str, Any]]) -> str:
-    """Draw blasts called against blasts marked, one dot a field."""
-    figure, axes = _axes()
-    marked = [int(field["marked"]) for field in fields]
-    called = [int(field["called"]) for field in fields]
-    top = max([1, *marked, *called]) * 1.05
-    axes.plot((0, top), (0, top), color=_GREY, linewidth=0.8)
-    axes.scatter(marked, called, s=14, color=_COLOURS[0], alpha=0.6, linewidths=0)
-    axes.set(xlabel="blasts marked in a field", ylabel="called blast", xlim=(-0.5, top), ylim=(-0.5, top))
-    return _svg(figure)
-
-
 def _axes() -> tuple[Figure, Axes]:
     figure = new_figure(_SIZE_IN)
     axes = figure.subplots()

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 MODEL, CARD, CARD_PAGE, CROPS = "model.keras", "card.json", "card.md", "crops.npz"
 MANIFEST, SPLIT = "manifest.json", "split.csv"
-TABLE_1, HISTORY, FIGURE_4, SPLITS = "table1.csv", "history.json", "figure4.png", "splits.csv"
+TABLE_1, FIGURE_4, SPLITS = "table1.csv", "figure4.png", "splits.csv"
 #: What every training leaves, and what one with random splits leaves beside.
 FILES = (MODEL, CARD, CARD_PAGE, MANIFEST, SPLIT, CROPS)
-PAPER_FILES = (TABLE_1, HISTORY, FIGURE_4, SPLITS)
+PAPER_FILES = (TABLE_1, FIGURE_4, SPLITS)
 ALL_FILES = (*FILES, *PAPER_FILES, *report.FILES)
 
 MANIFEST_SCHEMA = "blastcount.manifest/1"
@@ -111,10 +111,14 @@ def write(out: Path, training: Training, *, force: bool) -> Json:
     """
     with written_whole(out, ALL_FILES, force=force) as folder:
         rows = _rows(training)
-        _write_json(folder / MANIFEST, _manifest(training, rows))
+        manifest = {"schema": MANIFEST_SCHEMA, "recipe": training.recipe.name, "seed": training.seed}
+        _write_json(folder / MANIFEST, manifest | {"input": asdict(training.recipe.spec), "crops": rows})
         _write_csv(folder / SPLIT, rows)
         if training.random:
-            _write_paper(folder, training)
+            history, tests = training.fitted.history, random_split.rows(training.random)
+            _write_csv(folder / TABLE_1, paper.table_1(history))
+            _write_csv(folder / SPLITS, tests)
+            paper.draw_figure_4(history, folder / FIGURE_4)
         if training.evaluated is not None:
             _add_to_logit(training.fitted.model, training.evaluated.decision.offset)
             report.write(training.evaluated.document, folder)
@@ -225,34 +229,6 @@ def _rows(training: Training) -> list[Json]:
         for side, cells in (("train", training.cells), ("test", tested))
         for cell in cells
     ]
-
-
-def _manifest(training: Training, rows: list[Json]) -> Json:
-    return {
-        "schema": MANIFEST_SCHEMA,
-        "recipe": training.recipe.name,
-        "seed": training.seed,
-        "input": asdict(training.recipe.spec),
-        "data": {"fields": len(training.collection.fields), "idb2_crops": len(training.collection.crops)},
-        "crops": rows,
-    }
-
-
-def _write_paper(folder: Path, training: Training) -> None:
-    """Write Table 1, Figure 4 and the figures of every random split."""
-    history, found = training.fitted.history, random_split.sections(training.random, paper.TEST)
-    document = {
-        "recipe": training.recipe.name,
-        "seed": training.seed,
-        "epochs": paper.table_1(history),
-        "test": found["held_back"],
-        "paper_test": paper.TEST,
-        "splits": found["repeated_splits"]["each"],
-    }
-    _write_csv(folder / TABLE_1, document["epochs"])
-    _write_csv(folder / SPLITS, document["splits"])
-    _write_json(folder / HISTORY, document)
-    paper.draw_figure_4(history, folder / FIGURE_4)
 
 
 def _write_crops(path: Path, training: Training) -> None:

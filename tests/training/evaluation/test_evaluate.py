@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from edge.cli import main
 from edge.rendered import Population, RenderedField, RenderSettings, render_field
-from training.evaluation.run import evaluate, proportion
+from training.evaluation.figures import proportion
+from training.evaluation.run import evaluate
 from training.evaluation.truth import read_truth
 
 SETTINGS = RenderSettings(
@@ -89,7 +90,7 @@ def test_command_prints_a_table_and_writes_figures_and_a_picture_of_the_error(
     assert result.exit_code == 0, result.stderr
     assert "blast_detected_recall" in result.stdout
     assert "95 % interval" in result.stdout
-    document = json.loads((out / "figures.json").read_text())
+    document = json.loads((out / "segmentation.json").read_text())
     assert document["schema"] == "blastcount.segmentation/1"
     assert document["sources"][0]["images"] == 1
     pictures = list(out.glob("*/a.jpg"))
