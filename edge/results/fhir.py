@@ -147,13 +147,16 @@ def _interval(low: float, high: float, text: str) -> Resource:
 
 
 def _counts(tally: Tally) -> list[Resource]:
+    def within(counted: bool) -> str:
+        return "in the denominator" if counted else "not in the denominator"
+
     return _integers(
         {
             "white cells counted": tally.wbc,
             "called blast": tally.blasts,
             "called normal": tally.normal,
-            "uncertain, in the denominator": tally.uncertain,
-            "smudge cells, not in the denominator": tally.smudges,
+            f"uncertain, {within(tally.denominator != 'without_uncertain')}": tally.uncertain,
+            f"smudge cells, {within(tally.denominator == 'with_smudges')}": tally.smudges,
         }
     )
 

@@ -47,7 +47,7 @@ class ObserverCount:
     Attributes
     ----------
     observer : who
-    tally : cells by that person's word, and the share of blasts among blasts and normal cells
+    tally : cells by that person's word; nobody's word is *uncertain*
     not_cells : cells that are none by that person's word
     unread : cells that count and that this person has no word on
     """
@@ -146,7 +146,7 @@ def summarise(
         reviewed=reviewed_tally(reading, program),
         corrected=None if errors is None else corrected_share(program.blasts, program.classified, errors),
         stopping=stopping(program, sample.quota),
-        observers=tuple(_observer_count(reading, observer) for observer in reading.observers),
+        observers=tuple(_observer_count(reading, observer, denominator) for observer in reading.observers),
         agreement=(
             agreement((first, second) for _, first, second in reading.blind_words(*done[:2]))
             if len(done) >= 2
@@ -184,10 +184,10 @@ def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
     )
 
 
-def _observer_count(reading: Reading, observer: str) -> ObserverCount:
+def _observer_count(reading: Reading, observer: str, denominator: Denominator) -> ObserverCount:
     words = reading.words[observer]
     said = Counter(words[ref] for ref in reading.to_read if ref in words)
-    own = Tally(0, 0, said["blast"], said["normal"], 0, said["smudge"], 0, None, 0.0, 1.0)
+    own = Tally(0, 0, said["blast"], said["normal"], 0, said["smudge"], 0, None, 0.0, 1.0, denominator)
     unread = len(reading.to_read) - reading.read_by(observer)
     return ObserverCount(observer, with_share(own), said["not_a_cell"], unread)
 

@@ -8,11 +8,15 @@ from typing import Any
 
 from edge.results.stopping import LINE
 from edge.results.summary import SampleSummary
-from edge.structures import Tally
+from edge.structures import Denominator, Tally
 
 SCHEMA = "blastcount.report/1"
-#: What counts towards the share; the rules of edge/counting/tally.py in one line.
-DENOMINATOR = "whole white cells not seen before: blasts + normal + uncertain"
+#: What the shares are of; the rules of edge/counting/tally.py in one line each.
+DENOMINATORS: dict[Denominator, str] = {
+    "classified": "whole white cells not seen before: blasts + normal + uncertain",
+    "without_uncertain": "whole white cells not seen before: blasts + normal",
+    "with_smudges": "whole cells not seen before: blasts + normal + uncertain + smudges",
+}
 
 
 def report_record(summary: SampleSummary) -> dict[str, Any]:
@@ -37,7 +41,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "opened_at": sample.opened_at.isoformat(),
             "closed_at": _time(sample.closed_at),
         },
-        "denominator": DENOMINATOR,
+        "denominator": DENOMINATORS[summary.program.denominator],
         "program": _tally(summary.program),
         "corrected": _corrected(summary),
         "reviewed": None if summary.reviewed is None else _tally(summary.reviewed),

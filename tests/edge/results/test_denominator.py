@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -15,6 +16,8 @@ from edge.config import load_config
 from edge.counting.tally import clopper_pearson, tally
 from edge.errors import ConfigError
 from edge.i18n import catalogue
+from edge.results.fhir import fhir_bundle
+from edge.results.sheet.record import report_record
 from edge.results.summary import summarise
 from edge.structures import CellRef, Denominator
 from tests.edge.bloodlog.fields import PROVENANCE, make_cell, make_result
@@ -52,6 +55,18 @@ def test_the_share_is_of_the_configured_cells(log_path: Path, denominator: Denom
         assert summary.program == found
         assert summary.reviewed is not None
         assert (summary.reviewed.blasts, summary.reviewed.wbc) == (blasts + 1, cells)
+        # So is what is handed on, which says of what.
+        record = report_record(summary)
+        assert (record["program"]["blasts"], record["program"]["n"]) == (blasts, cells)
+        assert ("uncertain" in record["denominator"]) == (denominator != "without_uncertain")
+        assert ("smudges" in record["denominator"]) == (denominator == "with_smudges")
+        texts = json.dumps(fhir_bundle(summary))
+        assert ("uncertain, in the denominator" in texts) == (denominator != "without_uncertain")
+        assert ("smudge cells, in the denominator" in texts) == (denominator == "with_smudges")
+        # A person who has called one cell a blast and one a smudge.
+        log.add_reviews({CellRef(1, 7): "smudge", CellRef(1, 5): "smudge"}, "Ani")
+        (count,) = summarise(log, log.sample("S-0001"), denominator=denominator).observers
+        assert (count.tally.blasts, count.tally.wbc) == (1, 2 if denominator == "with_smudges" else 1)
 
 
 @pytest.mark.parametrize("denominator", get_args(Denominator))
