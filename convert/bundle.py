@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import re
 import shutil
 import tempfile
@@ -28,7 +27,7 @@ from convert.recipes import REFINED, Recipe
 from edge.classification.card import GoldenCrops, GoldenSpec, ModelCard, bundle_paths
 from edge.classification.classifier import calibrate
 from edge.classification.interpreter import RuntimeName
-from edge.device.machine import describe_software
+from edge.device.machine import describe_machine, describe_software
 from edge.errors import OutputError
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]
             "sha256": calibration.set_hash(),
         },
         "versions": describe_software(),
-        "machine": platform.machine(),
+        "machine": describe_machine(),
     }
 
 

@@ -23,7 +23,7 @@ from convert.gate.examine import Examination, examine
 from convert.gate.verdict import LIMITS
 from convert.recipes import FLOAT32, RECIPES
 from edge.classification.classifier import calibrate
-from edge.counting.tally import clopper_pearson
+from edge.counting.tally import share_json
 from edge.device.hashing import file_sha256
 from edge.device.machine import describe_machine, describe_software
 from edge.device.printable import markdown_table
@@ -208,11 +208,7 @@ def _rates(p: NDArray[np.float32], subject: Subject) -> dict[str, Any]:
         return {}
     right = (p >= subject.draft.decision.threshold) == (labels == 1)
     kinds = zip(_RATES, (labels >= 0, labels == 1, labels == 0), strict=True)
-    return {name: _proportion(int(right[cells].sum()), int(cells.sum())) for name, cells in kinds}
-
-
-def _proportion(k: int, n: int) -> dict[str, Any]:
-    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
+    return {name: share_json(int(right[cells].sum()), int(cells.sum())) for name, cells in kinds}
 
 
 def _flips(subject: Subject) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from edge.structures import Denominator, FieldResult, Tally
 
@@ -159,6 +160,17 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if k == 0 else _inverse_beta(k, n - k + 1, tail)
     high = 1.0 if k == n else _inverse_beta(k + 1, n - k, 1.0 - tail)
     return low, high
+
+
+def share_json(k: int, n: int) -> dict[str, Any]:
+    """Say k of n as JSON: value (None for 0 of 0), k, n and the exact 95 % interval.
+
+    Examples
+    --------
+    >>> share_json(0, 0)
+    {'value': None, 'k': 0, 'n': 0, 'ci95': [0.0, 1.0]}
+    """
+    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
 
 
 def binomial_tails(k: int, n: int, p: float) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from edge.device.machine import describe_software
 from edge.errors import OutputError
 from edge.light.field import Field
 from edge.segmentation import Segmentation, segment
+from edge.version import folder_sha256
 
 Value = TypeVar("Value")
 
@@ -30,12 +31,8 @@ def source_hash() -> str:
     All of it, because a choice of files is a choice of what to overlook: results were once kept while the
     pyramid under the segmentation, or a learning rate, had changed.
     """
-    digest = hashlib.sha256(repr(describe_software()).encode())
-    for package in ("edge", "training"):
-        root = Path(str(resources.files(package)))
-        for path in sorted(root.rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    sources = [folder_sha256(Path(str(resources.files(package)))) for package in ("edge", "training")]
+    return hashlib.sha256(repr((sources, describe_software())).encode()).hexdigest()[:16]
 
 
 class Cache:

@@ -10,11 +10,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from edge.counting.tally import share_json
 from edge.errors import DataSetError
 from training.data import allidb
 from training.data.collection import Collection, same_cell
 from training.data.records import LABS, FieldRecord, SourceField
-from training.protocol.statistics import share
 
 SCHEMA = "blastcount.audit/1"
 _SIDES = ("train", "test")
@@ -98,7 +98,7 @@ def camera_alone(pairs: Iterable[tuple[str, int | None]]) -> Json:
     for camera, label in pairs:
         by_camera[camera][label] += 1
     n = sum(sum(count.values()) for count in by_camera.values())
-    return share(sum(max(count.values()) for count in by_camera.values()), n)
+    return share_json(sum(max(count.values()) for count in by_camera.values()), n)
 
 
 def _crops(collection: Collection) -> Json:
@@ -119,9 +119,9 @@ def _crops(collection: Collection) -> Json:
     n = len(rows) + len(collection.unlocated_crops)
     return {
         "crops": rows + [{"crop": name, "field": None} for name in collection.unlocated_crops],
-        "located": share(len(rows), n),
-        "pixel_exact": share(sum(row["difference"] == 0 for row in rows), n),
-        "also_a_point": share(sum(row["marked"] is not None for row in rows), n),
+        "located": share_json(len(rows), n),
+        "pixel_exact": share_json(sum(row["difference"] == 0 for row in rows), n),
+        "also_a_point": share_json(sum(row["marked"] is not None for row in rows), n),
         "same_cell": [
             [a.name, b.name]
             for a, b in combinations(collection.crops, 2)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.counting.tally import share_json
 from edge.errors import DataSetError, GateError
 from training.data.allidb import LAB
 from training.data.collection import Collection
@@ -21,7 +22,7 @@ from training.protocol.audit import camera_alone
 from training.protocol.decision import cross_entropy
 from training.protocol.plan import Split
 from training.protocol.run import Judged
-from training.protocol.statistics import auc, proportion, share
+from training.protocol.statistics import auc, proportion
 
 # Of the paper.
 IDB1_PER_IDB2 = 322 / 260
@@ -164,7 +165,9 @@ def sections(tests: Sequence[tuple[RandomSplit, Judged]], paper: Json) -> Json:
             "test_crops": n,
             "cell_also_in_training": int(leaked.sum()),
             "text": text,
-            "accuracy_without_those": share(int(_right(first, judged)[~leaked].sum()), int((~leaked).sum())),
+            "accuracy_without_those": share_json(
+                int(_right(first, judged)[~leaked].sum()), int((~leaked).sum())
+            ),
         },
         "repeated_splits": {"splits": len(tests), "different_cells": different}
         | _figures(together, right)

@@ -61,17 +61,6 @@ class Figure:
         return found | {"groups": self.groups, "interval": self.method}
 
 
-def share(k: int, n: int) -> dict[str, Any]:
-    """Say k of n as JSON: value (None for 0 of 0), k, n and the exact 95 % interval.
-
-    Examples
-    --------
-    >>> share(0, 0)
-    {'value': None, 'k': 0, 'n': 0, 'ci95': [0.0, 1.0]}
-    """
-    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
-
-
 def proportion(hits: NDArray[np.bool_], groups: Sequence[str]) -> Figure:
     """Share of hits, with the wider of the exact binomial and the group bootstrap interval.
 

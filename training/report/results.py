@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.classification.card import LABELS, SCHEMA
-from edge.device.hashing import file_sha256
-from edge.device.machine import describe_software
+from edge.device.hashing import file_sha256, pixels_sha256
+from edge.device.machine import describe_machine, describe_software
 from training.data.cache import source_hash
 from training.data.collection import Collection, cut
 from training.data.records import CellRecord
@@ -162,7 +160,7 @@ def card(training: Training, files: Mapping[str, str]) -> Json:
                 "held_out_rule": HELD_OUT_RULE,
             },
             "software": describe_software(),
-            "machine": platform.machine(),
+            "machine": describe_machine(),
             "sha256": dict(files),
         },
         "evaluation": (random_split.sections(training.random, paper.TEST) if training.random else {})
@@ -251,7 +249,7 @@ def _write_crops(path: Path, training: Training) -> None:
         crops = cut(collection, own, recipe.spec)
         arrays[f"{side}_crops"] = crops
         arrays[f"{side}_labels"] = np.array([known_label(cell) for cell in own], dtype=np.int64)
-        hashes = [hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest() for crop in crops]
+        hashes = [pixels_sha256(crop) for crop in crops]
         arrays[f"{side}_sha256"] = np.array(hashes, dtype="U64")
         arrays[f"{side}_fields"] = np.array([cell.field for cell in own], dtype=np.str_)
         arrays[f"{side}_groups"] = np.array([cell.group for cell in own], dtype=np.str_)
