@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from edge.bloodlog.chain import Head
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import Verdict, inspect
+from edge.bloodlog.locks import locked
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import is_given_up, needed_pictures
 from edge.device.clock import utc_now
@@ -27,6 +29,8 @@ from edge.device.hashing import file_sha256
 from edge.errors import LogError, OutputError
 
 SCHEMA = "blastcount.backup/1"
+#: Beginning of the name of what a backup is made in; one that was cut off leaves it behind.
+_UNFINISHED = ".backup-"
 #: End of the name of a backup of a log that does not verify.
 _FAULTY = "-faulty"
 #: Pages copied in one go; between two of them the daemon may write.
@@ -43,7 +47,8 @@ class Backup:
     head : end of the chain in it
     fields : fields in it
     pictures, copied : pictures that belong to it, and those of them that were not in the folder before
-    made : False where a backup of this very state was there already
+    made : False where a whole backup of this very state was there already
+    damaged : what was found damaged or missing of the earlier backups; that of this state was made anew
     faults : what is wrong with the log, and so with its copy; empty where it verifies
     """
 
@@ -54,6 +59,7 @@ class Backup:
     pictures: int
     copied: int
     made: bool
+    damaged: tuple[str, ...]
     faults: tuple[str, ...]
 
 
@@ -75,26 +81,36 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
     OutputError
         The folder cannot be written.
     """
-    known = _earlier_heads(folder)
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True)
             sync_folder(folder.parent)
-        unfinished = folder / f".backup-{os.getpid()}.part"
-        try:
-            _copy_database(log, unfinished)
-            with BloodLog.open(unfinished, read_only=True) as copy:
-                pictures, copied, lost = _copy_pictures(log, copy, store, ThumbnailStore.beside(unfinished))
-                verdict = inspect(copy, known)
-            verdict = replace(verdict, pictures=pictures, faults=(*verdict.faults, *lost))
-            return _finish(unfinished, folder, verdict, copied)
-        finally:
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+        with locked(folder / ".lock", "exclusive", log.patience, f"{folder}: no backup was made"):
+            _remove_unfinished(folder)  # of earlier ones that were cut off: nobody else is at work here
+            unfinished = folder / f"{_UNFINISHED}{os.getpid()}.part"
+            try:
+                return _made(log, store, folder, unfinished)
+            finally:
+                _remove_unfinished(folder)
     except OSError as error:
         if isinstance(error, LogError | OutputError):
             raise
         raise OutputError(f"{folder}: no backup was made: {error.strerror or error}") from error
+
+
+def _made(log: BloodLog, store: ThumbnailStore, folder: Path, unfinished: Path) -> Backup:
+    known, damaged = _earlier_heads(folder)
+    _copy_database(log, unfinished)
+    with BloodLog.open(unfinished, read_only=True) as copy:
+        pictures, copied, lost = _copy_pictures(log, copy, store, ThumbnailStore.beside(unfinished))
+        verdict = inspect(copy, known)
+    verdict = replace(verdict, pictures=pictures, faults=(*verdict.faults, *lost))
+    return _finish(unfinished, folder, verdict, copied, damaged)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        path.unlink(missing_ok=True)
 
 
 def read_manifest(path: Path) -> tuple[Head, dict[str, Any]]:
@@ -123,9 +139,20 @@ def good_manifests(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("blastcount-*.json")) if not path.stem.endswith(_FAULTY)]
 
 
-def _earlier_heads(folder: Path) -> list[Head]:
-    """Heads that the chain must still pass through, or this is another log, or one that was cut."""
-    return [read_manifest(path)[0] for path in good_manifests(folder)]
+def _earlier_heads(folder: Path) -> tuple[list[Head], list[str]]:
+    """Read which heads the chain must still pass through, or this is another log, or one that was cut.
+
+    Returns
+    -------
+    the heads, and what is wrong with the manifests that cannot be read
+    """
+    heads, damaged = [], []
+    for path in good_manifests(folder):
+        try:
+            heads.append(read_manifest(path)[0])
+        except LogError as error:
+            damaged.append(str(error))
+    return heads, damaged
 
 
 def _copy_database(log: BloodLog, target: Path) -> None:
@@ -174,12 +201,25 @@ def _copy_pictures(
     return needed, copied, faults
 
 
-def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int) -> Backup:
+def _damage(database: Path, manifest: Path) -> str | None:
+    """Say what is wrong with a backup that is there; None where it is the file that was verified."""
+    if not database.exists():
+        return f"{database}: the backup was gone"
+    try:
+        noted = read_manifest(manifest)[1].get("database_sha256")
+    except LogError as error:
+        return str(error)
+    return None if file_sha256(database) == noted else f"{database}: the backup was damaged"
+
+
+def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int, damaged: Sequence[str]) -> Backup:
     head, pictures = verdict.head, verdict.pictures or 0
     suffix = _FAULTY if verdict.faults else ""
     database = folder / f"blastcount-{head.number:09d}-{head.sha256[:12]}{suffix}.db"
     manifest = database.with_suffix(".json")
-    made = not manifest.exists()
+    is_there = manifest.exists()
+    damage = _damage(database, manifest) if is_there else None
+    made = not is_there or damage is not None
     if made:
         content = {
             "schema": SCHEMA,
@@ -197,6 +237,8 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int) -> Ba
             # Last: a database without its manifest is one that was not finished.
             write_whole(manifest, json.dumps(content, indent=1).encode("ascii"), durable=True)
         except OSError:
-            database.unlink()
+            if not is_there:
+                database.unlink()
             raise
-    return Backup(database, manifest, head, verdict.fields, pictures, copied, made, verdict.faults)
+    found = tuple(dict.fromkeys(damaged if damage is None else (*damaged, damage)))
+    return Backup(database, manifest, head, verdict.fields, pictures, copied, made, found, verdict.faults)

@@ -12,7 +12,7 @@ from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
 from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogError
 
-_MAKE_ROOM = "make room on it: a backup, then `blastcount log retention`"
+_MAKE_ROOM = "make a backup, then `blastcount log retention`, or remove what else is on it"
 #: What SQLite takes at once for the index of its journal; with less room left it cannot even be opened.
 _INDEX_BYTES = 32_768
 #: SQLite's own wait for another process; one that is asked to stop meanwhile does not hear it.

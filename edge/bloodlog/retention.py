@@ -25,7 +25,7 @@ from edge.bloodlog.core import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.device.clock import utc_now
 from edge.device.disk import DiskGuard
-from edge.errors import OutputError
+from edge.errors import DiskFullError, OutputError
 
 Reason = Literal["age", "space"]
 
@@ -127,29 +127,52 @@ def retain(
     OutputError
         A file cannot be removed.
     """
+    old: list[int] = []
+    if clock_problem is None:
+        old = _older_than(log, (now or utc_now()) - timedelta(days=policy.days))
     by_age: list[int] = []
     by_space: list[int] = []
-    if clock_problem is None:
-        by_age = _older_than(log, (now or utc_now()) - timedelta(days=policy.days))
-        by_age = by_age if dry_run else _give_up(log, by_age, "age")
-    files = _Files(store, _Needed(log, by_age))
-    lacking = policy.free_mb * _MB - DiskGuard(store.folder.parent).free_mb() * _MB - files.rubbish_bytes
-    excess = max(files.needed_bytes - policy.room_mb * _MB, lacking)
-    if excess > 0:
-        by_space = _oldest(log, store, set(by_age), excess)
-        by_space = by_space if dry_run else _give_up(log, by_space, "space")
-        files = _Files(store, _Needed(log, [*by_age, *by_space]))
-    if not dry_run:
-        files.remove_rubbish(log)
+    removed = bytes_freed = 0
+    while True:
+        try:
+            _give_up(log, old, "age", by_age, dry_run=dry_run)
+            files = _Files(store, _Needed(log, by_age + by_space))
+            excess = _excess(store, policy, files)
+            if excess > 0:
+                oldest = _oldest(log, store, {*by_age, *by_space}, excess)
+                _give_up(log, oldest, "space", by_space, dry_run=dry_run)
+            is_full = False
+        except DiskFullError:
+            # Not all that is to go could be written down. What could be makes room for the rest.
+            is_full = True
+        files = _Files(store, _Needed(log, by_age + by_space))
+        if not dry_run:
+            files.remove_rubbish(log)
+        removed += len(files.rubbish)
+        bytes_freed += files.rubbish_bytes
+        if not is_full:
+            break
+        if not files.rubbish:
+            raise DiskFullError(
+                f"{log.path}: the disk is full, down to the room that is set aside for this; "
+                "remove something else from it, 1 MB is enough to begin with"
+            )
     return Removed(
         by_age=tuple(by_age),
         by_space=tuple(by_space),
-        files=len(files.rubbish),
-        bytes_freed=files.rubbish_bytes,
+        files=removed,
+        bytes_freed=bytes_freed,
         files_left=files.needed,
         bytes_left=files.needed_bytes,
         age_skipped=clock_problem,
     )
+
+
+def _excess(store: ThumbnailStore, policy: Policy, files: _Files) -> float:
+    """Bytes of needed pictures beyond the room that they may take, or that their disk lacks."""
+    disk = store.folder if store.folder.is_dir() else store.folder.parent
+    lacking = policy.free_mb * _MB - DiskGuard(disk).free_mb() * _MB - files.rubbish_bytes
+    return max(files.needed_bytes - policy.room_mb * _MB, lacking)
 
 
 def needed_pictures(log: BloodLog, after_field: int = 0) -> Iterator[tuple[int, int | None, str]]:
@@ -206,10 +229,22 @@ def _oldest(log: BloodLog, store: ThumbnailStore, given_up: set[int], excess: fl
     return chosen
 
 
-def _give_up(log: BloodLog, fields: list[int], reason: Reason) -> list[int]:
-    """Write down that the pictures of fields go; leave out those that somebody opened or kept meanwhile."""
-    given_up = []
+def _give_up(log: BloodLog, fields: list[int], reason: Reason, given_up: list[int], *, dry_run: bool) -> None:
+    """Write down that the pictures of fields go; leave out those that somebody opened or kept meanwhile.
+
+    Parameters
+    ----------
+    log, fields, reason : what goes, and why
+    given_up : those that are written down are added to it, batch by batch
+    dry_run : write nothing
+    """
+    if dry_run:
+        given_up += fields
+        return
+    done = set(given_up)
+    fields = [field_id for field_id in fields if field_id not in done]
     for start in range(0, len(fields), BATCH_FIELDS):
+        batch = []
         with log.writing("no pictures were removed") as connection:
             for field_id in fields[start : start + BATCH_FIELDS]:
                 # Asked again inside the transaction: nobody can open or keep a sample until it ends.
@@ -221,8 +256,8 @@ def _give_up(log: BloodLog, fields: list[int], reason: Reason) -> list[int]:
                 ).lastrowid
                 assert number is not None  # an INSERT that did not raise has one
                 add_link(connection, "removal", number)
-                given_up.append(field_id)
-    return given_up
+                batch.append(field_id)
+        given_up += batch
 
 
 class _Needed:
@@ -273,7 +308,10 @@ class _Files:
         self.needed = self.needed_bytes = self.rubbish_bytes = 0
         self.rubbish: list[Path] = []
         for path in store.files():
-            size = path.stat().st_size
+            try:
+                size = path.stat().st_size
+            except FileNotFoundError:  # half-written when it was listed, and has its name since
+                continue
             if self._is_needed(path):
                 self.needed += 1
                 self.needed_bytes += size

@@ -23,6 +23,7 @@ from edge.bloodlog.retention import Policy, retain
 from edge.commands.options import Command, log_option
 from edge.config import load_config
 from edge.device.clock import WallClock
+from edge.device.disk import borrowed_room
 from edge.device.durable import written_whole
 from edge.device.printable import printable
 from edge.errors import LogError, OutputError
@@ -151,10 +152,11 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     config = load_config()
     path = log_path or config.log_path
     storage = config.storage
-    with BloodLog.open(path) as log:
+    # Where the disk is full there is room set aside to write down what goes.
+    with borrowed_room(path.parent), BloodLog.open(path) as log:
         removed = retain(
             log,
-            ThumbnailStore.beside(path),
+            log.pictures,
             Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb),
             clock_problem=WallClock().problem(log.newest_trusted()),
             dry_run=dry_run,
@@ -186,13 +188,15 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
     path = log_path or load_config().log_path
     with BloodLog.open(path, read_only=True) as log:
         made = back_up(log, ThumbnailStore.beside(path), folder)
+    for damage in made.damaged:
+        click.echo(f"blastcount: warning: {printable(damage)}", err=True)
     if as_json:
         names = [key.name for key in fields(made)]
         record = {name: _plain(getattr(made, name)) for name in names}
         click.echo(json.dumps({"schema": "blastcount.backup/1", **record}))
     else:
         _tell_faults(made.faults)
-        was = "made" if made.made else "was there already"
+        was = "made" if made.made else "was there already, and is as it was verified"
         click.echo(
             f"{printable(made.database)}: {made.fields} fields, {made.pictures} pictures "
             f"({made.copied} of them new), {was}"

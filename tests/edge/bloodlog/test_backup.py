@@ -15,8 +15,9 @@ import pytest
 from edge.bloodlog import BloodLog, backup
 from edge.bloodlog.backup import Backup, back_up, good_manifests, read_manifest
 from edge.bloodlog.inspection import inspect
+from edge.bloodlog.locks import Patience, locked
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.errors import LogError, OutputError
+from edge.errors import LogBusyError, LogError, OutputError
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 
@@ -42,11 +43,8 @@ def test_a_backup_holds_everything(full: Path, folder: Path) -> None:
     head, manifest = read_manifest(made.manifest)
     assert head == made.head
     assert manifest["database_sha256"] == hashlib.sha256(made.database.read_bytes()).hexdigest()
-    assert {file.name for file in folder.iterdir()} == {
-        made.database.name,
-        made.manifest.name,
-        "pictures",
-    }
+    names = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
+    assert names == {made.database.name, made.manifest.name, "pictures"}
 
 
 def test_the_next_one_copies_what_is_new_and_leaves_the_first(full: Path, folder: Path) -> None:
@@ -158,3 +156,42 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
         read_manifest(path)
     with pytest.raises(LogError, match="cannot be read: No such file"):
         read_manifest(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("accident", ["rotten", "gone", "manifest"])
+def test_an_earlier_backup_that_is_no_longer_whole_is_named_and_made_anew(
+    full: Path, folder: Path, accident: str
+) -> None:
+    first = run(full, folder)
+    assert run(full, folder).damaged == ()
+    content = first.database.read_bytes()
+    if accident == "rotten":
+        half = len(content) // 2
+        first.database.write_bytes(content[:half] + b"\xff" * 4000 + content[half + 4000 :])
+    elif accident == "gone":
+        first.database.unlink()
+    else:
+        first.manifest.write_text("{}")
+    again = run(full, folder)
+    assert again.made
+    (damage,) = again.damaged
+    assert str(first.manifest if accident == "manifest" else first.database) in damage
+    assert again.faults == ()
+    with BloodLog.open(again.database, read_only=True) as copy:
+        assert inspect(copy, [again.head], ThumbnailStore.beside(again.database)).faults == ()
+    assert (run(full, folder).made, run(full, folder).damaged) == (False, ())
+
+
+def test_what_a_backup_left_behind_that_was_cut_off_goes_with_the_next(full: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for suffix in ("", "-journal"):
+        (folder / f".backup-4711.part{suffix}").write_bytes(bytes(1000))
+    with (
+        locked(folder / ".lock", "exclusive", Patience(), "a backup"),
+        BloodLog.open(full, read_only=True, patience=Patience(0.0)) as log,
+        pytest.raises(LogBusyError, match="no backup was made: process"),
+    ):
+        back_up(log, log.pictures, folder)
+    assert len(list(folder.glob(".backup-*"))) == 2  # perhaps they are those of the one at work
+    run(full, folder)
+    assert not list(folder.glob(".backup-*"))

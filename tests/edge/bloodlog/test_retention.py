@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edge.bloodlog import BloodLog, retention
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, Removed, retain
-from edge.errors import OutputError
+from edge.errors import DiskFullError, OutputError
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 KEEP_ALL = Policy(days=36500, room_mb=1e6)
@@ -196,3 +196,41 @@ def test_a_file_that_cannot_be_removed_is_named(log: BloodLog, monkeypatch: pyte
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(OutputError, match=r"\.jpg: cannot be removed: Permission denied"):
         run(log, NOTHING, now=LATER)
+
+
+def test_a_file_that_gets_its_name_meanwhile_is_no_accident(
+    log: BloodLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [*store_of(log).files(), store_of(log).folder / "00" / ".blastcount-1-ab.part"]
+    monkeypatch.setattr(ThumbnailStore, "files", lambda store: iter(listed))
+    assert run(log, KEEP_ALL).files == 0
+
+
+def test_a_disk_that_is_full_takes_what_can_be_written_down_and_makes_room_with_it(
+    log: BloodLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH_FIELDS", 2)
+    writing, calls = BloodLog.writing, iter(range(100))
+
+    def fills_up(self: BloodLog, failed: str) -> AbstractContextManager[sqlite3.Connection]:
+        if next(calls) in (1, 3):
+            raise DiskFullError("database or disk is full")
+        return writing(self, failed)
+
+    monkeypatch.setattr(BloodLog, "writing", fills_up)
+    removed = run(log, NOTHING, now=LATER)
+    assert removed.by_age == tuple(range(1, 8))
+    assert removed.files == 19
+    assert is_sound(log)
+
+
+def test_a_disk_on_which_nothing_can_be_written_down_says_so(
+    log: BloodLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: BloodLog, failed: str) -> AbstractContextManager[sqlite3.Connection]:
+        raise DiskFullError("database or disk is full")
+
+    monkeypatch.setattr(BloodLog, "writing", full)
+    with pytest.raises(DiskFullError, match="1 MB is enough to begin with"):
+        run(log, NOTHING, now=LATER)
+    assert fields_with_pictures(log) == set(range(1, 8))

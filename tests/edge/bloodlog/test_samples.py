@@ -71,6 +71,20 @@ def test_keeping_is_apart_from_closing(log: BloodLog) -> None:
     assert not log.sample("S-1").is_open
 
 
+def test_the_open_sample_costs_the_same_however_many_there_are(log: BloodLog) -> None:
+    steps = []
+    for number in range(40):
+        log.open_sample(f"S-{number}", "blood", 200)
+        log._connection.set_progress_handler(lambda: steps.append(1) or 0, 1)
+        assert log.current_sample() == log.sample(f"S-{number}")
+        log._connection.set_progress_handler(None, 1)
+        log.close_sample(f"S-{number}")
+        assert log.current_sample() is None
+        if number == 10:
+            few = len(steps) / 11
+    assert len(steps) / 40 < 2 * few
+
+
 def test_two_samples_are_never_open(log: BloodLog) -> None:
     log.open_sample("S-1", "blood", 100)
     with pytest.raises(LogError, match="sample S-1 is open; close it before you open S-2"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import edge.device.disk
-from edge.device.disk import PROBE, DiskGuard
+from edge.device.disk import PROBE, PROBE_BYTES, DiskGuard, borrowed_room
 from edge.errors import DiskFullError
 
 
@@ -57,3 +57,17 @@ def test_a_disk_that_takes_no_writes_is_refused(
     monkeypatch.setattr(edge.device.disk.os, "open", refuse)
     with pytest.raises(DiskFullError, match=message):
         guard.check()
+
+
+def test_room_is_set_aside_where_there_is_room_and_given_back_for_a_while(tmp_path: Path) -> None:
+    guard = DiskGuard(tmp_path, reserve_mb=0.001)
+    guard.check()
+    guard.check()
+    probe = tmp_path / PROBE
+    assert probe.stat().st_size == PROBE_BYTES
+    assert probe.stat().st_blocks * 512 >= PROBE_BYTES
+    with borrowed_room(tmp_path):
+        assert probe.stat().st_size == 0
+    assert probe.stat().st_size == PROBE_BYTES
+    with pytest.raises(DiskFullError):
+        DiskGuard(tmp_path / "gone", reserve_mb=0.001).check()
