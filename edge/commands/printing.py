@@ -179,6 +179,8 @@ class TablePrinter:
             fields,
             *self._footer,
         ]
+        if total.seen_before:
+            lines.insert(4, f"{total.seen_before} cells were counted in earlier fields, in no column here")
         if self._with_truth:
             lines.append("Fields with a known truth are rendered: drawn by this program, no patient's smear.")
         self._print(lines)
@@ -233,7 +235,7 @@ def blast_share(total: Tally) -> str:
     """Say the share of blasts in words, never without its n and interval."""
     cells = _SHARE_OF[total.denominator]
     if total.blast_fraction is None:
-        return f"blasts: of {cells} none was found, so there is no share to report (n = 0)"
+        return f"blasts: no {cells}, so there is no share to report (n = 0)"
     return (
         f"blasts: {total.blasts} of {total.wbc} {cells} = {100 * total.blast_fraction:.1f} % "
         f"(exact 95 % interval {100 * total.ci_low:.1f} to {100 * total.ci_high:.1f} %, n = {total.wbc})"

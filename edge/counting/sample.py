@@ -53,7 +53,8 @@ class OpenSample:
     Several processes may count into one sample, the daemon and ``count --sample`` for example. They take
     turns field by field: :meth:`turn` takes up what the others have logged before a field is placed and its
     row is added. Nobody is refused for having come second, and fields are segmented side by side, since what
-    is found in a field depends on the field alone.
+    is found in a field depends on the field alone. A turn takes as long as storing a field's pictures; who
+    waits for longer than the log's patience gets an error that names the process which holds it.
 
     Parameters
     ----------
