@@ -450,6 +450,7 @@ class Daemon:
         ) | {
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "sample": setup.recorder.sample_status(),
+            "calibration_problem": setup.recorder.calibration_problem,
             "model": setup.model,
             "last_reload": self._last_reload,
             "at": utc_now().isoformat(timespec="seconds"),

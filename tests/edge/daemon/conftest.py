@@ -130,6 +130,7 @@ class Bench:
         self.live = False
         self.problem: LogBlockedError | None = None
         self.button: Any = None
+        self.correction: Any = None
         self.reload_error: Exception | None = None
         self.error: BaseException | None = None
         self.daemon: Any = None
@@ -148,7 +149,9 @@ class Bench:
         return Setup(
             config=config,
             make_source=lambda: self.source,
-            recorder=Recorder(self.counter, provenance, "rendered", log=log, clock=WallClock()),
+            recorder=Recorder(
+                self.counter, provenance, "rendered", log=log, clock=WallClock(), correction=self.correction
+            ),
             trigger=make_trigger(config, StageWatcher),
             button=self.button,
             check=lambda: self.check(log),

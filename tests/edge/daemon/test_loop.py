@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.calibration import Calibration, Correction
 from edge.errors import ControlError, DiskFullError, LogError, SourceError
 from tests.edge.daemon.troubles import hanging
 
@@ -56,6 +58,13 @@ def test_a_field_on_which_a_library_fails_is_booked_and_counting_goes_on(
     assert [field.result.source for field in bench.fields()] == ["script#1", "script#3"]
     assert (bench.daemon.counts.logged, bench.daemon.counts.failed) == (2, 1)
     assert bench.daemon.status()["fields"]["failed"] == 1
+
+
+def test_a_calibration_that_does_not_fit_is_in_the_status(make_bench: MakeBench) -> None:
+    bench = make_bench("frame", None)
+    bench.correction = Correction(Calibration(800, 600, datetime(2026, 1, 31, tzinfo=UTC)))
+    bench.run()
+    assert "800x600" in bench.daemon.status()["calibration_problem"]
 
 
 def test_the_end_of_the_source_ends_the_run(make_bench: MakeBench, caplog: pytest.LogCaptureFixture) -> None:
