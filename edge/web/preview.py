@@ -1,4 +1,4 @@
-"""The camera's picture as the daemon gives it, asked for once however many browsers look."""
+"""The camera's picture and its bars as the daemon gives them, asked for once however many browsers look."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import base64
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from edge.errors import ControlError
-from edge.web.focus import FocusMeter, Meters
 
 _log = logging.getLogger(__name__)
 
@@ -21,9 +21,43 @@ FRESH_S = 0.7
 BACK_OFF_S = 3.0
 #: Longest wait for the daemon's answer. It gives the newest frame that it has, at once.
 _TIMEOUT_S = 2.0
+#: Sharpness has no unit: it is shown against the best one of so many pictures, a minute of looking.
+_REMEMBERED = 80
+#: Level, as a share of full scale, that the blank slide should have. Below, noise grows; above, it clips. The
+#: quality gate's own limits are wider; these are for the hand at the lamp.
+EXPOSURE_LOW, EXPOSURE_HIGH = 0.55, 0.96
+#: Share of the best sharpness below which the fine focus is worth a turn: 0.7 µm of defocus in a field that
+#: is 170 µm wide, which the gate still passes.
+SHARP_ENOUGH = 0.7
 
 #: Sends a command to the daemon and gives its result; raises ControlError. Its argument is the longest wait.
 Ask = Callable[[str, float], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """What the bars show, each 0 to 1.
+
+    Attributes
+    ----------
+    sharpness : share of the best one seen lately
+    exposure : level of the brightest part, the blank slide
+    """
+
+    sharpness: float
+    exposure: float
+
+    @property
+    def sharpness_word(self) -> str:
+        """Key of what to do about it."""
+        return "live.sharp_good" if self.sharpness >= SHARP_ENOUGH else "live.sharp_low"
+
+    @property
+    def exposure_word(self) -> str:
+        """Key of what to do about it."""
+        if self.exposure < EXPOSURE_LOW:
+            return "live.exposure_low"
+        return "live.exposure_good" if self.exposure <= EXPOSURE_HIGH else "live.exposure_high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +89,7 @@ class Previews:
         self._ask = ask
         self._clock = clock
         self._one_at_a_time = threading.Lock()
-        self._meter = FocusMeter()
+        self._sharpness: deque[float] = deque(maxlen=_REMEMBERED)
         self._newest: Preview | None = None
         self._ask_again_s = -1.0
         self._was_there = True
@@ -81,12 +115,14 @@ class Previews:
         try:
             answer = self._ask("preview", _TIMEOUT_S)
             jpeg = base64.b64decode(answer["jpeg"], validate=True)
-            meters = self._meter.measure(float(answer["sharpness"]), float(answer["exposure"]))
+            sharpness, exposure = float(answer["sharpness"]), float(answer["exposure"])
         except (ControlError, KeyError, TypeError, ValueError) as error:  # base64 raises a ValueError, too
             if self._was_there:
                 _log.info("no live picture: %s", error)
             self._was_there = False
             return None
         self._was_there = True
+        self._sharpness.append(sharpness)
+        meters = Meters(sharpness / (max(self._sharpness) or 1.0), exposure)
         number = 1 if self._newest is None else self._newest.number + 1
         return Preview(number, jpeg, meters)

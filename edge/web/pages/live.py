@@ -11,8 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from edge.errors import ControlError
 from edge.results.reading import Reading
 from edge.web import preferences, store
-from edge.web.focus import EXPOSURE_HIGH, EXPOSURE_LOW, SHARP_ENOUGH
-from edge.web.preview import Preview
+from edge.web.preview import EXPOSURE_HIGH, EXPOSURE_LOW, SHARP_ENOUGH, Preview
 from edge.web.setup import setup
 from edge.web.shown import figures_of
 
