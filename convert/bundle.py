@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from convert.backend import predict
 from convert.converter import quantise
 from convert.draft import CardDraft
-from convert.gate.crops import Crops, refuse_overlap
+from convert.gate.crops import Crops, check_apart
 from convert.gate.device import check_golden_on_device, record_field_on_device, run_on_device
 from convert.gate.examine import Examination, examine
 from convert.gate.golden import MAX_DELTA_P, choose, rendered_crops
@@ -98,6 +98,7 @@ def export(
     paths: tuple[Path, Path, Path],
     *,
     recipe: Recipe = REFINED,
+    allow_open: bool = False,
     tick: Callable[[str], None] = lambda stage: None,
 ) -> Conversion:
     """Convert, judge, and write a bundle where the gate says yes.
@@ -110,6 +111,7 @@ def export(
     parity : held-out crops that the gate judges on
     paths : from :func:`check_output`
     recipe : how to quantise
+    allow_open : questions that ``parity`` leaves open do not refuse; the card says so
     tick : called with each stage's name when it begins
 
     Returns
@@ -119,13 +121,13 @@ def export(
     Raises
     ------
     DataSetError
-        A calibration crop is among the parity crops.
+        The parity crops are not apart from the calibration crops, or not of whole cells.
     ModelError
         The model cannot be converted.
     OutputError
         The folder cannot be written.
     """
-    refuse_overlap(calibration, parity)
+    check_apart(calibration, parity)
     content = quantise(model, calibration.pixels, recipe, tick)
     with _folder_for(paths[0].parent) as folder:
         files = tuple(folder / path.name for path in paths)
@@ -134,9 +136,11 @@ def export(
         examined = examine(
             files[0],
             recipe,
+            calibration,
             parity,
             predict(model, parity.pixels),
             draft.decision,
+            allow_open=allow_open,
         )
         if not examined.verdict.passed:
             return Conversion(examined, ())
@@ -196,8 +200,14 @@ def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]
 
 def _parity_section(parity: Crops, examined: Examination) -> dict[str, object]:
     return {
-        "crops": {"source": parity.source, "n": len(parity), "sha256": parity.set_hash()},
+        "crops": {
+            "source": parity.source,
+            "n": len(parity),
+            "groups": examined.evidence.groups,
+            "sha256": parity.set_hash(),
+        },
         "runtimes": [{**asdict(one), "agreement": one.agreement} for one in examined.evidence.parities],
+        "allow_open": examined.verdict.allow_open,
         "findings": examined.verdict.to_json(),
     }
 

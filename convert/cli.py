@@ -52,6 +52,12 @@ HELD_OUT = 1 / 3
     help="Folder for the parity report, NAME.parity.md and NAME.parity.json; also written where the gate "
     "refuses.",
 )
+@click.option(
+    "--allow-open",
+    is_flag=True,
+    help="Write the bundle although the parity crops leave questions of the gate open: no labels, fields or "
+    "groups, cells that may be cut, fewer than 1000 crops. The card says so.",
+)
 @click.option("--force", is_flag=True, help="Replace a bundle of the same name.")
 def convert(
     model: Path,
@@ -62,13 +68,14 @@ def convert(
     card: Path | None,
     recipe: str,
     report: Path | None,
+    allow_open: bool,
     force: bool,
 ) -> None:
     """Convert the Keras model MODEL to an int8 bundle: NAME.tflite, .json, .golden.npz, .field.npz.
 
-    The exported file is compared with Keras through every installed interpreter, on crops that it was not
-    calibrated on, each interpreter in a process of its own. Where they disagree no bundle is written and the
-    exit code is 4.
+    The exported file is compared with Keras through every installed interpreter, on whole cells of groups of
+    fields that it was not calibrated on, each interpreter in a process of its own. Where they disagree, or
+    the crops cannot answer what the gate asks, no bundle is written and the exit code is 4.
     """
     if name is not None:
         check_output(out, name, force=force)
@@ -84,7 +91,9 @@ def convert(
     else:
         fitted, judged = hold_out(fitted, HELD_OUT, seed=0)
     click.echo(f"{len(fitted)} crops to calibrate on, {len(judged)} held out for the gate", err=True)
-    result = export(keras_model, draft, fitted, judged, paths, recipe=RECIPES[recipe], tick=_say)
+    result = export(
+        keras_model, draft, fitted, judged, paths, recipe=RECIPES[recipe], allow_open=allow_open, tick=_say
+    )
     click.echo(result.verdict.table())
     if report is not None:
         given = [file for file in (model, calibration, parity, card) if file is not None and file.is_file()]

@@ -155,6 +155,7 @@ def _set(crops: Crops) -> dict[str, Any]:
         "sha256": crops.set_hash(),
         "blasts": None if labels is None else int(labels.sum()),
         "fields": None if fields is None else len(set(fields.tolist()) - {""}),
+        "groups": None if crops.groups is None else len(set(crops.groups.tolist()) - {""}),
     }
 
 
@@ -180,7 +181,8 @@ def _table(subject: Subject, tick: Callable[[str], None]) -> list[dict[str, Any]
             content = judged.content if own else quantise(subject.model, subject.calibration.pixels, recipe)
             path.write_bytes(content)
             decision = subject.draft.decision
-            found = examine(path, recipe, subject.parity, keras_outputs, decision, timed=_TIMED)
+            sets = (subject.calibration, subject.parity)
+            found = examine(path, recipe, *sets, keras_outputs, decision, timed=_TIMED)
             rows += _rows(found, own, subject)
     return rows
 

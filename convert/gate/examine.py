@@ -43,11 +43,13 @@ class Examination:
 def examine(
     path: Path,
     recipe: Recipe,
+    calibration: Crops,
     crops: Crops,
     keras_outputs: NDArray[np.float32],
     decision: Decision,
     *,
     limits: Limits = LIMITS,
+    allow_open: bool = False,
     timed: int = 0,
 ) -> Examination:
     """Run a file in every installed interpreter, each in a process of its own, and judge it.
@@ -56,10 +58,12 @@ def examine(
     ----------
     path : ``.tflite`` file
     recipe : how it was made
-    crops : held out from calibration
+    calibration : crops that it was fitted to
+    crops : held out from calibration, see :func:`convert.gate.crops.check_apart`
     keras_outputs : (n, 2) float32, what the original Keras model gave for them
     decision : threshold and temperature of the card
     limits : of the gate
+    allow_open : questions that ``crops`` leave open do not refuse
     timed : single crops to take the time of
 
     Returns
@@ -89,5 +93,15 @@ def examine(
         accumulators=accumulators(content) if runs else (),
         unopened=unopened,
         absent=[name for name in RUNTIMES[:2] if name not in names],
+        groups=_groups(calibration, crops),
+        whole=crops.touches_border is not None and not crops.touches_border.any(),
     )
-    return Examination(content, evidence, p, p_keras, judge(evidence, limits))
+    return Examination(content, evidence, p, p_keras, judge(evidence, limits, allow_open=allow_open))
+
+
+def _groups(calibration: Crops, crops: Crops) -> int | None:
+    """Count the groups that calibration never saw; None where a crop's group is not known on either side."""
+    if calibration.groups is None or crops.groups is None:
+        return None
+    seen, judged = set(calibration.groups.tolist()), set(crops.groups.tolist())
+    return None if "" in seen | judged else len(judged - seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Any
 
@@ -63,12 +63,14 @@ class Finding:
     name : what was looked at, with the runtime where it depends on it
     found, limit : as shown to a reader
     passed : whether found is within limit; None where what is here does not answer it
+    of_crops : whether the held-out crops have to answer it; such a question left open is no pass
     """
 
     name: str
     found: str
     limit: str
     passed: bool | None
+    of_crops: bool = False
 
     @property
     def word(self) -> str:
@@ -83,15 +85,24 @@ class Verdict:
     Attributes
     ----------
     findings : in the order in which they were asked
+    allow_open : questions that the held-out crops leave open do not refuse
     """
 
     findings: tuple[Finding, ...]
+    allow_open: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether a finding passed and none is out of its limit."""
+        """Whether a finding passed, none is out of its limit, and none is left open that must not be."""
         answers = [finding.passed for finding in self.findings]
-        return True in answers and False not in answers
+        return True in answers and False not in answers and not self.left_open
+
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """Questions that the held-out crops do not answer and that nobody allowed to be left open."""
+        if self.allow_open:
+            return ()
+        return tuple(f.name for f in self.findings if f.of_crops and f.passed is None)
 
     @property
     def headline(self) -> str:
@@ -105,16 +116,19 @@ class Verdict:
         Raises
         ------
         GateError
-            A finding is out of its limit, or nothing was looked at.
+            A finding is out of its limit, the crops leave one open, or nothing was looked at.
         """
-        if not self.passed:
-            failed = "; ".join(
-                f"{f.name} {f.found} (limit {f.limit})" for f in self.findings if f.passed is False
-            )
-            raise GateError(
-                f"the converted model is refused, nothing was written: {failed or 'nothing was judged'}; "
-                "give more or better calibration crops, or another recipe"
-            )
+        if self.passed:
+            return
+        failed = [f"{f.name} {f.found} (limit {f.limit})" for f in self.findings if f.passed is False]
+        advice = "give more or better calibration crops, or another recipe"
+        if not failed and self.left_open:
+            failed = [f"the parity crops leave open: {', '.join(self.left_open)}"]
+            advice = "give whole cells with labels, fields and groups, or --allow-open"
+        raise GateError(
+            "the converted model is refused, nothing was written: "
+            f"{'; '.join(failed) or 'nothing was judged'}; {advice}"
+        )
 
     def table(self) -> str:
         """Lay the findings out for a person, one a line."""
@@ -131,7 +145,9 @@ class Verdict:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Give the findings as they stand in the card."""
-        return [asdict(finding) for finding in self.findings]
+        return [
+            {"name": f.name, "found": f.found, "limit": f.limit, "passed": f.passed} for f in self.findings
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +162,9 @@ class Evidence:
     absent : interpreters that are not installed here
     parities : outputs against Keras's, one for each of ``runs``
     accumulators : bounds of the file's integer sums
+    groups : number of groups of fields that the crops are of and that calibration never saw; None where
+        either side does not say
+    whole : whether the crops are known to be of whole cells
     """
 
     recipe: Recipe
@@ -154,15 +173,18 @@ class Evidence:
     accumulators: Sequence[Accumulator]
     unopened: Mapping[str, str] = field(default_factory=dict)
     absent: Sequence[str] = ()
+    groups: int | None = None
+    whole: bool = False
 
 
-def judge(evidence: Evidence, limits: Limits = LIMITS) -> Verdict:
+def judge(evidence: Evidence, limits: Limits = LIMITS, *, allow_open: bool = False) -> Verdict:
     """Judge an exported file.
 
     Parameters
     ----------
     evidence : from :func:`convert.gate.examine.examine`
     limits : what is allowed
+    allow_open : questions that the held-out crops leave open do not refuse
 
     Returns
     -------
@@ -178,7 +200,7 @@ def judge(evidence: Evidence, limits: Limits = LIMITS) -> Verdict:
         *(Finding(f"{name}: opens it", "not installed", "yes", None) for name in evidence.absent),
     ]
     if runs:
-        findings += _structure(runs[0], evidence)
+        findings += [*_structure(runs[0], evidence), *_crops(evidence)]
     for parity in evidence.parities:
         findings += [*_agreement(parity, limits), *_losses(parity, limits)]
     findings += [
@@ -190,7 +212,7 @@ def judge(evidence: Evidence, limits: Limits = LIMITS) -> Verdict:
         )
         for run in runs
     ]
-    return Verdict(tuple(findings))
+    return Verdict(tuple(findings), allow_open)
 
 
 def _structure(run: DeviceRun, evidence: Evidence) -> list[Finding]:
@@ -211,6 +233,26 @@ def _structure(run: DeviceRun, evidence: Evidence) -> list[Finding]:
         found.append(Finding("input", run.input.dtype, evidence.recipe.input_dtype, same))
     same = run.output.dtype == evidence.recipe.output_dtype
     return [*found, Finding("output", run.output.dtype, evidence.recipe.output_dtype, same)]
+
+
+def _crops(evidence: Evidence) -> list[Finding]:
+    groups = evidence.groups
+    return [
+        Finding(
+            "groups of fields that calibration never saw",
+            "not known" if groups is None else str(groups),
+            ">= 1",
+            None if groups is None else groups >= 1,
+            of_crops=True,
+        ),
+        Finding(
+            "parity crops of whole cells",
+            "all" if evidence.whole else "not known",
+            "all",
+            True if evidence.whole else None,
+            of_crops=True,
+        ),
+    ]
 
 
 def _accumulators(evidence: Evidence) -> Finding:
@@ -235,7 +277,9 @@ def _agreement(parity: RuntimeParity, limits: Limits) -> list[Finding]:
     low, high = clopper_pearson(parity.n - parity.flipped, parity.n)
     advised = []
     if parity.n < limits.advised_crops:
-        advised = [Finding(f"{at}: crops advised", str(parity.n), f">= {limits.advised_crops}", None)]
+        advised = [
+            Finding(f"{at}: crops advised", str(parity.n), f">= {limits.advised_crops}", None, of_crops=True)
+        ]
     return [
         Finding(f"{at}: held-out crops", str(parity.n), f">= {limits.crops}", parity.n >= limits.crops),
         *advised,
@@ -267,7 +311,7 @@ def _losses(parity: RuntimeParity, limits: Limits) -> list[Finding]:
     found = []
     for name, loss in (("sensitivity", parity.sensitivity), ("specificity", parity.specificity)):
         if loss is None:
-            found.append(Finding(f"{at}: {name} lost (McNemar p)", "no labels", limit, None))
+            found.append(Finding(f"{at}: {name} lost (McNemar p)", "no labels", limit, None, of_crops=True))
             continue
         shown = f"{loss.points:.2f} ({loss.low:.1f} to {loss.high:.1f}, n {loss.n}, p {loss.mcnemar_p:.3g})"
         found.append(
@@ -275,6 +319,6 @@ def _losses(parity: RuntimeParity, limits: Limits) -> list[Finding]:
         )
     name, limit = f"{at}: p95 change of blast % a field", f"<= {limits.field_points:g} point"
     if parity.p95_field_points is None:
-        return [*found, Finding(name, "no fields known", limit, None)]
+        return [*found, Finding(name, "no fields known", limit, None, of_crops=True)]
     shown = f"{parity.p95_field_points:.2f} ({parity.fields} fields)"
     return [*found, Finding(name, shown, limit, parity.p95_field_points <= limits.field_points)]

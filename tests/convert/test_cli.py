@@ -37,7 +37,7 @@ def run(
         monkeypatch.setattr(export_module, "quantise", lambda *args: content)
         monkeypatch.setattr(export_module, "rendered_crops", lambda spec: rendered)
         return CliRunner().invoke(
-            convert, [str(toy_file), "--out", str(tmp_path / "out"), *map(str, arguments)]
+            convert, [str(toy_file), "--out", str(tmp_path / "out"), "--allow-open", *map(str, arguments)]
         )
 
     return call

@@ -15,10 +15,10 @@ from convert.gate.crops import (
     CALIBRATION_KEYS,
     PARITY_KEYS,
     Crops,
+    check_apart,
     has_key,
     hold_out,
     read_crops,
-    refuse_overlap,
 )
 from edge.errors import DataSetError
 
@@ -27,13 +27,26 @@ RANDOM = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint
 
 def test_keys_are_taken_in_order(crops_file: Callable[..., Path]) -> None:
     fields = np.array(["a", ""])
-    path = crops_file(crops=RANDOM, test_crops=RANDOM[:2], test_labels=np.array([0, 1]), test_fields=fields)
+    path = crops_file(
+        crops=RANDOM,
+        test_crops=RANDOM[:2],
+        test_labels=np.array([0, 1]),
+        test_fields=fields,
+        test_groups=np.array(["s", "t"]),
+        test_touches_border=np.array([False, True]),
+    )
     assert len(read_crops(path, 16, CALIBRATION_KEYS)) == 6
     judged = read_crops(path, 16, PARITY_KEYS)
     assert judged.labels is not None
     assert judged.labels.tolist() == [0, 1]
     assert judged.fields is not None
     assert judged.fields.tolist() == ["a", ""]
+    assert judged.groups is not None
+    assert judged.groups.tolist() == ["s", "t"]
+    assert judged.touches_border is not None
+    second = judged.take(np.array([1]))
+    assert second.touches_border is not None
+    assert second.touches_border.tolist() == [True]
     np.testing.assert_array_equal(judged.pixels, RANDOM[:2])
     assert has_key(path, "test_crops")
     assert not has_key(path, "train_crops")
@@ -85,6 +98,8 @@ def test_a_single_array_is_refused(tmp_path: Path) -> None:
         ({"crops": RANDOM, "labels": np.zeros(5, int)}, "labels must be 6 values"),
         ({"crops": RANDOM, "fields": np.array(["a"])}, "fields must be 6 names, got .1,. <U1; give an empty"),
         ({"crops": RANDOM, "fields": np.zeros(6)}, "fields must be 6 names, got .6,. float64"),
+        ({"crops": RANDOM, "groups": np.zeros(6)}, "groups must be 6 names, got .6,. float64"),
+        ({"crops": RANDOM, "touches_border": np.zeros(6)}, "touches_border must be 6 values .* float64"),
         ({"crops": RANDOM, "labels": np.full(6, 2)}, "labels must be 6 values of 0 .normal. or 1 .blast."),
     ],
 )
@@ -96,20 +111,46 @@ def test_other_arrays_are_refused(
 
 
 def test_one_shared_crop_is_enough_to_refuse() -> None:
-    refuse_overlap(Crops(RANDOM[:3], None, "a"), Crops(RANDOM[3:], None, "b"))
+    check_apart(Crops(RANDOM[:3], None, "a"), Crops(RANDOM[3:], None, "b"))
     with pytest.raises(DataSetError, match=r"1 crop\(s\) of the parity set b are calibration crops \(a\)"):
-        refuse_overlap(Crops(RANDOM[:3], None, "a"), Crops(RANDOM[2:], None, "b"))
+        check_apart(Crops(RANDOM[:3], None, "a"), Crops(RANDOM[2:], None, "b"))
+
+
+def _known(part: slice, fields: str, groups: str, border: str = "") -> Crops:
+    letters = [np.array(list(word)) for word in (fields, groups, border)]
+    return Crops(RANDOM[part], None, "x", letters[0], letters[1], letters[2] == "b" if border else None)
+
+
+@pytest.mark.parametrize(
+    ("parity", "message"),
+    [
+        (_known(slice(3, 6), "def", "stt"), r"1 crop\(s\) of the parity set x are of 1 group\(s\) .* \(s\);"),
+        (_known(slice(3, 6), "cce", "ttt"), r"2 crop\(s\) of the parity set x are of 1 field\(s\) .* \(c\);"),
+        (
+            _known(slice(3, 6), "def", "ttt", "-bb"),
+            r"2 crop\(s\) .* of cells that the edge .* cuts \(e, f",
+        ),
+    ],
+)
+def test_one_group_or_field_on_both_sides_or_a_cut_cell_is_enough_to_refuse(
+    parity: Crops, message: str
+) -> None:
+    calibration = _known(slice(0, 3), "abc", "sss", "bbb")  # calibration may see cut cells
+    check_apart(calibration, _known(slice(3, 6), "def", "ttt", "---"))
+    check_apart(calibration, Crops(RANDOM[3:], None, "x"))
+    with pytest.raises(DataSetError, match=message):
+        check_apart(calibration, parity)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_equal_crops_stay_on_one_side(index: list[int], share: float, seed: int) -> None:
     crops = Crops(RANDOM[index], np.array(index), "x")
     if len(set(index)) < 2:
-        with pytest.raises(DataSetError, match="one crop, or crops of one field, cannot be divided"):
+        with pytest.raises(DataSetError, match="one crop, or crops of one group or field, cannot be divided"):
             hold_out(crops, share, seed)
         return
     rest, held = hold_out(crops, share, seed)
-    refuse_overlap(rest, held)
+    check_apart(rest, held)
     assert set(rest.hashes()) | set(held.hashes()) == set(crops.hashes())
     assert len(held) >= 1
     assert len(rest) >= 1
@@ -117,15 +158,20 @@ def test_equal_crops_stay_on_one_side(index: list[int], share: float, seed: int)
     np.testing.assert_array_equal(held.pixels, RANDOM[held.labels])
 
 
+@pytest.mark.parametrize("known", ["fields", "groups"])
 @given(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.floats(0.05, 0.95), st.integers(0, 9))
-def test_cells_of_a_field_stay_on_one_side(index: list[int], share: float, seed: int) -> None:
-    crops = Crops(RANDOM, None, "x", np.array(["", "a", "b", "c"])[index])
+def test_cells_of_a_group_or_field_stay_on_one_side(
+    known: str, index: list[int], share: float, seed: int
+) -> None:
+    names = np.array(["", "a", "b", "c"])[index]
+    # Fields that would part the groups count for nothing where these are known.
+    parts = (names, None) if known == "fields" else (np.array(list("uvwxyz")), names)
+    crops = Crops(RANDOM, None, "x", *parts)
     if set(index) in ({1}, {2}, {3}):
-        with pytest.raises(DataSetError, match="crops of one field, cannot be divided"):
+        with pytest.raises(DataSetError, match="crops of one group or field, cannot be divided"):
             hold_out(crops, share, seed)
         return
     rest, held = hold_out(crops, share, seed)
-    assert rest.fields is not None
-    assert held.fields is not None
-    assert not (set(rest.fields) & set(held.fields)) - {""}
+    sides = [set(getattr(side, known)) - {""} for side in (rest, held)]
+    assert not sides[0] & sides[1]
     assert set(rest.hashes()) | set(held.hashes()) == set(crops.hashes())

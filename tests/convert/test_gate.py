@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +44,7 @@ RUN = DeviceRun(
     latency_ms=np.empty(0, np.float32),
 )
 SUM = Accumulator("conv1/Relu", 2**31 - 1, 2**31 - 1)
-WHOLE = Evidence(recipe=PLAIN, runs=[RUN], parities=[GOOD], accumulators=[SUM])
+WHOLE = Evidence(recipe=PLAIN, runs=[RUN], parities=[GOOD], accumulators=[SUM], groups=12, whole=True)
 
 
 def test_the_limits_themselves_pass_and_nothing_is_left_open() -> None:
@@ -140,19 +141,37 @@ def test_an_interpreter_that_cannot_open_it_refuses() -> None:
     )
 
 
-def test_what_cannot_be_answered_is_left_open_and_said() -> None:
-    parity = replace(GOOD, n=999, flipped=4, sensitivity=None, specificity=None, p95_field_points=None)
-    verdict = judge(replace(WHOLE, parities=[parity], absent=["tflite_runtime"]))
+def test_an_interpreter_that_is_not_installed_is_left_open_and_said() -> None:
+    verdict = judge(replace(WHOLE, absent=["tflite_runtime"]))
     assert verdict.passed
-    assert verdict.headline == "passed, 5 questions open"
-    left = [finding.name for finding in verdict.findings if finding.word == "open"]
-    assert left == [
-        "tflite_runtime: opens it",
-        "x 1.0: crops advised",
-        "x 1.0: sensitivity lost (McNemar p)",
-        "x 1.0: specificity lost (McNemar p)",
-        "x 1.0: p95 change of blast % a field",
-    ]
+    assert verdict.headline == "passed, 1 questions open"
+
+
+@pytest.mark.parametrize(
+    ("parity", "change", "name"),
+    [
+        ({"n": 999, "flipped": 4}, {}, "x 1.0: crops advised"),
+        ({"sensitivity": None}, {}, "x 1.0: sensitivity lost (McNemar p)"),
+        ({"specificity": None}, {}, "x 1.0: specificity lost (McNemar p)"),
+        ({"p95_field_points": None}, {}, "x 1.0: p95 change of blast % a field"),
+        ({}, {"groups": None}, "groups of fields that calibration never saw"),
+        ({}, {"whole": False}, "parity crops of whole cells"),
+    ],
+)
+def test_what_the_crops_leave_open_refuses_unless_it_is_allowed(
+    parity: dict[str, Any], change: dict[str, Any], name: str
+) -> None:
+    evidence = replace(WHOLE, parities=[replace(GOOD, **parity)], **change)
+    verdict = judge(evidence)
+    assert verdict.left_open == (name,)
+    with pytest.raises(GateError, match=rf"leave open: {re.escape(name)}; give whole cells .*--allow-open"):
+        verdict.refuse()
+    allowed = judge(evidence, allow_open=True)
+    allowed.refuse()
+    assert [finding.name for finding in allowed.findings if finding.word == "open"] == [name]
+    # What is out of its limit refuses all the same.
+    with pytest.raises(GateError, match="of the rarer class"):
+        judge(replace(evidence, parities=[replace(GOOD, keras_blasts=4)]), allow_open=True).refuse()
 
 
 def test_nothing_looked_at_is_no_pass() -> None:

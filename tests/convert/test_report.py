@@ -58,7 +58,7 @@ def subject(
     path.write_bytes(_shift_bias(toy_tflite, -1, 1.0))
     fields = np.array([f"f{i % 5}" for i in range(len(held_out))])
     parity = Crops(held_out.pixels, held_out.labels, "discs", fields)
-    examined = examine(path, REFINED, parity, predict(toy_model, parity.pixels), DRAFT.decision)
+    examined = examine(path, REFINED, calibration, parity, predict(toy_model, parity.pixels), DRAFT.decision)
     return Subject("toy", toy_model, DRAFT, [toy_file], calibration, parity, examined)
 
 
