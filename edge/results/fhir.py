@@ -74,59 +74,38 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
     blood, final = summary.sample.specimen == "blood", is_final(summary)
     device = {"device": _reference(summary, _DEVICE.format(1))} if summary.provenance else {}
 
-    def observation(
-        text: str,
-        method: str,
-        share: float | None,
-        components: list[Resource],
-        by: Resource,
-        *,
-        note: str = "",
-        code: tuple[str, str] | None = None,
-        final: bool = final,
-    ) -> Resource:
-        coding = {} if code is None else {"coding": [{"system": LOINC, "code": code[0], "display": code[1]}]}
-        absent = {"dataAbsentReason": {"text": "no whole white cell was counted"}}
-        return {
-            "resourceType": "Observation",
-            "status": "final" if final else "preliminary",
-            "category": [{"coding": [{"system": CATEGORY, "code": "laboratory"}]}],
-            "code": {**coding, "text": f"Blasts per 100 white cells{text}"},
-            "subject": _subject(summary),
-            "effectivePeriod": _period(summary),
-            "issued": issued,
-            "specimen": _reference(summary, "specimen"),
-            "method": {"text": method},
-            "note": [{"text": f"{WARNING}{note}"}],
-            **(absent if share is None else {"valueQuantity": _percent(share)}),
-            "component": components,
-            **by,
-        }
-
     program = summary.program
     made = {
-        "program": observation(
+        "program": _observation(
+            summary,
+            issued,
             ", by program",
             "Segmentation and neural network on pictures of a stained smear",
             program.blast_fraction,
             [*_counts(program), _interval(program.ci_low, program.ci_high, "exact 95 % interval")],
             device,
+            final=final,
             note=" Cells that look like blasts to the program; not confirmed by a person.",
             code=PROGRAM_CODE if blood else None,
         )
     }
     if (corrected := summary.corrected) is not None:
-        made["corrected"] = observation(
+        made["corrected"] = _observation(
+            summary,
+            issued,
             ", corrected for the program's known error",
             "Rogan-Gladen estimate with the interval of Lang and Reiczigel",
             corrected.share,
             [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
             {**device, "derivedFrom": [_reference(summary, "program")]},
+            final=final,
             note=f" Errors measured on: {corrected.errors.source}",
         )
     for number, count in enumerate(summary.observers, start=1):
         own = count.tally
-        made[f"observer-{number}"] = observation(
+        made[f"observer-{number}"] = _observation(
+            summary,
+            issued,
             ", by a person" if count.done else " that a person has looked at so far",
             "A person's word on each cell that the program found, on its picture",
             own.blast_fraction,
@@ -136,6 +115,38 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             final=count.done and not summary.sample.is_open,
         )
     return made
+
+
+def _observation(
+    summary: SampleSummary,
+    issued: str,
+    text: str,
+    method: str,
+    share: float | None,
+    components: list[Resource],
+    by: Resource,
+    *,
+    note: str = "",
+    code: tuple[str, str] | None = None,
+    final: bool,
+) -> Resource:
+    coding = {} if code is None else {"coding": [{"system": LOINC, "code": code[0], "display": code[1]}]}
+    absent = {"dataAbsentReason": {"text": "no whole white cell was counted"}}
+    return {
+        "resourceType": "Observation",
+        "status": "final" if final else "preliminary",
+        "category": [{"coding": [{"system": CATEGORY, "code": "laboratory"}]}],
+        "code": {**coding, "text": f"Blasts per 100 white cells{text}"},
+        "subject": _subject(summary),
+        "effectivePeriod": _period(summary),
+        "issued": issued,
+        "specimen": _reference(summary, "specimen"),
+        "method": {"text": method},
+        "note": [{"text": f"{WARNING}{note}"}],
+        **(absent if share is None else {"valueQuantity": _percent(share)}),
+        "component": components,
+        **by,
+    }
 
 
 def _percent(share: float) -> Resource:

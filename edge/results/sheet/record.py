@@ -6,8 +6,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from edge.results.agreement import Agreement
 from edge.results.stopping import LINE
-from edge.results.summary import SampleSummary
+from edge.results.summary import ObserverCount, SampleSummary
 from edge.structures import Denominator, Tally
 
 SCHEMA = "blastcount.report/1"
@@ -30,7 +31,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
     -------
     what ``json.dumps`` takes; shares are 0 to 1, times aware UTC
     """
-    sample, stopping, both = summary.sample, summary.stopping, summary.agreement
+    sample, stopping = summary.sample, summary.stopping
     return {
         "schema": SCHEMA,
         "intended_use": "research use only, not for diagnosis",
@@ -45,27 +46,8 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "program": _tally(summary.program),
         "corrected": _corrected(summary),
         "reviewed": None if summary.reviewed is None else _tally(summary.reviewed),
-        "observers": [
-            {
-                "observer": count.observer,
-                "blasts": count.tally.blasts,
-                "normal": count.tally.normal,
-                "smudges": count.tally.smudges,
-                "not_cells": count.not_cells,
-                "unread": count.unread,
-                **_share(count.tally),
-                "done": count.done,
-            }
-            for count in summary.observers
-        ],
-        "agreement": None
-        if both is None
-        else {
-            "n": both.n,
-            "agreed": both.agreed,
-            "kappa": both.kappa,
-            "ci95": None if both.low is None else [both.low, both.high],
-        },
+        "observers": [_observer(count) for count in summary.observers],
+        "agreement": _agreement(summary.agreement),
         "stop": {
             "line": LINE,
             "advice": stopping.advice,
@@ -83,6 +65,26 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
         "made_by": [asdict(made) for made in summary.provenance],
     }
+
+
+def _observer(count: ObserverCount) -> dict[str, Any]:
+    return {
+        "observer": count.observer,
+        "blasts": count.tally.blasts,
+        "normal": count.tally.normal,
+        "smudges": count.tally.smudges,
+        "not_cells": count.not_cells,
+        "unread": count.unread,
+        **_share(count.tally),
+        "done": count.done,
+    }
+
+
+def _agreement(both: Agreement | None) -> dict[str, Any] | None:
+    if both is None:
+        return None
+    interval = None if both.low is None else [both.low, both.high]
+    return {"n": both.n, "agreed": both.agreed, "kappa": both.kappa, "ci95": interval}
 
 
 def _tally(tally: Tally) -> dict[str, Any]:
