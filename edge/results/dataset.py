@@ -378,17 +378,25 @@ def _field(
         sample=sample.name,
         specimen=sample.specimen,
         device=device,
-        provenance={
-            "row": logged.id,
-            "logged_at": logged.logged_at.isoformat(),
-            "clock_trusted": logged.clock_trusted,
-            "source_kind": logged.source_kind,
-            "source": result.source,
-            "config_sha256": logged.config_sha256,
-            "software_version": logged.software_version,
-            "runtime": logged.runtime,
-            "model": result.model.name,
-            "model_sha256": result.model.sha256,
-        },
+        provenance=_provenance(logged),
         cells=tuple(cells),
     )
+
+
+def _provenance(logged: LoggedField) -> dict[str, str | int | float | bool | None]:
+    """Say what produced a row; where its frame lay is left out, for a path may tell who the patient is."""
+    model = logged.result.model
+    recorded = {
+        "config_sha256": logged.config_sha256,
+        "software_version": logged.software_version,
+        "runtime": logged.runtime,
+        "model_name": model.name,
+        "model_sha256": model.sha256,
+    }
+    return {
+        "row": logged.id,
+        "logged_at": logged.logged_at.isoformat(),
+        "clock_trusted": logged.clock_trusted,
+        "source_kind": logged.source_kind,
+        **(recorded if logged.provenance is None else msgspec.json.decode(logged.provenance)),
+    }

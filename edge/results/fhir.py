@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from edge.results.summary import ObserverCount, SampleSummary
+from edge.results.summary import CountedBy, ObserverCount, SampleSummary
 from edge.structures import Tally
 from edge.version import software_version
 
@@ -221,19 +221,23 @@ def _specimen(summary: SampleSummary) -> Resource:
 
 
 def _devices(summary: SampleSummary) -> dict[str, Resource]:
+    made = enumerate(summary.provenance, start=1)
+    return {_DEVICE.format(number): _device(counted_by) for number, counted_by in made}
+
+
+def _device(made: CountedBy) -> Resource:
+    versions = {
+        "software": made.software_version,
+        "model SHA-256": made.model.sha256,
+        "interpreter": made.runtime,
+        "configuration SHA-256": made.config_sha256,
+        "provenance SHA-256": made.provenance_sha256,
+    }
     return {
-        _DEVICE.format(number): {
-            "resourceType": "Device",
-            "deviceName": [{"name": f"blastcount with model {made.model.name}", "type": "model-name"}],
-            "version": [
-                {"type": {"text": "software"}, "value": made.software_version},
-                {"type": {"text": "model SHA-256"}, "value": made.model.sha256},
-                {"type": {"text": "interpreter"}, "value": made.runtime},
-                {"type": {"text": "configuration SHA-256"}, "value": made.config_sha256},
-            ],
-            "note": [{"text": f"{WARNING} Exported by blastcount {software_version()}."}],
-        }
-        for number, made in enumerate(summary.provenance, start=1)
+        "resourceType": "Device",
+        "deviceName": [{"name": f"blastcount with model {made.model.name}", "type": "model-name"}],
+        "version": [{"type": {"text": text}, "value": value} for text, value in versions.items() if value],
+        "note": [{"text": f"{WARNING} Exported by blastcount {software_version()}."}],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,13 +23,15 @@ ErrorsOf = Callable[[ModelIdentity], KnownErrors | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
+class CountedBy:
     """What counted a part of the sample's fields.
 
     Attributes
     ----------
     model : name and SHA-256
     software_version, runtime, config_sha256, source_kind : as in the log
+    provenance_sha256 : of everything that produced the fields, calibration and code among it; None for rows
+        of versions that did not note it
     fields : number of fields that this combination counted
     """
 
@@ -37,6 +40,7 @@ class Provenance:
     runtime: str
     config_sha256: str
     source_kind: str
+    provenance_sha256: str | None
     fields: int
 
 
@@ -96,7 +100,7 @@ class SampleSummary:
     rejected: Mapping[str, int]
     scales_um_per_px: tuple[float, float] | None
     assumed_scales: int
-    provenance: tuple[Provenance, ...]
+    provenance: tuple[CountedBy, ...]
     untrusted_clock: int
 
 
@@ -130,6 +134,7 @@ def summarise(
             logged.runtime,
             logged.config_sha256,
             logged.source_kind,
+            None if logged.provenance is None else hashlib.sha256(logged.provenance.encode()).hexdigest(),
         )
         for logged in reading.fields
     )
@@ -155,7 +160,7 @@ def summarise(
         rejected=Counter(reason for logged in reading.fields for reason in logged.result.reasons),
         scales_um_per_px=(min(scales), max(scales)) if scales else None,
         assumed_scales=len(counted) - len(scales),
-        provenance=tuple(Provenance(*made, fields=fields) for made, fields in made_by.most_common()),
+        provenance=tuple(CountedBy(*made, fields=fields) for made, fields in made_by.most_common()),
         untrusted_clock=sum(logged.clock_trusted is False for logged in reading.fields),
     )
 

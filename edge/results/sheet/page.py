@@ -251,8 +251,10 @@ def _origin(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
     several = len(summary.provenance) > 1
     for made in summary.provenance:
         fields = f" ({_('report.fields_n', n=made.fields)})" if several else ""
-        yield (
-            _("report.made_by") + fields,
+        text = (
             f"{made.model.name} {made.model.sha256[:_HASH_DIGITS]}, blastcount {made.software_version}, "
-            f"{made.runtime}, {_('report.settings')} {made.config_sha256[:_HASH_DIGITS]}",
+            f"{made.runtime}, {_('report.settings')} {made.config_sha256[:_HASH_DIGITS]}"
         )
+        if made.provenance_sha256 is not None:
+            text += f", {_('report.provenance')} {made.provenance_sha256[:_HASH_DIGITS]}"
+        yield _("report.made_by") + fields, text

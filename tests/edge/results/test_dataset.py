@@ -65,6 +65,7 @@ def test_what_is_known_of_a_field_is_in_it(sample_log: Path, tmp_path: Path) -> 
     assert (first.sample, first.specimen, first.device) == (NAME, "blood", "bench-pi")
     assert (first.width, first.height, first.um_per_px, first.scale_source) == (400, 400, 0.2, "configured")
     assert first.provenance["model_sha256"] == "a" * 64
+    assert "field_1.jpg" not in (tmp_path / "set" / INDEX).read_text()
     assert first.picture(tmp_path / "set").read_bytes().startswith(b"\xff\xd8")
     fourth = first.cells[3]
     assert ((fourth.x, fourth.y), fourth.program, fourth.label) == (place(4), "normal", "blast")

@@ -21,7 +21,8 @@ from edge.results.sheet.page import Page
 from edge.results.sheet.pdf import render_pdf
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
-from tests.edge.results.conftest import NAME, read_all
+from tests.edge.bloodlog.fields import PROVENANCE
+from tests.edge.results.conftest import NAME, read_all, result
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
@@ -144,6 +145,18 @@ def test_the_record_holds_every_figure(sample_log: Path) -> None:
     assert record["observers"][0]["done"] is True
     assert record["corrected"] is None
     assert record["made_by"][0]["model"]["sha256"] == "a" * 64
+
+
+def test_fields_of_two_calibrations_are_not_said_to_be_of_one_making(sample_log: Path) -> None:
+    with BloodLog.open(sample_log) as log:
+        for calibration in ("c" * 64, "d" * 64):
+            provenance = f'{{"calibration_sha256":"{calibration}"}}'
+            made = {**PROVENANCE, "source_kind": "file", "provenance": provenance}
+            log.append(result(9, ()), **made, sample_id=log.sample(NAME).id)
+    made_by = json.loads(report(sample_log, "--json", "-").stdout)["made_by"]
+    assert sorted(made["fields"] for made in made_by) == [1, 1, 5]
+    assert len({made["provenance_sha256"] for made in made_by}) == 3
+    assert len(page_of(sample_log).origin) == 3
 
 
 def test_equal_pages_give_equal_files(sample_log: Path) -> None:
