@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edge.errors import GateError
+from edge.errors import DataSetError, GateError
 from training.data import sources
 from training.data.cache import Cache
 from training.data.collection import Collection, collect
@@ -72,6 +72,11 @@ def read_collection(data_folder: Path, cache: Cache, labs: Sequence[str] | None 
     labs : only those of them that are there
     """
     there = [lab for lab in sources.present(data_folder) if labs is None or lab in labs]
+    if not there:
+        raise DataSetError(
+            f"{data_folder}: holds {', '.join(sources.present(data_folder))}, but the recipe learns from "
+            f"{', '.join(labs or ())}; give another --recipe or --data"
+        )
     click.echo(f"{data_folder}: {', '.join(there)}", err=True)
     with bar("Segmenting", sources.count(data_folder, there)) as tick:
         return collect(data_folder, cache, there, tick)

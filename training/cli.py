@@ -15,11 +15,12 @@ from training.audit_cli import brief, read_collection, share
 from training.backend import load_keras
 from training.data.cache import Cache
 from training.data.collection import Collection
+from training.data.records import CellRecord
 from training.protocol import random_split
 from training.protocol.audit import audit
 from training.protocol.evaluation import Evaluated, evaluate
 from training.protocol.random_split import RandomSplit
-from training.protocol.recipe import RECIPES, Recipe, load
+from training.protocol.recipe import RECIPES, Recipe, check_enough, load
 from training.protocol.run import Judged, run
 from training.recipes.akbar2024 import EPOCHS, NAME, RANDOM_SPLITS
 from training.report import evaluation as report
@@ -99,6 +100,7 @@ def train(
     for line in brief(audit(collection)):
         click.echo(f"  {line}")
     wanted = recipe.random_splits if splits is None else splits
+    check_enough(recipe, _everything(collection, recipe))
     random = random_split.repeated(collection, seed, wanted, outlined=recipe.spec.needs_outline)
     if refuse_leakage:
         random_split.refuse_leakage(random)
@@ -143,7 +145,7 @@ def _train(
 ) -> Training:
     """Train the network that is kept: of the first random split, or on everything."""
     if not random:
-        cells = [cell for cell in collection.cells if cell.usable and cell.lab in recipe.labs]
+        cells = _everything(collection, recipe)
         click.echo(f"{recipe.name}: training on {len(cells)} cells", err=True)
         fitted = recipe.fit(collection, cells, seed)
         return Training(collection, recipe, seed, fitted, cells, evaluated)
@@ -160,6 +162,10 @@ def _train(
             judged, _ = run(split.sample, recipe, [split.split], seed=split.seed, tick=tick)
             tested.append((split, judged[0]))
     return Training(collection, recipe, seed, fitted, cells, evaluated, tested)
+
+
+def _everything(collection: Collection, recipe: Recipe) -> list[CellRecord]:
+    return [cell for cell in collection.cells if cell.usable and cell.lab in recipe.labs]
 
 
 def _summary(card: dict[str, Any], training: Training) -> Iterator[str]:

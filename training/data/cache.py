@@ -48,8 +48,8 @@ class Cache:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(platformdirs.user_cache_dir("blastcount")) / "training"
 
-    def segmentation(self, image: Path, sha256: str) -> Segmentation:
-        """Segment an image, or return what was found when it was segmented before.
+    def segmentation(self, image: Path, sha256: str, um_per_px: float | None = None) -> Segmentation:
+        """Segment an image of a known or unknown scale, or return what was found before.
 
         Raises
         ------
@@ -58,7 +58,11 @@ class Cache:
         OutputError
             The cache cannot be written.
         """
-        return self.kept("segmentation", sha256, lambda: segment(Field(read_image(image))))
+        return self.kept(
+            "segmentation",
+            f"{sha256} {um_per_px}",
+            lambda: segment(Field(read_image(image, um_per_px=um_per_px))),
+        )
 
     def kept(self, name: str, key: str, compute: Callable[[], Value]) -> Value:
         """Return a value computed earlier for the same key by the same source, else compute and keep it.

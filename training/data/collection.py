@@ -97,7 +97,7 @@ class Collection:
     def segmentation(self, field: str) -> Segmentation:
         """Return what the product's segmentation found in a field, label images included."""
         record = self.fields[field]
-        return self.cache.segmentation(record.path, record.sha256)
+        return self.cache.segmentation(record.path, record.sha256, record.known_um_per_px)
 
     def image(self, field: str) -> UInt8Image:
         """Pixels of a field, (H, W, 3) uint8 RGB."""
@@ -137,14 +137,14 @@ def collect(
     records: dict[str, FieldRecord] = {}
     cells: list[CellRecord] = []
     crops: list[Crop] = []
-    listings = [_list_lab(root, lab, cache) for lab in labs or sources.present(root)]
+    listings = [_list_lab(root, lab, cache) for lab in (sources.present(root) if labs is None else labs)]
     for listing in listings:
         groups, places = _groups(listing), join((field.key for field in listing.fields), listing.shifts)
         copy_of = {pair.second: pair.first for pair in listing.duplicates if pair.exact}
         seen: dict[str, dict[str, Point]] = defaultdict(dict)
         for field in listing.fields:
             sha256 = listing.sha256[field.key]
-            segmentation = cache.segmentation(field.path, sha256)
+            segmentation = cache.segmentation(field.path, sha256, field.known_um_per_px)
             cell_of = match_marks(segmentation, field.marks)
             unmatched = [mark for mark, cell in zip(field.marks, cell_of, strict=True) if cell is None]
             record = FieldRecord(

@@ -10,12 +10,14 @@ from edge.structures import Cell
 from training.data.overlaps import ScenePlace
 
 #: Laboratories in the order in which reports list them, and the name of each one's folder.
-LABS = ("all-idb", "all-taleqani", "bccd", "wbc-chula", "pbc", "wbc-seg1", "wbc-seg2")
+LABS = ("all-idb", "all-taleqani", "bccd", "wbc-chula", "pbc", "wbc-seg1", "wbc-seg2", "own")
+#: Cells that people looked at on devices of ours, in the form ``blastcount.dataset/1``.
+OWN = "own"
 #: Cells that circulate in healthy blood. The rest (``ig``: immature granulocytes, ``erythroblast``) are
 #: normal, too, but precursors, and reported apart.
 MATURE_TYPES = frozenset({"neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte"})
 
-Origin = Literal["xyc", "other_xyc", "idb2", "segmentation", "box", "centre", "unmarked"]
+Origin = Literal["xyc", "other_xyc", "idb2", "box", "centre", "review", "unmarked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ class SourceField:
     name : unique in the laboratory
     path : of the image
     camera : EXIF model, else the laboratory's name, whose images all come from one camera
-    session : fields of one sitting (ALL-IDB: gaps in EXIF time), of one slide (wbc-chula) or of one run
+    session : fields of one sitting (ALL-IDB: gaps in EXIF time), of one slide (wbc-chula, own) or of one run
         of numbers (all-taleqani); elsewhere the field itself
-    weak_label : 1 a patient's field, 0 a field of somebody without leukaemia
+    weak_label : 1 a patient's field, 0 a field of somebody without leukaemia, None not known
     marks : cells marked in it
+    known_um_per_px : scale that the device used; None where the segmentation is to find it
     """
 
     lab: str
@@ -61,8 +64,9 @@ class SourceField:
     path: Path
     camera: str
     session: str
-    weak_label: int
+    weak_label: int | None
     marks: tuple[Mark, ...] = ()
+    known_um_per_px: float | None = None
 
     @property
     def key(self) -> str:
@@ -122,7 +126,7 @@ class CellRecord:
     camera: str
     session: str
     group: str
-    weak_label: int
+    weak_label: int | None
     label: int | None
     cell_type: str | None
     origin: Origin

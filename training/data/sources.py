@@ -9,6 +9,8 @@ bccd           Pascal VOC boxes of white cells, all of them mature
 wbc-chula      YOLO boxes with types
 pbc            one folder a type, one cell in the middle of each image
 wbc-seg        ``set1`` and ``set2``, one cell in the middle of each image
+own            folders of the form ``blastcount.dataset/1``: cells that people looked at; a cell without a
+               person's word, or with two that differ, is marked by nobody and nothing is learnt from it
 =============  =================================================================================
 """
 
@@ -22,8 +24,9 @@ from PIL import Image
 
 from edge.camera.files import IMAGE_SUFFIXES
 from edge.errors import DataSetError
+from edge.results.dataset import INDEX, read_dataset
 from training.data import allidb
-from training.data.records import LABS, MATURE_TYPES, Mark, SourceField
+from training.data.records import LABS, MATURE_TYPES, OWN, Mark, SourceField
 from training.evaluation.truth import read_truth
 
 #: Consecutive numbers of all-taleqani that stay together: 1,085 fields of 89 patients are 12 a patient, so
@@ -57,12 +60,15 @@ def present(root: Path) -> tuple[str, ...]:
     found = tuple(
         lab
         for lab in LABS
-        if (lab == "all-idb" and "allidb1" in names) or (lab != "all-idb" and (root / _FOLDERS[lab]).is_dir())
+        if (lab == "all-idb" and "allidb1" in names)
+        or (lab == OWN and own_folders(root))
+        or (lab in _FOLDERS and (root / _FOLDERS[lab]).is_dir())
     )
     if not found:
         raise DataSetError(
-            f"{root}: holds none of the data sets; expected ALL_IDB1 with ALL_IDB2, or one of "
-            f"{', '.join(dict.fromkeys(name.split('/')[0] for name in _FOLDERS.values()))}"
+            f"{root}: holds none of the data sets; expected ALL_IDB1 with ALL_IDB2, one of "
+            f"{', '.join(dict.fromkeys(name.split('/')[0] for name in _FOLDERS.values()))}, or corrections "
+            "that `blastcount sample export --training` wrote"
         )
     return found
 
@@ -92,6 +98,8 @@ def read(root: Path, lab: str) -> list[SourceField]:
         "wbc-seg1": _wbc_seg,
         "wbc-seg2": _wbc_seg,
     }
+    if lab == OWN:
+        return [field for folder in own_folders(root) for field in _own(folder)]
     folder = root / _FOLDERS[lab]
     fields = list(readers[lab](folder, lab))
     if not fields:
@@ -102,6 +110,11 @@ def read(root: Path, lab: str) -> list[SourceField]:
 def count(root: Path, labs: Sequence[str]) -> int:
     """Count the fields of laboratories, for a progress bar."""
     return sum(len(allidb.load(root).fields if lab == "all-idb" else read(root, lab)) for lab in labs)
+
+
+def own_folders(root: Path) -> list[Path]:
+    """Folders with corrections: the data folder itself, or folders in it."""
+    return [path for path in (root, *sorted(root.iterdir())) if (path / INDEX).is_file()]
 
 
 def block_of(number: int) -> int:
@@ -164,6 +177,21 @@ def _pbc(folder: Path, lab: str) -> Iterator[SourceField]:
 def _wbc_seg(folder: Path, lab: str) -> Iterator[SourceField]:
     for path in sorted(folder.glob("*.bmp")):
         yield SourceField(lab, path.stem, path, lab, path.stem, 0, (_central(path, 0, None),))
+
+
+def _own(folder: Path) -> Iterator[SourceField]:
+    labels = {"blast": 1, "normal": 0, "other": None}
+    for field in read_dataset(folder).fields:
+        marks = tuple(
+            Mark("review", labels[cell.label], point=(cell.x, cell.y))
+            for cell in field.cells
+            # A cell that an earlier field shows, too, would be learnt from twice.
+            if cell.label != "unknown" and not cell.seen_before
+        )
+        yield SourceField(
+            OWN, field.frame_sha256[:16], field.picture(folder), field.device, field.sample, None, marks,
+            field.um_per_px,
+        )  # fmt: skip
 
 
 def _central(path: Path, label: int | None, cell_type: str | None) -> Mark:

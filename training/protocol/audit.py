@@ -18,6 +18,7 @@ from training.data.records import LABS, FieldRecord, SourceField
 
 SCHEMA = "blastcount.audit/1"
 _SIDES = ("train", "test")
+_WHOSE = {1: "patients", 0: "without leukaemia", None: "of unknown persons"}
 Json = dict[str, Any]
 
 
@@ -41,7 +42,7 @@ def _laboratory(collection: Collection, fields: Sequence[FieldRecord]) -> Json:
     keys = {field.key for field in fields}
     cameras: dict[str, Counter[str]] = defaultdict(Counter)
     for field in fields:
-        cameras[field.camera]["patients" if field.weak_label else "without leukaemia"] += 1
+        cameras[field.camera][_WHOSE[field.weak_label]] += 1
     duplicates = [pair for pair in collection.duplicates if pair.first in keys]
     marked = [(field.camera, mark.label) for field in fields for mark in field.marks]
     return {
@@ -75,7 +76,7 @@ def _sessions(fields: Sequence[SourceField]) -> Json:
             "session": name,
             "camera": members[0].camera,
             "fields": len(members),
-            "patients": sum(field.weak_label for field in members),
+            "patients": sum(field.weak_label == 1 for field in members),
         }
         for name, members in by_session.items()
     ]

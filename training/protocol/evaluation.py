@@ -13,7 +13,7 @@ import numpy as np
 from edge.device.machine import describe_machine, describe_software
 from training.data.cache import source_hash
 from training.data.collection import Collection
-from training.data.records import LABS
+from training.data.records import LABS, OWN
 from training.protocol.decision import Chosen
 from training.protocol.figures import of_test
 from training.protocol.goals import against_goals
@@ -154,7 +154,7 @@ def _missing(splits: list[Split], collection: Collection) -> list[str]:
         f"lab:{name}: without it no blasts or no normal cells are left for this recipe to train on"
         for name, members in LEFT_OUT.items()
         if present & set(members) and f"lab:{name}" not in there
-    ] + [f"lab:{name}: not in the data folder" for name in LABS if name not in present]
+    ] + [f"lab:{name}: not in the data folder" for name in LABS if name not in present and name != OWN]
 
 
 def _data(collection: Collection) -> Json:

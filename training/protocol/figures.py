@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.structures import CellClass
 from training.data.allidb import LAB as ALL_IDB
-from training.data.records import MATURE_TYPES, CellRecord, FieldRecord
+from training.data.records import MATURE_TYPES, OWN, CellRecord, FieldRecord
 from training.protocol.decision import cross_entropy, expected_calibration_error
 from training.protocol.judged import JudgedCells
 from training.protocol.plan import LEFT_OUT, WEAK
@@ -65,6 +65,9 @@ def of_test(judged: JudgedCells, fields: Mapping[str, FieldRecord]) -> Json:
     }
     about["mature"] = {lab: _mature(part) for lab, part in others.items() if part.cells}
     about["at_thresholds"] = at_thresholds(judged)
+    ours = judged.take([cell.lab == OWN and cell.usable and cell.label is not None for cell in judged.cells])
+    if ours.cells:
+        about[OWN] = {"figures": _json(cell_figures(ours)), "confusion": confusion(ours)}
     weak = judged.take([cell.lab == WEAK and cell.usable for cell in judged.cells])
     if weak.cells:
         about["weak"] = _weak(weak, fields)

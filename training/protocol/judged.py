@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.allidb import LAB as ALL_IDB
-from training.data.records import CellRecord
+from training.data.records import OWN, CellRecord
 from training.protocol.decision import Chosen, choose, words
 from training.protocol.plan import WEAK, known_label
 from training.protocol.run import Judged
@@ -70,7 +70,8 @@ def judge(cells: Sequence[CellRecord], folds: Sequence[Judged]) -> JudgedCells:
 
     In a test of several folds that is on what the other folds' networks said of their own left-out cells;
     else on the inner fold. Cells of ALL-IDB serve, whose labels are of single cells; where both classes are
-    not among them (ALL-IDB itself is left out), those of all-taleqani with their field's label.
+    not among them (ALL-IDB itself is left out), those of all-taleqani with their field's label, else our
+    own.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tupl
     cells : out of fold
     p_blast : (n,) of the same, uncalibrated
     """
-    for lab in (ALL_IDB, WEAK):
+    for lab in (ALL_IDB, WEAK, OWN):
         use = np.array([c.lab == lab and c.usable and known_label(c) is not None for c in cells], np.bool_)
         labels = np.array([known_label(c) for c, u in zip(cells, use, strict=True) if u], dtype=np.int64)
         if set(labels.tolist()) == {0, 1}:

@@ -80,16 +80,22 @@ class Akbar2024:
         """Paper and hyperparameters, and what of them the paper does not say."""
         return ABOUT | {"epochs": self.epochs}
 
-    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
-        """Train the network of the paper on blasts and on normal cells of healthy persons' fields.
+    def targets(self, cells: Sequence[CellRecord]) -> list[float | None]:
+        """Blasts, and normal cells of healthy persons' fields.
 
         Where no healthy person's field is among them (one camera of ALL-IDB has none), the normal cells of
         patients' fields serve.
         """
         healthy = any(cell.label == 0 and cell.weak_label == 0 for cell in cells)
-        chosen = [
-            cell for cell in cells if cell.label == 1 or (cell.label == 0 and cell.weak_label == 1 - healthy)
+        return [
+            cell.label if cell.label == 1 or (cell.label == 0 and cell.weak_label == 1 - healthy) else None
+            for cell in cells
         ]
+
+    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
+        """Train the network of the paper."""
+        targets = self.targets(cells)
+        chosen = [cell for cell, target in zip(cells, targets, strict=True) if target is not None]
         crops = cut(collection, chosen, self.spec).astype(np.float32)
         labels = np.array([cell.label for cell in chosen], dtype=np.int64)
         keras = load_keras()

@@ -43,7 +43,7 @@ SMOOTHING = 0.02
 #: the field was labelled.
 WEAK_TARGET = {1: 0.8, 0: 0.1}
 #: Weight of a source within its class. Blasts: each camera of ALL-IDB alike, weak labels half. Normal cells:
-#: laboratories by how many kinds of cells they show; wbc-chula has 16 fields only.
+#: laboratories by how many kinds of cells they show (wbc-chula had 16 fields), own ones as healthy persons'.
 WEIGHT = {
     "blast": 2.0,
     "weak 1": 1.0,
@@ -55,6 +55,7 @@ WEIGHT = {
     "wbc-seg1": 0.5,
     "wbc-seg2": 0.4,
     "wbc-chula": 0.2,
+    "own": 1.0,
 }
 #: What views are made from: finer and wider than the network's crop, so that turning and shifting lose
 #: nothing.
@@ -102,7 +103,8 @@ def sources(cells: Sequence[CellRecord]) -> list[Source]:
 def _kind(cell: CellRecord) -> tuple[str, str, float] | None:
     """Kind of ``WEIGHT``, camera and target of a cell; None for one that nothing is known of."""
     if cell.lab == WEAK:
-        return f"weak {cell.weak_label}", cell.camera, WEAK_TARGET[cell.weak_label]
+        weak_label = cell.weak_label or 0
+        return f"weak {weak_label}", cell.camera, WEAK_TARGET[weak_label]
     if cell.label == 1:
         return "blast", cell.camera, 1.0
     if cell.lab != ALL_IDB:
@@ -124,6 +126,10 @@ class Relative:
     about: Mapping[str, object] = field(default_factory=dict)
     steps: int = STEPS
     members: int = MEMBERS
+
+    def targets(self, cells: Sequence[CellRecord]) -> list[float | None]:
+        """Every cell of which something is known, be it of its field only."""
+        return [None if (kind := _kind(cell)) is None else kind[2] for cell in cells]
 
     def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
         """Train ``members`` networks on the same random views, and join them into one."""

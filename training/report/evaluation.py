@@ -139,6 +139,10 @@ def _test(test: Json) -> Iterator[Block]:
     )
     if "figures" in test:
         yield from _blasts(test)
+    if "own" in test:
+        yield Heading("Own cells that people looked at", 3)
+        yield figures_table(test["own"]["figures"])
+        yield _called_words(test["own"]["confusion"])
     for lab, mature in test["mature"].items():
         yield Heading(f"{lab}: normal cells of people without leukaemia", 3)
         yield called_table(
@@ -160,11 +164,7 @@ def _blasts(test: Json) -> Iterator[Block]:
     if test["roc"]:
         yield Picture(partial(plots.roc, {"cells": test["roc"]}), "ROC of cells")
     yield Picture(partial(plots.reliability, test["reliability"]), "Reliability; numbers are cells")
-    words = tuple(next(iter(test["confusion"].values())))
-    yield Table(
-        ("is", *(f"called {word}" for word in words)),
-        tuple((name, *(str(n) for n in called.values())) for name, called in test["confusion"].items()),
-    )
+    yield _called_words(test["confusion"])
     count = test["count"]
     yield Text(
         f"Blasts a field, cut cells included: {count['marked']} marked, {count['called']} called blast; of "
@@ -178,6 +178,15 @@ def _blasts(test: Json) -> Iterator[Block]:
     for camera, figures in test.get("by_camera", {}).items():
         yield Heading(f"Camera {camera}", 3)
         yield figures_table(figures)
+
+
+def _called_words(confusion: Json) -> Table:
+    """Set what cells are against what they are called."""
+    words = tuple(next(iter(confusion.values())))
+    return Table(
+        ("is", *(f"called {word}" for word in words)),
+        tuple((name, *(str(n) for n in called.values())) for name, called in confusion.items()),
+    )
 
 
 def _thresholds(rows: Sequence[Json]) -> Iterator[Block]:
