@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from edge.segmentation.canvas import CanvasPlanes
 from edge.segmentation.labels import (
     Labels,
     Mask,
+    above,
     areas_by_label,
     as_mask,
     as_uint8,
@@ -86,17 +89,19 @@ def partition_cells(
     within_reach = distance <= _REACH_UM / planes.um_per_px
     away = distance > _AWAY_UM / planes.um_per_px
     del distance, nearest, owner  # memory that what follows can do without
-    cell_mask = planes.total > float(np.clip(_FAINT_SHARE * foreground_density, *_FAINT)) * DENSITY_LEVELS
-    cell_mask |= planes.contrast > _FAINT_BLUE * CONTRAST_LEVELS
+    cell_mask = above(
+        planes.total, float(np.clip(_FAINT_SHARE * foreground_density, *_FAINT)) * DENSITY_LEVELS
+    )
+    cell_mask |= above(planes.contrast, _FAINT_BLUE * CONTRAST_LEVELS)
     away &= planes.in_frame & ~planes.isolated
     sample = histogram(
-        planes.total, away & planes.red_cell_coloured & (planes.total > foreground_density * DENSITY_LEVELS)
+        planes.total,
+        away & planes.red_cell_coloured & above(planes.total, foreground_density * DENSITY_LEVELS),
     )
     if sample.sum() * planes.um_per_px**2 >= _LEAST_RED_UM2:
         usual = quantile(sample, 0.5)
-        red_cells = (
-            planes.red_cell_coloured & (planes.total > _RED_EDGE * usual) & (planes.total < _RED_PILE * usual)
-        )
+        red_cells = planes.red_cell_coloured & above(planes.total, _RED_EDGE * usual)
+        red_cells &= ~above(planes.total, math.ceil(_RED_PILE * usual) - 1)
         cell_mask &= ~red_cells | planes.isolated
     cell_mask &= within_reach
     cell_mask |= inside

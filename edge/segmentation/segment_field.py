@@ -16,6 +16,7 @@ from edge.segmentation.isolated import isolated_mask
 from edge.segmentation.join import merge_parts
 from edge.segmentation.labels import (
     Labels,
+    above,
     as_mask,
     map_labels,
     relabel_sequential,
@@ -129,7 +130,7 @@ def _detect(field: Field) -> _Detection:
     )
     windows = pack_windows(groups, roi_labels.shape, field.image, shrink, scale.um_per_px)
     roi = windows.gather(roi_labels, 0, cv2.INTER_NEAREST) == windows.numbers()
-    foreground = to_levels(smooth.total) > found.foreground_density * DENSITY_LEVELS
+    foreground = above(to_levels(smooth.total), found.foreground_density * DENSITY_LEVELS)
     isolated = isolated_mask(as_mask(foreground), as_mask(opened > threshold), um_per_px, _LARGEST_CELL_UM2)
     isolated = windows.gather(isolated, 0, cv2.INTER_NEAREST)
     return _Detection(found, scale, threshold, windows, shrink, roi, isolated > 0)

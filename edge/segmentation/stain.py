@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.density import FINE_LEVELS, DensityImage, DensityPlanes
-from edge.segmentation.labels import Mask, as_mask
+from edge.segmentation.labels import Mask, above, as_mask
 
 #: Levels to one density unit in the bytes of total and red density: 0.005 a level, 1.275 at most.
 DENSITY_LEVELS = 200.0
@@ -119,7 +119,7 @@ def measure_red_cell_ratio(
     -------
     the ratio, or None where too few pixels have a red cell's colour
     """
-    solid = total > max(foreground_density, 0.09) * DENSITY_LEVELS
+    solid = above(total, max(foreground_density, 0.09) * DENSITY_LEVELS)
     if mask is not None:
         solid &= mask
     counts = histogram(ratios, solid)

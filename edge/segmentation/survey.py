@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.light.density import FINE_LEVELS, DensityPlanes
 from edge.segmentation.isolated import isolated_white_cells
-from edge.segmentation.labels import Mask, as_mask, as_uint8, elliptic_kernel, maximum_by_label
+from edge.segmentation.labels import Mask, above, as_mask, as_uint8, elliptic_kernel, maximum_by_label
 from edge.segmentation.scale import measure_scale, white_cell_scale
 from edge.segmentation.stain import (
     DENSITY_LEVELS,
@@ -120,7 +120,7 @@ def survey(stain: DensityPlanes, shrink: float) -> Survey:
     foreground_density = (
         foreground_threshold(total, away_from_nuclei) if away_from_nuclei.any() else _USUAL_FOREGROUND
     )
-    foreground = total > foreground_density * DENSITY_LEVELS
+    foreground = above(total, foreground_density * DENSITY_LEVELS)
     ratio = measure_red_cell_ratio(ratios, total, foreground_density, away_from_nuclei)
     red_cells = _measure_red_cells(stain, total, foreground & away_from_nuclei, ratio)
     scale = _find_scale(as_mask(foreground), stained, nuclei, nucleus_px, shrink)
