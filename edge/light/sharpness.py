@@ -36,7 +36,7 @@ _SHARPEST = 75
 #: Least ratio of squared slopes: an edge 55 px wide, where noise of the coarse derivative decides.
 _LEAST_RATIO = 1.0005
 #: Bands of the field that are looked at, and the height of each; a low picture is looked at as a whole.
-_BANDS, _BAND = 4, 0.1
+_BANDS, _BAND = 4, 0.05
 #: Steps of the cumulative histogram that quantiles of slopes are read from.
 _BINS = 1000
 _LEAST_ROWS = 250

@@ -68,7 +68,7 @@ def light_reasons(field: Field) -> tuple[str, ...]:
 
 
 def _histogram(plane: NDArray[Any]) -> NDArray[np.int64]:
-    return np.bincount(plane.ravel(), minlength=256)
+    return np.asarray(cv2.calcHist([plane], [0], None, [256], [0, 256]), np.int64).ravel()
 
 
 def _level(histogram: NDArray[np.int64], share: float) -> int:
