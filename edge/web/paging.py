@@ -13,7 +13,7 @@ _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf(Generic[_Row]):
+class ListPage(Generic[_Row]):
     """One page of a list.
 
     Attributes
@@ -29,11 +29,11 @@ class Leaf(Generic[_Row]):
     pages: int
 
 
-def leaf(rows: Sequence[_Row], size: int) -> Leaf[_Row]:
+def list_page(rows: Sequence[_Row], size: int) -> ListPage[_Row]:
     """Give the page of a list that the request asks for; beyond the end it is the last one."""
     pages = max(1, -(-len(rows) // size))
     number = min(number_asked("page") or 1, pages)
-    return Leaf(rows[(number - 1) * size : number * size], len(rows), number, pages)
+    return ListPage(rows[(number - 1) * size : number * size], len(rows), number, pages)
 
 
 def number_asked(name: str) -> int | None:

@@ -14,8 +14,8 @@ from edge.bloodlog import BloodLog, ReviewLabel, Sample
 from edge.results.reading import WORDS, ReadCell, Reading
 from edge.structures import CellRef
 from edge.web import preferences, security, store
-from edge.web.paging import leaf, number_asked
-from edge.web.shown import figures_of
+from edge.web.figures import figures_of
+from edge.web.paging import list_page, number_asked
 from edge.web.words import own_words, ref_text
 
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
@@ -73,13 +73,13 @@ def page(sample_id: int) -> Response:
     ]
     if not hidden:  # the order would tell the program's word
         chosen.sort(key=lambda cell: cell.doubt)
-    shown = leaf(chosen, size)
+    listed = list_page(chosen, size)
     last = reading.last_review(observer)
     text = stream_template(
         "cells.html",
         sample=sample,
         figures=figures,
-        leaf=shown,
+        listed=listed,
         words=WORDS,
         word_of=lambda cell: reading.word(observer, cell.ref),
         sure_of=_sure_word,
@@ -88,7 +88,7 @@ def page(sample_id: int) -> Response:
         size=size,
         field=field,
         last=None if last is None else last.id,
-        agreeable=len(_agreeable(shown.rows, reading, observer)),
+        agreeable=len(_agreeable(listed.rows, reading, observer)),
         progress=progress(reading, observer),
         hidden=hidden,
     )

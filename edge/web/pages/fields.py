@@ -8,7 +8,7 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.results.reading import Reading
 from edge.structures import CellRef
 from edge.web import preferences, store
-from edge.web.paging import leaf
+from edge.web.paging import list_page
 from edge.web.setup import setup
 
 blueprint = Blueprint("fields", __name__)
@@ -24,7 +24,7 @@ def page(sample_id: int) -> str:
         sample = store.sample_of(log, sample_id)
         fields = list(log.fields(sample_id))[::-1]
     return render_template(
-        "fields.html", sample=sample, leaf=leaf(fields, _PER_PAGE), hidden=preferences.hides_program()
+        "fields.html", sample=sample, listed=list_page(fields, _PER_PAGE), hidden=preferences.hides_program()
     )
 
 

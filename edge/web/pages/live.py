@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from edge.errors import ControlError
 from edge.results.reading import Reading
 from edge.web import preferences, store
+from edge.web.figures import figures_of
 from edge.web.preview import EXPOSURE_HIGH, EXPOSURE_LOW, SHARP_ENOUGH, Preview
 from edge.web.setup import setup
-from edge.web.shown import figures_of
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from flask import Blueprint, render_template
 from edge.results.agreement import agreement
 from edge.results.reading import WORDS
 from edge.web import preferences, store
-from edge.web.shown import figures_of
+from edge.web.figures import figures_of
 
 blueprint = Blueprint("observers", __name__)
 

@@ -12,8 +12,8 @@ from edge.device.printable import printable
 from edge.errors import LogError
 from edge.results.stopping import USUAL_QUOTA
 from edge.web import preferences, store
+from edge.web.figures import figures_of
 from edge.web.setup import setup
-from edge.web.shown import figures_of
 
 blueprint = Blueprint("samples", __name__)
 
