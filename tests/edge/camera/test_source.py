@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,89 +17,18 @@ from edge.camera.v4l2 import V4L2Source
 from edge.errors import CameraError, SourceError
 from edge.rendered import RenderedSource, RenderSettings
 from edge.structures import Frame
+from tests.edge.camera.devices import HEIGHT, WIDTH, Device, camera
 
 #: A frame in which a swap of channels shows: red on the left, blue on the right.
 RED_LEFT = np.zeros((120, 160, 3), np.uint8)
 RED_LEFT[:, :80, 0] = 200
 RED_LEFT[:, 80:, 2] = 200
-
-
-class WorkingCapture:
-    """A well-behaved V4L2 camera as OpenCV shows it."""
-
-    def __init__(self, device: str, backend: int) -> None:
-        assert backend == cv2.CAP_V4L2
-        self.open = True
-
-    def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
-        return self.open
-
-    def set(self, prop: int, value: float) -> bool:
-        return True
-
-    def get(self, prop: int) -> float:
-        return {cv2.CAP_PROP_FRAME_WIDTH: 160.0, cv2.CAP_PROP_FRAME_HEIGHT: 120.0}.get(prop, -1.0)
-
-    def grab(self) -> bool:
-        return self.open
-
-    def read(self) -> tuple[bool, Any]:
-        return self.open, np.ascontiguousarray(RED_LEFT[..., ::-1])
-
-    def release(self) -> None:
-        self.open = False
-
-
-class WorkingPicamera2:
-    """A well-behaved Pi camera; picamera2's "BGR888" is R, G, B in memory."""
-
-    sensor_resolution = (160, 120)
-    camera_controls: dict[str, object] = {}  # noqa: RUF012  # as in picamera2
-
-    def __init__(self, number: int = 0) -> None:
-        self.configuration: dict[str, Any] = {}
-
-    @staticmethod
-    def global_camera_info() -> list[dict[str, object]]:
-        return [{"Model": "imx477", "Num": 0}]
-
-    def create_video_configuration(self, **configuration: Any) -> dict[str, Any]:
-        return configuration
-
-    def configure(self, configuration: dict[str, Any]) -> None:
-        self.configuration = configuration
-
-    def camera_configuration(self) -> dict[str, Any]:
-        return self.configuration
-
-    def start(self) -> None: ...
-
-    def set_controls(self, controls: dict[str, object]) -> None:
-        assert not controls
-
-    def capture_metadata(self, wait: float) -> dict[str, object]:
-        return {}
-
-    def captured_request(self, wait: float, flush: bool | None) -> Any:
-        from contextlib import nullcontext
-
-        assert self.configuration["main"]["format"] == "BGR888"
-        return nullcontext(SimpleNamespace(make_array=lambda name: RED_LEFT.copy()))
-
-    def cancel_all_and_flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.configuration = {}
-
-
-def write_image(path: Path) -> Path:
-    assert cv2.imwrite(str(path), RED_LEFT[..., ::-1])
-    return path
+RED_LEFT_BGR = np.ascontiguousarray(RED_LEFT[..., ::-1])
 
 
 def make_replay(folder: Path) -> FrameSource:
     for number in range(3):
-        write_image(folder / f"f{number}.png")
+        assert cv2.imwrite(str(folder / f"f{number}.png"), RED_LEFT_BGR)
     return ReplaySource(folder)
 
 
@@ -109,7 +36,7 @@ def make_video(folder: Path) -> FrameSource:
     path = folder / "field.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
     for _ in range(3):
-        writer.write(np.ascontiguousarray(RED_LEFT[..., ::-1]))
+        writer.write(RED_LEFT_BGR)
     writer.release()
     return ReplaySource(path, loop=True)
 
@@ -120,11 +47,12 @@ def make_rendered(folder: Path) -> FrameSource:
 
 def make_v4l2(folder: Path) -> FrameSource:
     (folder / "video0").touch()
-    return V4L2Source(str(folder / "video0"), open_capture=WorkingCapture)
+    device = Device(size={WIDTH: 160.0, HEIGHT: 120.0}, frame=RED_LEFT_BGR)
+    return V4L2Source(str(folder / "video0"), open_capture=device)
 
 
 def make_picamera(folder: Path) -> FrameSource:
-    return PiCameraSource(0, module=SimpleNamespace(Picamera2=WorkingPicamera2))
+    return PiCameraSource(0, module=camera(sensor_resolution=(160, 120), array=RED_LEFT))
 
 
 MAKERS: list[Callable[[Path], FrameSource]] = [
@@ -144,12 +72,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FrameSour
     assert set(threading.enumerate()) <= before, "a thread was left behind"
 
 
-def test_it_is_a_source_with_a_name(source: FrameSource) -> None:
+def test_frames_are_frames_with_the_sources_name(source: FrameSource) -> None:
     assert isinstance(source, FrameSource)
     assert source.name
-
-
-def test_frames_are_frames(source: FrameSource) -> None:
     with source as opened:
         assert opened is source
         first, second = source.read(5.0), source.read(5.0)
@@ -159,6 +84,9 @@ def test_frames_are_frames(source: FrameSource) -> None:
     assert first.image.flags.c_contiguous
     assert source.name in first.source
     assert first.image is not second.image
+    # A camera says when, and in which time zone.
+    assert (first.captured_at is not None) == isinstance(source, V4L2Source | PiCameraSource)
+    assert first.captured_at is None or first.captured_at.tzinfo is not None
 
 
 def test_colours_are_red_green_blue(source: FrameSource) -> None:
@@ -171,26 +99,10 @@ def test_colours_are_red_green_blue(source: FrameSource) -> None:
     np.testing.assert_allclose(frame.image[60, 120].astype(int), (0, 0, 200), atol=12)
 
 
-def test_times_of_capture_are_aware(source: FrameSource) -> None:
-    with source:
-        frame = source.read(5.0)
-    assert frame is not None
-    is_camera = isinstance(source, V4L2Source | PiCameraSource)
-    assert (frame.captured_at is not None) == is_camera
-    assert frame.captured_at is None or frame.captured_at.tzinfo is not None
-
-
-def test_reading_a_source_that_is_not_open_is_an_error(source: FrameSource) -> None:
-    with pytest.raises((CameraError, SourceError), match="open"):
-        source.read(1.0)
-    with source:
-        assert source.read(5.0) is not None
-    with pytest.raises((CameraError, SourceError), match="open"):
-        source.read(1.0)
-
-
-def test_it_can_be_opened_again(source: FrameSource) -> None:
+def test_it_is_read_while_it_is_open_and_can_be_opened_again(source: FrameSource) -> None:
     for _ in range(3):
+        with pytest.raises((CameraError, SourceError), match="open"):
+            source.read(1.0)
         with source:
             assert source.read(5.0) is not None
 

@@ -22,26 +22,32 @@ def flat(colour: tuple[float, float, float], width: int = 400, height: int = 300
     return Background(np.array(colour, np.float32).reshape(1, 1, 3), width, height)
 
 
-def pattern(width: int = 400, height: int = 300) -> np.ndarray:
+def pattern() -> np.ndarray:
     """A fixed picture without symmetry, so that any flip, shift or channel swap shows."""
-    y, x = np.mgrid[:height, :width]
+    y, x = np.mgrid[:300, :400]
     return np.stack([(x * 3 + y) % 251, (x + y * 5) % 241, (x * y // 7) % 239], axis=-1).astype(np.uint8)
 
 
-def disc(um_per_px: float, diameter_um: float = 12.0) -> np.ndarray:
-    side = round(40 / um_per_px)
-    y, x = np.mgrid[:side, :side]
-    inside = np.hypot(x - side / 2, y - side / 2) < diameter_um / um_per_px / 2
-    return np.where(inside[..., None], (90, 40, 120), (220, 215, 200)).astype(np.uint8)
+def crop_at(
+    image: np.ndarray,
+    x: float,
+    y: float,
+    spec: InputSpec = SPEC,
+    um_per_px: float = 0.1,
+    blank: tuple[float, float, float] = (200, 210, 190),
+    outline: Outline | None = None,
+) -> np.ndarray:
+    """Crop of an evenly lit field."""
+    background = flat(blank, image.shape[1], image.shape[0])
+    return to_input(image, x, y, spec, um_per_px=um_per_px, background=background, outline=outline)
 
 
 def test_bytes_of_the_crop_do_not_change() -> None:
     """Golden: a change here invalidates every shipped model, whatever the other tests say."""
-    image, blank = pattern(), flat((200, 210, 190))
     crops = [
-        to_input(image, 200, 150, SPEC, um_per_px=0.1, background=blank),  # shrinking
-        to_input(image, 200, 150, SPEC, um_per_px=0.3, background=blank),  # enlarging
-        to_input(image, 5, 295, SPEC, um_per_px=0.1, background=blank),  # beyond two edges
+        crop_at(pattern(), 200, 150),  # shrinking
+        crop_at(pattern(), 200, 150, um_per_px=0.3),  # enlarging
+        crop_at(pattern(), 5, 295),  # beyond two edges
     ]
     assert hashlib.sha256(b"".join(crop.tobytes() for crop in crops)).hexdigest() == GOLDEN
 
@@ -51,11 +57,11 @@ GOLDEN = "92265cdf904d7be57a0fd7ba652322b9d91381f3f1a9b8868f3d9bc35040b881"
 
 @pytest.mark.parametrize("um_per_px", [0.05, 0.1, 0.2, 0.4])
 def test_a_cell_has_the_same_size_at_every_scale(um_per_px: float) -> None:
-    image = disc(um_per_px)
-    side = image.shape[0]
-    crop = to_input(
-        image, side / 2, side / 2, SPEC, um_per_px=um_per_px, background=flat((220, 215, 200), side, side)
-    )
+    side = round(40 / um_per_px)
+    y, x = np.mgrid[:side, :side]
+    disc = np.hypot(x - side / 2, y - side / 2) < 6 / um_per_px
+    image = np.where(disc[..., None], (90, 40, 120), (220, 215, 200)).astype(np.uint8)
+    crop = crop_at(image, side / 2, side / 2, um_per_px=um_per_px, blank=(220, 215, 200))
     diameter_px = np.sqrt((crop[..., 0] < 160).sum() * 4 / np.pi)
     # 12 µm of 24 µm is half of 128 px; at 0.4 µm/px one source pixel is 2 px of the crop
     assert diameter_px == pytest.approx(64, abs=2.5)
@@ -71,31 +77,24 @@ def test_lamp_colour_does_not_reach_the_crop(
 ) -> None:
     colour = np.rint(np.array(lamp) * transmission).astype(np.uint8)
     image = np.broadcast_to(colour, (100, 100, 3)).copy()
-    crop = to_input(image, 50, 50, SPEC, um_per_px=0.2, background=flat(tuple(map(float, lamp)), 100, 100))
+    crop = crop_at(image, 50, 50, um_per_px=0.2, blank=lamp)
     expected = SPEC.white_point * np.array(transmission)
     # rounding of the 8-bit input, amplified by the gain, plus rounding of the output
     assert np.abs(crop[64, 64] - expected).max() <= 0.5 * SPEC.white_point / min(lamp) + 0.51
 
 
 def test_swapped_channels_give_another_crop() -> None:
-    image, blank = pattern(), flat((200, 210, 190))
-    swapped_blank = flat((190, 210, 200))
-    crop = to_input(image, 200, 150, SPEC, um_per_px=0.1, background=blank)
-    swapped = to_input(image[..., ::-1].copy(), 200, 150, SPEC, um_per_px=0.1, background=swapped_blank)
+    crop = crop_at(pattern(), 200, 150)
+    swapped = crop_at(pattern()[..., ::-1].copy(), 200, 150, blank=(190, 210, 200))
     assert np.array_equal(crop, swapped[..., ::-1])
     assert not np.array_equal(crop, swapped)
 
 
-@pytest.mark.parametrize(("x", "y"), [(0, 0), (399, 0), (0, 299), (399, 299)])
-def test_beyond_the_edge_the_border_is_repeated(x: int, y: int) -> None:
+def test_beyond_the_edge_the_border_is_repeated_and_a_black_background_does_not_blow_up() -> None:
     image = np.full((300, 400, 3), 200, np.uint8)
-    crop = to_input(image, x, y, SPEC, um_per_px=0.1, background=flat((200, 200, 200)))
-    assert (crop == SPEC.white_point).all()
-
-
-def test_a_black_background_does_not_blow_up() -> None:
-    image = np.zeros((100, 100, 3), np.uint8)
-    assert to_input(image, 50, 50, SPEC, um_per_px=0.2, background=flat((0, 0, 0), 100, 100)).max() == 0
+    for x, y in ((0, 0), (399, 0), (0, 299), (399, 299)):
+        assert (crop_at(image, x, y, blank=(200, 200, 200)) == SPEC.white_point).all()
+    assert crop_at(np.zeros_like(image), 50, 50, blank=(0, 0, 0)).max() == 0
 
 
 def cell_field(
@@ -122,9 +121,7 @@ def relative(
     um_per_px: float = 0.1, stain: float = 1.0, lamp: tuple[int, int, int] = (235, 235, 235)
 ) -> np.ndarray:
     image, outline, centre = cell_field(um_per_px, stain, lamp)
-    side = image.shape[0]
-    blank = flat(tuple(map(float, lamp)), side, side)
-    return to_input(image, centre, centre, RELATIVE, um_per_px=um_per_px, background=blank, outline=outline)
+    return crop_at(image, centre, centre, RELATIVE, um_per_px, lamp, outline)
 
 
 def test_the_relative_planes_are_density_cell_and_nucleus() -> None:
@@ -160,25 +157,16 @@ def test_relative_planes_have_the_same_size_at_every_scale(um_per_px: float) -> 
         assert (other[..., plane] > 0).sum() == pytest.approx((usual[..., plane] > 0).sum(), rel=0.08)
 
 
-def test_another_cells_label_gives_another_crop() -> None:
+def test_another_cells_label_gives_another_crop_and_none_is_refused() -> None:
     image, outline, centre = cell_field()
-    blank = flat((235, 235, 235), image.shape[1], image.shape[0])
-    crops = [
-        to_input(
-            image, centre, centre, RELATIVE, um_per_px=0.1, background=blank,
-            outline=Outline(outline.cells, outline.nuclei, label, outline.region),
-        )
-        for label in (7, 8)
-    ]  # fmt: skip
-    assert not np.array_equal(*crops)
-    assert crops[1][40:, 24].any()
-
-
-def test_relative_planes_without_an_outline_are_refused() -> None:
-    with pytest.raises(
-        ImageError, match=r"'density\+cell\+nucleus' needs the cell's outline, got none; give"
-    ):
-        to_input(pattern(), 200, 150, RELATIVE, um_per_px=0.1, background=flat((200, 210, 190)))
+    other = Outline(outline.cells, outline.nuclei, 8, outline.region)
+    one, two = (
+        crop_at(image, centre, centre, RELATIVE, blank=(235, 235, 235), outline=o) for o in (outline, other)
+    )
+    assert not np.array_equal(one, two)
+    assert two[40:, 24].any()
+    with pytest.raises(ImageError, match=r"'density\+cell\+nucleus' needs the cell's outline"):
+        crop_at(image, centre, centre, RELATIVE)
 
 
 @pytest.mark.parametrize("colour", [0, 6, 235, 255])
@@ -196,15 +184,12 @@ def test_a_cell_without_contrast_or_nucleus_gives_finite_planes(colour: int) -> 
 def test_an_outline_of_a_part_of_the_field_is_that_of_the_whole() -> None:
     """Segmentation keeps label images of the surroundings of cells only."""
     image, outline, centre = cell_field()
-    side = image.shape[0]
-    blank = flat((235, 235, 235), side, side)
     x0, y0, x1, y1 = 30, 40, 190, 200  # of the label images, two px of the field each
     part = Outline(
         outline.cells[y0:y1, x0:x1], outline.nuclei[y0:y1, x0:x1], 7, (2 * x0, 2 * y0, 2 * x1, 2 * y1)
     )
     whole, of_part = (
-        to_input(image, centre, centre, RELATIVE, um_per_px=0.1, background=blank, outline=found)
-        for found in (outline, part)
+        crop_at(image, centre, centre, RELATIVE, blank=(235, 235, 235), outline=o) for o in (outline, part)
     )
     assert whole[..., 1].any()
     assert np.array_equal(whole, of_part)
@@ -217,16 +202,14 @@ def test_the_crop_shows_what_segmentation_found() -> None:
     judged = [cell for cell in found.cells if cell.kind == "wbc"]
     assert len(judged) >= 3
     for cell in judged:
-        crop = to_input(
-            field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background,
-            outline=found.outline(cell),
-        )  # fmt: skip
         # The same cut out of the label images of the field's own size.
         of_field = Outline(whole, nuclei, cell.id, (0, 0, 800, 600))
-        same = to_input(
-            field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background,
-            outline=of_field,
-        )  # fmt: skip
+        crop, same = (
+            to_input(
+                field.image, cell.x, cell.y, RELATIVE, um_per_px=0.1, background=found.background, outline=o
+            )
+            for o in (found.outline(cell), of_field)
+        )
         for plane in (1, 2):
             shared = np.count_nonzero(crop[..., plane] & same[..., plane])
             either = np.count_nonzero(crop[..., plane] | same[..., plane])
@@ -243,18 +226,15 @@ def test_cells_cut_together_are_those_cut_alone(um_per_px: float, spec: InputSpe
     blank = Background(grid, side, side)
     centres = [(centre, centre), (3.1 / um_per_px, centre + 1.4), (centre + 13 / um_per_px, centre - 3.3)]
     outlines = [Outline(outline.cells, outline.nuclei, label, outline.region) for label in (7, 7, 8)]
-    together = Cutter(Field(Frame(image, "a field"), blank), spec, um_per_px=um_per_px).cut(centres, outlines)
+    cutter = Cutter(Field(Frame(image, "a field"), blank), spec, um_per_px=um_per_px)
+    together = cutter.cut(centres, outlines)
     alone = [
         to_input(image, x, y, spec, um_per_px=um_per_px, background=blank, outline=found)
         for (x, y), found in zip(centres, outlines, strict=True)
     ]
     assert np.array_equal(together, alone)
     assert len({crop.tobytes() for crop in alone}) == 3
-
-
-def test_no_cells_give_no_crops() -> None:
-    cutter = Cutter(Field(Frame(pattern(), "a field"), flat((200, 210, 190))), RELATIVE, um_per_px=0.1)
-    assert cutter.cut([], []).shape == (0, 48, 48, 3)
+    assert cutter.cut([], []).shape == (0, spec.size_px, spec.size_px, 3)
 
 
 @pytest.mark.parametrize("shrink", [2.41, 3.0, 4.7, 4.81, 9.7])

@@ -82,51 +82,42 @@ def _remove(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     monkeypatch.setattr(sys, "meta_path", [_Missing(packages), *sys.meta_path])
 
 
-def test_litert_is_taken_first() -> None:
-    if "ai_edge_litert" not in installed_runtimes():
-        pytest.skip("ai_edge_litert is not installed")
-    assert Network(TINY).runtime.startswith("ai_edge_litert 2.")
-
-
-def test_tflite_runtime_is_taken_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "tflite_runtime" not in installed_runtimes():
-        pytest.skip("tflite_runtime is not installed")
-    _remove(monkeypatch, "ai_edge_litert")
-    assert installed_runtimes() == ("tflite_runtime",)
-    assert Network(TINY).runtime == "tflite_runtime 2.14.0"
-
-
-def test_no_runtime_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    _remove(monkeypatch, "ai_edge_litert", "tflite_runtime", "tensorflow")
-    with pytest.raises(
-        RuntimeMissingError, match=r"no TFLite interpreter is installed.*pip install ai-edge-litert"
-    ):
-        Network(TINY)
+@pytest.mark.parametrize("runtime", ["ai_edge_litert", "tflite_runtime"])
+def test_the_first_runtime_that_is_installed_is_taken(
+    monkeypatch: pytest.MonkeyPatch, runtime: RuntimeName
+) -> None:
+    if runtime not in installed_runtimes():
+        pytest.skip(f"{runtime} is not installed")
+    if runtime != "ai_edge_litert":
+        _remove(monkeypatch, "ai_edge_litert")
+        assert installed_runtimes() == (runtime,)
+    assert Network(TINY).runtime.startswith(f"{runtime} 2.")
 
 
 @pytest.mark.parametrize(
-    ("runtime", "package"), [("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime")]
+    ("runtime", "removed", "named"),
+    [
+        (None, ("ai_edge_litert", "tflite_runtime", "tensorflow"), "pip install ai-edge-litert"),
+        # One that was asked for is not replaced by another.
+        ("ai_edge_litert", ("ai_edge_litert",), "ai_edge_litert .*pip install ai-edge-litert"),
+        ("tflite_runtime", ("tflite_runtime",), "tflite_runtime .*pip install tflite-runtime"),
+        ("onnx", (), "ai_edge_litert, .* got 'onnx'"),
+    ],
 )
-def test_a_runtime_asked_for_is_not_replaced_by_another(
-    monkeypatch: pytest.MonkeyPatch, runtime: RuntimeName, package: str
+def test_a_runtime_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, runtime: RuntimeName | None, removed: tuple[str, ...], named: str
 ) -> None:
-    _remove(monkeypatch, runtime)
-    with pytest.raises(RuntimeMissingError, match=f"{runtime} is not installed.*pip install {package}"):
+    _remove(monkeypatch, *removed)
+    with pytest.raises(RuntimeMissingError, match=named):
         Network(TINY, runtime=runtime)
-
-
-def test_an_unknown_runtime_is_refused() -> None:
-    with pytest.raises(RuntimeMissingError, match=r"runtime must be one of ai_edge_litert, .* got 'onnx'"):
-        Network(TINY, runtime="onnx")  # type: ignore[arg-type]  # what a configuration file may say
 
 
 def test_a_broken_runtime_is_said_and_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = ModuleType("ai_edge_litert.interpreter")  # imports, but has no Interpreter
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", broken)
-    with pytest.raises(RuntimeMissingError, match="ai_edge_litert is installed but does not start"):
-        Network(TINY)
-    with pytest.raises(RuntimeMissingError, match="ai_edge_litert is installed but does not start"):
-        installed_runtimes()
+    for ask in (lambda: Network(TINY), installed_runtimes):
+        with pytest.raises(RuntimeMissingError, match="ai_edge_litert is installed but does not start"):
+            ask()
 
 
 def test_a_runtime_that_lacks_a_part_of_itself_is_broken(
@@ -155,26 +146,15 @@ def test_a_runtime_that_dies_at_construction_is_broken(
         Network(TINY)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"none.tflite is missing"):
-        Network(tmp_path / "none.tflite")
-
-
-@pytest.mark.parametrize("content", [b"", b"no network", TINY.read_bytes()[:1500], bytes(4000)])
-def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"no network", TINY.read_bytes()[:1500], bytes(4000)])
+def test_a_file_that_is_missing_or_no_network_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "model.tflite"
-    path.write_bytes(content)
+    if content is not None:
+        path.write_bytes(content)
     for runtime in installed_runtimes():
-        with pytest.raises(
-            ModelError, match=rf"model.tflite: {runtime} .* cannot open it \(.*convert the model again"
-        ):
+        named = "is missing" if content is None else f": {runtime} .* cannot open it"
+        with pytest.raises(ModelError, match=f"model.tflite.*{named}"):
             Network(path, runtime=runtime)
-
-
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_must_be_positive(threads: int) -> None:
-    with pytest.raises(ModelError, match=f"threads must be 1 or more, got {threads}"):
-        Network(TINY, threads=threads)
 
 
 def test_two_threads_give_the_same() -> None:
@@ -184,40 +164,34 @@ def test_two_threads_give_the_same() -> None:
 
 def test_what_a_network_says_of_itself() -> None:
     network = Network(TINY)
-    assert network.size_px == 16
-    assert network.lsb == 1 / 256
+    assert (network.size_px, network.lsb) == (16, 1 / 256)
     assert network.input == TensorSpec((1, 16, 16, 3), "int8", 1.0, -128)
     assert network.output == TensorSpec((1, 2), "int8", 1 / 256, -128)
     assert network.ops()[0] == "CONV_2D"
     assert "SHAPE" not in network.ops()
+    for threads in (0, -1):
+        with pytest.raises(ModelError, match=f"threads .* got {threads}"):
+            Network(TINY, threads=threads)
 
 
 @pytest.mark.parametrize(
-    ("where", "change", "message"),
+    ("where", "change", "named"),
     [
-        (
-            "inputs",
-            {"shape": np.array([1, 16, 8, 3])},
-            r"input must be \(1, size, size, 3\), got \(1, 16, 8, 3\)",
-        ),
-        ("inputs", {"shape": np.array([1, 16, 16, 1])}, r"input must be \(1, size, size, 3\)"),
-        ("inputs", {"shape": np.array([4, 16, 16, 3])}, r"input must be \(1, size, size, 3\)"),
-        ("inputs", {"dtype": np.int16}, "tensors must be one of int8, uint8, float32, got int16"),
+        ("inputs", {"shape": np.array([1, 16, 8, 3])}, r"input .* got \(1, 16, 8, 3\)"),
+        ("inputs", {"shape": np.array([1, 16, 16, 1])}, r"input .* got \(1, 16, 16, 1\)"),
+        ("inputs", {"shape": np.array([4, 16, 16, 3])}, r"input .* got \(4, 16, 16, 3\)"),
+        ("inputs", {"dtype": np.int16}, "int8, uint8, float32, got int16"),
         ("inputs", {"quantization": (0.0, 0)}, "a int8 tensor without a scale"),
-        ("outputs", {"shape": np.array([1, 4])}, r"output must be \(1, 2\) \(normal, blast\), got \(1, 4\)"),
+        ("outputs", {"shape": np.array([1, 4])}, r"output .* got \(1, 4\)"),
+        ("inputs", None, "expected one input and one output, got 2 and 1"),
     ],
 )
 def test_a_network_of_another_kind_is_refused(
-    fake: type[FakeInterpreter], where: str, change: dict[str, Any], message: str
+    fake: type[FakeInterpreter], where: str, change: dict[str, Any] | None, named: str
 ) -> None:
-    setattr(fake, where, ({**getattr(fake, where)[0], **change},))
-    with pytest.raises(ModelError, match=message):
-        Network(TINY)
-
-
-def test_two_inputs_are_refused(fake: type[FakeInterpreter]) -> None:
-    fake.inputs = fake.inputs * 2  # type: ignore[assignment]  # one more than the class was written with
-    with pytest.raises(ModelError, match="expected one input and one output, got 2 and 1"):
+    (usual,) = getattr(fake, where)
+    setattr(fake, where, (usual, usual) if change is None else ({**usual, **change},))
+    with pytest.raises(ModelError, match=named):
         Network(TINY)
 
 
@@ -249,27 +223,22 @@ def test_pixels_are_stored_as_the_input_wants_them(
         (np.int8, (1 / 256, -128), [-128, 127], [0.0, 255 / 256]),
         (np.uint8, (1 / 256, 0), [64, 192], [0.25, 0.75]),
         (np.float32, (0.0, 0), [0.25, 0.75], [0.25, 0.75]),
+        (np.float32, (0.0, 0), [0.5, np.nan], None),
     ],
 )
 def test_outputs_are_read_as_they_are_stored(
-    fake: type[FakeInterpreter],
-    dtype: type,
-    quantization: tuple[float, int],
-    answer: list[float],
-    p: list[float],
+    fake: type[FakeInterpreter], dtype: type, quantization: Any, answer: list[float], p: list[float] | None
 ) -> None:
     fake.outputs = ({**fake.outputs[0], "dtype": dtype, "quantization": quantization},)  # type: ignore[assignment]
     fake.answer = np.array([answer], dtype)
-    outputs = Network(TINY).outputs(np.zeros((BATCH + 1, 16, 16, 3), np.uint8))
+    crops = np.zeros((BATCH + 1, 16, 16, 3), np.uint8)
+    if p is None:
+        with pytest.raises(ModelError, match="values that are no numbers"):
+            Network(TINY).outputs(crops)
+        return
+    outputs = Network(TINY).outputs(crops)
     assert outputs.dtype == np.float32
     assert outputs.tolist() == [p] * (BATCH + 1)
-
-
-def test_values_that_are_no_numbers_are_refused(fake: type[FakeInterpreter]) -> None:
-    fake.outputs = ({**fake.outputs[0], "dtype": np.float32, "quantization": (0.0, 0)},)  # type: ignore[assignment]
-    fake.answer = np.array([[0.5, np.nan]], np.float32)
-    with pytest.raises(ModelError, match="values that are no numbers"):
-        Network(TINY).outputs(np.zeros((1, 16, 16, 3), np.uint8))
 
 
 def test_the_greeting_goes_to_the_log_and_the_rest_to_stderr(
@@ -288,33 +257,13 @@ def test_the_greeting_goes_to_the_log_and_the_rest_to_stderr(
     assert "Created a delegate." in caplog.messages
 
 
-CLOSED_STDERR = """
-import os, sys
-from pathlib import Path
-from edge.classification.interpreter import Network
-os.close(2)
-print(Network(Path(sys.argv[1])).size_px)
-"""
-
-
-def test_a_process_without_stderr_can_open_a_network(repository: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CLOSED_STDERR, str(TINY)],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=120,
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_real_runtime_writes_nothing_to_stderr_and_needs_none(repository: Path, closed: bool) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from edge.classification.interpreter import Network\n"
+        f"if {closed}: os.close(2)\n"
+        "print(Network(Path(sys.argv[1])).size_px)"
     )
-    assert done.stdout.strip() == b"16"
-
-
-def test_nothing_is_written_to_stderr_by_a_real_runtime(repository: Path) -> None:
-    script = CLOSED_STDERR.replace("os.close(2)\n", "")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(TINY)],
-        cwd=repository,
-        capture_output=True,
-        check=True,
-        timeout=120,
-    )
-    assert done.stderr == b""
+    command = [sys.executable, "-c", script, str(TINY)]
+    done = subprocess.run(command, cwd=repository, capture_output=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == (b"16", b"")
