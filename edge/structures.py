@@ -44,12 +44,14 @@ class Frame:
     source : file path, device name or ``rendered:SEED``, as a person would name it
     captured_at : aware UTC time of capture, or None where the source has none
     um_per_px : configured scale in µm per pixel, or None to find it in the field
+    jpeg : a JPEG file that holds exactly these pixels and nothing else, or None
     """
 
     image: UInt8Image
     source: str
     captured_at: datetime | None = None
     um_per_px: float | None = None
+    jpeg: bytes | None = None
 
     def __post_init__(self) -> None:
         """Refuse anything that is not a usable 8-bit RGB image."""

@@ -76,12 +76,11 @@ class Correction:
                 )
                 _log.warning("calibration not used for frames of another size: %s", self.problem)
             return frame
-        image = frame.image
         if calibration.blank is not None:
             if self._flat is None:
                 self._flat = FlatField(calibration.blank.grid, frame.width, frame.height)
-            image = self._flat.applied(image)
+            frame = replace(frame, image=self._flat.applied(frame.image), jpeg=None)
         um_per_px = frame.um_per_px
         if um_per_px is None and calibration.scale is not None:
             um_per_px = calibration.scale.um_per_px
-        return replace(frame, image=image, um_per_px=um_per_px)
+        return replace(frame, um_per_px=um_per_px)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from edge.camera.decode import MAX_PIXELS, decode_image
 from edge.errors import ImageError, SourceError
-from edge.structures import Frame
+from edge.structures import Frame, UInt8Image
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".mpg", ".mpeg", ".webm"})
@@ -21,15 +22,20 @@ OUTPUT_SUFFIXES = (".cells.png", ".nuclei.png", ".annotated.jpg")
 #: Share of the promised frames that a video may lack before it is called damaged. Containers without
 #: an index promise an estimate (duration times rate), seen to be off by a frame or two.
 _MISSING_FRAMES = 0.05
+#: Markers of JPEG: where the coded picture begins and ends, and what is besides it: APP1 to APP13, APP15 and
+#: comments.
+_START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, b"\xff\xd9"
+_METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 
 
-def read_image(path: Path, *, um_per_px: float | None = None) -> Frame:
+def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = False) -> Frame:
     """Read one image file; see :func:`edge.camera.decode.decode_image` for what is accepted.
 
     Parameters
     ----------
     path : image file
     um_per_px : calibrated scale in µm per px, or None to find it in the field
+    with_jpeg : give a JPEG file's content along, without what it tells besides the picture
 
     Returns
     -------
@@ -40,7 +46,35 @@ def read_image(path: Path, *, um_per_px: float | None = None) -> Frame:
     ImageError
         The file cannot be used.
     """
-    return Frame(decode_image(path), str(path), um_per_px=um_per_px)
+    image = decode_image(path)
+    return Frame(image, str(path), um_per_px=um_per_px, jpeg=_bare_jpeg(path, image) if with_jpeg else None)
+
+
+def _bare_jpeg(path: Path, image: UInt8Image) -> bytes | None:
+    """Read a JPEG file without its metadata, which may name a person; None where it is not exactly the image.
+
+    Application segments are left out but those that say how colours are stored (JFIF, Adobe), and so are
+    comments [1]_.
+
+    References
+    ----------
+    .. [1] ITU-T T.81 (1992), annex B.
+    """
+    content = path.read_bytes()
+    if not content.startswith(_START_OF_IMAGE):
+        return None
+    bare, at = bytearray(content[:2]), 2
+    try:
+        while content[at + 1] != _START_OF_SCAN:
+            end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+            if content[at + 1] not in _METADATA:
+                bare += content[at:end]
+            at = end
+        bare += content[at : content.index(_END_OF_IMAGE, at) + 2]
+        same = np.array_equal(simplejpeg.decode_jpeg(bytes(bare), "RGB"), image)
+    except (IndexError, ValueError):
+        return None
+    return bytes(bare) if same else None
 
 
 def find_files(path: Path) -> list[Path]:
@@ -83,7 +117,9 @@ def find_files(path: Path) -> list[Path]:
     return sorted(files, key=_natural_key)
 
 
-def read_frames(path: Path, *, every: int = 1, um_per_px: float | None = None) -> Iterator[Frame]:
+def read_frames(
+    path: Path, *, every: int = 1, um_per_px: float | None = None, with_jpeg: bool = False
+) -> Iterator[Frame]:
     """Read the one frame of an image file, or the frames of a video, one at a time.
 
     Frames of a video are numbered from 1 and named ``video.avi#12``.
@@ -93,6 +129,7 @@ def read_frames(path: Path, *, every: int = 1, um_per_px: float | None = None) -
     path : image or video file
     every : of a video, take frames 1, 1 + every, 1 + 2 * every, ...
     um_per_px : calibrated scale in µm per px, or None to find it in the field
+    with_jpeg : as for :func:`read_image`
 
     Yields
     ------
@@ -108,7 +145,7 @@ def read_frames(path: Path, *, every: int = 1, um_per_px: float | None = None) -
     if path.suffix.lower() in VIDEO_SUFFIXES:
         yield from _read_video(path, every, um_per_px)
     else:
-        yield read_image(path, um_per_px=um_per_px)
+        yield read_image(path, um_per_px=um_per_px, with_jpeg=with_jpeg)
 
 
 def _is_wanted(path: Path) -> bool:

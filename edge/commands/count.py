@@ -229,7 +229,8 @@ def _count_files(
         try:
             with field_guard(file):  # a codec's failures
                 started = time.perf_counter()
-                for frame in read_frames(file, every=every, um_per_px=config.scale.um_per_px):
+                um_per_px, in_sample = config.scale.um_per_px, sample_id is not None
+                for frame in read_frames(file, every=every, um_per_px=um_per_px, with_jpeg=in_sample):
                     if sample_id is not None:
                         recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
                     try:

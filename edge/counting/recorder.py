@@ -163,6 +163,7 @@ class Recorder:
             processed = self._counter.process(corrected)
             row = self._append(Entry.alone(processed), provenance)
             return Recorded(corrected, processed.result, processed.segmentation, row, None)
+        corrected = sample.kept(corrected)
         sample.catch_up()
         reference = sample.reference
         processed = self._counter.process(corrected, reference)

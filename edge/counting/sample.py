@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
+from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally
 from edge.light.field import Field
@@ -130,6 +131,17 @@ class OpenSample:
         self.reference = self.reference.after(Field(Frame(image, result.source)))
         return True
 
+    def kept(self, frame: Frame) -> Frame:
+        """Give a frame as its stored picture has it, so that what is kept is what is counted.
+
+        From the picture and its row a field can then be counted again, equal in every number, and a reviewer
+        sees the pixels that were counted.
+        """
+        if frame.jpeg is not None:
+            return frame
+        jpeg = encode(frame.image, FIELD_QUALITY)
+        return replace(frame, image=decode(jpeg), jpeg=jpeg)
+
     def enter(self, processed: ProcessedField) -> Entry:
         """Place a field beside the others and store its pictures; nothing is remembered yet.
 
@@ -138,7 +150,7 @@ class OpenSample:
         OutputError
             A picture could not be stored.
         """
-        result, segmentation, image = processed.result, processed.segmentation, processed.field.frame.image
+        result, segmentation, frame = processed.result, processed.segmentation, processed.field.frame
         if segmentation is None:
             return Entry.alone(processed)
         placement = self._mosaic.place(processed.field, segmentation)
@@ -146,9 +158,12 @@ class OpenSample:
         result = replace(result, cells=cells, stage_um=placement.stage_um)
         # Before the row that names them: a power cut leaves pictures without a row, never the reverse.
         thumbnails = {
-            cell.cell.id: self._store.put(thumbnail(image, cell.cell)) for cell in cells if _is_new(cell)
+            cell.cell.id: self._store.put(thumbnail(frame.image, cell.cell))
+            for cell in cells
+            if _is_new(cell)
         }
-        return Entry(processed.field, result, placement, thumbnails, self._store.put(image))
+        assert frame.jpeg is not None  # kept() has seen to it
+        return Entry(processed.field, result, placement, thumbnails, self._store.put_jpeg(frame.jpeg))
 
     def logged(self, field_id: int, entry: Entry) -> None:
         """Remember a field that is in the log."""

@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import ExifTags, Image
 
 from edge import cli
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Calibration, MeasuredScale
 from edge.camera.files import read_frames
 from edge.classification.card import load_bundle
@@ -61,6 +62,12 @@ class CountCommand:
 def blank(path: Path, level: int = 220, size: tuple[int, int] = (320, 240)) -> Path:
     Image.new("RGB", size, (level, level, level)).save(path)
     return path
+
+
+def exif(artist: str) -> Image.Exif:
+    tags = Image.Exif()
+    tags[ExifTags.Base.Artist] = artist
+    return tags
 
 
 def video(path: Path, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], frames: int) -> Path:
@@ -287,6 +294,8 @@ def test_files_counted_into_a_sample_with_its_report(
     count: CountCommand, field_folder: Path, tmp_path: Path
 ) -> None:
     log_path, page = tmp_path / "b.db", tmp_path / "r.json"
+    with Image.open(field_folder / "rendered_0001.jpg") as image:
+        image.save(field_folder / "rendered_0001.jpg", quality=92, comment="Jane Doe", exif=exif("Jane Doe"))
     with BloodLog.open(log_path) as log:
         sample = log.open_sample("S-0142", "blood", 200)
     into = ("--log", log_path, "--sample", "S-0142", "--um-per-px", "0.2")
@@ -300,6 +309,12 @@ def test_files_counted_into_a_sample_with_its_report(
     with BloodLog.open(log_path, read_only=True) as log:
         (logged,) = log.fields(sample.id)
     assert logged.image_sha256 is not None
+    # The very file is kept, without what it may say of a person, so that the count is that without a sample.
+    kept = ThumbnailStore.beside(log_path).read(logged.image_sha256)
+    assert kept is not None
+    assert b"Jane Doe" not in kept
+    (alone,) = count.records("--um-per-px", "0.2", field_folder)
+    assert logged.result.frame_sha256 == alone["frame_sha256"]
     assert len(logged.thumbnails) == logged.result.wbc
     # The same slide again: every cell was seen before, and the tally stays as it is.
     assert count(*into, "--report", page, field_folder).exit_code == 0

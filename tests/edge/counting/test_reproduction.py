@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog, LoggedField
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Blank, Calibration, Correction, MeasuredScale
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
@@ -76,19 +77,24 @@ def numbers(result: FieldResult) -> FieldResult:
 
 
 def again(row: LoggedField, config: Config) -> FieldResult:
-    """Count a row's field again, from its source and what the row says of its making."""
+    """Count a row's field again: from its stored picture, or without one from its source."""
     correction = Correction.from_file(config.calibration_path, required=True)
     classifier = Classifier(load_bundle(config.model.path or ""))
     here = Provenance.of(config, classifier.card, classifier.runtime, correction)
     assert row.provenance == here.to_json()
     reference = None if row.context is None else Context.from_json(row.context).reference
     field = correction.applied(frame(float(row.result.source)))
+    if row.image_sha256 is not None:
+        picture = ThumbnailStore.beside(config.log_path).get(row.image_sha256)
+        assert picture is not None
+        field = replace(field, image=picture)
     return numbers(Pipeline(classifier).process(field, reference).result)
 
 
 def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField], config: Config) -> None:
     assert len(rows) == len(PLACES_UM) + 1
     assert sum(len(row.result.cells) for row in rows) > 30
+    assert [row.image_sha256 is None for row in rows] == [True] + [False] * len(PLACES_UM)
     for row in rows:
         assert again(row, config) == numbers(row.result)
 
