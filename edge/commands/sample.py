@@ -16,11 +16,13 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.commands.options import Command, log_option
 from edge.commands.report import write_file
-from edge.commands.sample_page import list_lines, sample_lines
 from edge.config import load_config
+from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
+from edge.results.sheet.page import make_page
 from edge.results.sheet.record import report_record
+from edge.results.sheet.terminal import list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import summarise, summarise_as_configured
 
@@ -136,7 +138,7 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report_record(summary), allow_nan=False))
         return
-    for line in sample_lines(summary):
+    for line in sample_lines(make_page(summary, catalogue(), lambda _sha256: None)):
         click.echo(line)
 
 

@@ -1,0 +1,78 @@
+"""The report as lines on a terminal, and the list of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from edge.device.printable import printable
+from edge.results.sheet.page import Page
+from edge.results.stopping import REFERENCE_LINES
+from edge.results.summary import SampleSummary
+
+#: Characters that 0 to 100 % take.
+_BAR_WIDTH = 60
+
+
+def interval_bar(share: float, low: float, high: float, width: int = _BAR_WIDTH) -> str:
+    """Draw a share and its interval between 0 and 100 %, with the reference lines, in ASCII.
+
+    Examples
+    --------
+    >>> interval_bar(0.5, 0.4, 0.65, 20)
+    '[....||..==O===.......]'
+    """
+    cells = ["."] * (width + 1)
+    for line in REFERENCE_LINES:
+        cells[round(line * width)] = "|"
+    for at in range(round(low * width), round(high * width) + 1):
+        cells[at] = "="
+    cells[round(share * width)] = "O"
+    return f"[{''.join(cells)}]"
+
+
+def sample_lines(page: Page) -> Iterable[str]:
+    """Lay the report out as lines of text, pictures and signatures left out."""
+    yield page.title
+    yield from _facts(page.sample)
+    yield ""
+    names = max(len(row[0]) for row in page.rows)
+    for row in (page.columns, *page.rows):
+        cells = "  ".join(
+            f"{value:>{len(column)}}" for value, column in zip(row[1:], page.columns[1:], strict=True)
+        )
+        yield printable(f"{row[0]:{names}}  {cells}")
+    yield ""
+    for bar in page.bars:
+        yield printable(f"{bar.label}: {bar.text}")
+        yield interval_bar(bar.share, bar.low, bar.high)
+    yield from page.notes
+    yield ""
+    yield from _facts((*page.quality, *page.origin))
+    yield page.warning if page.drawn is None else f"{page.warning} {page.drawn}"
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> Iterable[str]:
+    return (printable(f"{name}: {value}") for name, value in facts)
+
+
+def list_lines(summaries: Sequence[SampleSummary]) -> Iterable[str]:
+    """Write a table of samples."""
+    if not summaries:
+        yield "no sample has been opened yet; `blastcount sample open --id ID` opens one"
+        return
+    width = max(len(printable(summary.sample.name)) for summary in summaries)
+    width = max(width, len("sample"))
+    yield f"{'sample':{width}}  specimen  state   opened (UTC)       cells   quota  blasts  interval"
+    for summary in summaries:
+        sample, program = summary.sample, summary.program
+        share = "no cells"
+        if program.blast_fraction is not None:
+            low, high = 100 * program.ci_low, 100 * program.ci_high
+            share = f"{100 * program.blast_fraction:5.1f} %  {low:.1f} to {high:.1f} %"
+        state = "open" if sample.is_open else "closed"
+        kept = "  kept" if sample.kept else ""
+        opened = f"{sample.opened_at:%Y-%m-%d %H:%M}"
+        yield (
+            f"{printable(sample.name):{width}}  {sample.specimen:8}  {state:6}  {opened}  "
+            f"{program.wbc:6}  {sample.quota:6}  {share}{kept}"
+        )
