@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -34,6 +35,8 @@ _EVEN_STAIN_UM2 = 40.0
 _STAIN_SLOPE = 0.5
 #: Lobes hang together by threads that stain too thinly to be seen, over gaps of up to 3 µm.
 _LOBE_GAP_UM = 3.0
+#: Boxes that are compared with those to their right in one step: bounds the memory of a crowded field.
+_SWEPT_AT_ONCE = 1024
 #: Stain of a part's plateau: the upper quartile is free of its blurred edge.
 _PLATEAU_QUANTILE = 0.75
 
@@ -165,11 +168,7 @@ def _adjacency(cells: Labels, parts: Labels, bboxes: NDArray[np.int64], gap_px: 
             adjacent[a].add(b)
             adjacent[b].add(a)
     x0, y0, x1, y1 = bboxes.T
-    pad = math.ceil(gap_px)
-    close = (x0 <= x1[:, None] + pad) & (x0[:, None] - pad <= x1) & (x1 >= x0)
-    close &= (y0 <= y1[:, None] + pad) & (y0[:, None] - pad <= y1)
-    close[(x1 < x0)] = False
-    for a, b in np.argwhere(np.triu(close, 1)).tolist():
+    for a, b in _boxes_within(bboxes, math.ceil(gap_px)):
         if b in adjacent[a]:
             continue
         window = parts[min(y0[a], y0[b]) : max(y1[a], y1[b]) + 1, min(x0[a], x0[b]) : max(x1[a], x1[b]) + 1]
@@ -178,3 +177,23 @@ def _adjacency(cells: Labels, parts: Labels, bboxes: NDArray[np.int64], gap_px: 
             adjacent[a].add(b)
             adjacent[b].add(a)
     return adjacent
+
+
+def _boxes_within(bboxes: NDArray[np.int64], gap_px: int) -> Iterator[tuple[int, int]]:
+    """Pairs of boxes no farther apart than a gap along both axes, by a sweep from left to right.
+
+    A table of all pairs would grow with the square of their number.
+    """
+    x0, y0, x1, y1 = bboxes.T
+    boxes = np.flatnonzero(x1 >= x0)
+    boxes = boxes[np.argsort(x0[boxes], kind="stable")]
+    ends = np.searchsorted(x0[boxes], x1[boxes] + gap_px, side="right")
+    for start in range(0, len(boxes), _SWEPT_AT_ONCE):
+        left = np.arange(start, min(start + _SWEPT_AT_ONCE, len(boxes)))
+        counts = ends[left] - left - 1
+        a = np.repeat(left, counts)
+        b = a + 1 + np.arange(len(a)) - np.repeat(np.cumsum(counts) - counts, counts)
+        a, b = boxes[a], boxes[b]
+        close = (y0[a] - gap_px <= y1[b]) & (y0[b] - gap_px <= y1[a])
+        low, high = np.minimum(a[close], b[close]), np.maximum(a[close], b[close])
+        yield from zip(low.tolist(), high.tolist(), strict=True)

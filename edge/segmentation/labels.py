@@ -13,10 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import ImageError
+
 Mask = NDArray[np.uint8]
 Labels = NDArray[np.uint16]
+ComponentLabels = NDArray[np.uint16] | NDArray[np.int32]
 Value = TypeVar("Value", bound=np.generic)
 
+#: So many nuclei of 6 µm, side by side, cover 2 mm².
+MOST_LABELS = 65_535
 _STRIP_PX = 16_384  # 128 kB of indices
 
 
@@ -44,10 +49,60 @@ def as_uint8(image: cv2.typing.MatLike) -> Mask:
 def relabel_sequential(group: NDArray[np.int32]) -> tuple[Labels, int]:
     """Labels 1..n without gaps for groups named after one of their members (0 stays 0)."""
     _, new = np.unique(group, return_inverse=True)
+    check_count(int(new.max(initial=0)))
     return new.astype(np.uint16), int(new.max(initial=0))
 
 
-def map_labels(labels: Labels | NDArray[np.int32], values: NDArray[Value]) -> NDArray[Value]:
+def connected_components(mask: Mask, connectivity: int = 8) -> tuple[ComponentLabels, NDArray[np.int32]]:
+    """Label the connected components of a mask.
+
+    OpenCV writes labels of 16 bits past its tables, which gives wrong labels or ends the process, where a
+    mask has more of them, provisional ones included. Each begins a run of px in its row; where there are more
+    runs than that, labels have 32 bits while they are found.
+
+    Returns
+    -------
+    labels : (h, w) uint16, int32 where there are more than ``MOST_LABELS``; 0 = none
+    stats : (count + 1, 5) x, y, width, height, area
+    """
+    # A row has a run for every second px at most: most masks are too small to be looked at for this.
+    runs = mask.size // 2 + len(mask)
+    if runs > MOST_LABELS:
+        runs = np.count_nonzero(mask[:, 1:] > mask[:, :-1]) + np.count_nonzero(mask[:, 0])
+    label_type = cv2.CV_16U if runs <= MOST_LABELS else cv2.CV_32S
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask, connectivity=connectivity, ltype=label_type
+    )
+    if count <= MOST_LABELS + 1:
+        return np.asarray(labels, np.uint16), np.asarray(stats, np.int32)
+    return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
+
+
+def numbered(kept: NDArray[np.bool_]) -> Labels:
+    """Numbers 1..n for the labels that are kept, 0 for the others.
+
+    Raises
+    ------
+    ImageError
+        where they are more than a label image can hold
+    """
+    count = int(np.count_nonzero(kept))
+    check_count(count)
+    numbers = np.zeros(len(kept), np.uint16)
+    numbers[kept] = np.arange(1, count + 1)
+    return numbers
+
+
+def check_count(count: int) -> None:
+    """Refuse a field with more objects than a label image can hold."""
+    if count > MOST_LABELS:
+        raise ImageError(
+            f"{count} stained objects in one field, at most {MOST_LABELS} expected: dirt, precipitate or no "
+            "blood smear at all; clean the slide or choose another field"
+        )
+
+
+def map_labels(labels: ComponentLabels, values: NDArray[Value]) -> NDArray[Value]:
     """Image of ``values[label]``, of the values' type."""
     out = np.empty(labels.shape, values.dtype)
     # NumPy makes 8 bytes of each label first: a few rows at a time stay in the processor's cache and
@@ -79,14 +134,14 @@ def quantile_by_label(histograms: NDArray[np.int64], share: float) -> NDArray[np
     return np.asarray((cumulative < share * cumulative[:, -1:]).sum(axis=1), dtype=np.int64)
 
 
-def _run_starts(labels: Labels) -> NDArray[np.intp]:
+def _run_starts(labels: ComponentLabels) -> NDArray[np.intp]:
     """Flat index of the first px of each piece of a row that has one label, none or not."""
     begins = np.ones(labels.shape, np.bool_)
     np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
     return np.flatnonzero(begins)
 
 
-def maximum_by_label(values: NDArray[np.float32], labels: Labels, count: int) -> NDArray[np.float32]:
+def maximum_by_label(values: NDArray[np.float32], labels: ComponentLabels, count: int) -> NDArray[np.float32]:
     """Greatest value on the px of each label, (count + 1,); 0 where it has none."""
     first = _run_starts(labels)
     maxima = np.zeros(count + 1, np.float32)

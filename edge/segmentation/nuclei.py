@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.labels import Labels, Mask, as_mask, map_labels, maximum_by_label
+from edge.segmentation.labels import (
+    Labels,
+    Mask,
+    as_mask,
+    check_count,
+    connected_components,
+    map_labels,
+    maximum_by_label,
+    numbered,
+)
 from edge.segmentation.split import LARGEST_NUCLEUS_UM2, split
 from edge.segmentation.windows import open_contrast
 
@@ -44,17 +53,16 @@ def find_parts(
     says that they do not narrow; the others are cut, see :func:`edge.segmentation.split.split`.
     """
     mask = as_mask((open_contrast(contrast, um_per_px) > threshold) & roi)
-    count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    blobs, stats = connected_components(mask)
     depth = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), np.float32)
-    areas, radius = stats[:, 4], maximum_by_label(depth, np.asarray(blobs, np.uint16), count - 1)
+    areas, radius = stats[:, 4], maximum_by_label(depth, blobs, len(stats) - 1)
     solid = (radius > _LEAST_RADIUS_UM / um_per_px) & (
         areas >= max(_LEAST_PART_PX, _LEAST_PART_UM2 / um_per_px**2)
     )
     solid[0] = False
-    numbers = np.zeros(count, np.uint16)
-    numbers[solid] = np.arange(1, np.count_nonzero(solid) + 1)
+    numbers = numbered(solid)
     found = int(numbers.max(initial=0))
-    parts = map_labels(np.asarray(blobs, np.uint16), numbers)
+    parts = map_labels(blobs, numbers)
     largest = LARGEST_NUCLEUS_UM2 / um_per_px**2
     lobed = solid & (areas >= np.minimum(_NEARLY_A_DISC * np.pi * radius**2, largest))
     for i in np.flatnonzero(lobed).tolist():
@@ -66,6 +74,7 @@ def find_parts(
         cut = split(blob, um_per_px, contrast[window])
         pieces = int(cut.max())
         if pieces > 1:
+            check_count(found + pieces - 1)
             # The first piece keeps the blob's number.
             names = np.array([0, numbers[i], *range(found + 1, found + pieces)], np.uint16)
             inside = blob > 0

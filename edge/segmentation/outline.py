@@ -16,6 +16,7 @@ from edge.segmentation.labels import (
     areas_by_label,
     as_mask,
     as_uint8,
+    connected_components,
     elliptic_kernel,
     histograms_by_label,
     map_labels,
@@ -207,10 +208,10 @@ def smooth_cells(
     seeds = nucleus & boundary_free
     whole = as_uint8(cv2.morphologyEx(fill_holes(as_mask(own & boundary_free)), cv2.MORPH_OPEN, thread))
     whole |= as_mask(seeds)
-    number, components = cv2.connectedComponents(whole, connectivity=4, ltype=cv2.CV_16U)
-    has_nucleus = np.zeros(number, np.uint8)
+    components, stats = connected_components(whole, connectivity=4)
+    has_nucleus = np.zeros(len(stats), np.uint8)
     has_nucleus[components[seeds]] = 1
     has_nucleus[0] = 0
-    whole = fill_holes(map_labels(np.asarray(components, np.uint16), has_nucleus)) | as_mask(nucleus)
+    whole = fill_holes(map_labels(components, has_nucleus)) | as_mask(nucleus)
     whole &= as_mask(planes.in_frame)
     return np.asarray(voronoi * whole, np.uint16)

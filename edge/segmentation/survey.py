@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from edge.light.density import FINE_LEVELS, DensityPlanes
 from edge.segmentation.isolated import isolated_white_cells
-from edge.segmentation.labels import Mask, above, as_mask, as_uint8, elliptic_kernel, maximum_by_label
+from edge.segmentation.labels import (
+    Mask,
+    above,
+    as_mask,
+    as_uint8,
+    connected_components,
+    elliptic_kernel,
+    maximum_by_label,
+)
 from edge.segmentation.scale import measure_scale, white_cell_scale
 from edge.segmentation.stain import (
     DENSITY_LEVELS,
@@ -209,10 +217,10 @@ def _nucleus_area(nuclei: Mask) -> float | None:
     near = as_uint8(
         cv2.morphologyEx(half, cv2.MORPH_CLOSE, elliptic_kernel(_LOBE_GAP_SHARE * max(half.shape)))
     )
-    count, labels = cv2.connectedComponents(near, ltype=cv2.CV_16U)
-    areas: NDArray[np.float64] = 4.0 * np.bincount(np.asarray(labels)[half > 0], minlength=count)[1:]
+    labels, stats = connected_components(near)
+    areas: NDArray[np.float64] = 4.0 * np.bincount(labels[half > 0], minlength=len(stats))[1:]
     depth = np.asarray(cv2.distanceTransform(near, cv2.DIST_L2, 3), np.float32)
-    radius = maximum_by_label(depth, np.asarray(labels, np.uint16), count - 1)
+    radius = maximum_by_label(depth, labels, len(stats) - 1)
     discs = 4.0 * math.pi * radius[1:].astype(np.float64) ** 2
     # Nuclei of cells that touch run together. Where some lie alone, these say how large one is.
     compact = (areas <= _CLUSTER * discs) & (discs >= _LEAST_OF_LARGEST * discs.max(initial=0))

@@ -15,7 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segmentation.labels import Labels, Mask, as_mask, elliptic_kernel, map_labels
+from edge.segmentation.labels import (
+    Labels,
+    Mask,
+    as_mask,
+    connected_components,
+    elliptic_kernel,
+    map_labels,
+    numbered,
+)
 from edge.segmentation.stain import CONTRAST_LEVELS, histogram
 from edge.structures import UInt8Image
 
@@ -83,6 +91,9 @@ class Windows:
         fx, fy = columns / self.frame_width, rows / self.frame_height
         canvas = np.full((self.height, self.width, *image.shape[2:]), fill, image.dtype)
         scaled = np.rint(self.regions * (fx, fy, fx, fy)).astype(int)
+        # In a copy much smaller than the frame a window may be less than half a px: it shows the next one.
+        scaled[:, :2] = np.minimum(scaled[:, :2], (columns - 1, rows - 1))
+        scaled[:, 2:] = np.maximum(scaled[:, 2:], np.maximum(scaled[:, :2], 0) + 1)
         for (x0, y0, x1, y1), (px0, py0, px1, py1) in zip(scaled.tolist(), self.places.tolist(), strict=True):
             patch = image[max(0, y0) : y1, max(0, x0) : x1]
             beyond = (max(0, -y0), max(0, y1 - rows), max(0, -x0), max(0, x1 - columns))
@@ -134,9 +145,7 @@ class Windows:
 
     def of_points(self, xs: NDArray[np.intp], ys: NDArray[np.intp]) -> NDArray[np.intp]:
         """Window that each point of the canvas lies in."""
-        x, y = xs[:, None], ys[:, None]
-        there = (x >= self.places[:, 0]) & (x < self.places[:, 2]) & (y >= self.places[:, 1])
-        return np.asarray((there & (y < self.places[:, 3])).argmax(axis=1))
+        return self.numbers()[ys, xs].astype(np.intp) - 1
 
 
 def open_contrast(contrast: Mask, um_per_px: float) -> Mask:
@@ -177,22 +186,20 @@ def find_rois(opened: Mask, threshold: int, um_per_px: float) -> tuple[Bboxes, L
     height, width = opened.shape
     seeds = as_mask(opened > _SEED_THRESHOLD_SHARE * threshold)
     um2 = um_per_px**2
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(seeds, connectivity=8, ltype=cv2.CV_16U)
+    pieces, stats = connected_components(seeds)
     speck = stats[:, 4] * um2 < _LEAST_SEED_UM2
     if speck.any():
         seeds[speck[pieces]] = 0
     distance = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 3)
     nearby = as_mask(distance <= _REACH_UM / um_per_px)
-    count, roi_labels, stats, _ = cv2.connectedComponentsWithStats(nearby, connectivity=8, ltype=cv2.CV_16U)
-    area = np.bincount(roi_labels[seeds.view(np.bool_)], minlength=count) * um2
+    roi_labels, stats = connected_components(nearby)
+    area = np.bincount(roi_labels[seeds.view(np.bool_)], minlength=len(stats)) * um2
     ends = stats[:, :2] + stats[:, 2:4]
     cut = (stats[:, :2] == 0).any(axis=1) | (ends[:, 0] == width) | (ends[:, 1] == height)
     kept = area >= np.where(cut, _LEAST_CUT_GROUP_UM2, _LEAST_GROUP_UM2)
     kept[0] = False
-    numbers = np.zeros(count, np.uint16)
-    numbers[kept] = np.arange(1, np.count_nonzero(kept) + 1)
     boxes = np.concatenate([stats[kept, :2], ends[kept]], axis=1).astype(np.int64)
-    return boxes, map_labels(np.asarray(roi_labels, np.uint16), numbers)
+    return boxes, map_labels(roi_labels, numbered(kept))
 
 
 def pack_windows(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from edge.segmentation import split as split_module
 from edge.segmentation.labels import Mask
 from edge.segmentation.split import split
 
@@ -86,11 +90,62 @@ def test_small_speck_is_one_part() -> None:
     assert split(np.ones((3, 3), np.uint8), 0.25).max() == 1
 
 
-def test_memory_does_not_grow_with_the_number_of_circles() -> None:
-    """A sheet of 100 touching discs: pixels times circles would be 100 times the sheet."""
-    places = [(3.0 + 3.9 * (i % 10), 3.0 + 3.9 * (i // 10), 4.2) for i in range(100)]
-    parts = split(blob(places, 0.25, 42.0), 0.25)
-    assert parts.max() == 100
+def sheet(side: int, um_per_px: float) -> Mask:
+    """So many touching discs along each side of a square."""
+    places = [(3.0 + 3.9 * x, 3.0 + 3.9 * y, 4.2) for x in range(side) for y in range(side)]
+    return blob(places, um_per_px, 3.9 * side + 3.0)
+
+
+def test_work_and_memory_grow_with_the_pixels_and_not_with_pixels_times_circles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    powers = 0
+    windows_of_power = split_module._windows_of_power
+
+    def counted(*arguments: Any) -> NDArray[np.int64]:
+        nonlocal powers
+        boxes = windows_of_power(*arguments)
+        powers += int((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).sum())
+        return boxes
+
+    monkeypatch.setattr(split_module, "_windows_of_power", counted)
+    mask = sheet(60, 0.4)
+    tracemalloc.start()
+    parts = split(mask, 0.4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert parts.max() == 3600
+    assert powers < 30 * mask.size
+    assert peak < 100 * mask.size  # a table of all pairs of circles would have 130 bytes a px
+
+
+@pytest.mark.parametrize("all_at_once", [0, 10**9])
+@pytest.mark.parametrize("seed", range(4))
+def test_each_px_goes_to_the_circle_of_least_power(
+    seed: int, all_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(seed)
+    blob_mask = np.ones((90, 140), np.uint8)
+    centres = random.uniform(0, 90, (31, 2))
+    radii = random.uniform(2, 25 if seed % 2 else 4, 31).astype(np.float32)
+    ys, xs = np.mgrid[:90, :140]
+    power = (xs - centres[1:, 0, None, None]) ** 2 + (ys - centres[1:, 1, None, None]) ** 2
+    power -= radii[1:, None, None].astype(np.float64) ** 2
+    monkeypatch.setattr(split_module, "_ALL_AT_ONCE", all_at_once)
+    parts = split_module._power_diagram(blob_mask, centres, radii)
+    chosen = np.take_along_axis(power, parts[None] - 1, axis=0)[0]
+    assert chosen == pytest.approx(power.min(axis=0), abs=1e-2)
+
+
+def test_px_far_from_every_circle_go_to_the_nearest_part_when_the_work_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(split_module, "_MOST_POWERS", 0)
+    monkeypatch.setattr(split_module, "_ALL_AT_ONCE", 0)
+    centres, radii = np.array([[0, 0], [5, 5], [95, 5.0]]), np.array([0, 3, 3], np.float32)
+    parts = split_module._power_diagram(np.ones((10, 100), np.uint8), centres, radii)
+    assert (parts[:, :48] == 1).all()
+    assert (parts[:, 52:] == 2).all()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.errors import ImageError
+from edge.light.field import Field
+from edge.segmentation import segment
+from edge.segmentation.labels import as_mask, connected_components, numbered, relabel_sequential
 from edge.segmentation.nuclei import find_parts
-from edge.segmentation.windows import find_rois, nucleus_threshold
+from edge.segmentation.windows import find_rois, nucleus_threshold, pack_windows
+from edge.structures import Frame
 
 UM_PER_PX = 0.1
 THRESHOLD = 100
@@ -41,6 +46,55 @@ def test_regions_of_interest(
 ) -> None:
     boxes, labels = find_rois(squares(places, area_um2, level), THRESHOLD, UM_PER_PX)
     assert len(boxes) == labels.max() == regions
+
+
+def speckled() -> NDArray[np.uint8]:
+    """420,000 specks of one px each, and below them all one nucleus."""
+    contrast = np.zeros((1300, 1300), np.uint8)
+    contrast[::2, ::2] = 200
+    contrast[1100:] = 0
+    contrast[1220:1270, 600:650] = 200
+    return contrast
+
+
+def test_more_components_than_16_bits_can_number() -> None:
+    labels, stats = connected_components(as_mask(speckled() > 0))
+    assert labels.max() == len(stats) - 1 == 550 * 650 + 1
+    assert stats[labels[1240, 620], cv2.CC_STAT_AREA] == 2500
+    boxes, rois = find_rois(speckled(), THRESHOLD, UM_PER_PX)
+    assert len(boxes) == 1
+    assert rois[1240, 620] == 1
+
+
+def test_more_objects_than_a_label_image_holds_are_refused() -> None:
+    with pytest.raises(ImageError, match="70000 stained objects in one field, at most 65535 expected"):
+        numbered(np.ones(70_000, np.bool_))
+    with pytest.raises(ImageError, match="70000"):
+        relabel_sequential(np.arange(70_001, dtype=np.int32))
+    assert numbered(np.array([False, True, False, True])).tolist() == [0, 1, 0, 2]
+
+
+def test_a_window_narrower_than_a_px_of_a_reduced_copy_shows_the_next_px() -> None:
+    """A blank slide's picture of 128 px is 31 times smaller than a frame of 4056 px."""
+    windows = pack_windows(
+        np.array([[4, 10, 18, 30], [0, 60, 12, 72], [4046, 3030, 4056, 3040]]),
+        (3040, 4056),
+        np.zeros((3040, 4056, 3), np.uint8),
+        1.0,
+        1.0,
+    )
+    copy = np.arange(128 * 128, dtype=np.int16).reshape(128, 128)
+    canvas = windows.gather(copy, -1)
+    for (x0, y0, x1, y1), value in zip(windows.places.tolist(), (0, 2 * 128, 128 * 128 - 1), strict=True):
+        assert (abs(canvas[y0:y1, x0:x1] - value) <= 129).all()
+
+
+def test_small_nuclei_of_a_very_wide_field_are_found() -> None:
+    image = np.full((160, 4800, 3), (225, 220, 210), np.uint8)
+    for x in range(60, 4800, 140):
+        cv2.circle(image, (x, 80), 15, (95, 45, 140), cv2.FILLED)
+    found = segment(Field(Frame(image, "drawn", um_per_px=0.4)))
+    assert len(found.cells) == len(range(60, 4800, 140))
 
 
 @pytest.mark.parametrize(
