@@ -158,6 +158,8 @@ def test_manifest_has_every_cell_and_crops_share_no_group(
         assert len(crops["train_crops"]) + len(crops["test_crops"]) == 36
         # Whole cells of whole groups that calibration never saw.
         assert not set(crops["train_groups"]) & set(crops["test_groups"])
+        assert len(crops["test_touches_border"]) == len(crops["test_crops"])
+        assert not crops["test_touches_border"].any()
         assert not set(crops["train_sha256"]) & set(crops["test_sha256"])
 
 

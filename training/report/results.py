@@ -253,6 +253,7 @@ def _write_crops(path: Path, training: Training) -> None:
         arrays[f"{side}_sha256"] = np.array(hashes, dtype="U64")
         arrays[f"{side}_fields"] = np.array([cell.field for cell in own], dtype=np.str_)
         arrays[f"{side}_groups"] = np.array([cell.group for cell in own], dtype=np.str_)
+        arrays[f"{side}_touches_border"] = np.array([cell.cell.touches_border for cell in own], np.bool_)
     np.savez_compressed(path, test_p_blast=np.asarray(training.fitted(held_out), np.float32), **arrays)
 
 
