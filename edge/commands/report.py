@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from edge.errors import OutputError
 from edge.i18n import catalogue
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import make_page
-from edge.results.sheet.record import report_record
+from edge.results.sheet.record import json_text, report_record
 from edge.results.summary import SampleSummary, summarise_as_configured
 
 _FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -84,9 +83,7 @@ def write_report(
 
         write_file(pdf, render_pdf(page))
     if as_json is not None:
-        write_file(
-            as_json, (json.dumps(report_record(summary), indent=2, allow_nan=False) + "\n").encode("ascii")
-        )
+        write_file(as_json, json_text(report_record(summary)).encode("ascii"))
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -21,7 +21,7 @@ from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
 from edge.results.sheet.page import make_page
-from edge.results.sheet.record import report_record
+from edge.results.sheet.record import json_text, report_record
 from edge.results.sheet.terminal import list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import summarise, summarise_as_configured
@@ -176,7 +176,7 @@ def export(
                 write(log, text, sample)
                 write_file(file, text.getvalue().encode("utf-8"))
     if fhir is not None:
-        write_file(fhir, (json.dumps(fhir_bundle(summary), indent=2, allow_nan=False) + "\n").encode("ascii"))
+        write_file(fhir, json_text(fhir_bundle(summary)).encode("ascii"))
     if training is not None:
         made = export_corrections(
             summary.reading, sample, ThumbnailStore.beside(path), training, platform.node() or "unknown"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -65,6 +67,11 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
         "made_by": [asdict(made) for made in summary.provenance],
     }
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """Write a record as a file: ASCII, for programs that guess encodings; NaN would be no JSON."""
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
 def _observer(count: ObserverCount) -> dict[str, Any]:

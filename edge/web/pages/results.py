@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from io import StringIO
-from typing import Any
 
 from flask import Blueprint, Response, abort
 from werkzeug.utils import secure_filename
@@ -15,7 +13,7 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.results.fhir import fhir_bundle
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page, make_page
-from edge.results.sheet.record import report_record
+from edge.results.sheet.record import json_text, report_record
 from edge.results.summary import SampleSummary, summarise
 from edge.web import preferences, store
 from edge.web.setup import setup
@@ -51,14 +49,14 @@ def pdf(sample_id: int) -> Response:
 def figures(sample_id: int) -> Response:
     """Send the figures for machines."""
     summary = _summary(sample_id)
-    return _file(_json(report_record(summary)), "application/json", summary.sample, "json")
+    return _file(json_text(report_record(summary)), "application/json", summary.sample, "json")
 
 
 @blueprint.get("/fhir.json")
 def fhir(sample_id: int) -> Response:
     """Send the sample as a FHIR R4 bundle, for a hospital's system."""
     summary = _summary(sample_id)
-    return _file(_json(fhir_bundle(summary)), "application/fhir+json", summary.sample, "fhir.json")
+    return _file(json_text(fhir_bundle(summary)), "application/fhir+json", summary.sample, "fhir.json")
 
 
 @blueprint.get("/cells.csv")
@@ -84,10 +82,6 @@ def _summary(sample_id: int) -> SampleSummary:
 def _page(summary: SampleSummary) -> Page:
     pictures = ThumbnailStore.beside(setup().log_path)
     return make_page(summary, preferences.catalogue_of_request(), pictures.read)
-
-
-def _json(record: dict[str, Any]) -> str:
-    return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
 def _file(content: str | bytes, mimetype: str, sample: Sample, suffix: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -224,6 +225,13 @@ def test_what_is_read_is_what_was_last_said(
         # The one way to be normal is that everybody who has a word says so.
         assert (cell.label == "normal") == (words == {"normal"})
         assert (cell.label == "blast") == (words == {"blast"})
+
+
+def test_exports_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    fields = [make_field({1: [said("AK", "blast")]}, number) for number in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda field: add_fields(tmp_path / "set", [(field, b"jpeg")]), fields))
+    assert sorted(read_dataset(tmp_path / "set").fields, key=lambda field: field.frame_sha256) == fields
 
 
 @pytest.mark.parametrize(
