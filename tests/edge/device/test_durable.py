@@ -21,21 +21,25 @@ def test_a_file_replaces_the_one_of_its_name(tmp_path: Path, durable: bool) -> N
         (new.parent / "journal").write_bytes(b"beside it")
     assert path.read_bytes() == b"last"
     assert list(tmp_path.iterdir()) == [path]
+    other = tmp_path / "other"
+    other.write_bytes(b"last")
+    assert path.stat().st_mode == other.stat().st_mode
 
 
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_file_on_its_way_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
     path = tmp_path / "state"
     write_whole(path, b"before")
 
-    def no_space(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(descriptor: int) -> None:
+        raise failure
 
-    monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(type(failure)):
         write_whole(path, b"after", durable=True)
-    with pytest.raises(OSError, match="No space left"), written_whole(path, durable=True) as new:
+    with pytest.raises(type(failure)), written_whole(path, durable=True) as new:
         new.write_bytes(b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]

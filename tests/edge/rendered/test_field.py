@@ -5,18 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.rendered import (
-    Placement,
-    Population,
-    RenderedField,
-    Slide,
-    render_field,
-)
+from edge.rendered import Placement, Population, RenderedField, Slide, render_field
 from edge.rendered.settings import OBJECT_KINDS, WHITE_KINDS
 from edge.rendered.world import MAX_TILES, TILE_UM, World
 from tests.edge.rendered.scenery import BLANK, EVEN, SMALL, alone
@@ -28,12 +23,11 @@ class TestDeterminism:
         assert again.image.tobytes() == field.image.tobytes()
         assert again.cell_labels.tobytes() == field.cell_labels.tobytes()
         assert again.cells == field.cells
-
-    def test_another_seed_is_another_field(self, field: RenderedField) -> None:
         assert render_field(12, SMALL).cells != field.cells
 
     def test_a_place_does_not_depend_on_what_was_looked_at_before(self) -> None:
-        fresh, used = Slide(4, SMALL), Slide(4, SMALL)
+        small = dataclasses.replace(SMALL, width=300, height=240)
+        fresh, used = Slide(4, small), Slide(4, small)
         used.view(400.0, -300.0)
         used.view(-250.0, 130.0, 20.0)
         assert used.view(90.0, 60.0).image.tobytes() == fresh.view(90.0, 60.0).image.tobytes()
@@ -48,11 +42,10 @@ class TestDeterminism:
         assert before == world.objects("white", box)
         assert before
 
-    def test_exposures_differ_by_noise_alone(self) -> None:
-        slide = Slide(2, SMALL)
-        first, second = slide.view(), slide.view(exposure=1)
-        assert first.cells == second.cells
-        difference = first.image.astype(int) - second.image
+    def test_exposures_differ_by_noise_alone(self, field: RenderedField) -> None:
+        second = Slide(11, SMALL).view(exposure=1)
+        assert field.cells == second.cells
+        difference = field.image.astype(int) - second.image
         assert difference.any()
         assert abs(difference.mean()) < 0.05
 
@@ -72,13 +65,10 @@ class TestTruth:
             assert (cell.x, cell.y) == pytest.approx((xs.mean(), ys.mean()))
             assert cell.nucleus_area_px == np.count_nonzero(field.nucleus_labels == cell.id)
 
-    def test_nuclei_lie_inside_their_cells(self, field: RenderedField) -> None:
         inside = field.nucleus_labels > 0
         assert inside.any()
         np.testing.assert_array_equal(field.nucleus_labels[inside], field.cell_labels[inside])
-
-    def test_ids_follow_reading_order(self, field: RenderedField) -> None:
-        places = [(c.y, c.x) for c in field.cells if c.kind in (*WHITE_KINDS, "smudge")]
+        places = [(c.y, c.x) for c in labelled]
         assert places == sorted(places)
 
     def test_nuclei_are_darker_in_red_light_than_red_cells(self, field: RenderedField) -> None:
@@ -119,15 +109,12 @@ class TestTruth:
         assert truth["cells"][0] == {
             "id": 1,
             "kind": first.kind,
-            "x": round(first.x, 2),
-            "y": round(first.y, 2),
+            **{name: round(getattr(first, name), 2) for name in ("x", "y")},
             "bbox": list(first.bbox),
-            "area_px": first.area_px,
-            "nucleus_area_px": first.nucleus_area_px,
-            "touches_border": first.touches_border,
-            "x_um": round(first.x_um, 3),
-            "y_um": round(first.y_um, 3),
-            "key": first.key,
+            **{
+                name: getattr(first, name) for name in ("area_px", "nucleus_area_px", "touches_border", "key")
+            },
+            **{name: round(getattr(first, name), 3) for name in ("x_um", "y_um")},
         }
 
 
@@ -185,36 +172,29 @@ class TestCells:
             near = cv2.dilate(first.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
             assert bool((near & second).any()) is expected
 
-    def test_populations_have_groups_where_asked(self) -> None:
-        def pairs(share: float) -> int:
-            world = World(5, Population.only(blast=250.0, clustered_blasts=share))
-            cells = world.objects("white", (0.0, 0.0, 900.0, 900.0))
-            return sum(
-                math.hypot(a.x_um - b.x_um, a.y_um - b.y_um) < a.radius_um + b.radius_um
-                for i, a in enumerate(cells)
-                for b in cells[:i]
-            )
-
-        assert pairs(0.0) == 0
-        assert pairs(1.0) > 30
-
-    def test_red_cells_overlap_where_asked(self) -> None:
-        def overlaps(share: float) -> int:
-            world = World(5, Population.only(red_cell=5000.0, stacked_red_cells=share))
-            cells = world.objects("red", (0.0, 0.0, 240.0, 240.0))
-            return sum(
-                math.hypot(a.x_um - b.x_um, a.y_um - b.y_um) < 0.9 * (a.radius_um + b.radius_um)
-                for i, a in enumerate(cells)
-                for b in cells[:i]
-            )
-
-        assert overlaps(0.0) == 0
-        assert overlaps(0.5) > 20
+    @pytest.mark.parametrize(
+        ("layer", "asked", "side_um", "reach", "least"),
+        [
+            ("white", {"blast": 250.0, "clustered_blasts": 1.0}, 900.0, 1.0, 30),
+            ("white", {"blast": 250.0, "clustered_blasts": 0.0}, 900.0, 1.0, 0),
+            ("red", {"red_cell": 5000.0, "stacked_red_cells": 0.5}, 240.0, 0.9, 20),
+            ("red", {"red_cell": 5000.0, "stacked_red_cells": 0.0}, 240.0, 0.9, 0),
+        ],
+    )
+    def test_cells_form_groups_and_overlap_where_asked(
+        self, layer: Any, asked: dict[str, float], side_um: float, reach: float, least: int
+    ) -> None:
+        cells = World(5, Population.only(**asked)).objects(layer, (0.0, 0.0, side_um, side_um))
+        pairs = sum(
+            math.hypot(a.x_um - b.x_um, a.y_um - b.y_um) < reach * (a.radius_um + b.radius_um)
+            for i, a in enumerate(cells)
+            for b in cells[:i]
+        )
+        assert pairs > least if least else pairs == 0
 
     def test_densities_are_met(self) -> None:
-        asked = Population()
+        asked, side_um = Population(), 1200.0
         world = World(9, asked)
-        side_um = 1200.0
         box = (0.0, 0.0, side_um, side_um)
         area_mm2 = side_um**2 * 1e-6
         found = [o.kind for layer in ("white", "small") for o in world.objects(layer, box)]  # type: ignore[arg-type]  # the loop's strings are layers

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera.source import FrameSource
 from edge.errors import ConfigError, SourceError
 from edge.rendered import (
     Lamp,
@@ -31,44 +30,33 @@ class TestSettings:
         ("make", "message"),
         [
             (lambda: RenderSettings(width=29), "RenderSettings.width must be 30 to 8192 px, got 29"),
-            (lambda: RenderSettings(height=10_000), "RenderSettings.height must be 30 to 8192 px, got 10000"),
             (lambda: RenderSettings(width=640.0), "RenderSettings.width must be a whole number of px"),  # type: ignore[arg-type]  # on purpose
-            (lambda: RenderSettings(um_per_px=0.04), "RenderSettings.um_per_px must be 0.05 to 0.4 µm/px"),
             (lambda: RenderSettings(um_per_px=float("nan")), "um_per_px must be 0.05 to 0.4 µm/px, got nan"),
             (lambda: RenderSettings(um_per_px="0.1"), "um_per_px must be 0.05 to 0.4 µm/px, got '0.1'"),  # type: ignore[arg-type]  # on purpose
             (lambda: RenderSettings(numerical_aperture=1.6), "numerical_aperture must be 0.2 to 1.45"),
-            (lambda: RenderSettings(defocus_um=11), "RenderSettings.defocus_um must be -10 to 10 µm, got 11"),
+            (lambda: RenderSettings(defocus_um=11), "defocus_um must be -10 to 10 µm, got 11"),
             (lambda: Population(blast=-1), "Population.blast must be 0 to 2500 per mm², got -1"),
-            (lambda: Population(blast=2000, lymphocyte=1000), "white cells and smudges per mm² do not fit"),
+            (lambda: Population(blast=2000, lymphocyte=1000), "per mm² do not fit"),
             (lambda: Population(red_cell=20_000), "Population.red_cell must be 0 to 15000 per mm²"),
             (lambda: Population(platelet=-1), "Population.platelet must be 0 to 10000 per mm²"),
-            (lambda: Population(precipitate=1e9), "Population.precipitate must be 0 to 10000 per mm²"),
-            (lambda: Population(clustered_blasts=1.1), "Population.clustered_blasts must be 0 to 1, got 1.1"),
-            (
-                lambda: Population(stacked_red_cells=True),
-                "Population.stacked_red_cells must be 0 to 1, got T",
-            ),
-            (lambda: Population.only(basophil=3.0), "Population has no basophil; it has blast, lymphocyte"),
-            (lambda: Stain(azure=(0.1, 0.2)), "Stain.azure must be three absorbances (R, G, B), got (0.1"),  # type: ignore[arg-type]  # on purpose
+            (lambda: Population(stacked_red_cells=True), "stacked_red_cells must be 0 to 1, got True"),
+            (lambda: Population.only(basophil=3.0), "Population has no basophil"),
+            (lambda: Stain(azure=(0.1, 0.2)), "Stain.azure must be three absorbances"),  # type: ignore[arg-type]  # on purpose
             (lambda: Stain(eosin=(0.1, -0.2, 0.1)), "Stain.eosin must be 0 to 3, got -0.2"),
             (lambda: Stain(strength=0.0), "Stain.strength must be 0.1 to 3, got 0.0"),
             (lambda: Lamp(brightness=0), "Lamp.brightness must be 0.02 to 2 of full scale, got 0"),
-            (lambda: Lamp(colour_temperature_k=500), "Lamp.colour_temperature_k must be 2000 to 12000 K"),
-            (lambda: Lamp(vignetting=1.0), "Lamp.vignetting must be 0 to 0.9, got 1.0"),
-            (lambda: Lamp(tilt=-0.1), "Lamp.tilt must be 0 to 0.9, got -0.1"),
             (lambda: Lamp(tilt_deg=400), "Lamp.tilt_deg must be -360 to 360 degrees, got 400"),
             (lambda: Sensor(full_well_e=0), "Sensor.full_well_e must be 50 to 1e+07 electrons, got 0"),
-            (lambda: Sensor(read_noise_e=-1), "Sensor.read_noise_e must be 0 to 1000 electrons, got -1"),
             (lambda: Sensor(gain=0.0), "Sensor.gain must be 0.05 to 16, got 0.0"),
             (lambda: Placement("dust", 0, 0), "Placement.kind must be one of blast, lymphocyte"),  # type: ignore[arg-type]  # on purpose
-            (lambda: Placement("blast", math.inf, 0), "Placement: expected a finite place in µm"),
+            (lambda: Placement("blast", math.inf, 0), "expected a finite place in µm"),
             (lambda: Placement("blast", 0, 0, 30.0), "Placement.diameter_um must be 1 to 22 µm, got 30.0"),
-            (lambda: Slide(-1), "seed of a rendered smear must be a whole number from 0 to 2^63 - 1, got -1"),
+            (lambda: Slide(-1), "a whole number from 0 to 2^63 - 1, got -1"),
             (lambda: render_field(1.5), "seed of a rendered smear must be a whole number"),  # type: ignore[arg-type]  # on purpose
             (lambda: Slide(1, BLANK).view(math.nan), "a view needs a place in µm within ±1e9, got (nan"),
             (lambda: Slide(1, BLANK).view(exposure=-1), "exposure must be 0 or more, got -1"),
             (lambda: Slide(1, BLANK).view(defocus_um=50.0), "view.defocus_um must be -10 to 10 µm, got 50.0"),
-            (lambda: RenderedSource(1, BLANK, limit=-1), "limit of a rendered source must be a number of"),
+            (lambda: RenderedSource(1, BLANK, limit=-1), "limit of a rendered source must be"),
             (lambda: RenderedSource(1, BLANK).field(0), "rendered fields are numbered from 1, got 0"),
         ],
     )
@@ -79,65 +67,36 @@ class TestSettings:
     def test_limits_are_allowed(self) -> None:
         settings = RenderSettings(width=30, height=30, um_per_px=0.4)
         assert render_field(0, settings).image.shape == (30, 30, 3)
-        assert render_field(2**63 - 1, dataclasses.replace(settings, um_per_px=0.05)).image.shape == (
-            30,
-            30,
-            3,
-        )
+        smallest = dataclasses.replace(settings, um_per_px=0.05)
+        assert render_field(2**63 - 1, smallest).image.shape == (30, 30, 3)
 
 
 class TestSource:
     SETTINGS = RenderSettings(width=150, height=120, um_per_px=0.2)
 
-    def test_keeps_the_protocol(self) -> None:
-        assert isinstance(RenderedSource(1, self.SETTINGS), FrameSource)
-
-    def test_first_frame_is_the_rendered_field(self) -> None:
-        with RenderedSource(21, self.SETTINGS) as source:
+    def test_frames_are_the_rendered_fields_of_one_smear(self) -> None:
+        """Protocol, closing and reopening are tested with all sources."""
+        source = RenderedSource(21, self.SETTINGS, limit=3)
+        with source:
             frame = source.read(timeout_s=1.0)
         assert frame is not None
-        assert source.name == "rendered:21"
-        assert frame.source == "rendered:21#1"
-        assert frame.captured_at is None
+        assert (source.name, frame.source, frame.captured_at) == ("rendered:21", "rendered:21#1", None)
         np.testing.assert_array_equal(frame.image, render_field(21, self.SETTINGS).image)
-
-    def test_limit(self) -> None:
-        with RenderedSource(1, self.SETTINGS, limit=2) as source:
-            assert source.read(1.0) is not None
-            assert source.read(1.0) is not None
+        # It goes on where it was left, and ends.
+        rest = list(source)
+        assert [f.source for f in rest] == ["rendered:21#2", "rendered:21#3"]
+        np.testing.assert_array_equal(rest[0].image, source.field(2).image)
+        with source:
             assert source.read(1.0) is None
-            assert source.read(1.0) is None
+        with pytest.raises(SourceError, match="not open"):
+            source.read(1.0)
 
     def test_scale_is_told_only_when_asked(self) -> None:
         told = dataclasses.replace(self.SETTINGS, report_scale=True)
-        assert [f.um_per_px for f in RenderedSource(1, told, limit=1)] == [0.2]
-        assert [f.um_per_px for f in RenderedSource(1, self.SETTINGS, limit=1)] == [None]
-
-    def test_goes_on_where_it_was_left(self) -> None:
-        source = RenderedSource(1, self.SETTINGS, limit=3)
-        with source:
-            source.read(1.0)
-        assert [f.source for f in source] == ["rendered:1#2", "rendered:1#3"]
-
-    def test_closed_source_refuses(self) -> None:
-        source = RenderedSource(1, self.SETTINGS)
-        with pytest.raises(SourceError, match="rendered:1: the source is not open; read it inside a `with`"):
-            source.read(1.0)
-        with source:
-            pass
-        source.close()
-        with pytest.raises(SourceError, match="not open"):
-            source.read(1.0)
+        for settings, expected in ((told, 0.2), (self.SETTINGS, None)):
+            assert [f.um_per_px for f in RenderedSource(1, settings, limit=1)] == [expected]
 
     def test_scan_goes_to_and_fro_side_by_side(self) -> None:
         source = RenderedSource(1, self.SETTINGS)
         places = [(f.x_um, f.y_um) for f in (source.field(n) for n in (1, 2, 20, 21, 40, 41))]
         assert places == [(0, 0), (30, 0), (570, 0), (570, 24), (0, 24), (0, 48)]
-
-    def test_truth_of_a_frame(self) -> None:
-        source = RenderedSource(3, self.SETTINGS)
-        frames = iter(source)
-        next(frames)
-        second = next(frames)
-        np.testing.assert_array_equal(second.image, source.field(2).image)
-        frames.close()  # type: ignore[attr-defined]  # a generator: leaves its `with` block now
