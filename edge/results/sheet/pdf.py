@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import chain
 from xml.sax.saxutils import escape
 
+from reportlab.graphics.shapes import Drawing, Line, Rect, String
 from reportlab.lib.colors import Color, black, white
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -35,6 +36,8 @@ _STRONG_NUMBER = ParagraphStyle("strong-number", parent=_STRONG, alignment=2)
 _TITLE = ParagraphStyle("title", parent=_TEXT, fontName="Vera-Bold", fontSize=14, leading=18)
 _HEAD = ParagraphStyle("head", parent=_TEXT, fontName="Vera-Bold", fontSize=8.5, spaceBefore=5)
 _PICTURES_A_ROW = 12
+#: Of a share's bar, and the least width of the interval on it.
+_BAR_HEIGHT, _LEAST_WIDTH = 4.2 * mm, 0.8
 _PLAIN = TableStyle(
     [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -126,58 +129,43 @@ def _bars(page: Page) -> Table:
     label, text = 36 * mm, 68 * mm
     width = _WIDTH - label - text
     rows: list[list[object]] = [
-        [_words(bar.label, _CELL), _BarLine(bar, page, width - 4 * mm), _words(bar.text, _CELL)]
+        [_words(bar.label, _CELL), _bar_line(bar, page, width - 4 * mm), _words(bar.text, _CELL)]
         for bar in page.bars
     ]
-    rows.append(["", _BarScale(page, width - 4 * mm), ""])
+    rows.append(["", _bar_scale(page, width - 4 * mm), ""])
     return Table(rows, colWidths=[label, width, text], style=_PLAIN)
 
 
-class _BarLine(Flowable):  # type: ignore[misc]  # reportlab has no types
-    """An interval as a thick line, its share as an open mark, the reference lines dashed, without colours."""
-
-    def __init__(self, bar: Bar, page: Page, width: float) -> None:
-        super().__init__()
-        self.bar, self.page, self.width, self.height = bar, page, width, 4.2 * mm
-
-    def draw(self) -> None:
-        """Draw at the origin."""
-        canvas, width, height = self.canv, self.width, self.height
-        canvas.setFillColor(_LIGHT)
-        canvas.setStrokeColor(_GREY)
-        canvas.setLineWidth(0.5)
-        canvas.rect(0, 0, width, height, fill=1)
-        canvas.setStrokeColor(black)
-        canvas.setDash(2, 1.5)
-        for line, _text in self.page.reference_lines:
-            canvas.line(line * width, 0, line * width, height)
-        canvas.setDash()
-        canvas.setFillColor(black)
-        low, high = self.bar.low * width, self.bar.high * width
-        canvas.rect(low, 0.36 * height, max(0.8, high - low), 0.28 * height, stroke=0, fill=1)
-        canvas.setFillColor(white)
-        canvas.setLineWidth(1)
-        canvas.rect(self.bar.share * width - 1.6, 0.12 * height, 3.2, 0.76 * height, fill=1)
+def _bar_line(bar: Bar, page: Page, width: float) -> Drawing:
+    """Draw an interval as a thick line, its share as an open mark, the reference lines dashed, no colours."""
+    height = _BAR_HEIGHT
+    low, high, share = (part * width for part in (bar.low, bar.high, bar.share))
+    interval = max(_LEAST_WIDTH, high - low)
+    return Drawing(
+        width,
+        height,
+        Rect(0, 0, width, height, fillColor=_LIGHT, strokeColor=_GREY, strokeWidth=0.5),
+        *(
+            Line(line * width, 0, line * width, height, strokeWidth=0.5, strokeDashArray=(2, 1.5))
+            for line, _text in page.reference_lines
+        ),
+        Rect(low, 0.36 * height, interval, 0.28 * height, fillColor=black, strokeColor=None),
+        Rect(share - 1.6, 0.12 * height, 3.2, 0.76 * height, fillColor=white, strokeColor=black),
+    )
 
 
-class _BarScale(Flowable):  # type: ignore[misc]  # reportlab has no types
-    """The texts below the bars."""
-
-    def __init__(self, page: Page, width: float) -> None:
-        super().__init__()
-        self.page, self.width, self.height = page, width, 3 * mm
-
-    def draw(self) -> None:
-        """Draw at the origin."""
-        canvas = self.canv
-        canvas.setFont("Vera", 6)
-        canvas.drawString(0, 2, "0")
-        canvas.drawCentredString(self.width / 2, 2, "50 %")
-        canvas.drawRightString(self.width, 2, "100 %")
-        # The lines lie too close together for texts centred on them.
-        (first, first_text), (second, second_text) = self.page.reference_lines
-        canvas.drawRightString(first * self.width + 1, 2, first_text)
-        canvas.drawString(second * self.width - 1, 2, second_text)
+def _bar_scale(page: Page, width: float) -> Drawing:
+    """Write the texts below the bars; the lines lie too close together for texts centred on them."""
+    (first, first_text), (second, second_text) = page.reference_lines
+    texts = (
+        ("start", 0.0, "0"),
+        ("middle", width / 2, "50 %"),
+        ("end", width, "100 %"),
+        ("end", first * width + 1, first_text),
+        ("start", second * width - 1, second_text),
+    )
+    strings = (String(x, 2, text, fontName="Vera", fontSize=6, textAnchor=at) for at, x, text in texts)
+    return Drawing(width, 3 * mm, *strings)
 
 
 def _counts(page: Page) -> Table:
