@@ -63,9 +63,21 @@ def confirms(alignment: Alignment) -> bool:
 def find_overlaps(entries: Sequence[Entry], keyframe: Keyframe) -> tuple[dict[int, Alignment], int]:
     """Find the fields that a new one overlaps.
 
+    Parameters
+    ----------
+    entries : fields of the sample, in the order in which they came
+    keyframe : of the new one
+
     Returns
     -------
     alignments onto them by index, and how many fields the new one was compared with
+
+    Notes
+    -----
+    Fields that overlap form connected components, each with one coordinate system. The last fields are tried
+    first, since the stage moves by steps; a field that is found says which others of its component must lie
+    under the new one, and these are tried at that place. Components that are still apart are then searched
+    through, the highest peaks of the cross-correlation first.
     """
     search = _Search(entries, keyframe)
     for index in list(reversed(search.open))[:_RECENT]:

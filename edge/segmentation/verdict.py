@@ -87,7 +87,7 @@ _SMUDGE_RAGGED = 1.35
 _SMUDGE_VERY_RAGGED = 1.6
 _LEAST_SMUDGE_UM2 = 40.0
 #: Percentile of the intact nuclei's density that smudges are measured by: above the median, since smudges
-#: that are round enough are among them.
+#: that are round enough are among them; 50 to 60 leave 95 real fields the same.
 _INTACT_PERCENTILE = 60
 #: Below this the field's red cells are as blue as its nuclei, and blueness tells nothing.
 _LEAST_BLUENESS = 0.25

@@ -43,6 +43,8 @@ _SEED_THRESHOLD_SHARE = 0.7
 _COARSE_UM_PER_PX = 0.6
 _OPENING_UM = 1.4  # a thread or a rim is narrower
 #: Core stain of a field: upper quartile of what lies above the floor. A nucleus's edge has a third of it.
+#: With 0.65 the cells of 95 real fields are the same, with 0.85 two fields have one less in all; with 0.28 or
+#: 0.42 of it two or three differ.
 _CORE_QUANTILE = 0.75
 _EDGE_SHARE = 0.35
 _LEAST_CORE_PX = 20  # fewer have no quartile
