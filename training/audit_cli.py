@@ -14,10 +14,11 @@ from training.data import sources
 from training.data.cache import Cache
 from training.data.collection import Collection, collect
 from training.protocol.audit import audit, leaks, read_split
-from training.terminal import bar
 
 #: Longest list that is printed in full; the JSON has all.
 _MOST = 12
+#: What is said of a laboratory whose pictures one camera took.
+_OF_ONE_CAMERA = ("exact_copies", "near_copies", "overlapping")
 Json = Mapping[str, Any]
 
 
@@ -78,8 +79,7 @@ def read_collection(data_folder: Path, cache: Cache, labs: Sequence[str] | None 
             f"{', '.join(labs or ())}; give another --recipe or --data"
         )
     click.echo(f"{data_folder}: {', '.join(there)}", err=True)
-    with bar("Segmenting", sources.count(data_folder, there)) as tick:
-        return collect(data_folder, cache, there, tick)
+    return collect(data_folder, cache, there)
 
 
 def refuse_leaks(split: Json) -> None:
@@ -105,16 +105,48 @@ def refuse_leaks(split: Json) -> None:
 
 
 def words(found: Json) -> Iterator[str]:
-    """Put an audit into lines for people."""
+    """Put an audit into lines for people: keys as words, of lists the number and the first entries."""
     for lab, about in found["laboratories"].items():
-        yield from _laboratory(lab, about)
+        yield f"{lab}: {about['fields']} fields in {about['groups']} groups that must stay together"
+        # Where one camera took everything, it tells nothing apart.
+        one_camera = len(about["cameras"]) == 1
+        yield from _lines(
+            {key: value for key, value in about.items() if key not in ("fields", "groups")}
+            if not one_camera
+            else {key: about[key] for key in _OF_ONE_CAMERA}
+        )
     if found["all_idb2"] is not None:
-        yield from _crops(found["all_idb2"])
+        yield f"ALL_IDB2: {found['all_idb2']['located']['n']} crops"
+        yield from _lines({key: value for key, value in found["all_idb2"].items() if key != "crops"})
     if "split" in found:
-        split = found["split"]
-        yield f"Split: {split['rows']['train']} rows to train, {split['rows']['test']} to test"
-        yield f"  rows that show a cell of the other side: {len(split['cells'])}"
-        yield f"  fields with their overlaps and copies on both sides: {len(split['groups'])}"
+        yield "Split, on both sides:"
+        yield from _lines(found["split"])
+
+
+def _lines(about: Json, indent: str = "  ") -> Iterator[str]:
+    for key, value in about.items():
+        name = f"{indent}{key.replace('_', ' ')}"
+        match value:
+            case {"ci95": _}:
+                yield f"{name}: {share(value)}"
+            case {"listed": listed, "n": n}:
+                yield f"{name}: {n}"
+                for entry in listed[:_MOST]:
+                    yield f"{indent}  " + ", ".join(f"{word} {said}" for word, said in entry.items())
+            case dict():
+                yield f"{name}:"
+                yield from _lines(value, indent + "  ")
+            case list() if value:
+                shown = ", ".join(
+                    " = ".join(map(str, pair[:2])) if isinstance(pair, list) else pair
+                    for pair in value[:_MOST]
+                )
+                more = f" and {len(value) - _MOST} more (--json lists all)" if len(value) > _MOST else ""
+                yield f"{name}: {len(value)}: {shown}{more}"
+            case list():
+                yield f"{name}: none"
+            case _:
+                yield f"{name}: {value}"
 
 
 def brief(found: Json) -> Iterator[str]:
@@ -138,42 +170,6 @@ def brief(found: Json) -> Iterator[str]:
             f"ALL_IDB2: {share(crops['located'])} of the crops lie in an ALL_IDB1 field, "
             f"{len(crops['same_cell'])} pairs show one cell"
         )
-
-
-def _laboratory(lab: str, about: Json) -> Iterator[str]:
-    yield f"{lab}: {about['fields']} fields in {about['groups']} groups that must stay together"
-    for camera, count in about["cameras"].items():
-        yield f"  camera {camera}: " + ", ".join(f"{n} {who}" for who, n in count.items())
-    for session in about["sessions"]["listed"] if len(about["cameras"]) > 1 else []:
-        yield f"  session {session['session']}: {session['fields']} fields, {session['patients']} of patients"
-    if about["sessions"]["listed"] and len(about["cameras"]) == 1:
-        yield f"  {about['sessions']['n']} sessions, slides or blocks of numbers"
-    yield from _pairs("exact copies", about["exact_copies"])
-    yield from _pairs("near copies", about["near_copies"])
-    yield from _pairs("overlapping fields", about["overlapping"])
-    alone = about["camera_alone"]
-    if len(about["cameras"]) > 1:
-        yield f"  the camera alone names patient or not in {share(alone['fields'])} of the fields"
-        yield f"  the camera alone names the class of {share(alone['marked_cells'])} of the marked cells"
-
-
-def _crops(crops: Json) -> Iterator[str]:
-    yield f"ALL_IDB2: {crops['located']['n']} crops"
-    yield f"  found in an ALL_IDB1 field: {share(crops['located'])}"
-    yield f"  equal to it in every pixel: {share(crops['pixel_exact'])}"
-    yield f"  around a cell that ALL_IDB1 marks, too: {share(crops['also_a_point'])}"
-    yield from _pairs("crops of one cell", crops["same_cell"])
-    yield f"  the camera alone names the class of {share(crops['camera_alone'])} of the crops"
-
-
-def _pairs(what: str, pairs: list[list[Any]]) -> Iterator[str]:
-    if not pairs:
-        return
-    shown = ", ".join(
-        f"{pair[0].rpartition('/')[2]} = {pair[1].rpartition('/')[2]}" for pair in pairs[:_MOST]
-    )
-    more = f" and {len(pairs) - _MOST} more (--json lists all)" if len(pairs) > _MOST else ""
-    yield f"  {len(pairs)} {what}: {shown}{more}"
 
 
 def share(figure: Json) -> str:

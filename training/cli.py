@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge.commands.progress import Progress
+from edge.device.printable import markdown_table
 from edge.errors import ConfigError
 from training.audit_cli import brief, read_collection, share
 from training.backend import load_keras
@@ -23,10 +24,10 @@ from training.protocol.random_split import RandomSplit
 from training.protocol.recipe import RECIPES, Recipe, check_enough, load
 from training.protocol.run import Judged, run
 from training.recipes.akbar2024 import EPOCHS, NAME, RANDOM_SPLITS
+from training.report import cardpage, folder, paper, results
 from training.report import evaluation as report
-from training.report import folder, paper, results
+from training.report.page import Block, Table, Text
 from training.report.results import Training
-from training.terminal import bar
 
 
 @click.command()
@@ -89,7 +90,7 @@ def train(
     """Train a classifier of blasts.
 
     Writes model.keras, card.json, card.md, manifest.json, split.csv and, for `blastcount convert`, crops.npz;
-    random splits add table1.csv, figure4.png and splits.csv, --evaluate evaluation.json, .md and .html.
+    random splits add table1.csv, figure4.png and splits.csv, --evaluate evaluation.json and .md.
     Research use only.
     """
     folder.check(out, results.ALL_FILES, force=force)
@@ -104,7 +105,7 @@ def train(
     random = random_split.repeated(collection, seed, wanted, outlined=recipe.spec.needs_outline)
     if refuse_leakage:
         random_split.refuse_leakage(random)
-    evaluated = _evaluate(collection, recipe, seed, workers) if with_protocol else None
+    evaluated = evaluate(collection, recipe, seed=seed, workers=workers) if with_protocol else None
     training = _train(collection, recipe, seed, random, evaluated)
     for line in _summary(results.write(out, training, force=force), training):
         click.echo(line)
@@ -127,15 +128,6 @@ def load_recipe(name: str, epochs: int | None) -> Recipe:
     return replace(recipe, epochs=epochs)  # type: ignore[no-any-return]  # a recipe with epochs is a dataclass
 
 
-def _evaluate(collection: Collection, recipe: Recipe, seed: int, workers: int) -> Evaluated:
-    with ExitStack() as stack:
-
-        def start(trainings: int) -> Callable[[], None]:
-            return stack.enter_context(bar("Trainings", trainings))
-
-        return evaluate(collection, recipe, seed=seed, workers=workers, start=start)
-
-
 def _train(
     collection: Collection,
     recipe: Recipe,
@@ -151,16 +143,15 @@ def _train(
         return Training(collection, recipe, seed, fitted, cells, evaluated)
     first, *further = random
     cells = first.side(first.split.train)
-    tested: list[tuple[RandomSplit, Judged]] = []
-    with bar("Random splits", len(random)) as tick:
+    progress = Progress("Random splits")
+    with progress.over(len(random)):
         fitted = recipe.fit(first.sample, cells, first.seed)
-        no_inner = fitted([])
         p_blast = fitted(first.side(first.split.judged))
-        tested.append((first, Judged(first.split, p_blast, no_inner, fitted.history)))
-        tick()
+        tested = [(first, Judged(first.split, p_blast, fitted([]), fitted.history))]
+        progress.step()
         for split in further:
-            judged, _ = run(split.sample, recipe, [split.split], seed=split.seed, tick=tick)
-            tested.append((split, judged[0]))
+            tested.append((split, run(split.sample, recipe, [split.split], seed=split.seed)[0][0]))
+            progress.step()
     return Training(collection, recipe, seed, fitted, cells, evaluated, tested)
 
 
@@ -170,54 +161,30 @@ def _everything(collection: Collection, recipe: Recipe) -> list[CellRecord]:
 
 def _summary(card: dict[str, Any], training: Training) -> Iterator[str]:
     """Put a training into words: the paper's table and the random splits, then the protocol's goals."""
+    blocks: list[Block] = []
     if training.random:
-        yield from _paper(card["evaluation"], training)
+        held_back = card["evaluation"]["held_back"]
+        paper_says = (
+            f"paper: {100 * paper.TEST['accuracy']:.0f} % of {paper.TEST['n']}, {paper.TEST['error']}"
+        )
+        yield (
+            f"{card['name']}: {len(training.cells)} crops to train, {held_back['n']} held back, seed "
+            f"{training.seed}; accuracy {share(held_back['accuracy'])}, error {held_back['error']:.4f}; "
+            f"{paper_says}"
+        )
+        epochs = paper.table_1(training.fitted.history)
+        if epochs:
+            rows = (tuple("" if value is None else f"{value:g}" for value in row.values()) for row in epochs)
+            blocks.append(Table(tuple(epochs[0]), tuple(rows)))
+        blocks += cardpage.random_splits(card["evaluation"])
     if training.evaluated is not None:
-        yield from goals(training.evaluated)
+        document = training.evaluated.document
+        minutes = document["cpu_s"] / 60
+        blocks.append(Text(f"{document['trainings']} trainings, {minutes:.0f} minutes of processor time"))
+        blocks.append(report.goals_table(document))
+    for block in blocks:
+        if isinstance(block, Table):
+            yield markdown_table(block.header, block.rows)
+        elif isinstance(block, Text):
+            yield block.text
     yield "Research use only."
-
-
-def _paper(evaluation: dict[str, Any], training: Training) -> Iterator[str]:
-    held_back, together, theirs = evaluation["held_back"], evaluation["repeated_splits"], paper.TEST
-    n_train, n_test = len(training.cells), held_back["n"]
-    yield f"{training.recipe.name}: {n_train} crops to train, {n_test} held back, seed {training.seed}"
-    if training.fitted.history:
-        yield "              this training          Akbar et al. 2024"
-        yield "epoch       error  accuracy %       error  accuracy %"
-    for row in paper.table_1(training.fitted.history):
-        papers = row["paper_error"], row["paper_accuracy_percent"]
-        shown = "" if papers[0] is None else f"{papers[0]:12.4f}{papers[1]:12.2f}"
-        yield f"{row['epoch']:5d}{row['error']:12.4f}{row['accuracy_percent']:12.2f}{shown}"
-    yield "Held-back crops, random split"
-    wanted = f"paper: {100 * theirs['accuracy']:.0f} % of {theirs['n']}"
-    yield f"  accuracy     {share(held_back['accuracy'])}; {wanted}"
-    yield f"  error        {held_back['error']:.4f}; paper: {theirs['error']:.4f}"
-    yield f"  sensitivity  {share(held_back['sensitivity'])}"
-    yield f"  specificity  {share(held_back['specificity'])}"
-    yield f"  {evaluation['leakage']['text']}"
-    yield f"  accuracy without those: {share(evaluation['leakage']['accuracy_without_those'])}"
-    yield f"  accuracy of the camera alone, without looking at a cell: {share(evaluation['camera_alone'])}"
-    yield "Random splits"
-    yield "   seed   right  accuracy %       error  cell also trained on"
-    for row in together["each"]:
-        yield (
-            f"{row['seed']:7d}{row['right']:5d}/{row['test']:<4d}{100 * row['accuracy']:9.1f}"
-            f"{row['error']:12.4f}{row['cell_also_in_training']:22d}"
-        )
-    yield f"  together     {share(together['accuracy'])}, {together['accuracy']['groups']} groups"
-    yield f"  mean error   {together['error']:.4f}"
-    yield f"  {together['text']}"
-
-
-def goals(evaluated: Evaluated) -> Iterator[str]:
-    """Put an evaluation's goals into lines for people."""
-    document = evaluated.document
-    minutes = document["cpu_s"] / 60
-    yield f"Leak-free protocol: {document['trainings']} trainings, {minutes:.0f} minutes of processor time"
-    for goal in document["goals"]:
-        sign = "≥" if goal["at_least"] else "≤"
-        figure = goal["figure"]
-        yield (
-            f"  {'reached ' if goal['reached'] else 'MISSED  '}{goal['name']}: {report.number(figure)}, "
-            f"95 % interval {report.interval(figure)}, goal {sign} {goal['wanted']:g}"
-        )

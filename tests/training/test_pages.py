@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from training.report import cardpage, docs
-from training.report.page import Heading, Picture, Table, Text, html, markdown
 
 
 def test_pages_in_docs_are_those_of_their_json(repository: Path) -> None:
@@ -30,26 +29,3 @@ def test_every_part_of_a_card_after_mitchell_is_there(repository: Path) -> None:
     assert "test crops show a cell that is also in training" in page
     card["evaluation"]["held_back"]["accuracy"]["k"] -= 1
     assert cardpage.as_markdown(card) != page
-
-
-def test_html_escapes_what_data_says_and_draws_pictures_side_by_side() -> None:
-    page = html(
-        "<T>",
-        [
-            Heading("a & b"),
-            Picture(lambda: "<svg/>", "one"),
-            Picture(lambda: "<svg/>", "two"),
-            Text("<script>"),
-            Table(("x",), (("<b>",),), frozenset({0})),
-        ],
-    )
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert "a &amp; b" in page
-    assert page.count('class="plots"') == 1
-    assert page.count("<figure>") == 2
-    assert "<tr class=no><td>&lt;b&gt;</td></tr>" in page
-
-
-def test_pictures_are_left_out_of_markdown() -> None:
-    assert "<svg" not in markdown("T", [Picture(lambda: "<svg/>", "one"), Text("words")])

@@ -217,14 +217,10 @@ def test_what_cannot_be_tested_is_named(document: dict[str, Any]) -> None:
 def test_pages_show_what_the_json_says(document: dict[str, Any], tmp_path: Path) -> None:
     report.write(document, tmp_path)
     assert json.loads((tmp_path / "evaluation.json").read_text()) == document
-    page, text = (tmp_path / "evaluation.html").read_text(), (tmp_path / "evaluation.md").read_text()
+    text = (tmp_path / "evaluation.md").read_text()
     for goal in document["goals"]:
         row = f"| {goal['name']} | {'≥' if goal['at_least'] else '≤'} {goal['wanted']:g} | "
         assert row + report.number(goal["figure"]) in text
-        assert report.number(goal["figure"]) in page
-    assert page.count("<svg") >= 4
-    assert 'src="http' not in page
-    assert 'href="http' not in page
     changed = json.loads(json.dumps(document))
     changed["goals"][0]["figure"]["value"] = 0.123
     report.write(changed, tmp_path)

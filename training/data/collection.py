@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.classification.crop import Cutter
+from edge.commands.progress import Progress
 from edge.device.hashing import file_sha256
 from edge.light.field import Field
 from edge.segmentation import Segmentation
@@ -112,7 +113,6 @@ def collect(
     root: Path,
     cache: Cache,
     labs: Sequence[str] | None = None,
-    tick: Callable[[], None] = lambda: None,
 ) -> Collection:
     """Read, segment and match all fields; minutes the first time, seconds after that.
 
@@ -121,7 +121,6 @@ def collect(
     root : the data folder
     cache : keeps segmentations and overlaps
     labs : which laboratories; None takes all that are there
-    tick : called after each field
 
     Returns
     -------
@@ -138,33 +137,35 @@ def collect(
     cells: list[CellRecord] = []
     crops: list[Crop] = []
     listings = [_list_lab(root, lab, cache) for lab in (sources.present(root) if labs is None else labs)]
-    for listing in listings:
-        groups, places = _groups(listing), join((field.key for field in listing.fields), listing.shifts)
-        copy_of = {pair.second: pair.first for pair in listing.duplicates if pair.exact}
-        seen: dict[str, dict[str, Point]] = defaultdict(dict)
-        for field in listing.fields:
-            sha256 = listing.sha256[field.key]
-            segmentation = cache.segmentation(field.path, sha256, field.known_um_per_px)
-            cell_of = match_marks(segmentation, field.marks)
-            unmatched = [mark for mark, cell in zip(field.marks, cell_of, strict=True) if cell is None]
-            record = FieldRecord(
-                **{entry.name: getattr(field, entry.name) for entry in fields(SourceField)},
-                sha256=sha256,
-                group=groups[field.key],
-                place=places[field.key],
-                duplicate_of=copy_of.get(field.key),
-                um_per_px=segmentation.scale.um_per_px,
-                unmatched_marks=sum(mark.label is not None for mark in unmatched),
-                blasts=sum(mark.origin == "xyc" for mark in field.marks),
-                unmatched_blasts=sum(mark.origin == "xyc" for mark in unmatched),
-            )
-            records[field.key] = record
-            if record.duplicate_of is None:
-                scene = seen[record.place.scene]
-                found = _cells(record, segmentation, cell_of, scene)
-                cells += found
-                crops += _crops(record, found, cell_of, listing.crops, scene)
-            tick()
+    progress = Progress("Segmenting")
+    with progress.over(sum(len(listing.fields) for listing in listings)):
+        for listing in listings:
+            groups = _groups(listing)
+            places = join((field.key for field in listing.fields), listing.shifts)
+            copy_of = {pair.second: pair.first for pair in listing.duplicates if pair.exact}
+            seen: dict[str, dict[str, Point]] = defaultdict(dict)
+            for field in listing.fields:
+                sha256 = listing.sha256[field.key]
+                segmentation = cache.segmentation(field.path, sha256, field.known_um_per_px)
+                cell_of = match_marks(segmentation, field.marks)
+                unmatched = [mark for mark, cell in zip(field.marks, cell_of, strict=True) if cell is None]
+                record = records[field.key] = FieldRecord(
+                    **{entry.name: getattr(field, entry.name) for entry in fields(SourceField)},
+                    sha256=sha256,
+                    group=groups[field.key],
+                    place=places[field.key],
+                    duplicate_of=copy_of.get(field.key),
+                    um_per_px=segmentation.scale.um_per_px,
+                    unmatched_marks=sum(mark.label is not None for mark in unmatched),
+                    blasts=sum(mark.origin == "xyc" for mark in field.marks),
+                    unmatched_blasts=sum(mark.origin == "xyc" for mark in unmatched),
+                )
+                if record.duplicate_of is None:
+                    scene = seen[record.place.scene]
+                    found = _cells(record, segmentation, cell_of, scene)
+                    cells += found
+                    crops += _crops(record, found, cell_of, listing.crops, scene)
+                progress.step()
     return Collection(
         root,
         records,

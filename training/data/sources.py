@@ -17,7 +17,7 @@ own            folders of the form ``blastcount.dataset/1``: cells that people l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -25,7 +25,6 @@ from PIL import Image
 from edge.camera.files import IMAGE_SUFFIXES
 from edge.errors import DataSetError
 from edge.results.dataset import INDEX, read_dataset
-from training.data import allidb
 from training.data.records import LABS, MATURE_TYPES, OWN, Mark, SourceField
 from training.evaluation.truth import read_truth
 
@@ -105,11 +104,6 @@ def read(root: Path, lab: str) -> list[SourceField]:
     if not fields:
         raise DataSetError(f"{folder}: no image of {lab} found there; fetch the data set anew")
     return fields
-
-
-def count(root: Path, labs: Sequence[str]) -> int:
-    """Count the fields of laboratories, for a progress bar."""
-    return sum(len(allidb.load(root).fields if lab == "all-idb" else read(root, lab)) for lab in labs)
 
 
 def own_folders(root: Path) -> list[Path]:

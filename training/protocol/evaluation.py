@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,14 +40,7 @@ class Evaluated:
     decision: Chosen
 
 
-def evaluate(
-    collection: Collection,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    workers: int = 1,
-    start: Callable[[int], Callable[[], None]] = lambda _trainings: lambda: None,
-) -> Evaluated:
+def evaluate(collection: Collection, recipe: Recipe, *, seed: int = 0, workers: int = 1) -> Evaluated:
     """Run the whole protocol for a recipe, or go on with what a killed run left.
 
     Parameters
@@ -56,15 +49,13 @@ def evaluate(
     recipe : what is trained
     seed : of folds and networks
     workers : processes
-    start : told how many trainings there are, gives what is called after each
 
     Returns
     -------
     Evaluated
     """
     splits = plan(collection, recipe.labs, seed)
-    tick = start(len(jobs_of(splits)))
-    judged, cpu_s = run(collection, recipe, splits, seed=seed, workers=workers, tick=tick)
+    judged, cpu_s = run(collection, recipe, splits, seed=seed, workers=workers)
     by_test: dict[str, list[Judged]] = defaultdict(list)
     for fold in judged:
         by_test[fold.split.test].append(fold)
@@ -103,14 +94,12 @@ def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) 
 
 def summary(document: Mapping[str, Any]) -> Json:
     """Shorten an evaluation to what a card carries: goals and figures of each test, without curves."""
-    left_out = ("roc", "reliability", "decisions", "trained_on", "decided_on", "at_thresholds")
+    left_out = ("reliability", "decisions", "trained_on", "decided_on", "at_thresholds")
     tests = []
     for test in document["tests"]:
         short = {name: value for name, value in test.items() if name not in left_out}
         if "count" in short:
             short["count"] = {name: value for name, value in short["count"].items() if name != "fields"}
-        if "weak" in short:
-            short["weak"] = {name: value for name, value in short["weak"].items() if name != "roc"}
         tests.append(short)
     return {
         "schema": document["schema"],

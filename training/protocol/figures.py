@@ -25,8 +25,6 @@ from training.protocol.statistics import (
 
 _WORDS: tuple[CellClass, ...] = ("normal", "uncertain", "blast")
 _BINS = 10
-#: Most points of a ROC curve that are kept; a screen shows no more.
-_ROC_POINTS = 200
 
 #: Calibrated probabilities at which the report shows what another threshold would have given.
 _OTHER_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -45,7 +43,7 @@ def of_test(judged: JudgedCells, fields: Mapping[str, FieldRecord]) -> Json:
     Returns
     -------
     dict
-        ``figures`` by name; parts by camera, laboratory, type; ``confusion``, ``roc``, ``reliability``.
+        ``figures`` by name; parts by camera, laboratory, type; ``confusion``, ``reliability``.
     """
     kind = judged.test.partition(":")[0]
     about: Json = {
@@ -144,7 +142,6 @@ def _blasts(own: JudgedCells, fields: Mapping[str, FieldRecord], *, by_camera: b
         "figures": _json(cell_figures(labelled)),
         "calibration_error_by_chance": calibration_error_by_chance(labelled.p_blast),
         "confusion": confusion(labelled),
-        "roc": roc(labelled.labels, labelled.p_blast),
         "reliability": reliability(labelled.labels, labelled.p_blast),
         "normal_of": {
             name: _json(_called(part))
@@ -251,7 +248,6 @@ def _weak(part: JudgedCells, fields: Mapping[str, FieldRecord]) -> Json:
             name: _json(_called(part.take([cell.weak_label == value for cell in part.cells])))
             for name, value in (("benign", 0), ("malignant", 1))
         },
-        "roc": roc(label, score),
     }
 
 
@@ -266,17 +262,6 @@ def confusion(judged: JudgedCells) -> dict[str, dict[str, int]]:
         name: {word: int(((labels == value) & (judged.word == i)).sum()) for i, word in enumerate(_WORDS)}
         for name, value in (("blast", 1), ("normal", 0))
     }
-
-
-def roc(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> list[list[float]]:
-    """Points (false positive rate, true positive rate) of the ROC curve; none where a class is missing."""
-    from sklearn.metrics import roc_curve
-
-    if len(set(labels.tolist())) < 2:
-        return []
-    false, true, _ = roc_curve(labels, scores)
-    keep = np.unique(np.linspace(0, len(false) - 1, _ROC_POINTS).astype(int))
-    return [[round(float(f), 4), round(float(t), 4)] for f, t in zip(false[keep], true[keep], strict=True)]
 
 
 def reliability(labels: NDArray[np.int64], p: NDArray[np.float64]) -> list[Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +43,12 @@ class JudgedCells:
     def take(self, keep: Sequence[bool] | NDArray[np.bool_]) -> JudgedCells:
         """Return some of the cells."""
         kept = np.asarray(keep, dtype=np.bool_)
-        return JudgedCells(
-            self.test,
-            tuple(cell for cell, wanted in zip(self.cells, kept, strict=True) if wanted),
-            self.p_blast[kept],
-            self.word[kept],
-            self.above[kept],
-            self.decisions,
-            self.chosen_on,
-            self.trained_on,
+        return replace(
+            self,
+            cells=tuple(cell for cell, wanted in zip(self.cells, kept, strict=True) if wanted),
+            p_blast=self.p_blast[kept],
+            word=self.word[kept],
+            above=self.above[kept],
         )
 
     @property

@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.commands.progress import Progress
 from training.data.collection import Collection
 from training.protocol.plan import Split
 from training.protocol.recipe import Epoch, Recipe
@@ -79,7 +80,6 @@ def run(
     *,
     seed: int,
     workers: int = 1,
-    tick: Callable[[], None] = lambda: None,
 ) -> tuple[list[Judged], float]:
     """Train and judge everything that splits need.
 
@@ -90,7 +90,6 @@ def run(
     splits : of the plan
     seed : of every network
     workers : processes, each with one thread
-    tick : called after each training, also one that was kept
 
     Returns
     -------
@@ -98,9 +97,11 @@ def run(
     cpu_s : processor time of all trainings, those of earlier runs included
     """
     results: dict[tuple[int, ...], Result] = {}
-    for job, result in _results(collection, recipe, jobs_of(splits), seed, workers):
-        results[job.train] = result
-        tick()
+    jobs, progress = jobs_of(splits), Progress("Trainings")
+    with progress.over(len(jobs)):
+        for job, result in _results(collection, recipe, jobs, seed, workers):
+            results[job.train] = result
+            progress.step()
     return [
         Judged(
             split,

@@ -93,10 +93,7 @@ def _training_data(training: Json) -> Iterator[Block]:
 
 def _evaluation(evaluation: Json) -> Iterator[Block]:
     if "held_back" in evaluation:
-        yield Text(f"{evaluation['leakage']['text']}.")
-        yield from _older(evaluation)
-        if "repeated_splits" in evaluation:
-            yield from _splits(evaluation["repeated_splits"])
+        yield from random_splits(evaluation)
     protocol = evaluation.get("protocol")
     if protocol is None:
         yield Text("The leak-free protocol over all laboratories was not run.")
@@ -109,8 +106,9 @@ def _evaluation(evaluation: Json) -> Iterator[Block]:
         yield Text(f"Not tested: {text}.")
 
 
-def _older(evaluation: Json) -> Iterator[Block]:
-    """Figures of the paper's own split, and of the test by scenes that goes with it."""
+def random_splits(evaluation: Json) -> Iterator[Block]:
+    """Figures of the paper's own split, and (in older cards) of a test by scenes that goes with it."""
+    yield Text(f"{evaluation['leakage']['text']}.")
     rows = []
     for name, words in (
         ("held_back", "random split, leaks"),
@@ -126,10 +124,8 @@ def _older(evaluation: Json) -> Iterator[Block]:
         for alone in [evaluation["camera_alone"]]
     ]
     yield Table(("split", "figure", "value", "95 % interval"), tuple(rows))
-
-
-def _splits(repeated: Json) -> Iterator[Block]:
-    """Every random split by itself."""
+    if (repeated := evaluation.get("repeated_splits")) is None:
+        return
     yield Text(f"{repeated['text']}. Mean error {repeated['error']:.3f}.")
     yield Table(
         ("seed", "accuracy", "error", "cell also trained on", "error of the last epoch"),

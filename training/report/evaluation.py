@@ -1,18 +1,15 @@
-"""An evaluation for people: tables and plots rendered from its JSON, nothing computed anew."""
+"""An evaluation for people: tables rendered from its JSON, nothing computed anew."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.report import plots
-from training.report.page import Block, Bullets, Heading, Picture, Table, Text, html, markdown
+from training.report.page import Block, Bullets, Heading, Table, Text, markdown
 
-JSON_NAME, MARKDOWN_NAME, HTML_NAME = "evaluation.json", "evaluation.md", "evaluation.html"
-FILES = (JSON_NAME, MARKDOWN_NAME, HTML_NAME)
+FILES = JSON_NAME, MARKDOWN_NAME = "evaluation.json", "evaluation.md"
 
 Json = Mapping[str, Any]
 _TITLES = {
@@ -36,12 +33,11 @@ _CELL_FIGURES = (
 
 
 def write(document: Json, folder: Path) -> None:
-    """Write JSON, Markdown and page into a folder that is there."""
+    """Write JSON and Markdown into a folder that is there."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / JSON_NAME).write_text(text, encoding="utf-8")
     title = title_of(document)
     (folder / MARKDOWN_NAME).write_text(markdown(title, list(blocks(document))), encoding="utf-8")
-    (folder / HTML_NAME).write_text(html(title, list(blocks(document))), encoding="utf-8")
 
 
 def title_of(document: Json) -> str:
@@ -161,9 +157,14 @@ def _blasts(test: Json) -> Iterator[Block]:
         "With so many cells, perfectly calibrated probabilities would have a calibration error of "
         f"{test['calibration_error_by_chance']:.3f} by chance."
     )
-    if test["roc"]:
-        yield Picture(partial(plots.roc, {"cells": test["roc"]}), "ROC of cells")
-    yield Picture(partial(plots.reliability, test["reliability"]), "Reliability; numbers are cells")
+    yield Table(
+        ("calibrated probability, mean", "share of blasts", "95 % interval", "cells"),
+        tuple(
+            (f"{row['p']:.3f}", number(found), interval(found), str(found["n"]))
+            for row in test["reliability"]
+            for found in [row["frequency"]]
+        ),
+    )
     yield _called_words(test["confusion"])
     count = test["count"]
     yield Text(
@@ -229,8 +230,6 @@ def _weak(weak: Json) -> Iterator[Block]:
         f"whole cells ({weak['fields_without_whole_cell']} fields have none and are left out)."
     )
     yield called_table({f"cells of {name} fields": part for name, part in weak["cells"].items()})
-    if weak["roc"]:
-        yield Picture(partial(plots.roc, {"fields": weak["roc"]}), "ROC of fields")
 
 
 def called_table(parts: Json) -> Table:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edge.errors import RuntimeMissingError
 from training.protocol.recipe import Epoch
-from training.report.plots import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: The paper's Table 1: epoch, error, accuracy in %.
 TABLE_1 = (
@@ -65,7 +69,7 @@ def draw_figure_4(epochs: Sequence[Epoch], path: Path) -> None:
     RuntimeMissingError
         Matplotlib is not installed.
     """
-    figure = new_figure(_SIZE_IN)
+    figure = _new_figure()
     from matplotlib.ticker import MaxNLocator
 
     numbers, errors, accuracies = zip(*TABLE_1, strict=True)
@@ -82,3 +86,19 @@ def draw_figure_4(epochs: Sequence[Epoch], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.savefig(path, dpi=_DPI)
+
+
+def _new_figure() -> Figure:
+    """Make an empty figure without a display."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"drawing needs Matplotlib, which cannot be imported ({error}); "
+            "install it with: pip install 'blastcount[train]'"
+        ) from error
+    # Figure and canvas directly: pyplot would look for a display and keep the figure open.
+    figure = Figure(figsize=_SIZE_IN, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
