@@ -10,7 +10,14 @@ from edge.structures import Background
 
 #: Short side of what is looked at, at most twice this.
 _SAMPLE_SIDE_PX = 128
+#: Rows and columns of tiles: each is wider than a white cell, and a lamp's gradient is smooth over it.
 _GRID = (6, 8)
+#: Share of a tile's pixels that may be cells; the median of the rest, its brightest, is the blank slide.
+_COVERED = 0.9
+#: Terms of the surface that log brightness is fitted with: 1, x, y, x², y², xy.
+_TERMS = 6
+#: Rounds of the fit, in which tiles darker than it by 2 % (full of cells) come to weigh a twentieth.
+_ROUNDS, _DARKER, _DARK_WEIGHT = 5, -0.02, 0.05
 
 
 def estimate_background(pyramid: Pyramid) -> Background:
@@ -23,6 +30,16 @@ def estimate_background(pyramid: Pyramid) -> Background:
     Returns
     -------
     Background
+
+    Notes
+    -----
+    A quadratic surface is fitted to the logarithm of each tile's brightest pixels by iteratively reweighted
+    least squares [1]_: a lamp falls off smoothly, and a tile full of cells is an outlier.
+
+    References
+    ----------
+    .. [1] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares",
+       Comm. Statist. A 6, 1977.
 
     Examples
     --------
@@ -43,19 +60,21 @@ def estimate_background(pyramid: Pyramid) -> Background:
         for plane in cv2.split(small)
     ]
     light = tiles[0].astype(np.uint16) + tiles[1] + tiles[2]
-    dark = int(0.9 * (h * w - 1))
-    top = np.argpartition(light, dark, axis=1)[:, dark:]
-    grid = np.stack([np.median(np.take_along_axis(tile, top, axis=1), axis=1) for tile in tiles], axis=1)
+    covered = int(_COVERED * (h * w - 1))
+    brightest = np.argpartition(light, covered, axis=1)[:, covered:]
+    grid = np.stack(
+        [np.median(np.take_along_axis(tile, brightest, axis=1), axis=1) for tile in tiles], axis=1
+    )
     weights = np.ones(rows * columns, np.float32)
     yy, xx = np.mgrid[0:rows, 0:columns].astype(np.float32)
     yy = (yy + 0.5) / rows * 2 - 1
     xx = (xx + 0.5) / columns * 2 - 1
-    terms = np.stack([np.ones_like(xx), xx, yy, xx * xx, yy * yy, xx * yy], axis=-1).reshape(-1, 6)
+    terms = np.stack([np.ones_like(xx), xx, yy, xx * xx, yy * yy, xx * yy], axis=-1).reshape(-1, _TERMS)
     values = np.log(np.maximum(grid, 1.0))
-    for _ in range(5):
+    for _ in range(_ROUNDS):
         root = np.sqrt(weights)[:, None]
         solution, *_ = np.linalg.lstsq(terms * root, values * root, rcond=None)
         residual = (values - terms @ solution).mean(axis=1)
-        weights = np.where(residual < -0.02, 0.05, 1.0).astype(np.float32)
+        weights = np.where(residual < _DARKER, _DARK_WEIGHT, 1.0).astype(np.float32)
     fitted = np.exp(terms @ solution).reshape(rows, columns, 3)
     return Background(np.clip(fitted, 1.0, 255.0).astype(np.float32), width, height)

@@ -22,8 +22,8 @@ _TORN_SEGMENTS = 4
 _TEAR, _LEAST_TEAR = 4.0, 5.0
 #: Share of the rows at either end where no tear is looked for.
 _EDGE = 0.02
-#: Rows to either side that are near.
-_NEAR = 6
+#: Rows to either side that are near, and the least change between them, a sensor's noise.
+_NEAR, _LEAST_USUAL = 6, 0.5
 
 
 class FrameWatch:
@@ -91,7 +91,7 @@ def damage(image: UInt8Image) -> tuple[str, ...]:
     suspects = suspects[(suspects > _EDGE * len(change)) & (suspects < (1 - _EDGE) * len(change))]
     for row in suspects.tolist():
         near = [r for r in range(row - _NEAR, row + _NEAR + 1) if abs(r - row) > 1 and 0 <= r < len(change)]
-        usual = np.maximum(np.median(by_segment[near], axis=0), 0.5)
+        usual = np.maximum(np.median(by_segment[near], axis=0), _LEAST_USUAL)
         if int(((by_segment[row] > _LEAST_TEAR) & (by_segment[row] > _TEAR * usual)).sum()) >= _TORN_SEGMENTS:
             return ("torn",)
     return ()

@@ -25,6 +25,8 @@ MAX_BURNT_OUT = 0.9995
 GREY_LEVELS = 4
 #: Range of brightness above which a field shows something. A blank slide may be grey; cells may not.
 BLANK_RANGE = 20
+#: Quantiles that stand for the darkest and the brightest: a thousandth of the pixels may be dust.
+_LOWEST, _HIGHEST = 0.001, 0.999
 #: Pixels looked at: every n-th row, so that about this many are left; a cell of 12 µm has 190 of them. Whole
 #: rows lie in one piece of memory: single pixels in as many places take six times as long.
 _SAMPLE_PX = 120_000
@@ -62,7 +64,10 @@ def light_reasons(field: Field) -> tuple[str, ...]:
         reasons.append("overexposed")
     # White cells are told from red ones by colour: a count of a grey picture would be 0, and wrong.
     colour = _histogram(cv2.subtract(brightest, darkest))
-    if _level(dark, 0.999) - _level(dark, 0.001) > BLANK_RANGE and _level(colour, 0.999) <= GREY_LEVELS:
+    if (
+        _level(dark, _HIGHEST) - _level(dark, _LOWEST) > BLANK_RANGE
+        and _level(colour, _HIGHEST) <= GREY_LEVELS
+    ):
         reasons.append("no_colour")
     return tuple(reasons)
 

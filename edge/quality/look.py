@@ -21,6 +21,10 @@ _OPAQUE, _GREY = 0.25, 0.7
 #: Summed densities between which the commonest is looked for, in steps of a tenth: from hardly stained to
 #: black.
 _FAINTEST, _DARKEST, _STEPS = 0.05, 3.0, 40
+#: Weights that the histogram is smoothed with before its mode is taken.
+_SMOOTHING = (1, 2, 3, 2, 1)
+#: Densities over the mode between which the median is taken: the thin rim and the thick middle of a cell.
+_AROUND_MODE = (0.7, 1.4)
 #: Pixels that it takes; a red cell has 60 at this size.
 _LEAST_PX = 60
 
@@ -74,9 +78,10 @@ def _commonest(density: NDArray[Any], total: NDArray[Any]) -> Density | None:
     if len(logs) < _LEAST_PX:
         return None
     counts, edges = np.histogram(logs, _STEPS, (math.log(_FAINTEST), math.log(_DARKEST)))
-    best = int(np.argmax(np.convolve(counts, [1, 2, 3, 2, 1], "same")))
+    best = int(np.argmax(np.convolve(counts, _SMOOTHING, "same")))
     mode = math.exp((edges[best] + edges[best + 1]) / 2)
-    near = density[(total > 0.7 * mode) & (total < 1.4 * mode)]
+    low, high = (share * mode for share in _AROUND_MODE)
+    near = density[(total > low) & (total < high)]
     return _triple(np.median(near, axis=0)) if len(near) else None
 
 

@@ -20,6 +20,8 @@ REFERENCE_FIELDS = 3
 MAX_COLOUR_DRIFT = 0.03
 #: Factor in brightness that is one; within those sessions it stays below 1.15.
 MAX_LIGHT_FACTOR = 1.6
+#: Levels below ``BURNT_OUT`` from which the blank slide's mean is burnt out.
+_NEARLY_BURNT_OUT = 5
 #: Change of a channel's share in the commonest density that is a drift of the stain; there it stays below
 #: 0.063.
 MAX_STAIN_MIX = 0.08
@@ -95,7 +97,7 @@ def drift_reasons(look: Look, reference: Reference) -> tuple[str, ...]:
     if blank is not None:
         change = np.subtract(look.blank, blank)
         brighter = float(change.mean())
-        burnt_out = min(look.blank) >= math.log10(BURNT_OUT - 5) > min(blank)
+        burnt_out = min(look.blank) >= math.log10(BURNT_OUT - _NEARLY_BURNT_OUT) > min(blank)
         if burnt_out or (reference.looks and brighter > math.log10(MAX_LIGHT_FACTOR)):
             reasons.append("overexposed")
         elif reference.looks and -brighter > math.log10(MAX_LIGHT_FACTOR):

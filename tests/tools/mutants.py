@@ -46,6 +46,42 @@ def constants(file: str, tests: str, wrong: dict[str, str]) -> list[Mutant]:
 
 _SEGMENTATION = "tests/edge/segmentation"
 MUTANTS = [
+    *(
+        mutant
+        for file, wrong in {
+            "light": {
+                "MIN_BLANK": "34.0",
+                "BURNT_OUT": "249",
+                "MAX_BURNT_OUT": "0.9996",
+                "GREY_LEVELS": "5",
+                "BLANK_RANGE": "21",
+            },
+            "cover": {
+                "MAX_OPAQUE": "0.0073",
+                "MAX_COVER": "0.86",
+                "BLANK_COVER": "0.00053",
+                "LEAST_FIELD_UM": "47.0",
+            },
+            "focus": {"MAX_BLUR_UM": "0.74", "EDGELESS_COVER": "0.053"},
+            "gate": {"_COARSEST_UM_PER_PX": "0.45"},
+            "look": {"_STAINED": "0.135", "_OPAQUE, _GREY": "0.27, 0.7"},
+            "reference": {
+                "MAX_COLOUR_DRIFT": "0.032",
+                "MAX_LIGHT_FACTOR": "1.66",
+                "MAX_STAIN_MIX": "0.083",
+                "MAX_STAIN_FACTOR": "1.9",
+                "_NEARLY_BURNT_OUT": "2",
+            },
+            "integrity": {
+                "_MISSING": "0.053",
+                "_TORN_SEGMENTS": "5",
+                "_TEAR, _LEAST_TEAR": "4.5, 5.0",
+                "_EDGE": "0.04",
+            },
+        }.items()
+        for mutant in constants(f"edge/quality/{file}.py", "tests/edge/quality/test_limits.py", wrong)
+    ),
+    *constants("edge/quality/reference.py", "tests/edge/quality/test_gate.py", {"REFERENCE_FIELDS": "4"}),
     *constants(
         "edge/segmentation/verdict.py",
         f"{_SEGMENTATION}/test_verdict.py",
