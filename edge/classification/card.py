@@ -4,6 +4,7 @@
 ``NAME.golden.npz`` a few rendered crops with the probabilities that the network gave when it was
 made. :func:`load_bundle` checks that the three belong together; that the card's tensors are
 those of the network is checked where an interpreter opens it (:mod:`edge.classification.interpreter`).
+The fourth file, ``NAME.field.npz``, asks the whole line (:mod:`edge.counting.golden`).
 """
 
 from __future__ import annotations

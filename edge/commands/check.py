@@ -24,7 +24,7 @@ SCHEMA = "blastcount.check/1"
     help="Model bundle, if not the configured one.",
 )
 def check(as_json: bool, model: Path | None) -> None:
-    """Test model, golden crops, camera, disk, clock, rights, supply, calibration and log.
+    """Test model, golden crops and field, camera, disk, clock, rights, supply, calibration and log.
 
     Exit code 4 where a check says no, 3 where configuration or model cannot be used.
     """
