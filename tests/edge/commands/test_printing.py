@@ -24,18 +24,8 @@ def field(source: str, *labels: CellClass | None, border: int = 0, scale: Scale 
         )
         for i, label in enumerate(labels, start=1)
     ]
-    return FieldResult(
-        source,
-        100,
-        80,
-        None,
-        "0" * 64,
-        scale or Scale(0.118, "configured", 1.0),
-        "counted",
-        (),
-        tuple(cells),
-        ModelIdentity("m", "0" * 64),
-    )
+    model, found = ModelIdentity("m", "0" * 64), scale or Scale(0.118, "configured", 1.0)
+    return FieldResult(source, 100, 80, None, "0" * 64, found, "counted", (), tuple(cells), model)
 
 
 @pytest.fixture
@@ -67,17 +57,18 @@ class Table:
 
 def test_a_row(table: Table) -> None:
     titles, row, *_ = table(field("f.jpg", "blast", "blast", "normal", "uncertain", None, border=1), ms=412.4)
-    assert dict(zip(titles.split(), row.split(), strict=True)) == {
-        "field": "f.jpg",
-        "wbc": "4",
-        "blasts": "1",
-        "normal": "1",
-        "uncertain": "1",
-        "border": "1",
-        "smudge": "1",
-        "µm/px": "0.118",
-        "ms": "412",
-    }
+    assert titles.split() == [
+        "field",
+        "wbc",
+        "blasts",
+        "normal",
+        "uncertain",
+        "border",
+        "smudge",
+        "µm/px",
+        "ms",
+    ]
+    assert row.split() == ["f.jpg", "4", "1", "1", "1", "1", "1", "0.118", "412"]
     assert len(row) == len(titles)
 
 
@@ -118,7 +109,6 @@ def test_sums_of_the_truth_cover_the_fields_that_have_one(table: Table) -> None:
 
 def test_a_share_always_comes_with_n_and_interval() -> None:
     text = blast_share(Tally(1, 0, 40, 150, 10, 0, 0, 0.2, 0.14693, 0.26223))
-    assert text == (
-        "blasts: 40 of 200 whole white cells = 20.0 % (exact 95 % interval 14.7 to 26.2 %, n = 200)"
-    )
+    for figure in ("40 of 200", "20.0 %", "95 % interval 14.7 to 26.2 %", "n = 200"):
+        assert figure in text
     assert "n = 0" in blast_share(Tally(1, 0, 0, 0, 0, 0, 0, None, 0.0, 1.0))

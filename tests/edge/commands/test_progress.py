@@ -54,12 +54,9 @@ def test_a_terminal_sees_it_grow_and_vanish(
     assert seen.endswith(ERASE)
 
 
-def test_few_steps_show_nothing(at_once: pytest.MonkeyPatch) -> None:
+def test_few_steps_show_nothing_and_a_file_or_pipe_gets_nothing(at_once: pytest.MonkeyPatch) -> None:
     assert seen_by(Terminal(), MIN_STEPS - 1, at_once) == ""
     assert seen_by(Terminal(), MIN_STEPS, at_once) != ""
-
-
-def test_a_file_or_pipe_gets_nothing(at_once: pytest.MonkeyPatch) -> None:
     assert seen_by(io.StringIO(), 20, at_once) == ""
 
 

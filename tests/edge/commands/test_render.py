@@ -7,43 +7,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from PIL import Image
+from click.testing import Result
 
-from edge import cli
+from edge.camera.files import read_image
 from edge.commands import render as render_module
 from edge.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field
+from tests.edge.commands.invoking import blastcount
 
 SMALL = ("--width", "240", "--height", "200", "--um-per-px", "0.2")
 
 
 def render(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli.main, ["render", *map(str, arguments)])
+    return blastcount("render", *arguments)
 
 
 def test_fields_and_their_truth(tmp_path: Path) -> None:
     out = tmp_path / "new" / "fields"
-    result = render("--out", out, "--fields", "3", "--seed", "7", *SMALL)
+    result = render("--out", out, "--fields", "2", "--seed", "7", *SMALL)
     assert result.exit_code == 0, result.stderr
-    names = [f"rendered_{seed:04d}" for seed in (7, 8, 9)]
-    assert sorted(p.name for p in out.iterdir()) == sorted(
-        f"{n}{s}" for n in names for s in (".jpg", ".truth.json")
-    )
-    assert result.stdout.splitlines() == [str(out / f"{name}.jpg") for name in names]
-    for seed, name in zip((7, 8, 9), names, strict=True):
+    assert result.stdout.splitlines() == [str(out / f"rendered_{seed:04d}.jpg") for seed in (7, 8)]
+    assert len(list(out.iterdir())) == 4
+    for seed in (7, 8):
         expected = render_field(seed, RenderSettings(240, 200, 0.2))
-        truth = json.loads((out / f"{name}.truth.json").read_text())
-        assert truth == expected.truth_json() | {"image": f"{name}.jpg", "seed": seed}
-        with Image.open(out / f"{name}.jpg") as image:
-            difference = np.asarray(image).astype(int) - expected.image
-        assert np.abs(difference).mean() < 4
-
-
-def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        assert render("--out", tmp_path / folder, *SMALL).exit_code == 0
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+        image = out / f"rendered_{seed:04d}.jpg"
+        truth = json.loads(image.with_suffix(".truth.json").read_text())
+        assert truth == expected.truth_json() | {"image": image.name, "seed": seed}
+        assert np.abs(read_image(image).image.astype(int) - expected.image).mean() < 4
 
 
 def test_every_setting_reaches_the_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +76,3 @@ def test_wrong_usage(
     assert result.exit_code == 2
     assert expected in result.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "f").touch()
-    result = render("--out", tmp_path / "f" / "g", *SMALL)
-    assert result.exit_code == 1
-    assert "cannot make this folder" in result.stderr
