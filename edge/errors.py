@@ -102,6 +102,12 @@ class LogLostError(LogBlockedError):
     state = "log_lost"
 
 
+class LogDamagedError(LogBlockedError):
+    """The log's pages do not belong together: the disk has lost some, or somebody wrote over them."""
+
+    state = "log_damaged"
+
+
 class DataSetError(EdgeError, ValueError):
     """A data set does not have the expected layout or content."""
 

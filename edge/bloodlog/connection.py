@@ -10,8 +10,9 @@ from pathlib import Path
 
 from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
-from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogError
+from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogDamagedError, LogError
 
+_SAVE = "restore a backup, or save what can be read with `blastcount log repair --out FILE`"
 _MAKE_ROOM = "make a backup, then `blastcount log retention`, or remove what else is on it"
 #: What SQLite takes at once for the index of its journal; with less room left it cannot even be opened.
 _INDEX_BYTES = 32_768
@@ -113,10 +114,7 @@ def unusable(path: Path, error: Exception) -> LogError:
     if name == "SQLITE_NOTADB":
         return LogError(f"{path}: is not a SQLite database; name another file")
     if name.startswith("SQLITE_CORRUPT") or isinstance(error, UnicodeDecodeError):
-        return LogError(
-            f"{path}: the log cannot be used: {error}; restore a backup, or save what can be read with "
-            "`blastcount log repair --out FILE`"
-        )
+        return LogDamagedError(f"{path}: the log cannot be used: {error}; {_SAVE}")
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return LogError(
             f"{path}: cannot be opened ({error}); check the owner and the rights of file and folder"
@@ -134,6 +132,8 @@ def refused(path: Path, failed: str, error: sqlite3.Error) -> LogError:
     """Make the error of a write that SQLite refused; where the disk is full it is a DiskFullError."""
     message = f"{path}: {failed}: {error}"
     name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB" or name.startswith("SQLITE_CORRUPT"):
+        return LogDamagedError(f"{message}; {_SAVE}")
     return DiskFullError(message) if _is_for_want_of_room(path, name) else LogError(message)
 
 

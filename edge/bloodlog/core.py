@@ -443,10 +443,9 @@ class BloodLog:
         try:
             with transaction(self._connection, self.patience):
                 self.check_file()
-                self._identity.check_content(self._connection, self._known)
                 yield self._connection
                 head = chain.head(self._connection)
-            self.check_file()  # once more, before anybody is told that it was written
+            self._identity.check()  # once more, before anybody is told that it was written
             self._known = head
         except LogBusyError as error:
             raise LogBusyError(f"{self.path}: {failed}: {error}") from error
@@ -456,19 +455,41 @@ class BloodLog:
             raise LogError(f"{self.path}: {failed}: {error}") from error
 
     def check_file(self) -> None:
-        """See whether the open file is still the one that is named.
+        """See whether the open file is still the one that is named, and holds what it held.
 
         Raises
         ------
         LogLostError
-            It was deleted, moved, replaced or cut short; a row would be written where nobody looks for it.
+            It was deleted, moved, replaced, cut short or written over; a row would be written where nobody
+            looks for it.
+        LogError
+            It cannot be looked up or read.
         """
         try:
             self._identity.check()
+            with self.reading() as connection:
+                self._identity.check_content(connection, self._known)
         except OSError as error:
             if isinstance(error, EdgeError):
                 raise
             raise unwritable(f"{self.path}: the log cannot be looked up", error) from error
+
+    def check_free(self) -> None:
+        """See whether a row could be added now; nothing is written.
+
+        Raises
+        ------
+        LogBlockedError
+            It could not: see :meth:`check_file`, or another process holds the log, its pictures or a sample.
+        """
+        with self.writing("nothing can be logged"):
+            pass
+        sample = self.current_sample()
+        with ExitStack() as locks:
+            if sample is not None:
+                locks.enter_context(self.counting_lock(sample))
+            if self.pictures.folder.is_dir():
+                locks.enter_context(self.pictures.holding())
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -57,7 +57,7 @@ class FileIdentity:
             raise self._lost("has lost its journal (-wal)")
 
     def check_content(self, connection: sqlite3.Connection, known: Head) -> None:
-        """Look for links that are known to be in the chain; call it in a write transaction.
+        """Look for links that are known to be in the chain.
 
         SQLite does not look again at pages that it has in memory, and would not see that somebody has written
         over the file. So where the file has changed since the last look, as it does when rows are moved into

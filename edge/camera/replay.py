@@ -90,6 +90,10 @@ class ReplaySource:
                 except (ImageError, SourceError) as error:
                     bad.add(path)
                     _log.warning("skipped: %s", error)
+                except Exception as error:  # noqa: BLE001  # opened anew it would give the files before again
+                    bad.add(path)
+                    said = " ".join(f"{type(error).__name__}: {error}".split())
+                    _log.warning("skipped: %s: a library failed on it: %s", path, said)
             if frames == 0:
                 raise SourceError(
                     f"{self.name}: none of the {len(files)} files gave a frame in round {round_number}; "

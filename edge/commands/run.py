@@ -189,12 +189,12 @@ def check_place(log: BloodLog, reserve_mb: float) -> None:
 
     Raises
     ------
-    LogLostError
-        The log's file is no longer the one that is open.
+    LogLostError, LogDamagedError, LogBusyError
+        The log's file is no longer the one that is open or does not hold what it held, or somebody holds it.
     DiskFullError
         Its disk, or that of the pictures, is full or takes no writes.
     """
-    log.check_file()
+    log.check_free()
     for folder in dict.fromkeys((log.path.parent, log.pictures.folder)):
         if folder.is_dir():  # the pictures' folder is made with the first picture
             DiskGuard(folder, reserve_mb).check()

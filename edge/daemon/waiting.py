@@ -14,7 +14,7 @@ from edge.daemon.requests import Requests
 from edge.daemon.status import Counts, make_status, status_line, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.device.clock import utc_now
-from edge.errors import ControlError, LogBlockedError
+from edge.errors import ControlError, DiskFullError, LogBlockedError, LogBusyError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -30,7 +30,7 @@ def when_unblocked(
 
     Parameters
     ----------
-    attempt : raises LogBlockedError while it is not possible
+    attempt : raises DiskFullError or LogBusyError while it is not possible
     config : for the status
     folder : for the control socket and the heartbeat
     requests, supervisor : those of the daemon
@@ -41,8 +41,8 @@ def when_unblocked(
     """
     try:
         return attempt()
-    except LogBlockedError as error:
-        problem = error
+    except (DiskFullError, LogBusyError) as error:
+        problem: LogBlockedError = error
     _log.error("not counting: %s", problem)
     started_at = utc_now()
 
@@ -74,5 +74,5 @@ def when_unblocked(
                 return None
             try:
                 return attempt()
-            except LogBlockedError as error:
+            except (DiskFullError, LogBusyError) as error:
                 problem = error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge.camera import replay
 from edge.camera.replay import ReplaySource
 from edge.errors import SourceError
+from edge.structures import Frame
 
 
 def write_image(path: Path, grey: int = 90) -> None:
@@ -53,6 +56,24 @@ def test_unreadable_files_are_skipped_once_and_counted(
     (record,) = caplog.records
     assert "skipped: " in record.message
     assert "b.png" in record.message
+
+
+def test_a_file_on_which_a_library_fails_is_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", 10 * number)
+    read = replay.read_frames
+
+    def fails(path: Path, **given: float | None) -> Iterator[Frame]:
+        if path.stem == "1":
+            raise MemoryError("no room for it")
+        return read(path, **given)  # type: ignore[arg-type]  # keyword arguments pass through
+
+    monkeypatch.setattr(replay, "read_frames", fails)
+    with ReplaySource(tmp_path, loop=True) as source:
+        assert greys(source, 4) == [0, 20, 0, 20]
+    assert "1.png: a library failed on it: MemoryError: no room for it" in caplog.text
 
 
 def test_a_folder_of_bad_files_is_an_error(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class Bench:
         )
 
     def check(self, log: BloodLog) -> None:
-        log.check_file()
+        log.check_free()
         if self.problem is not None:
             raise self.problem
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +61,34 @@ def test_waiting_without_a_request_ends_by_itself() -> None:
         requests.stop()
         assert requests.wait(3600.0)
         assert requests.wait(3600.0)
+
+
+def test_a_call_that_no_signal_ends_does_not_keep_the_process(repository: Path) -> None:
+    # A lock of the C library that its holder asks for again: nothing ends that, as with a disk that hangs.
+    script = (
+        "import ctypes\n"
+        "from edge.daemon import requests\n"
+        "requests.STOP_DEADLINE_S = 0.1\n"
+        "lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(256)\n"
+        "with requests.Requests() as asked, asked.on_signals():\n"
+        "    lock(mutex)\n"
+        "    print('ready', flush=True)\n"
+        "    lock(mutex)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "ended without waiting" in errors
