@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from edge.light.field import Field
 from edge.registration import Mosaic, Placement
 from edge.rendered import Placement as CellPlacement
-from edge.rendered import RenderedField, RenderSettings, Slide
+from edge.rendered import RenderSettings, Slide
 from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
 from training.evaluation.registration import registered_pairs
@@ -26,13 +28,18 @@ REAL_OVERLAPS = {
 }  # fmt: skip
 
 
-def seen(view: RenderedField) -> tuple[Field, Segmentation]:
+@cache
+def seen(
+    x_um: float, y_um: float = 0.0, turn_deg: float = 0.0, exposure: int = 0, slide: Slide = SLIDE
+) -> tuple[Field, Segmentation]:
+    """A view of the slide with its cells; several tests look at one place."""
+    view = slide.view(x_um, y_um, turn_deg, exposure=exposure)
     field = Field(Frame(view.image, "slide", um_per_px=0.2))
     return field, segment(field)
 
 
-def put(mosaic: Mosaic, number: int, view: RenderedField) -> tuple[Placement, Segmentation]:
-    field, found = seen(view)
+def put(mosaic: Mosaic, number: int, *place: float, **how: Any) -> tuple[Placement, Segmentation]:
+    field, found = seen(*place, **how)
     placement = mosaic.place(field, found)
     mosaic.add(number, placement)
     return placement, found
@@ -41,11 +48,11 @@ def put(mosaic: Mosaic, number: int, view: RenderedField) -> tuple[Placement, Se
 @pytest.mark.parametrize("rotation_deg", [-2.0, 0.0, 1.5])
 def test_an_overlapping_field_is_placed_and_its_cells_are_known(rotation_deg: float) -> None:
     mosaic = Mosaic()
-    first, found = put(mosaic, 7, SLIDE.view(0.0, 0.0))
+    first, found = put(mosaic, 7, 0.0)
     assert first.stage_um == (0.0, 0.0)
     assert not first.registered
     assert not first.seen
-    second, again = put(mosaic, 8, SLIDE.view(40.0, -30.0, rotation_deg))
+    second, again = put(mosaic, 8, 40.0, -30.0, rotation_deg)
     assert second.overlaps == (7,)
     assert second.confidence > 0.9
     assert second.rotation_deg == pytest.approx(rotation_deg, abs=0.1)
@@ -65,8 +72,8 @@ def test_an_overlapping_field_is_placed_and_its_cells_are_known(rotation_deg: fl
 
 def test_a_field_of_another_place_is_not_recognised() -> None:
     mosaic = Mosaic()
-    put(mosaic, 1, SLIDE.view(0.0, 0.0))
-    placement, _ = put(mosaic, 2, SLIDE.view(400.0, 0.0))
+    put(mosaic, 1, 0.0)
+    placement, _ = put(mosaic, 2, 400.0)
     assert placement.stage_um is None
     assert not placement.registered
     assert placement.confidence == 0.0
@@ -75,8 +82,8 @@ def test_a_field_of_another_place_is_not_recognised() -> None:
 
 def test_the_same_field_again_has_no_new_cell() -> None:
     mosaic = Mosaic()
-    _, found = put(mosaic, 1, SLIDE.view(0.0, 0.0))
-    placement, again = put(mosaic, 2, SLIDE.view(0.0, 0.0, exposure=1))
+    _, found = put(mosaic, 1, 0.0)
+    placement, again = put(mosaic, 2, 0.0, exposure=1)
     whole = [cell.id for cell in again.cells if not cell.touches_border]
     assert whole
     assert {placement.seen[number].field_id for number in whole} == {1}
@@ -87,9 +94,9 @@ def test_the_same_field_again_has_no_new_cell() -> None:
 def test_a_view_that_adds_nothing_is_not_kept() -> None:
     mosaic = Mosaic()
     for number in range(1, 4):
-        put(mosaic, number, SLIDE.view(0.0, 0.0, exposure=number))
+        put(mosaic, number, 0.0, exposure=number)
     assert len(mosaic) == 1
-    put(mosaic, 4, SLIDE.view(60.0, 0.0))
+    put(mosaic, 4, 60.0)
     assert len(mosaic) == 2
 
 
@@ -98,29 +105,26 @@ def test_memory_is_bounded_and_says_what_it_forgets(
 ) -> None:
     monkeypatch.setattr("edge.registration.mosaic.MAX_FIELDS", 2)
     mosaic = Mosaic()
-    fields = [SLIDE.view(x_um) for x_um in (0.0, 300.0, 330.0, 600.0)]
-    for number, field in enumerate(fields, start=1):
-        put(mosaic, number, field)
+    for number, x_um in enumerate((0.0, 300.0, 330.0, 600.0), start=1):
+        put(mosaic, number, x_um)
     assert len(mosaic) == 2
     assert caplog.text.count("would be counted again") == 1
-    assert not put(mosaic, 5, fields[0])[0].registered
-    assert put(mosaic, 6, fields[3])[0].overlaps == (4,)
+    assert not put(mosaic, 5, 0.0)[0].registered
+    assert put(mosaic, 6, 600.0)[0].overlaps == (4,)
 
 
 def test_a_return_after_many_fields_and_a_power_cut() -> None:
     """Restoring from pictures as they are stored gives the same answers as never having stopped."""
     before, after = Mosaic(), Mosaic()
     for number, x_um in enumerate((0.0, 90.0, 180.0, 600.0, 690.0), start=1):
-        view = SLIDE.view(x_um, 0.0)
-        field, found = seen(view)
+        field, found = seen(x_um)
         placement = before.place(field, found)
         before.add(number, placement)
-        _, jpeg = cv2.imencode(".jpg", view.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        _, jpeg = cv2.imencode(".jpg", field.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
         stored = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
         restored = after.restore(number, stored, 0.2, found.cells, placement.seen)
         assert restored.overlaps == placement.overlaps
-    back = SLIDE.view(20.0, 10.0, 1.0)
-    field, found = seen(back)
+    field, found = seen(20.0, 10.0, 1.0)
     one, other = before.place(field, found), after.place(field, found)
     assert dict(one.seen) == dict(other.seen) != {}
     assert one.overlaps == other.overlaps
@@ -129,15 +133,15 @@ def test_a_return_after_many_fields_and_a_power_cut() -> None:
 
 def test_islands_meet_when_a_field_connects_them() -> None:
     mosaic = Mosaic()
-    put(mosaic, 1, SLIDE.view(0.0, 0.0))
-    island, _ = put(mosaic, 2, SLIDE.view(200.0, 0.0))
+    put(mosaic, 1, 0.0)
+    island, _ = put(mosaic, 2, 200.0)
     assert island.stage_um is None
-    follower, _ = put(mosaic, 3, SLIDE.view(300.0, 0.0))
+    follower, _ = put(mosaic, 3, 300.0)
     assert follower.registered
     assert follower.stage_um is None
-    bridge, _ = put(mosaic, 4, SLIDE.view(100.0, 0.0))
+    bridge, _ = put(mosaic, 4, 100.0)
     assert set(bridge.overlaps) == {1, 2}
-    last, _ = put(mosaic, 5, SLIDE.view(320.0, 0.0))
+    last, _ = put(mosaic, 5, 320.0)
     assert last.stage_um == pytest.approx((320.0, 0.0), abs=1.5)
 
 
@@ -145,9 +149,8 @@ def test_a_cell_cut_by_the_edge_is_counted_where_it_is_whole() -> None:
     """Every cell of two overlapping fields is counted once, wherever the edges cut."""
     for x_um in (120.0, 150.0):
         mosaic = Mosaic()
-        first_field, second_field = SLIDE.view(0.0, 0.0), SLIDE.view(x_um, 0.0)
-        _, first = put(mosaic, 1, first_field)
-        placement, second = put(mosaic, 2, second_field)
+        _, first = put(mosaic, 1, 0.0)
+        placement, second = put(mosaic, 2, x_um)
         whole = [c for c in first.cells if not c.touches_border]
         new = [c for c in second.cells if not c.touches_border and c.id not in placement.seen]
         places = np.array(
@@ -161,7 +164,7 @@ def test_a_cell_cut_by_the_edge_is_counted_where_it_is_whole() -> None:
 
 def test_fields_of_another_size_are_not_compared() -> None:
     mosaic = Mosaic()
-    put(mosaic, 1, SLIDE.view(0.0, 0.0))
+    put(mosaic, 1, 0.0)
     smaller = Slide(4, RenderSettings(428, 342, 0.4)).view(0.0, 0.0)
     field = Field(Frame(smaller.image, "another camera", um_per_px=0.4))
     placement = mosaic.place(field, segment(field))
@@ -178,8 +181,8 @@ def test_alike_cells_in_different_places_are_not_confused(number: int) -> None:
     cells += [CellPlacement("lymphocyte", 500.0 - x, y, 9.0) for x, y in places]
     slide = Slide(1, SETTINGS, cells)
     mosaic = Mosaic()
-    put(mosaic, 1, slide.view(0.0, 0.0))
-    placement, found = put(mosaic, 2, slide.view(500.0, 0.0))
+    put(mosaic, 1, 0.0, slide=slide)
+    placement, found = put(mosaic, 2, 500.0, slide=slide)
     assert len(found.cells) >= 1
     assert not placement.registered
     assert not placement.seen
