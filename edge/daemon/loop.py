@@ -192,6 +192,8 @@ class Daemon:
             try:
                 answer = self._count(captured)
             except FieldError as error:
+                # The same view is not tried again and again; where the log refused it, it is.
+                self._setup.trigger.counted(captured.frame, self._clock())
                 _log.error("%s", error)
                 self.counts.failed += 1
                 self._refresh()
@@ -227,11 +229,9 @@ class Daemon:
         self._refresh()
 
     def _count(self, captured: Captured) -> dict[str, Any]:
-        try:
-            recorded = self._setup.recorder.record(captured.frame)
-        finally:  # a view on which a library failed is not tried again and again
-            now_s = self._clock()
-            self._setup.trigger.counted(captured.frame, now_s)
+        recorded = self._setup.recorder.record(captured.frame)
+        now_s = self._clock()
+        self._setup.trigger.counted(captured.frame, now_s)
         self.counts.add(recorded.field_id, recorded.result, recorded.sample, now_s)
         _log.debug("field %d: %s", recorded.field_id, _describe(recorded.result))
         self._refresh()
