@@ -50,67 +50,58 @@ def declared() -> dict[str, dict[str, Any]]:
 
 
 def test_without_a_file_the_defaults_hold() -> None:
-    assert load_config() == Config()
+    assert load_config() == Config() == parse_config({})
     assert load_config().origin is None
-    assert parse_config({}) == Config()
 
 
 def test_the_order_in_which_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(edge.config.SYSTEM_CONFIG, "[camera]\ninterval_s = 3\n")
-    assert load_config().camera.interval_s == 3.0
-    assert load_config().origin == edge.config.SYSTEM_CONFIG
-    named = write(tmp_path / "named.toml", "[camera]\ninterval_s = 4\n")
+    system, named, given_path = edge.config.SYSTEM_CONFIG, tmp_path / "named.toml", tmp_path / "given.toml"
+    for seconds, path in enumerate((system, named, given_path), start=3):
+        write(path, f"[camera]\ninterval_s = {seconds}\n")
+    assert load_config().origin == system
     monkeypatch.setenv("BLASTCOUNT_CONFIG", str(named))
     assert load_config().camera.interval_s == 4.0
-    given_path = write(tmp_path / "given.toml", "[camera]\ninterval_s = 5\n")
     assert load_config(given_path).camera.interval_s == 5.0
     monkeypatch.setenv("BLASTCOUNT_CONFIG", "")
     assert load_config().camera.interval_s == 3.0
 
 
-def test_values_are_typed_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+def test_values_are_typed_and_paths_are_relative_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/lab")
     text = """
-        camera = {source = "replay", path = "/data/fields", interval_s = 1, width = 1920, height = 1080}
+        camera = {source = "replay", path = "~/f", interval_s = 1, width = 1920, height = 1080, device = 1}
         calibration = {path = "calibration.json"}
         log = {path = "logs/blood.db"}
     """
     config = load_config(write(tmp_path / "all.toml", text))
-    assert config.camera == CameraConfig("replay", "0", 1920, 1080, Path("/data/fields"), interval_s=1.0)
+    expected = CameraConfig("replay", "1", 1920, 1080, Path("/home/lab/f"), interval_s=1.0)
+    assert config.camera == expected
     assert isinstance(config.camera.interval_s, float)
     assert config.log_path == tmp_path / "logs/blood.db"
     assert config.calibration_path == tmp_path / "calibration.json"
 
 
-def test_the_home_folder_is_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/lab")
-    assert parse_config({"log": {"path": "~/blood.db"}}).log.path == Path("/home/lab/blood.db")
-
-
-def test_a_camera_number_may_be_written_as_a_number() -> None:
-    assert parse_config({"camera": {"device": 1}}).camera.device == "1"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[camra]", r"unknown section \[camra\]; did you mean \[camera\]\?"),
-        ("[zzz]", r"unknown section \[zzz\]; known are \[model\], \[scale\], \[camera\], \[trigger\], "),
+        ("[camra]", r"\[camra\]; did you mean \[camera\]\?"),
+        ("[zzz]", r"\[zzz\]; known are \[model\], \[scale\], \[camera\], \[trigger\], "),
         ("origin = 1", r"unknown section \[origin\]"),
-        ("camera = 3", r"camera must be a section, \[camera\], got camera = 3"),
-        ("[camera]\ninterval = 3", r"unknown key camera\.interval; did you mean camera\.interval_s\?"),
-        ("[scale]\nzzz = 3", r"unknown key scale\.zzz; known are scale\.um_per_px"),
+        ("camera = 3", r"camera must be a section, .* got camera = 3"),
+        ("[camera]\ninterval = 3", r"camera\.interval; did you mean camera\.interval_s\?"),
+        ("[scale]\nzzz = 3", r"scale\.zzz; known are scale\.um_per_px"),
         ("[camera]\nsource = 'usb'", r'camera\.source must be one of "picamera", .* got \'usb\''),
         ("[camera]\nsource = []", r"camera\.source must be one of"),
         ("[model]\nthreads = '2'", r"model\.threads must be a whole number from 1 to 64, got '2'"),
-        ("[model]\nthreads = 1.5", r"model\.threads must be a whole number from 1 to 64, got 1\.5"),
         ("[model]\nthreads = true", r"model\.threads must be .*, got True"),
         ("[model]\nthreads = 0", r"model\.threads must be .*, got 0"),
         ("[log]\npath = ''", r"log\.path must be a path, got ''"),
         ("[camera]\nloop = 1", r"camera\.loop must be true or false, got 1"),
         ("[camera]\ninterval_s = nan", r"camera\.interval_s must be .* got nan"),
-        ("[camera]\ntimeout_s = inf", r"camera\.timeout_s must be .* got inf"),
         ("[camera]\ndevice = -1", r"camera\.device must be a text, got -1"),
-        ("[camera]\ndevice = '/dev/video0'", r"camera\.device must be a camera number when .*rpicam-hello"),
+        ("[camera]\ndevice = '/dev/video0'", r"camera\.device must be a camera number when"),
         ("[camera]\nwidth = 640", r"camera\.width and camera\.height must be given together"),
         ("[camera]\nsource = 'replay'", r"camera\.path must name a file or folder"),
         ("[camera\n", r"is not valid TOML: .*line 1"),
@@ -148,22 +139,19 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.4.1", "::"])
 def test_a_page_that_a_network_can_reach_needs_a_token(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"can be reached from the network and needs review.token_file"):
+    with pytest.raises(ConfigError, match=r"needs review.token_file"):
         parse_config({"review": {"host": host}})
     table = {"review": {"host": host, "token_file": "token"}}
     section = parse_config(table, origin=Path("/etc/x.toml")).review
     assert (section.is_loopback, section.token_file) == (False, Path("/etc/token"))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_a_page_that_only_this_machine_can_reach_needs_none(host: str) -> None:
-    assert parse_config({"review": {"host": host}}).review.is_loopback
-
-
-@pytest.mark.parametrize("host", ["example.org", "127.0.0.1/8"])
-def test_a_page_listens_on_an_address(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"review.host must be an address such as 127\.0\.0\.1"):
-        parse_config({"review": {"host": host}})
+def test_a_page_listens_on_an_address_and_one_of_this_machine_needs_no_token() -> None:
+    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        assert parse_config({"review": {"host": host}}).review.is_loopback
+    for host in ("example.org", "127.0.0.1/8"):
+        with pytest.raises(ConfigError, match=r"review\.host must be an address"):
+            parse_config({"review": {"host": host}})
 
 
 def test_options_of_the_command_line_are_checked_too() -> None:
@@ -181,21 +169,12 @@ def test_the_hash_is_of_the_values_in_force(tmp_path: Path) -> None:
     assert load_config(written_out).sha256 == Config().sha256
     # Rows of older logs name it: the defaults must not hash to something else because the code was rewritten.
     assert Config().sha256 == "7b91bc17413cec5aeb860c6bc0fddb0fa214701fa7f56cdd3fd995f43496dff9"
-    changed = [
-        parse_config(table).sha256
-        for table in (
-            {"camera": {"interval_s": 2.5}},
-            {"camera": {"seed": 2}},
-            {"model": {"threads": 2}},
-            {"scale": {"um_per_px": 0.1}},
-            {"log": {"path": "/x.db"}},
-            {},
-        )
-    ]
-    assert len(set(changed)) == 6
-
-
-def test_how_the_page_is_served_is_not_how_fields_are_counted() -> None:
+    changed: list[dict[str, dict[str, object]]] = [
+        {"camera": {"interval_s": 2.5}}, {"camera": {"seed": 2}}, {"model": {"threads": 2}},
+        {"scale": {"um_per_px": 0.1}}, {"log": {"path": "/x.db"}}, {},
+    ]  # fmt: skip
+    assert len({parse_config(table).sha256 for table in changed}) == 6
+    # How the page is served is not how fields are counted.
     elsewhere = parse_config({"review": {"port": 9000, "names": "lab", "with_daemon": True}})
     assert elsewhere != Config()
     assert elsewhere.sha256 == Config().sha256
@@ -244,19 +223,13 @@ def test_settings_that_the_pages_name_are_there(repository: Path) -> None:
     assert {"storage.reserve_mb", "camera.interval_s"} <= named <= set(keys_of(Config()))
 
 
-toml_values = (
-    st.none()
-    | st.booleans()
+@given(
+    key=st.sampled_from(sorted(keys_of(Config()))),
+    value=st.booleans()
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.lists(st.integers(), max_size=2)
-)
-
-
-@given(
-    key=st.sampled_from(sorted(keys_of(Config()))),
-    value=toml_values.filter(lambda value: value is not None),
+    | st.lists(st.integers(), max_size=2),
 )
 def test_any_value_is_taken_or_refused_with_its_key(key: str, value: object) -> None:
     section, name = key.split(".")
