@@ -26,7 +26,7 @@ from edge.bloodlog.retention import is_given_up, needed_pictures
 from edge.device.clock import utc_now
 from edge.device.durable import sync_folder, write_whole
 from edge.device.hashing import file_sha256
-from edge.errors import LogError, OutputError
+from edge.errors import DiskFullError, LogError, OutputError
 
 SCHEMA = "blastcount.backup/1"
 #: Beginning of the name of what a backup is made in; one that was cut off leaves it behind.
@@ -92,6 +92,8 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
                 return _made(log, store, folder, unfinished)
             finally:
                 _remove_unfinished(folder)
+    except DiskFullError as error:  # the backup's disk: nothing is written to the log
+        raise OutputError(f"{folder}: no backup was made: {error}") from error
     except OSError as error:
         if isinstance(error, LogError | OutputError):
             raise

@@ -15,7 +15,7 @@ _SLEW = 500e-6
 #: Nothing was counted before this program was written: a Pi without a clock wakes up at its last shutdown, at
 #: its image's date, or in 1970.
 _WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
-#: No device that runs this program will see this.
+#: No device will run this program then.
 _PLAUSIBLE = datetime(2100, 1, 1, tzinfo=UTC)
 #: What is said of a time that cannot be told: nobody takes it for a real one.
 _BEYOND = datetime.max.replace(tzinfo=UTC)
@@ -114,15 +114,16 @@ class WallClock:
         ----------
         newest : latest time that was logged with a trusted clock, or None
         """
-        if self._wall() > _PLAUSIBLE:
-            return f"the clock is at the year {self._wall().year}, which nobody believes"
-        if self._is_synchronised():
+        is_possible = _WRITTEN <= self._wall() <= _PLAUSIBLE
+        if is_possible and self._is_synchronised():
             # Being set right by a time daemon is no jump to be held against the clock.
             self._started, self._started_s, self._jumped = self._wall(), self._since_boot(), False
             return None
         passed_s = self._since_boot() - self._started_s
         self._jumped = self._jumped or abs(self.jump_s()) > JUMP_S + _SLEW * passed_s
         earliest = _WRITTEN if newest is None else max(newest, _WRITTEN)
+        if not is_possible:
+            return f"the clock is at the year {self._wall().year}, when no device ran this program"
         if not self._is_battery_backed():
             return "no time server and no hardware clock: late by as long as the device was off"
         if self._jumped:

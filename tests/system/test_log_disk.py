@@ -150,7 +150,7 @@ def test_a_card_that_fails_is_remounted_read_only(mount: Mount, tmp_path: Path) 
         Path(f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error").write_text("test")
         with pytest.raises(DiskFullError, match="mounted read-only, as a failing SD card is"):
             DiskGuard(disk, reserve_mb=1).check()
-        with pytest.raises(OutputError, match="Read-only file system"):
+        with pytest.raises(DiskFullError, match="Read-only file system"):
             append(log, store, "lost")
         with pytest.raises(LogError, match="was not logged"):
             log.append(field("lost"), config_sha256="c" * 64, software_version="1", runtime="r")

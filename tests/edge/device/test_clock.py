@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import edge.device.clock
-from edge.device.clock import WallClock, battery_backed, synchronised
+from edge.device.clock import WallClock, battery_backed, synchronised, utc_now
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -60,6 +60,24 @@ def test_a_clock_behind_the_log_or_from_before_this_program_is_not_trusted() -> 
     assert not Hands().clock().is_trusted(NOON + timedelta(seconds=1))
     for year in (1970, 2025):
         assert not Hands(datetime(year, 6, 1, tzinfo=UTC)).clock().is_trusted(None)
+
+
+@pytest.mark.parametrize("year", [1, 1969, 2263, 9999])
+def test_a_year_that_cannot_be_is_not_trusted_whoever_vouches_for_it(year: int) -> None:
+    hands = Hands(datetime(year, 6, 1, tzinfo=UTC))
+    hands.synchronised = True
+    assert f"the clock is at the year {year}, when" in str(hands.clock().problem(None))
+
+
+def test_a_time_that_cannot_be_told_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Beyond(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> Beyond:
+            raise OverflowError("timestamp too large to convert to C _PyTime_t")
+
+    assert abs((utc_now() - datetime.now(UTC)).total_seconds()) < 3600
+    monkeypatch.setattr(edge.device.clock, "datetime", Beyond)
+    assert utc_now().year == 9999
 
 
 def test_a_time_that_was_saved_at_the_last_shutdown_is_not_trusted() -> None:
