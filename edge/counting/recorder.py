@@ -99,7 +99,7 @@ class Recorder:
         return self._correction.problem
 
     def refresh(self, go_on: Callable[[], bool] = lambda: True, *, name: str | None = None) -> bool:
-        """Look which sample takes the next field, and take up what was counted into it before.
+        """Look which sample takes the next field, and take up what was counted into it by others or before.
 
         What is open is what the log says, each time: samples are opened and closed by other processes, and
         are still open after a power cut.
@@ -128,8 +128,10 @@ class Recorder:
                 f"sample {sample.name} is closed; "
                 f"`blastcount sample reopen {sample.name}` lets it take fields"
             )
-        before = None if self._sample is None else self._sample.record.id
-        if before == (None if sample is None else sample.id):
+        if self._sample is not None and sample is not None and self._sample.record.id == sample.id:
+            self._sample.catch_up(go_on)  # a little each time, rather than all of it before the next field
+            return False
+        if self._sample is None and sample is None:
             return False
         self._sample = None
         if sample is not None:

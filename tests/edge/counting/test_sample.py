@@ -119,6 +119,9 @@ def test_fields_that_others_counted_meanwhile_are_taken_up(desk: Desk) -> None:
         count.refresh(name="S-1")
         assert new_cells(count.record(view(0.0)))
     assert not daemon.refresh()  # it is the same sample
+    status = daemon.sample_status()
+    assert status is not None
+    assert status["fields"] == 1
     again = daemon.record(view(0.0))
     assert all(c.seen_before is not None for c in again.result.cells if not c.cell.touches_border)
     status = daemon.sample_status()
