@@ -46,6 +46,14 @@ def as_uint8(image: cv2.typing.MatLike) -> Mask:
     return np.asarray(image, dtype=np.uint8)
 
 
+def fill_holes(mask: Mask) -> Mask:
+    """Mask with its holes filled."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    out = np.zeros_like(mask)
+    cv2.drawContours(out, outlines, -1, (1,), cv2.FILLED)
+    return out
+
+
 def relabel_sequential(group: NDArray[np.int32]) -> tuple[Labels, int]:
     """Labels 1..n without gaps for groups named after one of their members (0 stays 0)."""
     _, new = np.unique(group, return_inverse=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segmentation.canvas import CanvasPlanes
+from edge.segmentation.histogram import histogram, quantile
 from edge.segmentation.labels import (
     Labels,
     Mask,
@@ -18,11 +19,12 @@ from edge.segmentation.labels import (
     as_uint8,
     connected_components,
     elliptic_kernel,
+    fill_holes,
     histograms_by_label,
     map_labels,
     quantile_by_label,
 )
-from edge.segmentation.stain import CONTRAST_LEVELS, DENSITY_LEVELS, fill_holes, histogram, quantile
+from edge.segmentation.stain import CONTRAST_LEVELS, DENSITY_LEVELS
 
 #: The widest rim of cytoplasm around a nucleus that is looked for (monocytes, large granulocytes).
 _REACH_UM = 5.0

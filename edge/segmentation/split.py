@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.segmentation.histogram import histogram, quantile
 from edge.segmentation.labels import Mask, elliptic_kernel
-from edge.segmentation.stain import histogram, quantile
 
 PartLabels = NDArray[np.int32]
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.density import FINE_LEVELS, DensityImage, DensityPlanes
-from edge.segmentation.labels import Mask, above, as_mask
+from edge.segmentation.histogram import histogram, otsu, quantile
+from edge.segmentation.labels import Mask, above
 
 #: Levels to one density unit in the bytes of total and red density: 0.005 a level, 1.275 at most.
 DENSITY_LEVELS = 200.0
@@ -60,45 +61,6 @@ def contrast_levels(contrast: DensityImage) -> Mask:
 def red_cell_coloured(stain: DensityPlanes, ratio: float) -> NDArray[np.bool_]:
     """Where nothing is bluer than red cells of the same density."""
     return np.asarray(stain.contrast(ratio + _BLUER) <= _NOISE * FINE_LEVELS)
-
-
-def histogram(plane: Mask, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """How many pixels have each level, of those in the mask."""
-    counts = cv2.calcHist([plane], [0], None if mask is None else as_mask(mask), [256], [0, 256])
-    return np.asarray(counts, dtype=np.float64).ravel()
-
-
-def quantile(counts: NDArray[np.float64], share: float) -> float:
-    """Level below which the given share of a histogram lies, between levels by proportion.
-
-    Examples
-    --------
-    >>> quantile(np.array([0.0, 2.0, 2.0, 0.0]), 0.5)
-    1.5
-    """
-    cumulative = np.cumsum(counts)
-    goal = share * cumulative[-1]
-    level = int(np.searchsorted(cumulative, goal))
-    return level - 0.5 + float((goal - cumulative[level] + counts[level]) / max(counts[level], 1.0))
-
-
-def otsu(counts: NDArray[np.float64]) -> int:
-    """Otsu's threshold of a histogram: the last level of the lower class [1]_.
-
-    References
-    ----------
-    .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. SMC 9, 1979.
-
-    Examples
-    --------
-    >>> otsu(np.array([5.0, 5.0, 0.0, 0.0, 3.0, 4.0]))
-    1
-    """
-    lower = np.cumsum(counts)
-    moment = np.cumsum(counts * np.arange(len(counts)))
-    upper = lower[-1] - lower
-    between = (moment[-1] * lower - moment * lower[-1]) ** 2 / np.maximum(lower * upper, 1e-9)
-    return int(between.argmax())
 
 
 def foreground_threshold(total: Mask, mask: NDArray[np.bool_] | None = None) -> float:
@@ -179,11 +141,3 @@ def red_cell_spread(contrast: DensityImage, mask: NDArray[np.bool_]) -> float:
     if not counts.any():
         return 0.0
     return _MAD_TO_SIGMA * (middle - quantile(counts, 0.5)) / _SPREAD_LEVELS
-
-
-def fill_holes(mask: Mask) -> Mask:
-    """Mask with its holes filled."""
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    out = np.zeros_like(mask)
-    cv2.drawContours(out, outlines, -1, (1,), cv2.FILLED)
-    return out

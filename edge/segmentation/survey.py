@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.density import FINE_LEVELS, DensityPlanes
+from edge.segmentation.histogram import histogram, otsu, quantile
 from edge.segmentation.isolated import isolated_white_cells
 from edge.segmentation.labels import (
     Mask,
@@ -25,10 +26,7 @@ from edge.segmentation.stain import (
     DENSITY_LEVELS,
     colour_ratios,
     foreground_threshold,
-    histogram,
     measure_red_cell_ratio,
-    otsu,
-    quantile,
     red_cell_spread,
     to_levels,
 )

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.segmentation.histogram import histogram
 from edge.segmentation.labels import (
     Labels,
     Mask,
@@ -24,7 +25,7 @@ from edge.segmentation.labels import (
     map_labels,
     numbered,
 )
-from edge.segmentation.stain import CONTRAST_LEVELS, histogram
+from edge.segmentation.stain import CONTRAST_LEVELS
 from edge.structures import UInt8Image
 
 #: What is looked for of the cytoplasm around a nucleus. Groups of nuclei that are twice as far from each

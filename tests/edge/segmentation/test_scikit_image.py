@@ -10,9 +10,9 @@ from scipy import ndimage
 from skimage import feature, filters, measure, segmentation, util
 
 from edge.segmentation import labels as own
+from edge.segmentation.histogram import otsu
 from edge.segmentation.labels import Labels
 from edge.segmentation.split import split
-from edge.segmentation.stain import otsu
 
 COUNT = 12
 
