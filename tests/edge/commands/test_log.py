@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.cli import main
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from tests.edge.commands.invoking import blastcount
 from tests.edge.made_by import PROVENANCE as MADE_BY
 
 
@@ -39,7 +39,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["log", *map(str, arguments)])
+    return blastcount("log", *arguments)
 
 
 def visible(folder: Path) -> list[str]:
@@ -74,27 +74,23 @@ def test_show_prints_a_row_and_what_produced_it(configured: Path) -> None:
 def test_verify(configured: Path) -> None:
     done = run("verify")
     assert done.exit_code == 0, done.output
-    lines = done.output.splitlines()
-    assert lines[0] == "2 fields, 5 links, 2 pictures; compared with no head from elsewhere"
-    assert lines[1].startswith("head 5:")
-    assert lines[2] == "verified"
-    head = lines[1].removeprefix("head ")
+    counted, shown, verdict = done.output.splitlines()
+    assert counted.startswith("2 fields, 5 links, 2 pictures; ")
+    head = shown.removeprefix("head ")
+    assert (head[:2], verdict) == ("5:", "verified")
     assert "compared with 1 head from elsewhere" in run("verify", "--head", head[:20]).output
 
     break_row(configured)
     said = run("verify", "--no-pictures")
-    assert said.exit_code == 4
-    assert "FAULT  link 4: field 2 was changed, or its place in the order was" in said.output
-    assert "pictures not looked at" in said.output
-    # What refuses changes has to go first.
-    assert "FAULT  file: trigger field_no_update is missing" in said.output
-    assert said.output.endswith("2 faults: this log is not as it was written\n")
+    assert (said.exit_code, "pictures not looked at" in said.output) == (4, True)
     record = json.loads(run("verify", "--json").output)
     assert record["schema"] == "blastcount.verify/1"
-    assert record["faults"] == [
-        "file: trigger field_no_update is missing",
-        "link 4: field 2 was changed, or its place in the order was",
-    ]
+    # What refuses changes has to go first.
+    trigger, link = record["faults"]
+    assert "trigger field_no_update is missing" in trigger
+    assert link.startswith("link 4: field 2 was changed")
+    for fault in record["faults"]:
+        assert f"FAULT  {fault}" in said.output
     assert (record["fields"], record["pictures"], record["head"]) == (2, 2, head)
 
 
@@ -114,26 +110,19 @@ def test_verify_against_what_was_noted_elsewhere(configured: Path, tmp_path: Pat
         assert "link 2: missing: the chain is known to have reached link 5" in said.output
 
 
-def test_backup_and_again(tmp_path: Path) -> None:
+def test_backup_and_again(configured: Path, tmp_path: Path) -> None:
     done = run("backup", tmp_path / "backups")
     assert done.exit_code == 0, done.output
     assert "2 fields, 2 pictures (2 of them new), made\nhead 5:" in done.output
-    assert done.output.endswith("verified\n")
     record = json.loads(run("backup", "--json", tmp_path / "backups").output)
-    assert (record["made"], record["copied"], record["pictures"]) == (False, 0, 2)
+    assert (record["made"], record["copied"], record["pictures"], record["faults"]) == (False, 0, 2, [])
     assert Path(record["database"]).is_file()
-    assert record["faults"] == []
-
-
-def test_a_backup_of_a_log_that_does_not_verify_says_no(configured: Path, tmp_path: Path) -> None:
+    # One of a log that does not verify says no.
     break_row(configured)
     said = run("backup", tmp_path / "backups")
-    assert said.exit_code == 4
-    assert "FAULT  link 4: field 2 was changed" in said.output
+    assert (said.exit_code, "FAULT  link 4: field 2 was changed" in said.output) == (4, True)
     assert len(list((tmp_path / "backups").glob("*-faulty.db"))) == 1
-    assert json.loads(run("backup", "--json", tmp_path / "backups").output)["faults"][1:] == [
-        "link 4: field 2 was changed, or its place in the order was"
-    ]
+    assert len(json.loads(run("backup", "--json", tmp_path / "backups").output)["faults"]) == 2
 
 
 def test_retention_by_space(configured: Path) -> None:
@@ -172,14 +161,14 @@ def test_repair(configured: Path, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["verify", "--log", "absent.db"], 1, "absent.db: no such log"),
-        (["verify", "--head", "12"], 2, "a head of the chain is NUMBER:SHA256, got '12'"),
-        (["verify", "--against", "."], 2, "there is no manifest of a backup in this folder"),
-        (["export"], 2, "give --csv or --jsonl"),
-        (["export", "--csv", "--sample", "S-9"], 1, "there is no sample S-9"),
-        (["export", "--csv", "--out", "absent/x.csv"], 1, "absent/x.csv: cannot be written: No such file"),
-        (["backup", "blood.db/x"], 1, "no backup was made: Not a directory"),
-        (["repair", "--out", "blood.db"], 1, "blood.db: is there already; name a new file"),
-        (["repair"], 2, "Missing option '--out'"),
+        (["verify", "--head", "12"], 2, "NUMBER:SHA256, got '12'"),
+        (["verify", "--against", "."], 2, "no manifest of a backup"),
+        (["export"], 2, "--csv or --jsonl"),
+        (["export", "--csv", "--sample", "S-9"], 1, "S-9"),
+        (["export", "--csv", "--out", "absent/x.csv"], 1, "absent/x.csv: cannot be written"),
+        (["backup", "blood.db/x"], 1, "no backup was made"),
+        (["repair", "--out", "blood.db"], 1, "blood.db: is there already"),
+        (["repair"], 2, "--out"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -195,22 +184,16 @@ def test_wrong_input_is_one_line(
 
 
 def test_a_damaged_log_is_a_no(configured: Path) -> None:
-    shutil.copy(configured, configured.with_name("keep.db"))
-    content = bytearray(configured.read_bytes())
-    for page in range(1, len(content) // 4096):
-        content[page * 4096 : page * 4096 + 100] = bytes(100)
-    configured.write_bytes(content)
-    said = run("verify")
-    assert said.exit_code == 1
-    assert "malformed; restore a backup, or save what can be read with `blastcount log repair" in said.output
-
-    shutil.copy(configured.with_name("keep.db"), configured)
+    whole = configured.read_bytes()
     with closing(sqlite3.connect(configured)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'link'").fetchone()
-    content = bytearray(configured.read_bytes())
-    content[(page - 1) * 4096 : page * 4096] = bytes(4096)
-    configured.write_bytes(content)
-    said = run("verify")
-    assert said.exit_code == 4, said.output
-    assert "malformed); `blastcount log repair` saves what can be read" in said.output
-    assert "this log is not as it was written" in said.output
+    everywhere = [(start, 100) for start in range(4096, len(whole), 4096)]
+    # Where nothing can be read it is no log; where the chain cannot, it is not the one that was written.
+    for damage, code in ((everywhere, 1), ([((page - 1) * 4096, 4096)], 4)):
+        content = bytearray(whole)
+        for start, length in damage:
+            content[start : start + length] = bytes(length)
+        configured.write_bytes(content)
+        said = run("verify")
+        assert said.exit_code == code, said.output
+        assert re.search("malformed.*`blastcount log repair", said.output)

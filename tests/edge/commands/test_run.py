@@ -12,27 +12,29 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
-from click.testing import CliRunner
 
 from edge.bloodlog import BloodLog
 from edge.camera.configured import make_source
 from edge.camera.picamera import PiCameraSource
 from edge.camera.replay import ReplaySource
+from edge.camera.source import FrameSource
 from edge.camera.v4l2 import V4L2Source
-from edge.cli import main
 from edge.commands.journal import logging_to_stderr
 from edge.commands.run import override
 from edge.config import Config, load_config, parse_config
 from edge.errors import ConfigError
-from edge.rendered import RenderedSource, RenderSettings, render_field
+from edge.rendered import RenderSettings, render_field
+from tests.edge.commands.invoking import blastcount
 
 #: A small field: a few cells, a tenth of a second.
-SMALL = '[camera]\nsource = "rendered"\nwidth = 800\nheight = 600\ninterval_s = 0.1\n'
+SMALL = (
+    '[camera]\nsource = "rendered"\nwidth = 400\nheight = 300\ninterval_s = 0.1\n[scale]\num_per_px = 0.2\n'
+)
 
 
 class Run:
@@ -46,7 +48,7 @@ class Run:
         self.config.write_text(f'[model]\npath = "{model}"\n{SMALL}')
 
     def __call__(self, *arguments: object) -> tuple[int, str]:
-        result = CliRunner().invoke(main, ["run", "--config", str(self.config), *map(str, arguments)])
+        result = blastcount("run", "--config", self.config, *arguments)
         assert result.stdout == ""
         return result.exit_code, result.stderr
 
@@ -72,10 +74,15 @@ def run(repository: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.
     return Run(repository, tmp_path, tiny_model)
 
 
-def integrity(path: Path) -> str:
-    with closing(sqlite3.connect(path)) as connection:
-        (answer,) = connection.execute("PRAGMA integrity_check").fetchone()
-    return str(answer)
+def count_of(path: Path) -> int:
+    """Fields of a whole database, which may not be made yet."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
+    except sqlite3.OperationalError:
+        return 0
+    return int(fields)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -91,19 +98,17 @@ def test_three_rendered_fields_reach_the_log(run: Run) -> None:
     assert "stopped: 3 fields logged" in errors
     with BloodLog.open(run.log, read_only=True) as log:
         fields = list(log.fields())
-    assert [field.result.source for field in fields] == ["rendered:1#1", "rendered:1#2", "rendered:1#3"]
+    assert [field.result.source for field in fields] == [f"rendered:1#{number}" for number in (1, 2, 3)]
     assert {field.source_kind for field in fields} == {"rendered"}
     assert len({field.result.frame_sha256 for field in fields}) == 3
     assert sum(field.result.wbc for field in fields) > 0
     overridden = override(load_config(run.config), interval_s=0.2, log_path=run.log)
     assert {field.config_sha256 for field in fields} == {overridden.sha256}
-    steps = [later.monotonic_s - earlier.monotonic_s for earlier, later in pairwise(fields)]
-    assert all(step > 0.1 for step in steps)
 
 
 def test_a_signal_stops_it_cleanly(run: Run) -> None:
     with run.process("--log", run.log) as process:
-        wait_for(lambda: run.log.exists() and count_of(run.log) >= 2)
+        wait_for(lambda: count_of(run.log) >= 2)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -111,7 +116,6 @@ def test_a_signal_stops_it_cleanly(run: Run) -> None:
     assert "Traceback" not in errors
     # Closing has put everything into the one file. (Looked at first: counting makes the others again.)
     assert not list(run.log.parent.glob("blood.db-*"))
-    assert integrity(run.log) == "ok"
     assert count_of(run.log) >= 2
 
 
@@ -134,25 +138,20 @@ def test_a_camera_that_hangs_as_it_opens_does_not_hold_up_a_stop(run: Run) -> No
     assert "still opening; left behind" in errors
 
 
-def count_of(path: Path) -> int:
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
-    except sqlite3.OperationalError:
-        return 0  # not made yet
-    return int(fields)
-
-
-def test_the_log_is_in_the_state_folder_unless_named(run: Run) -> None:
+def test_the_log_is_in_the_state_folder_unless_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, errors = run("--fields", 1)
     assert code == 0, errors
     assert count_of(run.folder / "state" / "blastcount" / "blastcount.db") == 1
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc")
+    code, errors = run("--fields", 1)
+    assert code == 1
+    assert "/proc/blastcount: the state folder cannot be made: " in errors
 
 
 def test_replay_of_files(run: Run) -> None:
     fields = run.folder / "fields"
     fields.mkdir()
-    image = render_field(3, RenderSettings(width=800, height=600)).image
+    image = render_field(3, RenderSettings(width=400, height=300, um_per_px=0.2)).image
     assert cv2.imwrite(str(fields / "a.png"), image[..., ::-1])
     (fields / "b.png").write_text("not a picture")
     code, errors = run("--source", "replay", "--path", fields, "--log", run.log)
@@ -165,62 +164,42 @@ def test_replay_of_files(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "code", "named"),
     [
-        (["--source", "v4l2"], 1, "/dev/video0: no such camera; "),
-        (["--source", "picamera"], 3, "picamera2 cannot be imported .*apt install python3-picamera2"),
-        (["--source", "replay"], 3, "camera.path must name a file or folder"),
+        (["--source", "v4l2"], 1, "/dev/video0: no such camera"),
+        (["--source", "picamera"], 3, "apt install python3-picamera2"),
+        (["--source", "replay"], 3, r"camera\.path"),
         (["--source", "replay", "--path", "absent"], 1, "absent: no such file or folder"),
-        (["--interval", "0"], 3, r"camera\.interval_s must be .* 0\.05 to 86400"),
+        (["--interval", "0"], 3, r"camera\.interval_s .* 0\.05 to 86400"),
         (["--log", "absent/blood.db"], 1, r"absent/blood\.db: the folder absent does not exist"),
-        (["--config", "absent.toml"], 3, r"absent\.toml: no such configuration file"),
+        (["--config", "absent.toml"], 3, r"absent\.toml"),
+        (["--config", "no_model.toml", "--log", "blood.db"], 3, r"absent\."),
+        (["--fields", "0"], 2, "--fields"),
+        (["--source", "usb"], 2, "--source"),
+        (["--interval", "often"], 2, "--interval"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_an_exit_code(
-    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, message: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, named: str
 ) -> None:
     if "v4l2" in arguments and Path("/dev/video0").exists():
         pytest.skip("a camera is connected to this machine")
     monkeypatch.setitem(sys.modules, "picamera2", None)  # it may be installed here
+    Path("no_model.toml").write_text('[model]\npath = "absent.tflite"\n' + SMALL)
     found, errors = run("--fields", "1", *arguments)
     assert found == code, errors
     *_, last = errors.splitlines()
-    assert re.match(rf"blastcount: error: {message}", last), errors
-    assert "Traceback" not in errors
-
-
-def test_a_missing_model_is_refused_before_the_camera_is_touched(run: Run) -> None:
-    run.config.write_text('[model]\npath = "absent.tflite"\n' + SMALL)
-    code, errors = run("--fields", 1, "--log", run.log)
-    assert code == 3
-    assert "absent." in errors.splitlines()[-1]
+    assert re.search(named, last), errors
+    assert code == 2 or last.startswith("blastcount: error: ")
     assert not run.log.exists()
-
-
-def test_wrong_usage(run: Run) -> None:
-    for arguments in (["--fields", "0"], ["--source", "usb"], ["--interval", "often"]):
-        code, errors = run(*arguments)
-        assert code == 2
-        assert "Error" in errors
-
-
-def test_a_state_folder_that_cannot_be_made(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/proc")
-    code, errors = run("--fields", 1)
-    assert code == 1
-    assert "/proc/blastcount: the state folder cannot be made: " in errors
-    assert "; set log.path" in errors
 
 
 def test_options_go_over_the_configuration() -> None:
     config = override(
         Config(), source="replay", path=Path("/fields"), interval_s=9.0, log_path=Path("/blood.db")
     )
-    assert (config.camera.source, config.camera.path, config.camera.interval_s) == (
-        "replay",
-        Path("/fields"),
-        9.0,
-    )
+    camera = config.camera
+    assert (camera.source, camera.path, camera.interval_s) == ("replay", Path("/fields"), 9.0)
     assert config.log_path == Path("/blood.db")
     assert config.sha256 != Config().sha256
     assert override(Config()) == Config()
@@ -229,21 +208,21 @@ def test_options_go_over_the_configuration() -> None:
 
 
 def test_the_configured_source_is_made() -> None:
-    def made(**camera: object) -> object:
+    def made(**camera: object) -> FrameSource:
         return make_source(parse_config({"camera": camera, "scale": {"um_per_px": 0.2}}))
 
-    pi = made(source="picamera", device=1, width=640, height=480)
-    assert isinstance(pi, PiCameraSource)
-    assert (pi.name, pi._size, pi._um_per_px) == ("picamera:1", (640, 480), 0.2)
-    usb = made(source="v4l2", device="/dev/video7", width=640, height=480)
-    assert isinstance(usb, V4L2Source)
-    assert (usb.name, usb._size, usb._um_per_px) == ("/dev/video7", (640, 480), 0.2)
+    cameras: list[tuple[dict[str, object], type[FrameSource], str]] = [
+        ({"source": "picamera", "device": 1}, PiCameraSource, "picamera:1"),
+        ({"source": "v4l2", "device": "/dev/video7"}, V4L2Source, "/dev/video7"),
+    ]
+    for table, kind, name in cameras:
+        source: Any = made(width=640, height=480, **table)
+        assert isinstance(source, kind)
+        assert (source.name, source._size, source._um_per_px) == (name, (640, 480), 0.2)
     replay = made(source="replay", path="/fields", loop=True)
     assert isinstance(replay, ReplaySource)
     assert (replay.name, replay._loop, replay._um_per_px) == ("/fields", True, 0.2)
-    rendered = made(source="rendered", seed=5, width=320, height=240)
-    assert isinstance(rendered, RenderedSource)
-    with rendered:
+    with made(source="rendered", seed=5, width=320, height=240) as rendered:
         frame = rendered.read(1.0)
     assert frame is not None
     assert (rendered.name, frame.width, frame.height, frame.um_per_px) == ("rendered:5", 320, 240, 0.2)
