@@ -130,7 +130,7 @@ def _never_fail_to_print(streams: Iterable[object]) -> None:
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="For research use only. Exit codes: 0 done; 1 the work failed; 2 wrong usage; "
     "3 configuration or model unusable; 4 a gate said no.",
 )

@@ -12,7 +12,7 @@ import click
 
 from edge import bench as measuring
 from edge.classification.card import default_bundle_path, load_bundle
-from edge.commands.options import model_option
+from edge.commands.options import FILE, FOLDER, PATH, json_option, model_option
 from edge.commands.outputs import prepare_folder
 from edge.commands.progress import Progress
 
@@ -42,7 +42,7 @@ def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tu
 
 
 @click.command("bench")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PATH)
 @click.option(
     "--fields",
     type=click.IntRange(1),
@@ -53,7 +53,6 @@ def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tu
     callback=_numbers(_MOST_THREADS),
     metavar="NUMBERS",
     default="1-4",
-    show_default=True,
     help="Numbers of threads to try, those above the number of cores left out.",
 )
 @click.option(
@@ -62,22 +61,21 @@ def _numbers(highest: int) -> Callable[[click.Context, click.Parameter, str], tu
     callback=_numbers(_MOST_CROPS),
     metavar="NUMBERS",
     default="1,8,32",
-    show_default=True,
     help="Crops handed to the network at once, in the measurement of the network alone.",
 )
-@click.option("--repeat", type=click.IntRange(2), default=30, show_default=True, help="Rounds.")
+@click.option("--repeat", type=click.IntRange(2), default=30, help="Rounds.")
 @model_option
 @click.option(
     "--scratch",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Folder for the log that is written and removed; name one on the card whose speed matters.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
+@json_option
 @click.option(
     "--baseline",
     "baseline_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="JSON of an earlier run on this machine: exit code 4 where this one is slower.",
 )

@@ -15,24 +15,16 @@ from edge.calibration.record import merged
 from edge.calibration.red_cells import scale_from_red_cells
 from edge.camera.configured import make_source
 from edge.camera.files import find_files, read_image
+from edge.commands.options import PATH, config_option
 from edge.config import Config, load_config
 from edge.device.clock import utc_now
 from edge.errors import ConfigError
 from edge.structures import Frame
 
-_pictures = click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
-_config = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="TOML file, as for `blastcount run`."
-)
-_out = click.option(
-    "--out", type=click.Path(path_type=Path), help="File to write instead of the configured one."
-)
+_pictures = click.argument("pictures", nargs=-1, type=PATH)
+_out = click.option("--out", type=PATH, help="File to write instead of the configured one.")
 _frames = click.option(
-    "--frames",
-    type=click.IntRange(1, 1000),
-    default=8,
-    show_default=True,
-    help="Frames to take from the camera.",
+    "--frames", type=click.IntRange(1, 1000), default=8, help="Frames to take from the camera."
 )
 
 
@@ -49,7 +41,7 @@ def calibrate_group() -> None:
 @calibrate_group.command("blank")
 @_pictures
 @_frames
-@_config
+@config_option
 @_out
 def blank(pictures: Sequence[Path], frames: int, config_path: Path | None, out: Path | None) -> None:
     """Measure flat field and white point on a blank slide.
@@ -70,10 +62,9 @@ def blank(pictures: Sequence[Path], frames: int, config_path: Path | None, out: 
     "--division-um",
     type=click.FloatRange(1.0, 1000.0),
     default=10.0,
-    show_default=True,
     help="From one line to the next, in µm.",
 )
-@_config
+@config_option
 @_out
 def micrometer(
     pictures: Sequence[Path], division_um: float, config_path: Path | None, out: Path | None
@@ -90,7 +81,7 @@ def micrometer(
 @calibrate_group.command("red-cells")
 @_pictures
 @_frames
-@_config
+@config_option
 @_out
 def red_cells(pictures: Sequence[Path], frames: int, config_path: Path | None, out: Path | None) -> None:
     """Measure the size of a pixel on red cells of 7.5 µm, best of a healthy person.
@@ -106,8 +97,8 @@ def red_cells(pictures: Sequence[Path], frames: int, config_path: Path | None, o
 
 
 @calibrate_group.command("show")
-@_config
-@click.option("--file", "path", type=click.Path(path_type=Path), help="Instead of the configured one.")
+@config_option
+@click.option("--file", "path", type=PATH, help="Instead of the configured one.")
 def show(config_path: Path | None, path: Path | None) -> None:
     """Show what has been measured."""
     path = load_config(config_path).calibration_path if path is None else path

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from edge.commands.options import json_option, model_option
 from edge.device.printable import printable
 from edge.selfcheck import examine
 from edge.version import software_version
@@ -16,13 +17,8 @@ SCHEMA = "blastcount.check/1"
 
 
 @click.command("check")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Model bundle, if not the configured one.",
-)
+@json_option
+@model_option
 def check(as_json: bool, model: Path | None) -> None:
     """Test model, golden crops and field, camera, disk, clock, rights, supply, calibration and log.
 

@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge.commands.options import PATH, json_option, log_option
 from edge.config import load_config
 from edge.daemon.client import ask, find_socket
 from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
 from edge.device.printable import printable
 from edge.errors import ConfigError
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines."),
-    click.option(
-        "--log",
-        "log_path",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="The log of the daemon that is meant, if not the configured one.",
-    ),
-    click.option(
-        "--socket",
-        "socket",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Its control socket, if it is elsewhere.",
-    ),
+_socket_option = click.option(
+    "--socket", type=PATH, metavar="FILE", help="The daemon's control socket, if it is elsewhere."
 )
-
-
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def _result(command: str, log_path: Path | None, socket: Path | None) -> dict[str, Any]:
@@ -60,7 +40,9 @@ def _socket(log_path: Path | None) -> Path:
 
 
 @click.command("status")
-@_options
+@json_option
+@log_option
+@_socket_option
 def status(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
     """Show what the daemon does: camera, fields, rejections, sample, disk.
 
@@ -76,7 +58,9 @@ def status(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
 
 
 @click.command("capture")
-@_options
+@json_option
+@log_option
+@_socket_option
 def capture(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
     """Count what the camera sees now, whatever the mode, into the log and the open sample.
 
@@ -91,7 +75,9 @@ def capture(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
 
 
 @click.command("reload")
-@_options
+@json_option
+@log_option
+@_socket_option
 def reload(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
     """Have the daemon read its configuration again; one that cannot be used leaves the old one in force.
 

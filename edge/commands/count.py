@@ -17,7 +17,7 @@ from edge.bloodlog import BloodLog
 from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
-from edge.commands.options import model_option
+from edge.commands.options import FILE, FOLDER, PATH, model_option
 from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
 from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, truth_path
 from edge.commands.progress import Progress
@@ -49,28 +49,15 @@ class _Counted:
 
 
 @click.command("count")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a field instead of a table.")
 @click.option(
-    "--masks",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write label images of cells and nuclei (16-bit PNG).",
+    "--masks", type=FOLDER, metavar="DIR", help="Write label images of cells and nuclei (16-bit PNG)."
 )
 @click.option(
-    "--annotate",
-    "pictures",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write pictures with outlined cells.",
+    "--annotate", "pictures", type=FOLDER, metavar="DIR", help="Write pictures with outlined cells."
 )
-@click.option(
-    "--log",
-    "log_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Append every field to this log (SQLite).",
-)
+@click.option("--log", "log_path", type=FILE, metavar="FILE", help="Append every field to this log (SQLite).")
 @click.option(
     "--sample",
     "sample_id",
@@ -80,7 +67,7 @@ class _Counted:
 @click.option(
     "--report",
     "report_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="With --sample: write its one-page result, as FILE's suffix says: .pdf, .html or .json.",
 )
@@ -93,9 +80,7 @@ class _Counted:
 @click.option(
     "--threads", type=click.IntRange(1, 64), help="Threads to use; as many as there are cores, at most 4."
 )
-@click.option(
-    "--every", type=click.IntRange(1), default=1, show_default=True, help="Of videos, every n-th frame."
-)
+@click.option("--every", type=click.IntRange(1), default=1, help="Of videos, every n-th frame.")
 def count(
     paths: Sequence[Path],
     as_json: bool,

@@ -20,7 +20,7 @@ from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
-from edge.commands.options import Command, log_option
+from edge.commands.options import FILE, FOLDER, json_option, log_option
 from edge.config import load_config
 from edge.device.clock import WallClock
 from edge.device.disk import borrowed_room
@@ -34,10 +34,6 @@ _GATE_SAID_NO = 4
 _JSON_COLUMNS = frozenset({"reasons", "stage_ms", "provenance", "context"})
 #: Faults and numbers that are printed for a person; --json has all of them.
 _MAX_LINES = 50
-
-
-def _json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(command)
 
 
 class _HeadType(click.ParamType):  # type: ignore[type-arg]  # generic for mypy only
@@ -74,8 +70,8 @@ def log_group() -> None:
     metavar="PATH",
     help="Manifest of a backup, or a folder of backups: the log must begin with what they hold.",
 )
-@click.option("--pictures/--no-pictures", default=True, help="Read every picture, too; the default.")
-@_json_option
+@click.option("--pictures/--no-pictures", default=True, help="Read every picture, too.")
+@json_option
 def verify(
     log_path: Path | None, heads: Sequence[Head], against: Path | None, pictures: bool, as_json: bool
 ) -> None:
@@ -105,7 +101,7 @@ def verify(
 @log_group.command("show")
 @click.argument("row", type=click.IntRange(min=1), metavar="ROW")
 @log_option
-@_json_option
+@json_option
 def show(row: int, log_path: Path | None, as_json: bool) -> None:
     """Print field ROW of the log as it was written, with what produced it.
 
@@ -142,7 +138,7 @@ def _indented(values: Mapping[str, object], depth: int = 0) -> Iterator[str]:
 @log_group.command("retention")
 @log_option
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@_json_option
+@json_option
 def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     """Remove pictures that are too old or too many.
 
@@ -175,9 +171,9 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
 
 
 @log_group.command("backup")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=FOLDER)
 @log_option
-@_json_option
+@json_option
 def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
     """Copy the log and its pictures to FOLDER and verify.
 
@@ -210,9 +206,7 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
 @click.option("--csv", "form", flag_value="csv", help="One line a cell, for a spreadsheet.")
 @click.option("--jsonl", "form", flag_value="jsonl", help="Every row with its link, one JSON object a line.")
 @click.option("--sample", "name", metavar="NAME", help="Only what belongs to this sample.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Without it: stdout."
-)
+@click.option("--out", type=FILE, metavar="FILE", help="Without it: stdout.")
 @log_option
 def export(form: str | None, name: str | None, out: Path | None, log_path: Path | None) -> None:
     """Write the log's rows for other programs."""
@@ -225,13 +219,7 @@ def export(form: str | None, name: str | None, out: Path | None, log_path: Path 
 
 
 @log_group.command("repair")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="The new log.",
-)
+@click.option("--out", type=FILE, required=True, metavar="FILE", help="The new log.")
 @log_option
 def repair_command(out: Path, log_path: Path | None) -> None:
     """Save what can be saved of a damaged log in a new file.

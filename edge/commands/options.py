@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the types of paths that options take."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ import click
 
 Command = Callable[..., None]
 
+PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+#: A file for a result, or ``-`` for stdout.
+RESULT = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
-def log_option(command: Command) -> Command:
-    """Let a command work on another log than the configured one, as ``log_path``."""
-    return click.option(
-        "--log",
-        "log_path",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="The log; without it the configured one.",
-    )(command)
-
-
-def model_option(command: Command) -> Command:
-    """Let a command work with another model than the shipped one, as ``model``."""
-    return click.option(
-        "--model",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Model bundle, if not the shipped one.",
-    )(command)
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=PATH,
+    help="TOML file. Without it: the one that BLASTCOUNT_CONFIG names, else "
+    "/etc/blastcount/blastcount.toml, else defaults.",
+)
+#: For another log than the configured one.
+log_option = click.option(
+    "--log", "log_path", type=PATH, metavar="FILE", help="The log; without it the configured one."
+)
+#: For another model than the configured or shipped one.
+model_option = click.option(
+    "--model", type=PATH, metavar="FILE", help="Model bundle; without it the configured or shipped one."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")

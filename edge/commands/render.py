@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edge.commands.options import FOLDER
 from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
 from edge.commands.printing import truth_path
 from edge.commands.progress import Progress
@@ -17,47 +18,25 @@ _SETTINGS = RenderSettings()
 
 
 @click.command("render")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    metavar="DIR",
-    help="Folder to write to.",
-)
-@click.option("--fields", type=click.IntRange(1), default=1, show_default=True, help="Number of fields.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    help="Of the first field; the next ones count up.",
-)
-@click.option("--width", type=int, default=_SETTINGS.width, show_default=True, help="Width of a field in px.")
-@click.option(
-    "--height", type=int, default=_SETTINGS.height, show_default=True, help="Height of a field in px."
-)
-@click.option(
-    "--um-per-px", type=float, default=_SETTINGS.um_per_px, show_default=True, help="Scale in µm per px."
-)
+@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder to write to.")
+@click.option("--fields", type=click.IntRange(1), default=1, help="Number of fields.")
+@click.option("--seed", type=click.IntRange(0), default=1, help="Of the first field; the next ones count up.")
+@click.option("--width", type=int, default=_SETTINGS.width, help="Width of a field in px.")
+@click.option("--height", type=int, default=_SETTINGS.height, help="Height of a field in px.")
+@click.option("--um-per-px", type=float, default=_SETTINGS.um_per_px, help="Scale in µm per px.")
 @click.option(
     "--blasts",
     type=float,
     default=_SETTINGS.population.blast,
-    show_default=True,
     help="Blasts per mm² of the slide; 0 for a healthy smear.",
 )
 @click.option(
-    "--stain",
-    type=float,
-    default=_SETTINGS.stain.strength,
-    show_default=True,
-    help="Strength of the stain; 1 is usual.",
+    "--stain", type=float, default=_SETTINGS.stain.strength, help="Strength of the stain; 1 is usual."
 )
 @click.option(
     "--brightness",
     type=float,
     default=_SETTINGS.lamp.brightness,
-    show_default=True,
     help="Level of the blank slide, as a share of full scale.",
 )
 @click.option(
@@ -65,19 +44,10 @@ _SETTINGS = RenderSettings()
     "colour_temperature_k",
     type=float,
     default=_SETTINGS.lamp.colour_temperature_k,
-    show_default=True,
     help="Of the lamp, in kelvin.",
 )
-@click.option(
-    "--gain",
-    type=float,
-    default=_SETTINGS.sensor.gain,
-    show_default=True,
-    help="Camera gain; more is noisier.",
-)
-@click.option(
-    "--defocus", "defocus_um", type=float, default=_SETTINGS.defocus_um, show_default=True, help="In µm."
-)
+@click.option("--gain", type=float, default=_SETTINGS.sensor.gain, help="Camera gain; more is noisier.")
+@click.option("--defocus", "defocus_um", type=float, default=_SETTINGS.defocus_um, help="In µm.")
 def render(
     out: Path,
     fields: int,

@@ -9,7 +9,7 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.commands.options import log_option
+from edge.commands.options import RESULT, log_option
 from edge.commands.outputs import write_atomically
 from edge.config import load_config
 from edge.errors import OutputError
@@ -19,15 +19,13 @@ from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record
 from edge.results.summary import SampleSummary, summarise_as_configured
 
-_FORM = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-
 
 @click.command("report")
 @click.argument("sample_id", metavar="SAMPLE")
-@click.option("--pdf", type=_FORM, metavar="FILE", help="Write the sheet as PDF.")
-@click.option("--html", type=_FORM, metavar="FILE", help="Write the sheet as one HTML file.")
-@click.option("--json", "as_json", type=_FORM, metavar="FILE", help="Write the figures as JSON.")
-@click.option("--language", default="en", show_default=True, help="Language of the sheet, e.g. en or id.")
+@click.option("--pdf", type=RESULT, metavar="FILE", help="Write the sheet as PDF.")
+@click.option("--html", type=RESULT, metavar="FILE", help="Write the sheet as one HTML file.")
+@click.option("--json", "as_json", type=RESULT, metavar="FILE", help="Write the figures as JSON.")
+@click.option("--language", default="en", help="Language of the sheet, e.g. en or id.")
 @log_option
 def report(
     sample_id: str,

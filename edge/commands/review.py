@@ -10,6 +10,7 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.commands.journal import logging_to_stderr
+from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
 from edge.results.summary import known_errors
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
@@ -20,30 +21,22 @@ _log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="TOML file. Without it: the one that BLASTCOUNT_CONFIG names, else "
-    "/etc/blastcount/blastcount.toml, else defaults.",
-)
-@click.option("--log", "log_path", type=click.Path(path_type=Path), help="File of the blood log (log.path).")
+@config_option
+@log_option
 @click.option("--host", help="Address to listen on (review.host); other than loopback only with a token.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port (review.port); 0 for any free one.")
 @click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    help="File with the hash of the token that opens the page (review.token_file).",
+    "--token-file", type=PATH, help="File with the hash of the token that opens the page (review.token_file)."
 )
 @click.option(
     "--new-token",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Make a token, write its hash to FILE, print the token once, and do nothing else.",
 )
 @click.option(
     "--new-password",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Ask for a password, write its hash to FILE, and do nothing else.",
 )

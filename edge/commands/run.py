@@ -15,6 +15,7 @@ from edge.camera.configured import make_source
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
+from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, SourceKind, load_config
 from edge.counting.golden import load_checked
 from edge.counting.recorder import as_configured
@@ -39,22 +40,16 @@ _WAIT_S = 3.0
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="TOML file. Without it: the one that BLASTCOUNT_CONFIG names, else "
-    "/etc/blastcount/blastcount.toml, else defaults.",
-)
+@config_option
 @click.option(
     "--source", type=click.Choice(get_args(SourceKind)), help="Where frames come from (camera.source)."
 )
-@click.option("--path", type=click.Path(path_type=Path), help="What to replay (camera.path).")
+@click.option("--path", type=PATH, help="What to replay (camera.path).")
 @click.option(
     "--interval", "interval_s", type=float, help="Seconds from one field to the next (camera.interval_s)."
 )
 @click.option("--fields", type=click.IntRange(min=1), help="Stop after this many fields.")
-@click.option("--log", "log_path", type=click.Path(path_type=Path), help="File of the blood log (log.path).")
+@log_option
 @click.option("--verbose", "-v", is_flag=True, help="Report every field on stderr, too.")
 def run(
     config_path: Path | None,

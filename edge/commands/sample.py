@@ -14,7 +14,7 @@ from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
-from edge.commands.options import Command, log_option
+from edge.commands.options import PATH, RESULT, json_option, log_option
 from edge.commands.report import write_file
 from edge.config import load_config
 from edge.i18n import catalogue
@@ -26,19 +26,7 @@ from edge.results.sheet.terminal import list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import summarise, summarise_as_configured
 
-_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-
-
-def _common(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")(
-        log_option(command)
-    )
-
-
-def _who(command: Command) -> Command:
-    return click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")(
-        command
-    )
+_who = click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")
 
 
 @click.group("sample")
@@ -52,7 +40,7 @@ def sample_group() -> None:
 
 @sample_group.command("open")
 @click.option("--id", "name", required=True, metavar="ID", help="Your own code for the slide, e.g. S-0142.")
-@click.option("--specimen", type=click.Choice(list(USUAL_QUOTA)), default="blood", show_default=True)
+@click.option("--specimen", type=click.Choice(list(USUAL_QUOTA)), default="blood")
 @click.option(
     "--quota",
     type=click.Choice(["100", "200", "500"]),
@@ -62,7 +50,8 @@ def sample_group() -> None:
     "--sure", is_flag=True, help="The id is a code, although it looks like a name or a person's number."
 )
 @_who
-@_common
+@log_option
+@json_option
 def open_(
     name: str, specimen: str, quota: str | None, sure: bool, who: str, log_path: Path | None, as_json: bool
 ) -> None:
@@ -93,7 +82,8 @@ def _changing(name: str, change: Callable[..., Sample], text: str) -> None:
     @sample_group.command(name, help=text)
     @click.argument("sample_id", metavar="SAMPLE")
     @_who
-    @_common
+    @log_option
+    @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
         with BloodLog.open(log_path or load_config().log_path) as log:
             _say(change(log, sample_id, who=who), as_json)
@@ -106,7 +96,8 @@ _changing("release", BloodLog.release_sample, "Let the pictures of SAMPLE be rem
 
 
 @sample_group.command("list")
-@_common
+@log_option
+@json_option
 def list_(log_path: Path | None, as_json: bool) -> None:
     """List all samples, the newest last."""
     config = load_config()
@@ -126,7 +117,8 @@ def list_(log_path: Path | None, as_json: bool) -> None:
 
 @sample_group.command("show")
 @click.argument("sample_id", metavar="SAMPLE", required=False)
-@_common
+@log_option
+@json_option
 def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     """Show what SAMPLE gave; without SAMPLE the open one."""
     config = load_config()
@@ -144,12 +136,12 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
 
 @sample_group.command("export")
 @click.argument("sample_id", metavar="SAMPLE")
-@click.option("--csv", "csv_file", type=_FILE, metavar="FILE", help="One line a cell, for a spreadsheet.")
-@click.option("--jsonl", type=_FILE, metavar="FILE", help="Every row of the log, one JSON object a line.")
-@click.option("--fhir", type=_FILE, metavar="FILE", help="A FHIR R4 bundle, for a hospital's system.")
+@click.option("--csv", "csv_file", type=RESULT, metavar="FILE", help="One line a cell, for a spreadsheet.")
+@click.option("--jsonl", type=RESULT, metavar="FILE", help="Every row of the log, one JSON object a line.")
+@click.option("--fhir", type=RESULT, metavar="FILE", help="A FHIR R4 bundle, for a hospital's system.")
 @click.option(
     "--training",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Add the fields with a person's word to a data set that `blastcount train` reads; DIR is made.",
 )
