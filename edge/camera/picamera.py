@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from importlib import import_module
-from types import TracebackType
 from typing import Any, Self
 
 import cv2
@@ -118,12 +117,7 @@ class PiCameraSource:
             raise
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """Stop and close the camera."""
         self._close()
 

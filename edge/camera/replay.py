@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from edge.camera.files import find_files, read_frames
@@ -50,12 +49,7 @@ class ReplaySource:
         self._frames = self._play(find_files(self._path))
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """Close the file that is being read."""
         frames, self._frames = self._frames, None
         if isinstance(frames, Iterator) and hasattr(frames, "close"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from edge.structures import Frame
@@ -36,12 +35,7 @@ class FrameSource(Protocol):
         """
         ...
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """Release everything that entering took, also after a failed read."""
         ...
 

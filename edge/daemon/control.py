@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from edge.daemon.protocol import MAX_PATH_BYTES, MAX_REQUEST_BYTES, decode_request, encode
@@ -85,12 +84,7 @@ class ControlServer:
         ).start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """Stop listening and remove the socket."""
         if self._server is not None:
             self._server.shutdown()

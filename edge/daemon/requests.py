@@ -13,7 +13,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, Self
 
 from edge.errors import ControlError
@@ -48,12 +47,7 @@ class Requests:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """Close the pipe; whoever nudges later is not heard."""
         reader, writer, self._reader, self._writer = self._reader, self._writer, -1, -1
         os.close(reader)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import Self
 
 import sdnotify
@@ -33,12 +32,7 @@ class Supervisor:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """Say that the service is stopping, and close the socket."""
         self.tell("STOPPING=1")
         if self._notifier is not None and self._notifier.socket is not None:
