@@ -6,9 +6,10 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +22,7 @@ from convert.draft import CardDraft
 from convert.gate.crops import Crops, check_apart
 from convert.gate.device import check_golden_on_device, record_field_on_device, run_on_device
 from convert.gate.examine import Examination, examine
-from convert.gate.golden import MAX_DELTA_P, choose, rendered_crops
+from convert.gate.golden import choose, rendered_crops, tolerance
 from convert.gate.verdict import Verdict
 from convert.recipes import REFINED, Recipe
 from edge.classification.card import GoldenCrops, GoldenSpec, ModelCard, bundle_paths
@@ -146,7 +147,7 @@ def export(
             return Conversion(examined, ())
         tick("golden crops")
         names = [cast(RuntimeName, run.runtime.split()[0]) for run in examined.evidence.runs]
-        golden = _golden(files[0], names[0], draft)
+        golden, tolerated = _golden(files[0], names, draft)
         files[2].write_bytes(golden.to_bytes())
         card = ModelCard(
             name=paths[0].name.removesuffix(".tflite"),
@@ -155,7 +156,7 @@ def export(
             input_tensor=examined.evidence.runs[0].input,
             output_tensor=examined.evidence.runs[0].output,
             decision=draft.decision,
-            golden=GoldenSpec(hashlib.sha256(files[2].read_bytes()).hexdigest(), MAX_DELTA_P),
+            golden=GoldenSpec(hashlib.sha256(files[2].read_bytes()).hexdigest(), tolerated),
             sections={
                 **draft.sections,
                 "conversion": _conversion_section(recipe, calibration),
@@ -176,13 +177,16 @@ def export(
     return Conversion(examined, (*paths, paths[0].with_name(field.name)))
 
 
-def _golden(path: Path, runtime: RuntimeName, draft: CardDraft) -> GoldenCrops:
-    def p_blast(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _golden(path: Path, runtimes: Sequence[RuntimeName], draft: CardDraft) -> tuple[GoldenCrops, float]:
+    """Choose golden crops by what the first interpreter says of them; they, and their tolerance."""
+
+    def p_blast(runtime: RuntimeName, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         run = run_on_device(path, runtime, crops)
         return calibrate(run.outputs, draft.decision.temperature, run.lsb)
 
-    crops = choose(rendered_crops(draft.input), p_blast)
-    return GoldenCrops(crops, p_blast(crops))
+    crops = choose(rendered_crops(draft.input), partial(p_blast, runtimes[0]))
+    found = [p_blast(runtime, crops) for runtime in runtimes]
+    return GoldenCrops(crops, found[0]), tolerance(found)
 
 
 def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]:
