@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +34,8 @@ _PLATEAU_PX = 1e-6
 _MOST_POWERS = 50_000_000
 #: ... and up to which all px for all circles are quicker than windows: a cell or a dozen that touch.
 _ALL_AT_ONCE = 500_000
+#: Parts up to which a table of all pairs takes less time than looking for those that meet.
+_FEW_PARTS = 32
 
 #: The largest single nuclei reach 13.8 µm across: what is no larger is not searched for seams.
 LARGEST_NUCLEUS_UM2 = 150.0
@@ -137,8 +137,12 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], radii: NDArray[np.f
     parts = np.ones(blob.shape, np.int32)
     least = np.full(blob.shape, np.inf, np.float32)
     undecided = blob > 0
-    usual = float(np.median(radii[1:])) ** 2
-    reach = usual if len(centres) * blob.size > _ALL_AT_ONCE else math.inf
+    if len(centres) * blob.size <= _ALL_AT_ONCE:
+        for i in range(1, len(centres)):
+            _lower(parts, least, i, _powers(centres[i], radii[i], (0, 0, blob.shape[1], blob.shape[0])))
+        parts *= blob
+        return parts
+    reach = usual = float(np.median(radii[1:])) ** 2
     budget = _MOST_POWERS
     while undecided.any():
         boxes = _windows_of_power(centres, radii, reach, blob.shape)
@@ -148,19 +152,30 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], radii: NDArray[np.f
             break
         least[undecided] = np.inf
         for i, (left, top, right, bottom) in enumerate(boxes.tolist(), start=1):
-            x, y = centres[i].astype(np.float32)
-            ys, xs = (
-                np.arange(top, bottom, dtype=np.float32)[:, None],
-                np.arange(left, right, dtype=np.float32),
-            )
-            power = ((ys - y) ** 2 - radii[i] ** 2) + (xs[None] - x) ** 2
             window = np.s_[top:bottom, left:right]
-            np.copyto(parts[window], i, where=power < least[window])
-            np.minimum(least[window], power, out=least[window])
+            power = _powers(centres[i], radii[i], (left, top, right, bottom))
+            _lower(parts[window], least[window], i, power)
         undecided &= least > reach
         reach *= 4
     parts *= blob
     return parts
+
+
+def _powers(
+    centre: NDArray[np.float64], radius: np.float32, window: tuple[int, int, int, int]
+) -> NDArray[np.float32]:
+    """Power of each px of a window (x0, y0, x1, y1; ends exclusive) to a circle."""
+    left, top, right, bottom = window
+    x, y = centre.astype(np.float32)
+    down = (np.arange(top, bottom, dtype=np.float32) - y) ** 2 - radius**2
+    across = (np.arange(left, right, dtype=np.float32) - x) ** 2
+    return np.asarray(down[:, None] + across, np.float32)
+
+
+def _lower(parts: PartLabels, least: NDArray[np.float32], part: int, power: NDArray[np.float32]) -> None:
+    """Give to a part, in place, what has a lower power to its circle than to those before."""
+    np.copyto(parts, part, where=power < least)
+    np.minimum(least, power, out=least)
 
 
 def _windows_of_power(
@@ -190,17 +205,20 @@ def _merge_wide_necks(
     """Undo cuts whose neck is nearly as wide as the smaller part."""
     size = len(radii)
     pairs, heights = [], []
-    for first, second, height in (
-        (parts[:, :-1], parts[:, 1:], np.minimum(distance[:, :-1], distance[:, 1:])),
-        (parts[:-1], parts[1:], np.minimum(distance[:-1], distance[1:])),
-    ):
-        meet = (first != second) & (first > 0) & (second > 0)
-        low, high = np.minimum(first[meet], second[meet]), np.maximum(first[meet], second[meet])
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        meet = np.nonzero(parts[here] != parts[there])
+        first, second = parts[here][meet], parts[there][meet]
+        low, high = np.minimum(first, second), np.maximum(first, second)
         pairs.append(low.astype(np.int64) * size + high)
-        heights.append(height[meet])
-    found, index = np.unique(np.concatenate(pairs), return_inverse=True)
+        # Where a part meets what is none there is no saddle.
+        heights.append(np.minimum(distance[here][meet], distance[there][meet]) * (low > 0))
+    if size <= _FEW_PARTS:
+        found, index = np.arange(size * size), np.concatenate(pairs)
+    else:
+        found, index = np.unique(np.concatenate(pairs), return_inverse=True)
     saddles = np.zeros(len(found), np.float32)
     np.maximum.at(saddles, index, np.concatenate(heights))
+    found, saddles = found[saddles > 0], saddles[saddles > 0]
     parent = list(range(size))
     top = radii.tolist()
 
