@@ -23,7 +23,6 @@ from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import runtime_folder
 from edge.daemon.requests import Requests
-from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
 from edge.daemon.waiting import when_unblocked
@@ -152,7 +151,7 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
         config=config,
         make_source=lambda: make_source(config),
         recorder=as_configured(config, classifier, log, source_kind=config.camera.source, clock=WallClock()),
-        trigger=make_trigger(config, StageWatcher),
+        trigger=make_trigger(config),
         button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
         check=lambda: check_place(log, config.storage.reserve_mb),
         model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},

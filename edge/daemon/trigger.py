@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Protocol
 
 from edge.camera.configured import is_live
 from edge.config import Config, TriggerMode
+from edge.daemon.stage import StageWatcher
 from edge.structures import Frame, UInt8Image
 
 #: Looks at a stage that moves or has just stopped: ten a second, which the watcher's steps are meant for.
@@ -19,54 +18,33 @@ REST_LOOK_S = 1.0
 LOOK_PX = 480
 
 
-class Trigger(Protocol):
-    """Says when to ask for a frame, and whether to count it."""
+class Trigger:
+    """Says when to ask for a frame, and whether to count it.
+
+    This one, of the mode ``manual``, counts nothing by itself: ``blastcount capture`` and the button do.
+    """
 
     def due_s(self, now_s: float) -> float:
         """Monotonic second at which the next frame is to be asked for; infinity where only a request does."""
-        ...
-
-    def asked(self, now_s: float) -> None:
-        """Note that a frame was asked for because it was due."""
-        ...
-
-    def wants(self, frame: Frame) -> bool:
-        """Whether this frame, which was asked for because it was due, shall be counted."""
-        ...
-
-    def counted(self, frame: Frame, now_s: float) -> None:
-        """Note that a frame was counted, for whatever reason."""
-        ...
-
-    def reset(self) -> None:
-        """Forget what was seen: another sample, or a camera that was away."""
-        ...
-
-
-class Manual:
-    """Counts nothing by itself: ``blastcount capture`` and the button do."""
-
-    def due_s(self, now_s: float) -> float:
-        """Never."""
         del now_s
         return math.inf
 
     def asked(self, now_s: float) -> None:
-        """Nothing to note."""
+        """Note that a frame was asked for because it was due."""
 
     def wants(self, frame: Frame) -> bool:
-        """No."""
+        """Whether this frame, which was asked for because it was due, shall be counted."""
         del frame
         return False
 
     def counted(self, frame: Frame, now_s: float) -> None:
-        """Nothing to note."""
+        """Note that a frame was counted, for whatever reason."""
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """Forget what was seen: another sample, or a camera that was away."""
 
 
-class Interval(Manual):
+class Interval(Trigger):
     """Counts on a grid of moments: no drift, and no burst after a long field.
 
     Examples
@@ -109,51 +87,11 @@ class Interval(Manual):
         return True
 
 
-class Report(Protocol):
-    """What the trigger needs of :class:`edge.daemon.stage.StageReport`."""
+class Auto(Trigger):
+    """Counts where the stage has come to rest, once a place, when the picture is sharp."""
 
-    @property
-    def ready(self) -> bool:
-        """Whether to count now."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """``moving``, ``settling``, ``settled`` or ``blank``."""
-        ...
-
-    @property
-    def new_place(self) -> bool:
-        """Whether this place is another than the one last counted."""
-        ...
-
-
-class Watcher(Protocol):
-    """What the trigger needs of :class:`edge.daemon.stage.StageWatcher`."""
-
-    def update(self, preview: UInt8Image) -> Report:
-        """Take the next preview."""
-        ...
-
-    def counted(self) -> None:
-        """Remember that the place of the last preview has been counted."""
-        ...
-
-    def reset(self) -> None:
-        """Forget what was counted."""
-        ...
-
-
-class Auto(Manual):
-    """Counts where the stage has come to rest, once a place, when the picture is sharp.
-
-    Parameters
-    ----------
-    watcher : judges the stream of looks
-    """
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
+    def __init__(self) -> None:
+        self._watcher = StageWatcher()
         self._due_s = -math.inf
         self._look_s = LOOK_S
 
@@ -201,15 +139,9 @@ def mode_of(config: Config) -> TriggerMode:
     return config.trigger.mode or ("auto" if is_live(config) else "interval")
 
 
-def make_trigger(config: Config, make_watcher: Callable[[], Watcher]) -> Trigger:
-    """Make the configured trigger.
-
-    Parameters
-    ----------
-    config : the configuration
-    make_watcher : makes what ``auto`` watches the stage with
-    """
+def make_trigger(config: Config) -> Trigger:
+    """Make the configured trigger."""
     mode = mode_of(config)
     if mode == "interval":
         return Interval(config.camera.interval_s)
-    return Auto(make_watcher()) if mode == "auto" else Manual()
+    return Auto() if mode == "auto" else Trigger()

@@ -35,7 +35,6 @@ from edge.daemon.client import ask
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import SOCKET_NAME
 from edge.daemon.requests import Requests
-from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Auto, Interval, Trigger
 from edge.device.clock import WallClock
@@ -229,7 +228,7 @@ def soak_idle(seconds: int) -> dict[str, Any]:
     pool = [cv2.add(still, noisy) for noisy in noise]  # a sensor's noise: no frame is the one before it
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(
-            Path(folder), lambda n: pool[n % 3], WithoutPixels(), Auto(StageWatcher()), live=True,
+            Path(folder), lambda n: pool[n % 3], WithoutPixels(), Auto(), live=True,
             failure_every=10**9,
         )  # fmt: skip
         marks: list[tuple[float, float]] = []

@@ -347,3 +347,36 @@ def test_a_disk_that_takes_seconds_to_write(clinic: Clinic, tmp_path: Path) -> N
     clinic.stop()
     clinic.is_sound()
     say("fsync of 30 s: named, stopped in time, nothing acknowledged lost")
+
+
+def test_two_daemons_that_know_the_log_by_two_names(clinic: Clinic, tmp_path: Path) -> None:
+    clinic.start()
+    clinic.capture(3)
+    alone = clinic.wait(lambda status: True)["sample"]["wbc"]
+    (tmp_path / "link").symlink_to(clinic.log.parent)
+    (tmp_path / "second").mkdir()
+    other = Clinic(tmp_path / "second", tmp_path / "link/blood.db")
+    other.start()
+    try:
+        other.capture(3)  # the same fields of the same slide
+        clinic.capture()
+        both = clinic.wait(lambda status: True)["sample"]
+        other.stop()
+    finally:
+        if other.process is not None:
+            other.process.kill()
+            other.process.wait()
+    clinic.stop()
+    with BloodLog.open(clinic.log) as log:
+        fields = list(log.fields())
+    # Cells cut by the border belong to no tally, and are not looked for among those that were seen.
+    new = [
+        sum(cell.seen_before is None and not cell.cell.touches_border for cell in field.result.cells)
+        for field in fields
+    ]
+    assert sum(new[:3]) == alone > 0
+    assert new[3:6] == [0, 0, 0]
+    assert both["fields"] == 7
+    assert both["wbc"] == alone + new[6]
+    clinic.is_sound()
+    say(f"two daemons by two names: {alone} cells in 3 fields, none of them again in the other's 3")

@@ -24,7 +24,6 @@ from edge.daemon.client import ask
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import SOCKET_NAME
 from edge.daemon.requests import Requests
-from edge.daemon.stage import StageWatcher
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
 from edge.device.clock import WallClock
@@ -152,7 +151,7 @@ class Bench:
             recorder=Recorder(
                 self.counter, provenance, "rendered", log=log, clock=WallClock(), correction=self.correction
             ),
-            trigger=make_trigger(config, StageWatcher),
+            trigger=make_trigger(config),
             button=self.button,
             check=lambda: self.check(log),
             model={"name": "m", "sha256": "a" * 64, "runtime": "none"},

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from edge.config import parse_config
-from edge.daemon.stage import StageWatcher
-from edge.daemon.trigger import LOOK_S, REST_LOOK_S, Auto, Interval, Manual, make_trigger, mode_of
+from edge.daemon.trigger import LOOK_S, REST_LOOK_S, Auto, Interval, Trigger, make_trigger, mode_of
 from edge.rendered import RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 
@@ -32,8 +31,8 @@ FRAME = Frame(np.zeros((60, 80, 3), np.uint8), "a frame")
 def test_the_mode(camera: dict[str, Any], trigger: dict[str, Any], mode: str) -> None:
     config = parse_config({"camera": camera, "trigger": trigger})
     assert mode_of(config) == mode
-    kinds = {"auto": Auto, "manual": Manual, "interval": Interval}
-    assert type(make_trigger(config, StageWatcher)) is kinds[mode]
+    kinds = {"auto": Auto, "manual": Trigger, "interval": Interval}
+    assert type(make_trigger(config)) is kinds[mode]
 
 
 def test_the_grid_of_intervals_has_no_drift_and_no_burst() -> None:
@@ -50,7 +49,7 @@ def test_the_grid_of_intervals_has_no_drift_and_no_burst() -> None:
 
 
 def test_manual_is_never_due() -> None:
-    manual = Manual()
+    manual = Trigger()
     manual.asked(0.0)
     manual.counted(FRAME, 0.0)
     manual.reset()
@@ -76,7 +75,7 @@ def view(x_um: float) -> Frame:
 
 
 def test_a_stage_that_rests_is_counted_once_a_place() -> None:
-    auto = Auto(StageWatcher())
+    auto = Auto()
     path = [0.0] * 8 + [20.0, 50.0, 90.0, 130.0] + [150.0] * 8 + [148.0] * 8 + [100.0, 40.0] + [0.0] * 8
     counted, now_s, looks = [], 0.0, []
     for x_um in path:
@@ -95,7 +94,7 @@ def test_a_stage_that_rests_is_counted_once_a_place() -> None:
 
 
 def test_a_capture_on_request_is_not_counted_again_by_itself() -> None:
-    auto = Auto(StageWatcher())
+    auto = Auto()
     auto.counted(view(0.0), 0.0)
     assert not any(auto.wants(view(0.0)) for _ in range(12))
     auto.reset()
