@@ -30,6 +30,7 @@ from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
 from edge.config import parse_config
 from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.provenance import Provenance
 from edge.counting.recorder import FieldCounter, Recorder
 from edge.daemon.client import ask
 from edge.daemon.loop import Daemon, Setup
@@ -42,7 +43,6 @@ from edge.errors import CameraError, ControlError
 from edge.light.field import Field
 from edge.rendered import RenderSettings, Slide
 from edge.structures import FieldResult, Frame, ModelIdentity, Scale, UInt8Image
-from tests.edge.made_by import PROVENANCE
 
 #: Fields after which caches are warm: the log's pages, OpenCV's buffers, the interpreter's arena.
 WARM_FIELDS = 2000
@@ -117,7 +117,8 @@ class Soak:
         config = parse_config({"camera": {"source": "rendered"}, "log": {"path": str(folder / "blood.db")}})
         if live:
             config = config.changed(camera={"source": "v4l2"})
-        self.recorder = Recorder(counter, PROVENANCE, "rendered", log=self.log, clock=WallClock())
+        made_by = Provenance(*("0" * 64 for _ in Provenance.__struct_fields__))
+        self.recorder = Recorder(counter, made_by, "rendered", log=self.log, clock=WallClock())
         source = Source(image, failure_every)
         setup = Setup(
             config=config,
