@@ -49,7 +49,7 @@ def button(
             f"gpio.button_pin: no way to this machine's pins ({error}); "
             "`sudo apt install python3-lgpio` on a Raspberry Pi"
         ) from error
-    except (gpiozero.GPIOZeroError, OSError) as error:
+    except Exception as error:  # the pins' own libraries raise errors of no common kind
         raise ConfigError(
             f"gpio.button_pin = {pin} cannot be used: {error}; another program may hold it, or the daemon's "
             "user is not in the group gpio"

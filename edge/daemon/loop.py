@@ -23,7 +23,15 @@ from edge.daemon.status import Counts, make_status, preview_json, status_line, w
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Trigger, mode_of
 from edge.device.clock import utc_now
-from edge.errors import ControlError, EdgeError, FieldError, LogBlockedError, LogError, OutputError
+from edge.errors import (
+    ConfigError,
+    ControlError,
+    EdgeError,
+    FieldError,
+    LogBlockedError,
+    LogError,
+    OutputError,
+)
 from edge.structures import FieldResult
 
 _log = logging.getLogger(__name__)
@@ -363,7 +371,7 @@ class Daemon:
         self._supervisor.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         at = utc_now().isoformat(timespec="seconds")
         try:
-            setup = self._reload_setup()
+            setup = self._prepared()
             self._switch(setup)
         except EdgeError as error:
             _log.error("configuration not reloaded, the old one stays in force: %s", error)
@@ -377,6 +385,15 @@ class Daemon:
                 asked.set_result({"sha256": setup.config.sha256})
         self._refresh()
         self._supervisor.tell("READY=1")
+
+    def _prepared(self) -> Setup:
+        try:
+            return self._reload_setup()
+        except EdgeError:
+            raise
+        except Exception as error:  # an interpreter may raise whatever it likes over a model
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"a library failed on what it asks for: {said}") from error
 
     def _switch(self, setup: Setup) -> None:
         """Let go of the old button and camera and open the new; where one does not open, take back the old.

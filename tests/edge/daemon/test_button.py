@@ -56,6 +56,21 @@ def test_a_pin_that_is_taken_is_named(pins: Any) -> None:
         pass
 
 
+def test_whatever_the_pins_library_raises_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class BusyError(Exception):
+        """As lgpio's own error, which is of no common kind."""
+
+    def taken(*_: object, **__: object) -> None:
+        raise BusyError("GPIO busy")
+
+    monkeypatch.setattr("gpiozero.Button", taken)
+    with (
+        pytest.raises(ConfigError, match=r"gpio\.button_pin = 17 cannot be used: GPIO busy"),
+        button(17, 0.1, lambda: None),
+    ):
+        pass
+
+
 def test_a_machine_without_pins_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "lgpio")
     monkeypatch.setitem(sys.modules, "lgpio", None)
