@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,19 @@ from PIL import Image
 
 from edge.bloodlog import BloodLog
 from edge.camera.files import IMAGE_SUFFIXES, find_files, read_image
-from edge.classification.card import ModelBundle, ModelCard, load_bundle
+from edge.classification.card import ModelBundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import Network, installed_runtimes
 from edge.counting.pipeline import Pipeline
 from edge.device.clock import utc_now
 from edge.device.hashing import file_sha256
-from edge.device.machine import describe_machine, describe_software, resident_mb
+from edge.device.machine import describe_machine, describe_software
 from edge.device.memory import keep_freed_memory
 from edge.device.pi import read_condition
 from edge.device.printable import markdown_table
 from edge.errors import ConfigError, EdgeError, GateError, SourceError
 from edge.rendered import Population, RenderSettings, render_field
-from edge.structures import CellClass, FieldResult
+from edge.structures import FieldResult
 from edge.version import software_version
 
 __all__ = [
@@ -55,7 +55,6 @@ __all__ = [
     "read_baseline",
     "refuse_slower",
     "render_images",
-    "rounds",
     "run",
     "timed",
     "usable_threads",
@@ -81,8 +80,6 @@ WARMUP_ROUNDS = 2
 _YARDSTICK_BYTES = 4_000_000
 #: Fresh processes for the cold start: each takes a second or more.
 _COLD_STARTS = 5
-#: Rounds over the fields for the memory: what grows shows from the first to the last.
-_MEMORY_ROUNDS = 5
 #: Stands in the log for the hash of a configuration, which a bench has none of.
 _NO_CONFIG = "0" * 64
 _PERCENTILES = (5, 50, 90, 99)
@@ -140,22 +137,29 @@ class WholePath:
     Parameters
     ----------
     files : image files
-    classifier : that counts
+    bundle : model that counts
     log : an open log, which grows
-    threads : of OpenCV; those of the interpreter are the classifier's
+    threads : of OpenCV and of the interpreter
     clock : in seconds
+
+    Raises
+    ------
+    GateError
+        The model's golden crops disagree.
     """
 
     def __init__(
         self,
         files: Sequence[Path],
-        classifier: Classifier,
+        bundle: ModelBundle,
         log: BloodLog,
         threads: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._files = files
-        self._classifier = _TimedClassifier(classifier, clock)
+        self._classifier = _TimedClassifier(bundle, threads)
+        self._classifier.clock = clock
+        self._classifier.check_golden()
         self._pipeline = Pipeline(self._classifier, clock)
         self._log = log
         self._threads = threads
@@ -208,31 +212,18 @@ class WholePath:
         }
 
 
-class _TimedClassifier:
-    """A classifier that notes how long it took, to tell it from the cutting of crops."""
+class _TimedClassifier(Classifier):
+    """A classifier that adds up how long it took, to tell it from the cutting of crops."""
 
-    def __init__(self, classifier: Classifier, clock: Callable[[], float]) -> None:
-        self._classifier = classifier
-        self._clock = clock
-        self.elapsed_ms = 0.0
-
-    @property
-    def card(self) -> ModelCard:
-        return self._classifier.card
-
-    @property
-    def runtime(self) -> str:
-        return self._classifier.runtime
+    clock: Callable[[], float]
+    elapsed_ms = 0.0
 
     def p_blast(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        started = self._clock()
+        started = self.clock()
         try:
-            return self._classifier.p_blast(crops)
+            return super().p_blast(crops)
         finally:
-            self.elapsed_ms += (self._clock() - started) * 1000.0
-
-    def label(self, p_blast: float) -> CellClass:
-        return self._classifier.label(p_blast)
+            self.elapsed_ms += (self.clock() - started) * 1000.0
 
 
 def timed(
@@ -310,11 +301,6 @@ class Settings:
     batches: tuple[int, ...] = (1, 8, 32)
 
 
-def rounds(settings: Settings) -> int:
-    """Count the rounds that :func:`run` reports."""
-    return settings.repeat + WARMUP_ROUNDS
-
-
 def usable_threads(wanted: Sequence[int]) -> tuple[int, ...]:
     """Leave out numbers of threads above that of the cores, which would only wait for each other.
 
@@ -365,11 +351,10 @@ def run(
     with ExitStack() as stack:
         lines: dict[int, WholePath] = {}
         for threads in settings.threads:
-            classifier = Classifier(bundle, threads=threads)
-            classifier.check_golden()
             log = stack.enter_context(BloodLog.open(scratch / f"bench{threads}.sqlite"))
-            lines[threads] = WholePath(files, classifier, log, threads)
-        subjects = [_yardstick()]
+            lines[threads] = WholePath(files, bundle, log, threads)
+        content = bytes(_YARDSTICK_BYTES)
+        subjects = [timed("yardstick", lambda: hashlib.blake2b(content).digest())]
         for threads, network in networks:
             for batch in settings.batches:
                 crops = np.resize(bundle.golden.crops, (batch, *bundle.golden.crops.shape[1:]))
@@ -379,16 +364,15 @@ def run(
         samples = interleave(subjects, settings.repeat, after_round=after_round)
     results = lines[settings.threads[0]].results
     fields = [_field(file, results[file], rendered) for file in files]
-    cells = float(np.mean([_white_cells(result) for result in results.values()]))
+    cells = float(np.mean([field["white_cells"] for field in fields]))
+    fresh = [
+        fresh_count(bundle.tflite_path, files, scratch / f"fresh{number}.sqlite")
+        for number in range(_COLD_STARTS)
+    ]
     return {
         "schema": SCHEMA,
         "created_at": utc_now().isoformat(timespec="seconds"),
-        "settings": {
-            "repeat": settings.repeat,
-            "warmup_rounds": WARMUP_ROUNDS,
-            "threads": list(settings.threads),
-            "batches": list(settings.batches),
-        },
+        "settings": asdict(settings) | {"warmup_rounds": WARMUP_ROUNDS},
         "machine": describe_machine(),
         "software": describe_software(),
         "model": {
@@ -406,13 +390,8 @@ def run(
         "engines_missing": [{"engine": name, "reason": reason} for name, reason in refused.items()],
         "path": [_path_figures(samples, threads, cells) for threads in settings.threads],
         "yardstick_ms": _percentiles(samples["yardstick"]),
-        "cold_start_ms": {
-            "imports": _percentiles([imports_ms() for _ in range(_COLD_STARTS)]),
-            "first_count": _percentiles(
-                [first_count_ms(bundle.tflite_path, files[0]) for _ in range(_COLD_STARTS)]
-            ),
-        },
-        "memory": memory_mb(bundle.tflite_path, files, scratch),
+        "cold_start_ms": {"first_count": _percentiles([ms for ms, _ in fresh])},
+        "memory": {"path_peak_mb": round(float(np.median([mb for _, mb in fresh])), 1)},
     }
 
 
@@ -428,12 +407,6 @@ def _networks(
         except EdgeError as error:
             refused[runtime] = str(error)
     return networks, refused
-
-
-def _yardstick() -> Callable[[], Timing]:
-    """Make a subject that never changes: how fast the machine itself is while the others run."""
-    content = bytes(_YARDSTICK_BYTES)
-    return timed("yardstick", lambda: hashlib.blake2b(content).digest())
 
 
 def _path_timing(threads: int, line: WholePath) -> Timing:
@@ -484,7 +457,7 @@ def _path_figures(samples: Samples, threads: int, cells_per_field: float) -> dic
     }
 
 
-def _field(file: Path, result: FieldResult, rendered: bool) -> dict[str, object]:
+def _field(file: Path, result: FieldResult, rendered: bool) -> dict[str, Any]:
     return {
         "file": file.name,
         "sha256": file_sha256(file),
@@ -492,102 +465,52 @@ def _field(file: Path, result: FieldResult, rendered: bool) -> dict[str, object]
         "width": result.width,
         "height": result.height,
         "status": result.status,
-        "white_cells": _white_cells(result),
+        "white_cells": sum(cell.cell.kind == "wbc" for cell in result.cells),
     }
 
 
-def _white_cells(result: FieldResult) -> int:
-    return sum(cell.cell.kind == "wbc" for cell in result.cells)
-
-
-# Figures that only a fresh process can tell. What it imports is part of what is measured, so that each is a
-# few lines of its own.
-
-_IMPORTS = """
-import time
-started = time.perf_counter()
-import edge.commands.count, edge.classification.interpreter
-edge.classification.interpreter.installed_runtimes()
-print((time.perf_counter() - started) * 1000)
-"""
-_HOLD_CLASSIFIER = """
-import json, sys
-from pathlib import Path
-from edge.classification.card import load_bundle
-from edge.classification.classifier import Classifier
+#: Counts as the command does, and tells the peak of its memory on a last line.
+_COUNT = """
+import sys
+from edge.cli import main
 from edge.device.machine import resident_mb
-Classifier(load_bundle(Path(sys.argv[1])), threads=1).check_golden()
-print(json.dumps({"classifier_peak_mb": resident_mb("VmHWM")}))
+code = main(standalone_mode=False)
+print(resident_mb("VmHWM"))
+sys.exit(code)
 """
-_COUNT_FILES = "import edge.bench, sys; edge.bench.print_memory_of_path(*sys.argv[1:])"
 
 
-def imports_ms() -> float:
-    """Start a process that imports what ``count`` needs; the time of its imports alone, ms."""
-    return float(_fresh_process(["-c", _IMPORTS])[0])
+def fresh_count(model: Path, files: Sequence[Path], log: Path) -> tuple[float, float]:
+    """Count files in a process of their own, into a new log.
 
-
-def first_count_ms(model: Path, image: Path) -> float:
-    """Start ``blastcount count`` on one image; ms from the start of the process to its first result.
+    Returns
+    -------
+    ms from the start of the process to its first result, and the peak of its memory in MB
 
     Raises
     ------
     GateError
-        It ended without a result.
+        It failed.
     """
-    command = ["-m", "edge.cli", "count", "--json", "--threads", "1", "--model", str(model), "--", str(image)]
-    return _fresh_process(command)[1]
-
-
-def memory_mb(model: Path, files: Sequence[Path], scratch: Path) -> dict[str, float]:
-    """Measure a process that holds the classifier alone, and one that counts.
-
-    Returns
-    -------
-    ``classifier_peak_mb``, ``path_peak_mb``, ``path_after_first_round_mb`` and ``path_after_last_round_mb``
-    """
-    alone, _ = _fresh_process(["-c", _HOLD_CLASSIFIER, str(model)])
-    log = scratch / "memory.sqlite"
-    path, _ = _fresh_process(["-c", _COUNT_FILES, str(model), str(log), *map(str, files)])
-    return {key: round(mb, 1) for key, mb in (json.loads(alone) | json.loads(path)).items()}
-
-
-def print_memory_of_path(model: str, log: str, *files: str) -> None:
-    """Count files a few times and print this process's memory as JSON, for :func:`memory_mb`."""
-    classifier = Classifier(load_bundle(Path(model)), threads=1)
-    classifier.check_golden()
-    with BloodLog.open(log) as opened:
-        line = WholePath([Path(file) for file in files], classifier, opened, threads=1)
-        line.run()
-        first_mb = resident_mb("VmRSS")
-        for _ in range(_MEMORY_ROUNDS - 1):
-            line.run()
-    figures = {
-        "path_peak_mb": resident_mb("VmHWM"),
-        "path_after_first_round_mb": first_mb,
-        "path_after_last_round_mb": resident_mb("VmRSS"),
-    }
-    sys.stdout.write(json.dumps(figures))
-
-
-def _fresh_process(arguments: Sequence[str]) -> tuple[str, float]:
-    """Run Python in a fresh process; give its first line, and ms from its start to that line."""
+    arguments = ["count", "--json", "--threads", "1", "--model", model, "--log", log, "--", *files]
     started = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _COUNT, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None  # both are pipes
         assert process.stderr is not None
-        first = process.stdout.readline()
-        elapsed_ms = (time.perf_counter() - started) * 1000.0
-        process.stdout.read()
-        said = process.stderr.read().strip()
-    if process.returncode != 0 or not first:
+        process.stdout.readline()
+        first_ms = (time.perf_counter() - started) * 1000.0
+        last = process.stdout.read().rpartition("\n")[0].rpartition("\n")[2]
+        said = process.stderr.read().strip() or "it said nothing"
+    if process.returncode != 0:
         raise GateError(
-            f"a fresh process of the bench ended with {process.returncode}: "
-            f"{(said or 'it said nothing').splitlines()[-1]}"
+            f"a fresh process of the bench ended with {process.returncode}: {said.splitlines()[-1]}"
         )
-    return first, elapsed_ms
+    return first_ms, float(last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -617,18 +540,15 @@ def read_baseline(path: Path) -> dict[str, Any]:
     ConfigError
         The file is missing or no such run.
     """
-    advice = "give what `bench --json` printed"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"baseline {path} cannot be read ({error}); {advice}") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ConfigError(f"baseline {path}: expected schema {SCHEMA}; {advice}")
-    try:
-        _compared_ms(document)
-        _whose(document)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"baseline {path}: is not complete ({error}); {advice}") from error
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"expected schema {SCHEMA}")
+        compare(document, document)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"baseline {path} cannot be used ({error}); give what `bench --json` printed"
+        ) from error
     return document
 
 
@@ -664,11 +584,9 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
         whole = old_ms.get(f"{series.rpartition(' ')[0]} total", old)
         allowed = max(old * (1 + TOLERANCE), old + _LEAST_SHARE * whole) * machine
         changes.append(Change(series, old, new, allowed, new > allowed))
-    for key in ("classifier_peak_mb", "path_peak_mb"):
-        old, new = before["memory"][key], now["memory"][key]
-        allowed = max(old * (1 + _MEMORY_TOLERANCE), old + _LEAST_MEMORY_MB)
-        changes.append(Change(f"memory {key}", old, new, allowed, new > allowed))
-    return changes
+    old, new = (document["memory"]["path_peak_mb"] for document in (before, now))
+    allowed = max(old * (1 + _MEMORY_TOLERANCE), old + _LEAST_MEMORY_MB)
+    return [*changes, Change("memory path_peak_mb", old, new, allowed, new > allowed)]
 
 
 def refuse_slower(changes: Iterable[Change]) -> None:
@@ -744,14 +662,11 @@ def _head(document: Mapping[str, Any]) -> str:
     sizes = sorted({f"{field['width']}×{field['height']}" for field in fields})
     kind = "rendered fields (drawn by this program)" if fields[0]["rendered"] else "fields"
     settings = document["settings"]
-    command = " ".join(
-        f"--{option} {','.join(map(str, settings[key]))}"
-        for option, key in (("threads", "threads"), ("batch", "batches"))
-    )
     lines = [
         "# What a field costs",
         "",
-        f"`blastcount bench {command} --repeat {settings['repeat']}`: "
+        f"`blastcount bench --threads {_listed(settings['threads'])} --batch {_listed(settings['batches'])} "
+        f"--repeat {settings['repeat']}`: "
         f"{len(fields)} {kind} of {', '.join(sizes)} px with {cells[0]} to {cells[-1]} white cells; "
         f"each round in a new order, after {settings['warmup_rounds']} of warm-up; "
         f"{document['created_at']}.",
@@ -784,9 +699,7 @@ def _path_table(path: Mapping[str, Any]) -> str:
 def _network_table(document: Mapping[str, Any]) -> str:
     rows = [
         [
-            row["version"],
-            str(row["threads"]),
-            str(row["batch"]),
+            *(str(row[key]) for key in ("version", "threads", "batch")),
             *_milliseconds(row["ms"]),
             f"{row['cells_per_s']:.0f}",
         ]
@@ -802,20 +715,13 @@ def _network_table(document: Mapping[str, Any]) -> str:
 
 
 def _process_table(document: Mapping[str, Any]) -> str:
-    start, memory = document["cold_start_ms"], document["memory"]
-    rows = [
-        ["start of the process to the first count, ms", *_milliseconds(start["first_count"])],
-        ["of that, imports, ms", *_milliseconds(start["imports"])],
-    ]
+    first = document["cold_start_ms"]["first_count"]
+    row = ["start of the process to the first count, ms", *_milliseconds(first)]
     return (
         "## Fresh processes\n\n"
-        + markdown_table(["", *_percentile_names()], rows)
-        + f"\n\nn = {start['first_count']['n']} each, files in the page cache. "
-        "Peak resident memory (1 MB = 10^6 bytes): "
-        f"classifier alone {memory['classifier_peak_mb']:.0f} MB, whole path "
-        f"{memory['path_peak_mb']:.0f} MB; resident after the first round "
-        f"{memory['path_after_first_round_mb']:.0f} MB, after the last "
-        f"{memory['path_after_last_round_mb']:.0f} MB."
+        + markdown_table(["", *_percentile_names()], [row])
+        + f"\n\nn = {first['n']}, files in the page cache. Peak resident memory of the whole path: "
+        f"{document['memory']['path_peak_mb']:.0f} MB (1 MB = 10^6 bytes)."
     )
 
 
@@ -831,9 +737,7 @@ def _change_table(changes: Sequence[Change]) -> str:
     rows = [
         [
             change.series,
-            f"{change.before:.2f}",
-            f"{change.now:.2f}",
-            f"{change.allowed:.2f}",
+            *(f"{figure:.2f}" for figure in (change.before, change.now, change.allowed)),
             "**slower**" if change.slower else "–",
         ]
         for change in changes
@@ -841,6 +745,10 @@ def _change_table(changes: Sequence[Change]) -> str:
     return "## Against the baseline (p5, ms; memory, MB)\n\n" + markdown_table(
         ["series", "before", "now", "passes", ""], rows
     )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def _percentile_names() -> list[str]:

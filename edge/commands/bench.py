@@ -107,7 +107,7 @@ def bench(
             else measuring.render_images(Path(folder), fields or _FIELDS)
         )
         progress = Progress("measuring")
-        with progress.over(measuring.rounds(settings)):
+        with progress.over(measuring.WARMUP_ROUNDS + repeat):
             document = measuring.run(bundle, files, not paths, settings, Path(folder), progress.step)
     changes = None if before is None else measuring.compare(before, document)
     text = json.dumps(document) + "\n" if as_json else measuring.markdown(document, changes)
