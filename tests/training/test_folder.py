@@ -22,19 +22,6 @@ def test_folder_appears_with_its_parents_and_leaves_nothing_beside(tmp_path: Pat
     assert [path.name for path in out.iterdir()] == ["a.txt"]
 
 
-def test_nothing_appears_where_writing_fails(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-
-    def fail_half_way() -> None:
-        with folder.written_whole(out, FILES, force=False) as new:
-            (new / "a.txt").write_text("half", encoding="ascii")
-            raise RuntimeError("half way")
-
-    with pytest.raises(RuntimeError, match="half way"):
-        fail_half_way()
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_earlier_results_stay_unless_forced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out, "1")

@@ -30,10 +30,14 @@ def test_cells_are_drawn_by_what_is_known_of_them() -> None:
         record("all-taleqani", None, weak_label=0),
         record("bccd", 0, weak_label=0),
         record("bccd", None, weak_label=0),
+        record("own", 1),
+        record("own", 0),
+        record("own", None),  # nobody has a word on it
     ]
     found = {tuple(source.members.tolist()): source.target for source in sources(cells)}
     assert found == {
         (0,): 1.0, (1,): 1.0, (2,): 0.0, (4,): 0.0, (5,): WEAK_TARGET[1], (6,): WEAK_TARGET[0], (7,): 0.0,
+        (9,): 1.0, (10,): 0.0,
     }  # fmt: skip
 
 

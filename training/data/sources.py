@@ -135,26 +135,20 @@ def _taleqani(folder: Path, lab: str) -> Iterator[SourceField]:
 
 
 def _boxes(folder: Path, lab: str) -> Iterator[SourceField]:
-    _, fields = read_truth(folder)
-    for truth in fields:
-        types: list[str | None] = [None] * len(truth.boxes or ())
-        session = truth.image.stem
-        if lab == "wbc-chula":
-            types = list(_chula_types(folder / "labels" / f"{truth.image.stem}.txt"))
-            session = session.split("_")[0]  # the slide
+    chula = lab == "wbc-chula"
+    for truth in read_truth(folder)[1]:
+        boxes, name = truth.boxes or (), truth.image.stem
+        classes = (truth.box_classes if chula else None) or (None,) * len(boxes)
+        if unknown := [kind for kind in classes if kind is not None and kind >= len(CHULA_TYPES)]:
+            raise DataSetError(
+                f"{truth.image}: box of class {unknown[0]}; expected 0 to {len(CHULA_TYPES) - 1}"
+            )
         marks = tuple(
-            Mark("box", 0, cell_type, box=box)
-            for box, cell_type in zip(truth.boxes or (), types, strict=True)
+            Mark("box", 0, None if kind is None else CHULA_TYPES[kind], box=box)
+            for box, kind in zip(boxes, classes, strict=True)
         )
-        yield SourceField(lab, truth.image.stem, truth.image, lab, session, 0, marks)
-
-
-def _chula_types(path: Path) -> Iterator[str]:
-    for line in path.read_text(encoding="ascii").splitlines():
-        number = int(line.split()[0])
-        if number >= len(CHULA_TYPES):
-            raise DataSetError(f"{path}: class {number}; expected 0 to {len(CHULA_TYPES) - 1}")
-        yield CHULA_TYPES[number]
+        session = name.split("_")[0] if chula else name  # the slide
+        yield SourceField(lab, name, truth.image, lab, session, 0, marks)
 
 
 def _pbc(folder: Path, lab: str) -> Iterator[SourceField]:

@@ -31,24 +31,18 @@ class Verdicts:
     ----------
     n : number of pictures
     rejected : how many of them were refused
-    right : how many for one of the right reasons
-    reasons : how often each reason was given
     examples : names of the pictures that a person should look at
     """
 
     n: int = 0
     rejected: int = 0
-    right: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
-    def add(self, name: str, given: tuple[str, ...], expected: tuple[str, ...]) -> None:
-        """Add a picture with the reasons given and those that are right; none are right for a good one."""
+    def add(self, name: str, given: tuple[str, ...], *, bad: bool) -> None:
+        """Add a good or a bad picture with the reasons given for refusing it."""
         self.n += 1
         self.rejected += bool(given)
-        self.right += bool(set(given) & set(expected))
-        self.reasons.update(given)
-        if bool(given) != bool(expected):
+        if bool(given) is not bad:
             self.examples.append(name)
 
 
@@ -97,9 +91,9 @@ def evaluate_gate(
     for number, path in enumerate(images):
         frame = read_image(path)
         um_per_px = segment(Field(frame)).scale.um_per_px
-        outcome.good["as a file"].add(path.name, file_verdict(frame, um_per_px), ())
+        outcome.good["as a file"].add(path.name, file_verdict(frame, um_per_px), bad=False)
         known = replace(frame, um_per_px=um_per_px)
-        outcome.good["with known scale"].add(path.name, _verdict(known, None), ())
+        outcome.good["with known scale"].add(path.name, _verdict(known, None), bad=False)
         on_image()
         if chosen is not None and number not in chosen:
             continue
@@ -127,7 +121,7 @@ def follow_sessions(sessions: Iterable[Sequence[Path]], outcome: GateFigures) ->
         frames = [read_image(path) for path in session]
         reference = _reference(frames[:REFERENCE_FIELDS])
         for path, frame in zip(session[REFERENCE_FIELDS:], frames[REFERENCE_FIELDS:], strict=True):
-            outcome.good["live"].add(path.name, _verdict(frame, reference), ())
+            outcome.good["live"].add(path.name, _verdict(frame, reference), bad=False)
 
 
 def summed(sources: Iterable[Sequence[Figure]]) -> list[Figure]:
@@ -203,11 +197,11 @@ def _judge(
     if degradation.mode == "camera":
         watch = FrameWatch()
         watch.reasons(good)
-        outcome.bad[label].add(name, watch.reasons(bad.image), degradation.reasons)
+        outcome.bad[label].add(name, watch.reasons(bad.image), bad=True)
     elif degradation.mode == "live":
-        outcome.bad[label].add(name, _verdict(bad, reference), degradation.reasons)
+        outcome.bad[label].add(name, _verdict(bad, reference), bad=True)
     else:
-        outcome.bad[label].add(name, _verdict(bad, None), degradation.reasons)
+        outcome.bad[label].add(name, _verdict(bad, None), bad=True)
         if degradation.reasons == ("out_of_focus",):
             unknown = replace(bad, um_per_px=None)
-            outcome.bad[f"{label}, scale unknown"].add(name, file_verdict(unknown), degradation.reasons)
+            outcome.bad[f"{label}, scale unknown"].add(name, file_verdict(unknown), bad=True)

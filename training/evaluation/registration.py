@@ -29,10 +29,6 @@ from edge.segmentation import Segmentation, segment
 from edge.structures import Frame
 from training.evaluation.figures import Figure, proportion
 
-#: A place that is wrong by more than this could give a cell its neighbour's name: half of the smallest white
-#: cell's radius.
-WRONG_PLACE_UM = 2.0
-
 
 @dataclass
 class Outcome:

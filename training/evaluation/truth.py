@@ -52,6 +52,7 @@ class FieldTruth:
     image : path of the image
     points : (x, y) of every marked cell in px, None where points were not marked
     boxes : (x, y, width, height) of every marked cell in px, None where boxes were not marked
+    box_classes : number of each box's class in YOLO's labels, None elsewhere
     mask : path of the nucleus/cytoplasm mask of the central cell, or None
     class_name : class of the single cell in the image, or None
     """
@@ -59,6 +60,7 @@ class FieldTruth:
     image: Path
     points: tuple[Point, ...] | None = None
     boxes: tuple[Box, ...] | None = None
+    box_classes: tuple[int, ...] | None = None
     mask: Path | None = None
     class_name: str | None = None
 
@@ -219,16 +221,17 @@ def _yolo(folder: Path) -> Iterator[FieldTruth]:
         if pixels is None:
             raise DataSetError(f"{image}: not a readable image")
         height, width = pixels.shape[:2]
-        boxes = []
+        boxes, classes = [], []
         for number, line in enumerate(path.read_text().splitlines(), 1):
             try:
-                _, x, y, w, h = map(float, line.split())
+                kind, x, y, w, h = map(float, line.split())
             except ValueError:
                 raise DataSetError(
                     f"{path}:{number}: expected 'class x y width height' as fractions, got {line!r}"
                 ) from None
             boxes.append(((x - w / 2) * width, (y - h / 2) * height, w * width, h * height))
-        yield FieldTruth(image, boxes=tuple(boxes))
+            classes.append(int(kind))
+        yield FieldTruth(image, boxes=tuple(boxes), box_classes=tuple(classes))
 
 
 def _masks(folder: Path) -> Iterator[FieldTruth]:

@@ -165,8 +165,6 @@ def _with_inner(
 ) -> Split:
     """Leave out what is named, and take one fold of the rest for choosing the decision."""
     split = _split(test, 0, cells, labs, groups, left_out)
-    if not split.train:
-        return split
     fold_of = deal([cells[i] for i in split.train], [groups[i] for i in split.train], labs, seed)
     inner = tuple(i for i, fold in zip(split.train, fold_of, strict=True) if fold == 0)
     return replace(split, inner=inner)
