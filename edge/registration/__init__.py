@@ -1,14 +1,14 @@
 """Which fields of a sample overlap, and which of their cells were counted before.
 
 ``keyframe`` reduces a field to what it is recognised by, ``search`` finds the fields that may overlap,
-``align`` lays two of them over each other, ``cells`` pairs the cells that then lie on one place, and
+``alignment`` lays two of them over each other, ``cells`` pairs the cells that then lie on one place, and
 ``mosaic`` keeps the fields of a sample.
 """
 
-from edge.registration.align import Alignment
+from edge.registration.alignment import Alignment, align
 from edge.registration.keyframe import COARSE_PX, FINE_PX, Keyframe, correlation_peaks, make_keyframe
 from edge.registration.mosaic import Mosaic, Placement
-from edge.registration.search import Entry, find_overlaps
+from edge.registration.search import Entry, confirms, find_overlaps
 from edge.registration.transform import RigidTransform
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "Mosaic",
     "Placement",
     "RigidTransform",
+    "align",
+    "confirms",
     "correlation_peaks",
     "find_overlaps",
     "make_keyframe",

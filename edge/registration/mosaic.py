@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edge.light.field import Field
-from edge.registration.align import Alignment
+from edge.registration.alignment import Alignment
 from edge.registration.cells import Observation, match_cells, observe
 from edge.registration.keyframe import Keyframe, make_keyframe
 from edge.registration.search import Entry, find_overlaps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.registration.align import Alignment, align
+from edge.registration.alignment import Alignment, align
 from edge.registration.keyframe import Keyframe, correlation_peaks
 from edge.registration.transform import RigidTransform
 

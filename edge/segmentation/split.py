@@ -7,20 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segmentation.histogram import histogram, quantile
-from edge.segmentation.labels import Mask, elliptic_kernel
+from edge.segmentation.labels import Mask, as_mask, elliptic_kernel
 
 PartLabels = NDArray[np.int32]
 
 #: Two convex nuclei that touch meet in a neck narrower than this share of the smaller one's width.
 _NECK = 0.9
-
-
 #: Centres of nuclei, and of the lobes of one, lie at least this far from the edge ...
 _LEAST_DEPTH_UM = 0.8
 #: ... and at least half of this apart: a lobe is no narrower than 2 µm.
 _APART_UM = 2.0
-
-
 #: The distance transform is smoothed by this before its maxima are taken: outlines in pixels are ragged. A
 #: third more or less of both leaves the cells of 95 real fields the same.
 _SMOOTHING_UM = 0.3
@@ -132,7 +128,7 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], radii: NDArray[np.f
     decides. Within a window of half the width sqrt(radius² + P) lie all px whose power is P or less, so a px
     whose least power among the windows is no more than P is decided. P begins with the usual circle's own
     radius² and grows fourfold until every px is decided: for circles of about one size that takes a few
-    windows, whatever their number, where all px for all circles would take hours in a field full of cells.
+    windows, whatever their number, where all px for all circles took a minute in a field full of cells.
     """
     parts = np.ones(blob.shape, np.int32)
     least = np.full(blob.shape, np.inf, np.float32)
@@ -148,7 +144,7 @@ def _power_diagram(blob: Mask, centres: NDArray[np.float64], radii: NDArray[np.f
         boxes = _windows_of_power(centres, radii, reach, blob.shape)
         budget -= int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sum())
         if budget < 0 and reach > usual:
-            _give_to_nearest(parts, undecided)
+            _give_to_nearest(parts, (blob > 0) & ~undecided)
             break
         least[undecided] = np.inf
         for i, (left, top, right, bottom) in enumerate(boxes.tolist(), start=1):
@@ -189,14 +185,13 @@ def _windows_of_power(
     return np.asarray(np.concatenate([first, last], axis=1), dtype=np.int64)
 
 
-def _give_to_nearest(parts: PartLabels, undecided: NDArray[np.bool_]) -> None:
+def _give_to_nearest(parts: PartLabels, decided: NDArray[np.bool_]) -> None:
     """Give px far from every circle to the part of the nearest px that is decided, in place."""
     _, nearest = cv2.distanceTransformWithLabels(
-        undecided.view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        as_mask(~decided), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     # OpenCV numbers the px that are decided from 1, row by row.
-    decided = np.concatenate([np.zeros(1, np.int32), parts[~undecided]])
-    parts[undecided] = decided[nearest[undecided]]
+    parts[:] = np.concatenate([np.ones(1, np.int32), parts[decided]])[nearest]
 
 
 def _merge_wide_necks(
@@ -224,6 +219,7 @@ def _merge_wide_necks(
 
     def root(i: int) -> int:
         while parent[i] != i:
+            parent[i] = parent[parent[i]]
             i = parent[i]
         return i
 

@@ -21,10 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from edge.camera.files import read_image
 from edge.light.field import Field
-from edge.registration.align import align
-from edge.registration.keyframe import Keyframe, correlation_peaks, make_keyframe
-from edge.registration.search import confirms
-from edge.registration.transform import RigidTransform
+from edge.registration import Keyframe, RigidTransform, align, confirms, correlation_peaks, make_keyframe
 from edge.structures import UInt8Image
 
 #: Fields and crops are searched at 1/16 size: a white cell of 100 to 200 px is then 6 to 12 px wide, still a

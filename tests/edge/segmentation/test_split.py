@@ -143,9 +143,12 @@ def test_px_far_from_every_circle_go_to_the_nearest_part_when_the_work_is_done(
     monkeypatch.setattr(split_module, "_MOST_POWERS", 0)
     monkeypatch.setattr(split_module, "_ALL_AT_ONCE", 0)
     centres, radii = np.array([[0, 0], [5, 5], [95, 5.0]]), np.array([0, 3, 3], np.float32)
-    parts = split_module._power_diagram(np.ones((10, 100), np.uint8), centres, radii)
-    assert (parts[:, :48] == 1).all()
-    assert (parts[:, 52:] == 2).all()
+    bar = np.zeros((30, 100), np.uint8)
+    bar[:10] = 1
+    parts = split_module._power_diagram(bar, centres, radii)
+    assert (parts[:10, :48] == 1).all()
+    assert (parts[:10, 52:] == 2).all()
+    assert not parts[10:].any()
 
 
 @dataclass(frozen=True)
