@@ -105,12 +105,19 @@ def locked(path: Path, kind: Literal["shared", "exclusive"], patience: Patience,
         raise LogBusyError(f"{what}: {_holder(path)} holds {path}; wait until it has finished, or stop it")
     try:
         if kind == "exclusive":
-            with suppress(OSError):  # only a help for the message; a full disk has no room for it
-                os.ftruncate(held[0], 0)
-                os.pwrite(held[0], b"%d" % os.getpid(), 0)
+            _note_holder(held[0])
         yield
     finally:
         os.close(held[0])
+
+
+def _note_holder(lock: int) -> None:
+    """Write down who holds a lock; where that stands there already a card is not written to for it."""
+    number = b"%d" % os.getpid()
+    with suppress(OSError):  # only a help for a message; a full disk has no room for it
+        if os.pread(lock, _PID_BYTES, 0) != number:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, number, 0)
 
 
 def _holder(path: Path) -> str:
