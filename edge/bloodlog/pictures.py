@@ -29,9 +29,16 @@ FIELD_QUALITY = 95
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
-def encode(image: UInt8Image, quality: int = QUALITY) -> bytes:
-    """Make a JPEG file of (H, W, 3) uint8 RGB."""
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420"))
+def encode(image: UInt8Image, quality: int = QUALITY, sampling: Literal["420", "444"] = "420") -> bytes:
+    """Make a JPEG file.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    quality : 1 to 100
+    sampling : of colour: ``444`` keeps thin coloured lines and text sharp, ``420`` takes a third less
+    """
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", sampling))
 
 
 def decode(data: bytes) -> UInt8Image:

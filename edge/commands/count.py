@@ -18,7 +18,13 @@ from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.options import FILE, FOLDER, PATH, model_option
-from edge.commands.outputs import encode_jpeg, encode_labels, prepare_folder, unique_stems, write_atomically
+from edge.commands.outputs import (
+    encode_labels,
+    encode_picture,
+    prepare_folder,
+    unique_stems,
+    write_atomically,
+)
 from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, truth_path
 from edge.commands.progress import Progress
 from edge.config import Config, load_config
@@ -247,4 +253,4 @@ def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: 
         # Whatever has a known truth beside it was rendered, and its picture must say so wherever it is shown.
         note = "Rendered by a program, no real smear" if truth_path(counted.file).exists() else ""
         picture = annotate(frame.image, counted.recorded.result, cells, note)
-        write_atomically(pictures / f"{stem}.annotated.jpg", encode_jpeg(picture))
+        write_atomically(pictures / f"{stem}.annotated.jpg", encode_picture(picture))

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.bloodlog.pictures import encode
 from edge.device.durable import write_whole
 from edge.errors import OutputError
 from edge.structures import UInt8Image
@@ -50,25 +51,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 def encode_labels(labels: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> bytes:
     """Encode a (H, W) uint16 label image as PNG."""
     # Level 1: label images are runs of equal values; more effort saves little and takes 4 times as long.
-    return _encoded(cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, 1]))
-
-
-def encode_jpeg(image: UInt8Image, quality: int = _JPEG_QUALITY) -> bytes:
-    """Encode a (H, W, 3) uint8 RGB image as JPEG without colour subsampling; the array is used up.
-
-    Its channels are swapped in place: a copy of a 5 Mpx picture takes 15 MB of the 200 that a count may use.
-    """
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality,
-               cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # fmt: skip
-    return _encoded(cv2.imencode(".jpg", bgr, options))
-
-
-def _encoded(answer: tuple[bool, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> bytes:
-    ok, content = answer
-    if not ok:
+    encoded, content = cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not encoded:
         raise OutputError("OpenCV could not encode a picture; is its disk or memory full?")
     return content.tobytes()
+
+
+def encode_picture(image: UInt8Image) -> bytes:
+    """Encode a (H, W, 3) uint8 RGB image as JPEG for people to look at."""
+    return encode(image, _JPEG_QUALITY, "444")
 
 
 def unique_stems(files: Sequence[Path]) -> dict[Path, str]:

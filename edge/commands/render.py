@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge.commands.options import FOLDER
-from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
+from edge.commands.outputs import encode_picture, prepare_folder, write_atomically
 from edge.commands.printing import truth_path
 from edge.commands.progress import Progress
 from edge.errors import ConfigError
@@ -89,6 +89,6 @@ def render(
             truth = field.truth_json() | {"image": image.name, "seed": field_seed}
             # The truth first: an image without it would be taken for a real one.
             write_atomically(truth_path(image), (json.dumps(truth, indent=1) + "\n").encode())
-            write_atomically(image, encode_jpeg(field.image))
+            write_atomically(image, encode_picture(field.image))
             progress.print(str(image))
             progress.step()

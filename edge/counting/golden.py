@@ -22,9 +22,9 @@ from typing import Any
 
 import click
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
+from edge.bloodlog.pictures import decode, encode
 from edge.calibration import Blank, Calibration, Correction
 from edge.classification.card import ModelBundle, ModelCard, load_bundle, packed
 from edge.classification.classifier import Classifier
@@ -250,15 +250,13 @@ def record(bundle: ModelBundle) -> GoldenField:
     empty = RenderSettings(_WIDTH, _HEIGHT, _UM_PER_PX, lamp=lamp, population=Population.only())
     rows, columns = _GRID
     tiles = render_field(_SEED, empty).image.reshape(rows, _HEIGHT // rows, columns, _WIDTH // columns, 3)
-    jpeg = simplejpeg.encode_jpeg(
-        render_field(_SEED, field).image, quality=_JPEG_QUALITY, colorsubsampling="444"
-    )
+    jpeg = encode(render_field(_SEED, field).image, _JPEG_QUALITY, "444")
     return _counted(Classifier(bundle), jpeg, np.asarray(tiles.mean(axis=(1, 3)), np.float32))
 
 
 def _counted(classifier: CellClassifier, jpeg: bytes, blank: NDArray[np.float32]) -> GoldenField:
     calibration = Calibration(_WIDTH, _HEIGHT, datetime.now(UTC), Blank(blank, 1))
-    frame = Correction(calibration).applied(Frame(simplejpeg.decode_jpeg(jpeg), "golden field"))
+    frame = Correction(calibration).applied(Frame(decode(jpeg), "golden field"))
     watched = _Watched(classifier)
     result = Pipeline(watched).process(frame).result
     cells = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from edge.camera.files import find_files
-from edge.commands.outputs import encode_jpeg, prepare_folder, write_atomically
+from edge.commands.outputs import encode_picture, prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.device.printable import markdown_table
 from edge.errors import DataSetError, GateError
@@ -256,7 +256,7 @@ def _painter(
         if pictures is not None and comparison.wrong:
             prepare_folder(pictures)
             picture = pictures / f"{comparison.truth.image.stem}.jpg"
-            write_atomically(picture, encode_jpeg(draw_comparison(image, comparison, found)))
+            write_atomically(picture, encode_picture(draw_comparison(image, comparison, found)))
         progress.step()
 
     return paint

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge.commands import outputs
-from edge.commands.outputs import encode_jpeg, encode_labels, unique_stems
+from edge.commands.outputs import encode_labels, encode_picture, unique_stems
 from edge.errors import OutputError
 
 
@@ -26,7 +26,7 @@ def test_labels_survive_encoding() -> None:
 
 def test_jpeg_keeps_the_order_of_colours() -> None:
     image = np.full((32, 32, 3), (200, 100, 20), np.uint8)
-    with Image.open(io.BytesIO(encode_jpeg(image))) as decoded:
+    with Image.open(io.BytesIO(encode_picture(image))) as decoded:
         np.testing.assert_allclose(np.asarray(decoded), np.full((32, 32, 3), (200, 100, 20)), atol=3)
 
 
