@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -14,6 +15,7 @@ from edge.structures import (
     Cell,
     CellClass,
     CellKind,
+    CellRef,
     ClassifiedCell,
     FieldResult,
     ModelIdentity,
@@ -44,36 +46,13 @@ def field(cells: Sequence[ClassifiedCell], *, rejected: bool = False) -> FieldRe
 
 def test_cells_are_sorted_into_their_classes() -> None:
     cells = [cell("blast")] * 3 + [cell("normal")] * 5 + [cell("uncertain")] * 2 + [cell(None)] * 4
-    total = tally([field(cells), field([cell("blast")])])
-    assert (total.fields, total.rejected) == (2, 0)
-    assert (total.blasts, total.normal, total.uncertain, total.smudges, total.border) == (4, 5, 2, 4, 0)
-
-
-def test_uncertain_cells_stay_in_the_denominator() -> None:
-    total = tally([field([cell("blast"), cell("uncertain")])])
-    assert total.wbc == 2
-    assert total.blast_fraction == 0.5
-
-
-def test_cells_cut_by_the_border_are_left_out() -> None:
-    total = tally([field([cell("blast"), cell("blast", border=True), cell("normal", border=True)])])
-    assert (total.wbc, total.blasts, total.normal, total.border) == (1, 1, 0, 2)
-
-
-def test_a_smudge_at_the_border_is_a_smudge() -> None:
-    total = tally([field([cell(None, border=True)])])
-    assert (total.smudges, total.border) == (1, 0)
-
-
-def test_a_rejected_field_adds_only_its_number() -> None:
-    total = tally([field([cell("blast")], rejected=True)])
-    assert (total.fields, total.rejected, total.wbc, total.blast_fraction) == (0, 1, 0, None)
-
-
-def test_the_interval_is_that_of_the_share() -> None:
-    total = tally([field([cell("blast")] * 40 + [cell("normal")] * 160)])
-    assert total.blast_fraction == 0.2
-    assert (round(total.ci_low, 3), round(total.ci_high, 3)) == (0.147, 0.262)
+    cut = [cell("blast", border=True), cell("normal", border=True), cell(None, border=True)]
+    seen = [replace(cell("blast"), seen_before=CellRef(1, 1))] * 3
+    total = tally([field([*cells, *cut, *seen]), field([cell("blast")]), field(cells, rejected=True)])
+    assert (total.fields, total.rejected) == (2, 1)
+    assert (total.blasts, total.normal, total.uncertain) == (4, 5, 2)
+    # A smudge at the border is a smudge.
+    assert (total.smudges, total.border, total.seen_before) == (5, 2, 3)
 
 
 def test_running_totals_can_be_read_at_any_time() -> None:
@@ -97,15 +76,12 @@ def test_running_totals_can_be_read_at_any_time() -> None:
         (0, 15, 0.0, 0.2180),
         (10, 10, 0.6915, 1.0),
         (1, 1, 0.0250, 1.0),
+        (0, 0, 0.0, 1.0),  # nothing is known of no cells
     ],
 )
 def test_published_intervals(k: int, n: int, low: float, high: float) -> None:
     found = clopper_pearson(k, n)
     assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
-
-
-def test_nothing_is_known_of_no_cells() -> None:
-    assert clopper_pearson(0, 0) == (0.0, 1.0)
 
 
 @settings(deadline=None)
