@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -228,11 +227,6 @@ class RenderSettings:
     def height_um(self) -> float:
         """Height of the field in µm."""
         return self.height * self.um_per_px
-
-    @property
-    def diagonal_um(self) -> float:
-        """Distance of opposite corners in µm."""
-        return math.hypot(self.width_um, self.height_um)
 
 
 def checked_seed(seed: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from edge.errors import ConfigError
 from edge.rendered.cells import Cut, Dye, Painted, paint
 from edge.rendered.optics import expose
 from edge.rendered.settings import (
-    WHITE_KINDS,
     Lamp,
     ObjectKind,
     RenderSettings,
@@ -26,7 +25,6 @@ from edge.rendered.truth import RenderedCell, RenderedField
 from edge.rendered.world import (
     MAX_REACH_UM,
     Box,
-    ObjectStore,
     Placement,
     Scene,
     World,
@@ -36,7 +34,6 @@ from edge.rendered.world import (
 #: Two red cells over each other come to 1.5 times the depth of one; judged by eye on published smears,
 #: where overlaps are visible but never twice as dark.
 OVERLAP_DEPTH = 0.5
-_LABELLED = (*WHITE_KINDS, "smudge")
 
 
 class Slide:
@@ -67,9 +64,7 @@ class Slide:
     ) -> None:
         self.seed = checked_seed(seed)
         self.settings = RenderSettings() if settings is None else settings
-        self._world: ObjectStore = (
-            World(seed, self.settings.population) if placements is None else Scene(seed, placements)
-        )
+        self._world = World(seed, self.settings.population) if placements is None else Scene(seed, placements)
         self._textures = textures_at(self.settings.um_per_px)
 
     def view(
@@ -165,20 +160,6 @@ def _cuts_by_white(red: WorldObject, white: list[WorldObject]) -> tuple[Cut, ...
     return tuple(cuts)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """An object as it came to lie on the canvas, before ids are given."""
-
-    source: WorldObject
-    kind: ObjectKind
-    x: float
-    y: float
-    bbox: tuple[int, int, int, int]
-    touches_border: bool
-    whole: NDArray[np.bool_]
-    nucleus: NDArray[np.bool_] | None
-
-
 class _Canvas:
     """Optical density of a field in the making, and what was put onto it."""
 
@@ -193,7 +174,8 @@ class _Canvas:
         self.density = np.zeros((3, settings.height, settings.width), np.float32)
         # Red cells are gathered here first: while they are drawn, the other dyes' planes are empty.
         self._haemoglobin = self.density[0]
-        self._seen: list[_Seen] = []
+        #: Objects before ids are given, with the masks of cell and nucleus in their boxes.
+        self._seen: list[tuple[RenderedCell, NDArray[np.bool_], NDArray[np.bool_] | None]] = []
 
     def box(self, margin_um: float) -> Box:
         """Box of the slide that holds the field and a margin, whatever the rotation."""
@@ -259,40 +241,35 @@ class _Canvas:
         x0, x1, y0, y1 = int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1
         s = self._settings
         touches = left + x0 == 0 or top + y0 == 0 or left + x1 == s.width or top + y1 == s.height
-        nucleus = None if painted.nucleus is None else painted.nucleus[y0:y1, x0:x1] < 0
-        bbox = (left + x0, top + y0, x1 - x0, y1 - y0)
-        x, y = left + float(xs.mean()), top + float(ys.mean())
-        self._seen.append(_Seen(source, kind, x, y, bbox, touches, mask[y0:y1, x0:x1], nucleus))
+        whole = mask[y0:y1, x0:x1]
+        nucleus = None if painted.nucleus is None else whole & (painted.nucleus[y0:y1, x0:x1] < 0)
+        cell = RenderedCell(
+            id=0,
+            kind=kind,
+            x=left + float(xs.mean()),
+            y=top + float(ys.mean()),
+            bbox=(left + x0, top + y0, x1 - x0, y1 - y0),
+            area_px=int(whole.sum()),
+            nucleus_area_px=0 if nucleus is None else int(nucleus.sum()),
+            touches_border=touches,
+            x_um=source.x_um,
+            y_um=source.y_um,
+            key=source.key,
+        )
+        self._seen.append((cell, whole, nucleus))
 
     def truth(self) -> tuple[tuple[RenderedCell, ...], NDArray[np.uint16], NDArray[np.uint16]]:
         """Give ids in reading order and draw the label images."""
         shape = (self._settings.height, self._settings.width)
         cell_labels, nucleus_labels = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
-        ordered = sorted(self._seen, key=lambda seen: (seen.kind not in _LABELLED, seen.y, seen.x))
+        # White cells and smudges, which have a nucleus, come first.
+        ordered = sorted(self._seen, key=lambda seen: (seen[2] is None, seen[0].y, seen[0].x))
         cells: list[RenderedCell] = []
-        for number, seen in enumerate(ordered, start=1):
-            x, y, width, height = seen.bbox
-            area, nucleus_area = int(seen.whole.sum()), 0
-            if seen.kind in _LABELLED:
+        for number, (cell, whole, nucleus) in enumerate(ordered, start=1):
+            if nucleus is not None:
+                x, y, width, height = cell.bbox
                 place = np.s_[y : y + height, x : x + width]
-                cell_labels[place][seen.whole] = number
-                if seen.nucleus is not None:
-                    inner = seen.nucleus & seen.whole
-                    nucleus_labels[place][inner] = number
-                    nucleus_area = int(inner.sum())
-            cells.append(
-                RenderedCell(
-                    id=number,
-                    kind=seen.kind,
-                    x=seen.x,
-                    y=seen.y,
-                    bbox=seen.bbox,
-                    area_px=area,
-                    nucleus_area_px=nucleus_area,
-                    touches_border=seen.touches_border,
-                    x_um=seen.source.x_um,
-                    y_um=seen.source.y_um,
-                    key=seen.source.key,
-                )
-            )
+                cell_labels[place][whole] = number
+                nucleus_labels[place][nucleus] = number
+            cells.append(replace(cell, id=number))
         return tuple(cells), cell_labels, nucleus_labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Self
 
 from edge.errors import ConfigError, SourceError
@@ -18,34 +17,29 @@ FIELDS_PER_ROW = 20
 class RenderedSource:
     """Fields of one rendered slide, scanned to and fro side by side without overlap.
 
-    A :class:`~edge.camera.source.FrameSource`; it is also iterable, which opens it for that long.
-    Entered again, it goes on where it was left, as a stage does.
+    A :class:`~edge.camera.source.FrameSource` without an end. Entered again, it goes on where it was
+    left, as a stage does.
 
     Parameters
     ----------
     seed : of the slide; frame 1 is ``render_field(seed, settings)``
     settings : what is rendered
-    limit : number of frames, or None for a source that does not end
 
     Raises
     ------
     ConfigError
-        If seed or limit is not usable.
+        If the seed is not usable.
 
     Examples
     --------
     >>> settings = RenderSettings(width=120, height=100, um_per_px=0.2)
-    >>> [frame.source for frame in RenderedSource(5, settings, limit=2)]
+    >>> with RenderedSource(5, settings) as source:
+    ...     [source.read().source for _ in range(2)]
     ['rendered:5#1', 'rendered:5#2']
     """
 
-    def __init__(
-        self, seed: int = 0, settings: RenderSettings | None = None, limit: int | None = None
-    ) -> None:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            raise ConfigError(f"limit of a rendered source must be a number of frames or None, got {limit!r}")
+    def __init__(self, seed: int = 0, settings: RenderSettings | None = None) -> None:
         self._slide = Slide(seed, settings)
-        self._limit = limit
         self._read = 0
         self._open = False
 
@@ -61,7 +55,7 @@ class RenderedSource:
 
     def __exit__(self, *_raised: object) -> None:
         """Close it."""
-        self.close()
+        self._open = False
 
     def field(self, number: int) -> RenderedField:
         """Render field ``number`` (1, 2, ... like the frames) with its truth, whatever has been read so far.
@@ -79,8 +73,8 @@ class RenderedSource:
         settings = self._slide.settings
         return self._slide.view(column * settings.width_um, row * settings.height_um)
 
-    def read(self, timeout_s: float = 10.0) -> Frame | None:
-        """Return the next frame, or None past the last one.
+    def read(self, timeout_s: float = 10.0) -> Frame:
+        """Return the next frame.
 
         Parameters
         ----------
@@ -93,8 +87,6 @@ class RenderedSource:
         """
         if not self._open:
             raise SourceError(f"{self.name}: the source is not open; read it inside a `with` block")
-        if self._limit is not None and self._read >= self._limit:
-            return None
         self._read += 1
         settings = self._slide.settings
         return Frame(
@@ -103,13 +95,3 @@ class RenderedSource:
             # captured_at stays None: nothing was captured, and equal frames shall be equal.
             um_per_px=settings.um_per_px if settings.report_scale else None,
         )
-
-    def __iter__(self) -> Iterator[Frame]:
-        """All frames that are left."""
-        with self:
-            while (frame := self.read()) is not None:
-                yield frame
-
-    def close(self) -> None:
-        """Close it; a second call does nothing."""
-        self._open = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -97,17 +97,12 @@ class RenderedField:
             "counts": self.truth_counts(),
             "cells": [
                 {
-                    "id": c.id,
-                    "kind": c.kind,
+                    **asdict(c),
                     "x": round(c.x, 2),
                     "y": round(c.y, 2),
                     "bbox": list(c.bbox),
-                    "area_px": c.area_px,
-                    "nucleus_area_px": c.nucleus_area_px,
-                    "touches_border": c.touches_border,
                     "x_um": round(c.x_um, 3),
                     "y_um": round(c.y_um, 3),
-                    "key": c.key,
                 }
                 for c in self.cells
             ],

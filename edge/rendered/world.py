@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +30,15 @@ MAX_REACH_UM = 18.0
 MAX_TILES = 600
 _LAYERS: tuple[Layer, ...] = ("white", "red", "small")
 _TRIES = 25
+#: Least and greatest diameter of the kinds of which any between them is as likely; see :func:`radius_um`.
+_DIAMETERS_UM: dict[PaintedKind, tuple[float, float]] = {
+    "neutrophil": (12.0, 15.0),
+    "eosinophil": (12.0, 16.0),
+    "monocyte": (14.0, 19.0),
+    "smudge": (11.0, 20.0),
+    "platelet": (1.5, 3.0),
+    "precipitate": (0.4, 1.4),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +88,6 @@ class Placement:
             raise ConfigError(f"Placement.diameter_um must be 1 to 22 µm, got {self.diameter_um}")
 
 
-class ObjectStore(Protocol):
-    """Something that knows which objects lie in a box of the slide."""
-
-    def objects(self, layer: Layer, box: Box) -> list[WorldObject]:
-        """Objects of a layer whose centres lie in box (x0, y0, x1, y1), in µm."""
-        ...
-
-
 def radius_um(kind: PaintedKind, rng: np.random.Generator) -> float:
     """Draw the radius of an object.
 
@@ -102,20 +103,10 @@ def radius_um(kind: PaintedKind, rng: np.random.Generator) -> float:
         diameter = 12.0 + 6.0 * rng.beta(1.3, 3.0)  # mean 13.8 µm
     elif kind == "lymphocyte":
         diameter = rng.uniform(8.0, 10.5) if rng.random() < 0.7 else rng.uniform(10.5, 13.5)
-    elif kind == "neutrophil":
-        diameter = rng.uniform(12.0, 15.0)
-    elif kind == "eosinophil":
-        diameter = rng.uniform(12.0, 16.0)
-    elif kind == "monocyte":
-        diameter = rng.uniform(14.0, 19.0)
-    elif kind == "smudge":
-        diameter = rng.uniform(11.0, 20.0)
-    elif kind == "platelet":
-        diameter = rng.uniform(1.5, 3.0)
     elif kind == "red_cell":
         diameter = float(np.clip(rng.normal(7.5, 0.5), 6.0, 9.0))
     else:
-        diameter = rng.uniform(0.4, 1.4)
+        diameter = rng.uniform(*_DIAMETERS_UM[kind])
     return float(diameter) / 2
 
 
