@@ -41,13 +41,6 @@ def test_lossless_formats_come_back_exactly(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(pixels, tall)
 
 
-def test_jpeg_is_rgb_in_the_right_order(tmp_path: Path) -> None:
-    path = saved(tmp_path / "f.jpg", Image.fromarray(colours()), quality=98, subsampling=0)
-    np.testing.assert_allclose(decode_image(path), colours(), atol=6)
-    # Negative control: with red and blue swapped the same bound fails.
-    assert np.abs(decode_image(path)[..., ::-1].astype(int) - colours()).max() > 6
-
-
 def test_grey_is_replicated_and_a_bilevel_image_is_black_and_white(tmp_path: Path) -> None:
     grey = colours()[..., 1]
     pixels = decode_image(saved(tmp_path / "grey.png", Image.fromarray(grey)))

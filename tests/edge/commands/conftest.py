@@ -11,8 +11,14 @@ from tests.edge.commands.invoking import CountCommand
 
 
 @pytest.fixture
-def count(tiny_model: Path) -> CountCommand:
-    return CountCommand(tiny_model)
+def count(
+    tiny_model: Path,
+    field_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_system_config: None,
+) -> CountCommand:
+    return CountCommand(tiny_model, field_folder, tmp_path / "blastcount.toml", monkeypatch)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from edge import cli
@@ -17,10 +18,16 @@ def blastcount(*arguments: object) -> Result:
 
 
 class CountCommand:
-    """Runs ``blastcount count`` with the tiny model."""
+    """Runs ``blastcount count`` with the tiny model; a folder with a rendered field lies ready."""
 
-    def __init__(self, model: Path) -> None:
-        self.model = model
+    def __init__(self, model: Path, folder: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.model, self.folder, self.config = model, folder, config
+        self.field = folder / "rendered_0001.jpg"
+        self.monkeypatch = monkeypatch
+
+    def configure(self, toml: str) -> None:
+        self.config.write_text(toml)
+        self.monkeypatch.setenv("BLASTCOUNT_CONFIG", str(self.config))
 
     def __call__(self, *arguments: str | Path) -> Result:
         return blastcount("count", "--model", self.model, *arguments)

@@ -22,8 +22,6 @@ from edge.device.printable import printable
 from tests.edge.camera.files import png_header
 from tests.edge.commands.invoking import CountCommand
 
-pytestmark = pytest.mark.usefixtures("no_system_config")
-
 
 def truncated(path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
@@ -51,19 +49,12 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.fixture
-def good(field_folder: Path) -> Path:
-    return field_folder / "rendered_0001.jpg"
-
-
-def test_unreadable_files_are_named_and_the_others_are_counted(
-    count: CountCommand, good: Path, tmp_path: Path
-) -> None:
+def test_unreadable_files_are_named_and_the_others_are_counted(count: CountCommand, tmp_path: Path) -> None:
     for name, (write, _) in UNREADABLE.items():
-        write(good.parent / name)
+        write(count.folder / name)
     out = tmp_path / "out"
-    named = [good.parent / name for name in UNREADABLE]
-    for arguments in ([good.parent], [*named, good]):
+    named = [count.folder / name for name in UNREADABLE]
+    for arguments in ([count.folder], [*named, count.field]):
         result = count("--json", "--masks", out, "--annotate", out, *arguments)
         assert result.exit_code == 1
         lines = result.stderr.splitlines()
@@ -73,17 +64,15 @@ def test_unreadable_files_are_named_and_the_others_are_counted(
             assert line.startswith("blastcount: error: ")
             assert expected in line
         (record,) = map(json.loads, result.stdout.splitlines())
-        assert record["source"] == str(good)
+        assert record["source"] == str(count.field)
         assert record["wbc"] > 0
     assert {path.name.split(".")[0] for path in out.iterdir()} == {"rendered_0001"}
-    assert f"1 counted, 0 rejected; {len(UNREADABLE)} could not be read" in count(good.parent).stdout
+    assert f"1 counted, 0 rejected; {len(UNREADABLE)} could not be read" in count(count.folder).stdout
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_16_bit_images_count_like_8_bit_ones(
-    count: CountCommand, good: Path, tmp_path: Path, colour: bool
-) -> None:
-    with Image.open(good) as image:
+def test_16_bit_images_count_like_8_bit_ones(count: CountCommand, tmp_path: Path, colour: bool) -> None:
+    with Image.open(count.field) as image:
         pixels = np.asarray(image) if colour else np.asarray(image)[:, :, 1]
     deep = pixels.astype(np.uint16) * 16  # 12 bits
     paths = [tmp_path / name for name in ("shallow.png", "deep.png", "deep.tif")]
@@ -96,9 +85,9 @@ def test_16_bit_images_count_like_8_bit_ones(
     assert shallow["cells"] or not colour
 
 
-def test_other_modes_are_counted(count: CountCommand, good: Path, tmp_path: Path) -> None:
+def test_other_modes_are_counted(count: CountCommand, tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("RGB.png", "RGBA.png", "CMYK.tif", "P.png")]
-    with Image.open(good) as image:
+    with Image.open(count.field) as image:
         for path in paths:
             image.convert(path.stem).save(path)
     plain, rgba, cmyk, palette = count.records(*paths)
@@ -106,27 +95,25 @@ def test_other_modes_are_counted(count: CountCommand, good: Path, tmp_path: Path
     assert palette["status"] == "counted"
 
 
-def test_grey_images_are_rejected_with_a_reason(count: CountCommand, good: Path, tmp_path: Path) -> None:
+def test_grey_images_are_rejected_with_a_reason(count: CountCommand, tmp_path: Path) -> None:
     """Cells are told apart by colour; without it the count would be a wrong 0."""
-    with Image.open(good) as image:
+    with Image.open(count.field) as image:
         for mode in ("L", "LA"):
             image.convert(mode).save(tmp_path / f"{mode}.png")
     for record in count.records(tmp_path / "L.png", tmp_path / "LA.png"):
         assert (record["status"], record["reasons"], record["cells"]) == ("rejected", ["no_colour"], [])
 
 
-def test_a_missing_path_and_an_empty_folder_beside_a_good_one(
-    count: CountCommand, good: Path, tmp_path: Path
-) -> None:
+def test_a_missing_path_and_an_empty_folder_beside_a_good_one(count: CountCommand, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    result = count("--json", "/no/such/place", good, tmp_path / "none")
+    result = count("--json", "/no/such/place", count.field, tmp_path / "none")
     assert result.exit_code == 1
     assert "/no/such/place: no such file or folder" in result.stderr
     assert f"{tmp_path}/none: no images or videos in this folder" in result.stderr
     assert len(result.stdout.splitlines()) == 1
 
 
-def test_names_in_every_script_are_counted(count: CountCommand, good: Path) -> None:
+def test_names_in_every_script_are_counted(count: CountCommand) -> None:
     names = [
         "Blut ä.jpg",
         "血液.jpg",
@@ -136,19 +123,19 @@ def test_names_in_every_script_are_counted(count: CountCommand, good: Path) -> N
         "100%d.jpg",
     ]
     for name in names:
-        shutil.copy(good, good.with_name(name))
-    result = count(good.parent)
+        shutil.copy(count.field, count.field.with_name(name))
+    result = count(count.folder)
     assert result.exit_code == 0, result.stderr
     assert "fields: 7 counted" in result.stdout
     assert "new\\nline.jpg" in result.stdout
     assert "latin\\udce4.jpg" in result.stdout
-    found = {Path(record["source"]).name for record in count.records(good.parent)}
-    assert found == {*names, good.name}
+    found = {Path(record["source"]).name for record in count.records(count.folder)}
+    assert found == {*names, count.field.name}
 
 
 @pytest.mark.parametrize("damaged", [".tflite", ".json", ".golden.npz", ".field.npz", None])
 def test_a_bundle_that_is_missing_or_damaged(
-    count: CountCommand, good: Path, own_model: Path, damaged: str | None
+    count: CountCommand, own_model: Path, damaged: str | None
 ) -> None:
     if damaged is None:
         count.model = own_model.with_name("absent")
@@ -156,55 +143,56 @@ def test_a_bundle_that_is_missing_or_damaged(
         count.model = own_model
         path = own_model.with_name(own_model.name + damaged)
         path.write_bytes(path.read_bytes()[:-9])
-    result = count(good)
+    result = count(count.field)
     assert (result.exit_code, result.stdout) == (3, "")
     (line,) = result.stderr.splitlines()
     assert count.model.name in line
 
 
-def test_a_configuration_with_an_error(
-    count: CountCommand, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "b.toml").write_text("[scale]\num_per_pixel = 0.1\n")
-    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "b.toml"))
-    result = count(good)
+def test_a_configuration_with_an_error(count: CountCommand) -> None:
+    count.configure("[scale]\num_per_pixel = 0.1\n")
+    result = count(count.field)
     assert (result.exit_code, "um_per_pixel" in result.stderr) == (3, True)
 
 
 def test_an_output_that_cannot_be_written(
-    count: CountCommand, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "log.db").write_text("this is no database, but a text of some length" * 20)
-    for option, path in (("--masks", good / "m"), ("--annotate", good / "m"), ("--log", tmp_path / "log.db")):
-        result = count(option, path, good)
+    for option, path in (
+        ("--masks", count.field / "m"),
+        ("--annotate", count.field / "m"),
+        ("--log", tmp_path / "log.db"),
+    ):
+        result = count(option, path, count.field)
         assert (result.exit_code, result.stdout) == (1, "")
         (line,) = result.stderr.splitlines()
         assert path.name in line
     refusing = SimpleNamespace(access=lambda path, mode: False, W_OK=os.W_OK, X_OK=os.X_OK)
     monkeypatch.setattr(outputs, "os", refusing)  # the superuser may write everywhere
-    result = count("--masks", tmp_path / "m", good)
+    result = count("--masks", tmp_path / "m", count.field)
     assert (result.exit_code, "no permission to write" in result.stderr) == (1, True)
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    count: CountCommand, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    result = count("--masks", tmp_path / "m", good)
+    result = count("--masks", tmp_path / "m", count.field)
     assert result.exit_code == 1
     assert "rendered_0001.cells.png: cannot be written: No space left on device" in result.stderr
     assert list((tmp_path / "m").iterdir()) == []
 
 
-def test_the_real_program_says_one_line_too(good: Path, tiny_model: Path) -> None:
+def test_the_real_program_says_one_line_too(count: CountCommand, tiny_model: Path) -> None:
     """In a process of its own, where OpenCV's and FFmpeg's own words would reach stderr."""
     for name in ("cut.jpg", "cut.png", "text.png", "v.mp4", "huge.png"):
-        UNREADABLE[name][0](good.parent / name)
+        UNREADABLE[name][0](count.folder / name)
     done = subprocess.run(
-        [sys.executable, "-m", "edge.cli", "count", "--json", "--model", str(tiny_model), str(good.parent)],
+        [sys.executable, "-m", "edge.cli", "count", "--json", "--model", str(tiny_model), str(count.folder)],
         capture_output=True,
         text=True,
         check=False,

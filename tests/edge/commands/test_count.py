@@ -29,8 +29,6 @@ from tests.edge.commands.invoking import CountCommand, blastcount
 #: The module; the package's attribute of this name is the command.
 count_module = import_module("edge.commands.count")
 
-pytestmark = pytest.mark.usefixtures("no_system_config")
-
 
 def blank(path: Path, level: int = 220, size: tuple[int, int] = (320, 240)) -> Path:
     Image.new("RGB", size, (level, level, level)).save(path)
@@ -43,15 +41,13 @@ def exif(artist: str) -> Image.Exif:
     return tags
 
 
-def test_json_follows_the_published_schema(
-    count: CountCommand, field_folder: Path, small_field: RenderedField
-) -> None:
-    result = count("--json", field_folder)
+def test_json_follows_the_published_schema(count: CountCommand, small_field: RenderedField) -> None:
+    result = count("--json", count.folder)
     assert result.stderr == ""
     (record,) = map(json.loads, result.stdout.splitlines())
     card = load_bundle(count.model).card
     assert record["schema"] == "blastcount.field/1"
-    assert record["source"] == str(field_folder / "rendered_0001.jpg")
+    assert record["source"] == str(count.field)
     assert (record["width"], record["height"]) == (640, 480)
     assert record["um_per_px"] is None or record["um_per_px"] == pytest.approx(0.2, rel=0.2)
     assert (record["status"], record["reasons"]) == ("counted", [])
@@ -92,15 +88,12 @@ def test_fields_come_in_the_order_given(count: CountCommand, tmp_path: Path) -> 
     assert sources == [str(second), str(two), str(ten), str(first)]
 
 
-def test_files_of_the_camera_are_calibrated_as_in_the_daemon(
-    count: CountCommand, field_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calibration, config = tmp_path / "calibration.json", tmp_path / "b.toml"
+def test_files_of_the_camera_are_calibrated_as_in_the_daemon(count: CountCommand, tmp_path: Path) -> None:
+    calibration = tmp_path / "calibration.json"
     measured = MeasuredScale(0.19, 0.18, 0.2, "micrometer", 4)
     Calibration(640, 480, datetime(2026, 5, 1, tzinfo=UTC), None, measured).save(calibration)
-    config.write_text(f'[calibration]\npath = "{calibration}"\n')
-    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
-    result = count("--json", blank(tmp_path / "a.png"), field_folder, blank(tmp_path / "b.png", 221))
+    count.configure(f'[calibration]\npath = "{calibration}"\n')
+    result = count("--json", blank(tmp_path / "a.png"), count.folder, blank(tmp_path / "b.png", 221))
     scales = [json.loads(line)["um_per_px"] for line in result.stdout.splitlines()]
     assert (result.exit_code, scales) == (0, [None, 0.19, None])
     # Pictures of another size are of another camera, which is said once.
@@ -130,12 +123,10 @@ def test_a_rejected_field_is_reported_with_its_reason(count: CountCommand, tmp_p
         assert not labels.any()
 
 
-def test_the_table_and_its_known_truth(
-    count: CountCommand, field_folder: Path, small_field: RenderedField
-) -> None:
+def test_the_table_and_its_known_truth(count: CountCommand, small_field: RenderedField) -> None:
     """How a row reads and that columns line up is tested with the table."""
-    shutil.copy(field_folder / "rendered_0001.jpg", field_folder / "again.jpg")
-    result = count(field_folder)
+    shutil.copy(count.field, count.folder / "again.jpg")
+    result = count(count.folder)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert "rendered, known truth" in lines[0]
@@ -155,13 +146,13 @@ def test_the_table_and_its_known_truth(
     for named in ("not for diagnosis", f"tiny {load_bundle(count.model).card.sha256[:12]}", "ai_edge_litert"):
         assert named in result.stdout
 
-    (field_folder / "rendered_0001.truth.json").write_text('{"counts": 3}')
-    result = count(field_folder)
+    (count.folder / "rendered_0001.truth.json").write_text('{"counts": 3}')
+    result = count(count.folder)
     assert (result.exit_code, "no truth of a rendered field" in result.stderr) == (0, True)
 
 
-def test_masks_hold_the_ids_of_the_cells(count: CountCommand, field_folder: Path, tmp_path: Path) -> None:
-    (record,) = count.records("--masks", tmp_path / "masks", field_folder)
+def test_masks_hold_the_ids_of_the_cells(count: CountCommand, tmp_path: Path) -> None:
+    (record,) = count.records("--masks", tmp_path / "masks", count.folder)
     cells, nuclei = (
         cv2.imread(str(tmp_path / "masks" / f"rendered_0001.{part}.png"), cv2.IMREAD_UNCHANGED)
         for part in ("cells", "nuclei")
@@ -172,24 +163,24 @@ def test_masks_hold_the_ids_of_the_cells(count: CountCommand, field_folder: Path
     assert set(np.unique(nuclei)) <= set(np.unique(cells))
 
 
-def test_outputs_beside_the_inputs_are_not_counted_next_time(count: CountCommand, field_folder: Path) -> None:
-    first = count.records("--masks", field_folder, "--annotate", field_folder, field_folder)
-    made = sorted(field_folder.iterdir())
-    with Image.open(field_folder / "rendered_0001.annotated.jpg") as picture:
+def test_outputs_beside_the_inputs_are_not_counted_next_time(count: CountCommand) -> None:
+    first = count.records("--masks", count.folder, "--annotate", count.folder, count.folder)
+    made = sorted(count.folder.iterdir())
+    with Image.open(count.folder / "rendered_0001.annotated.jpg") as picture:
         assert picture.width >= 640
     # The same field gives the same line, and its outputs are replaced.
-    assert count.records("--masks", field_folder, "--annotate", field_folder, field_folder) == first
-    assert sorted(field_folder.iterdir()) == made
+    assert count.records("--masks", count.folder, "--annotate", count.folder, count.folder) == first
+    assert sorted(count.folder.iterdir()) == made
 
 
-def test_pictures_of_rendered_fields_say_so(count: CountCommand, field_folder: Path, tmp_path: Path) -> None:
+def test_pictures_of_rendered_fields_say_so(count: CountCommand, tmp_path: Path) -> None:
     def legend(out: Path) -> int:
-        assert count("--annotate", out, field_folder).exit_code == 0
+        assert count("--annotate", out, count.folder).exit_code == 0
         with Image.open(out / "rendered_0001.annotated.jpg") as picture:
             return int((np.asarray(picture)[480:] < 100).sum())
 
     marked = legend(tmp_path / "marked")
-    (field_folder / "rendered_0001.truth.json").unlink()
+    (count.folder / "rendered_0001.truth.json").unlink()
     assert legend(tmp_path / "plain") < marked
 
 
@@ -212,31 +203,29 @@ def test_equal_stems_do_not_overwrite_each_other_and_frames_are_told_apart(
     assert made == {f"{stem}.{part}.png" for stem in stems for part in ("cells", "nuclei")}
 
 
-def test_the_log_holds_every_field(count: CountCommand, field_folder: Path, tmp_path: Path) -> None:
-    blank(field_folder / "dark.png", 3)
+def test_the_log_holds_every_field(count: CountCommand, tmp_path: Path) -> None:
+    blank(count.folder / "dark.png", 3)
     log_path = tmp_path / "count.db"
-    records = count.records("--log", log_path, "--um-per-px", "0.2", field_folder)
+    records = count.records("--log", log_path, "--um-per-px", "0.2", count.folder)
     with BloodLog.open(log_path, read_only=True) as log:
         rows = list(log.fields())
     logged = [(row.result.source, row.result.status, row.result.wbc) for row in rows]
     assert logged == [(record["source"], record["status"], record["wbc"]) for record in records]
     assert {row.runtime.split()[0] for row in rows} == {"ai_edge_litert"}
     assert len({row.config_sha256 for row in rows}) == 1
-    count.records("--log", log_path, field_folder)  # another scale, hence another configuration
+    count.records("--log", log_path, count.folder)  # another scale, hence another configuration
     with BloodLog.open(log_path, read_only=True) as log:
         assert len({row.config_sha256 for row in log.fields()}) == 2
 
 
-def test_files_counted_into_a_sample_with_its_report(
-    count: CountCommand, field_folder: Path, tmp_path: Path
-) -> None:
+def test_files_counted_into_a_sample_with_its_report(count: CountCommand, tmp_path: Path) -> None:
     log_path, page = tmp_path / "b.db", tmp_path / "r.json"
-    with Image.open(field_folder / "rendered_0001.jpg") as image:
-        image.save(field_folder / "rendered_0001.jpg", quality=92, comment="Jane Doe", exif=exif("Jane Doe"))
+    with Image.open(count.field) as image:
+        image.save(count.field, quality=92, comment="Jane Doe", exif=exif("Jane Doe"))
     with BloodLog.open(log_path) as log:
         sample = log.open_sample("S-0142", "blood", 200)
     into = ("--log", log_path, "--sample", "S-0142", "--um-per-px", "0.2")
-    result = count(*into, "--report", page, field_folder)
+    result = count(*into, "--report", page, count.folder)
     assert result.exit_code == 0, result.output
     share = re.search(r"blasts: (\d+) of (\d+) whole white cells", result.stdout)
     assert share
@@ -250,28 +239,26 @@ def test_files_counted_into_a_sample_with_its_report(
     kept = ThumbnailStore.beside(log_path).read(logged.image_sha256)
     assert kept is not None
     assert b"Jane Doe" not in kept
-    (alone,) = count.records("--um-per-px", "0.2", field_folder)
+    (alone,) = count.records("--um-per-px", "0.2", count.folder)
     assert logged.result.frame_sha256 == alone["frame_sha256"]
     assert len(logged.thumbnails) == logged.result.wbc
     # The same slide again: every cell was seen before, and the tally stays as it is.
-    assert count(*into, "--report", page, field_folder).exit_code == 0
+    assert count(*into, "--report", page, count.folder).exit_code == 0
     assert json.loads(page.read_text())["program"]["n"] == program["n"]
 
 
 @pytest.mark.parametrize("denominator", ["classified", "without_uncertain", "with_smudges"])
 def test_every_output_has_the_configured_denominator(
-    count: CountCommand, field_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denominator: str
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denominator: str
 ) -> None:
     # Labels in turn, so that every denominator has another number of cells.
     labels = cycle(["blast", "uncertain", "normal"])
     monkeypatch.setattr(Classifier, "label", lambda self, p_blast: next(labels))
-    config = tmp_path / "b.toml"
-    config.write_text(f'[sample]\ndenominator = "{denominator}"\n')
-    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
+    count.configure(f'[sample]\ndenominator = "{denominator}"\n')
     log_path, page = tmp_path / "b.db", tmp_path / "r.json"
     with BloodLog.open(log_path) as log:
         log.open_sample("S-1", "blood", 200)
-    result = count("--log", log_path, "--sample", "S-1", "--report", page, field_folder)
+    result = count("--log", log_path, "--sample", "S-1", "--report", page, count.folder)
     program = json.loads(page.read_text())["program"]
     share = re.search(r"blasts: (\d+) of (\d+) .* = ([\d.]+) %", result.stdout)
     assert share
@@ -283,7 +270,7 @@ def test_every_output_has_the_configured_denominator(
     assert whole.smudges
     assert program["n"] == whole.classified + added[denominator]
     labels = cycle(["blast", "uncertain", "normal"])
-    (record,) = count.records(field_folder)
+    (record,) = count.records(count.folder)
     assert record["tally"]["share"] == pytest.approx(program["blasts"] / program["n"], abs=1e-4)
 
 
@@ -318,41 +305,35 @@ def test_a_field_on_which_a_library_fails_is_named_and_the_others_are_counted(
     assert type(raised).__name__ in line or str(raised) in line
 
 
-def test_a_closed_or_unknown_sample_takes_no_fields(
-    count: CountCommand, field_folder: Path, tmp_path: Path
-) -> None:
+def test_a_closed_or_unknown_sample_takes_no_fields(count: CountCommand, tmp_path: Path) -> None:
     log_path = tmp_path / "b.db"
     with BloodLog.open(log_path) as log:
         log.open_sample("S-0142", "blood", 200)
         log.close_sample("S-0142")
     for name, message in (("S-0142", "sample S-0142 is closed"), ("S-1", "there is no sample S-1")):
-        result = count("--log", log_path, "--sample", name, field_folder)
+        result = count("--log", log_path, "--sample", name, count.folder)
         assert (result.exit_code, message in result.stderr) == (1, True)
     with BloodLog.open(log_path, read_only=True) as log:
         assert log.count() == 0
 
 
-def test_a_repeated_file_or_picture_is_named(count: CountCommand, field_folder: Path) -> None:
-    result = count("--json", field_folder, field_folder / "rendered_0001.jpg")
+def test_a_repeated_file_or_picture_is_named(count: CountCommand) -> None:
+    result = count("--json", count.folder, count.field)
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
     assert "given twice and counted once" in result.stderr
     for number in range(2, 6):
-        shutil.copy(field_folder / "rendered_0001.jpg", field_folder / f"copy_{number}.jpg")
-    result = count("--json", field_folder)
+        shutil.copy(count.field, count.folder / f"copy_{number}.jpg")
+    result = count("--json", count.folder)
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 5)
     assert "repeat the picture of another one, so that its cells count twice: 4 (" in result.stderr
 
 
-def test_the_configured_model_and_scale_are_used(
-    count: CountCommand, field_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "b.toml"
-    path.write_text(f'[model]\npath = "{count.model}.tflite"\n[scale]\num_per_px = 0.21\n')
-    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(path))
-    record = json.loads(blastcount("count", "--json", field_folder).stdout)
+def test_the_configured_model_and_scale_are_used(count: CountCommand) -> None:
+    count.configure(f'[model]\npath = "{count.model}.tflite"\n[scale]\num_per_px = 0.21\n')
+    record = json.loads(blastcount("count", "--json", count.folder).stdout)
     assert (record["um_per_px"], record["model"]["name"]) == (0.21, "tiny")
     # The command line wins over the file.
-    (record,) = count.records("--um-per-px", "0.2", field_folder)
+    (record,) = count.records("--um-per-px", "0.2", count.folder)
     assert (record["um_per_px"], record["scale_source"]) == (0.2, "configured")
 
 

@@ -95,10 +95,6 @@ def test_a_crop_that_one_cell_fills_is_not_too_dense() -> None:
     assert "too_dense" not in assess(Field(Frame(purple, "test"), blank))
 
 
-def test_a_scale_that_cannot_be_makes_nothing_blurred() -> None:
-    assert assess_scaled(Field(Frame(FIELD, "test")), 2.0) == ()
-
-
 def test_every_reason_has_its_advice() -> None:
     assert {reason for way in DEGRADATIONS for reason in way.reasons} < set(ADVICE)
 

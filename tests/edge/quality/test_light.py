@@ -27,15 +27,13 @@ def test_fields_under_usual_lamps_pass(brightness: float) -> None:
     assert judged(rendered(brightness)) == ()
 
 
-def test_what_is_dark_or_burnt_out_is_refused_and_what_is_blank_or_coloured_is_not() -> None:
-    assert judged(rendered(0.02)) == ("underexposed",)
-    burnt_out = np.minimum(rendered(0.76).astype(np.int32) + 250, 255).astype(np.uint8)
-    assert judged(burnt_out) == ("overexposed",)
+def test_blank_and_coloured_fields_pass() -> None:
+    """At which level a field is refused is tested with the limits."""
     for blank in (
         (220, 214, 205),
         (200, 200, 200),
         (255, 240, 190),
-    ):  # one burnt-out channel: a coloured lamp
+    ):  # the last of a coloured lamp
         assert judged(np.full((300, 400, 3), blank, np.uint8)) == ()
 
 
