@@ -19,7 +19,12 @@ from convert.draft import CardDraft
 from convert.flatbuffer.schema import pack, unpack
 from convert.gate import examine as examine_module
 from convert.gate.crops import Crops
-from convert.gate.device import DeviceRun, run_on_device
+from convert.gate.device import (
+    DeviceRun,
+    check_golden_on_device,
+    record_field_on_device,
+    run_on_device,
+)
 from convert.gate.golden import LEAST_DELTA_P, rendered_crops
 from convert.recipes import PLAIN
 from edge.classification.card import Decision, load_bundle
@@ -37,6 +42,7 @@ Export = Callable[..., Conversion]
 
 @pytest.fixture
 def converted(
+    one_interpreter: None,
     monkeypatch: pytest.MonkeyPatch,
     toy_model: Any,
     toy_tflite: bytes,
@@ -51,9 +57,12 @@ def converted(
         content: bytes = toy_tflite,
         model: Any = toy_model,
         parity: Crops = held_out,
-        runtimes: tuple[str, ...] = ("ai_edge_litert",),
+        whole: bool = False,
     ) -> Conversion:
-        monkeypatch.setattr(examine_module, "installed_runtimes", lambda: runtimes)
+        if whole:  # in every interpreter, and asked for its golden crops and field
+            monkeypatch.setattr(examine_module, "installed_runtimes", installed_runtimes)
+            monkeypatch.setattr(export_module, "record_field_on_device", record_field_on_device)
+            monkeypatch.setattr(export_module, "check_golden_on_device", check_golden_on_device)
         monkeypatch.setattr(export_module, "quantise", lambda *args: content)
         if export_module.rendered_crops is rendered_crops:  # a test may have put a failing one there
             monkeypatch.setattr(export_module, "rendered_crops", lambda spec: rendered)
@@ -91,7 +100,7 @@ def _edit_kernel(content: bytes, change: Callable[[NDArray[np.int8]], NDArray[np
 
 
 def test_a_good_conversion_is_a_whole_bundle(converted: Export, tmp_path: Path, toy_tflite: bytes) -> None:
-    result = converted(runtimes=installed_runtimes())
+    result = converted(whole=True)
     out = tmp_path / "out"
     assert result.verdict.passed
     suffixes = (".field.npz", ".golden.npz", ".json", ".tflite")
@@ -171,7 +180,7 @@ def test_a_sum_that_could_overflow_is_refused(converted: Export, toy_tflite: byt
 
 
 def test_a_file_that_an_interpreter_cannot_open_is_refused(converted: Export, tmp_path: Path) -> None:
-    result = converted(b"TFL3 no file", runtimes=installed_runtimes())
+    result = converted(b"TFL3 no file", whole=True)
     assert set(result.examined.evidence.unopened) == set(installed_runtimes())
     _refused(result, "ai_edge_litert: opens it .* cannot open it", tmp_path / "out")
 
@@ -260,7 +269,7 @@ def test_a_card_whose_golden_crops_fail_is_not_shipped(
 
     monkeypatch.setattr(export_module, "_golden", stale)
     with pytest.raises(GateError, match="golden crops of toy disagree"):
-        converted()
+        converted(whole=True)
     assert not (tmp_path / "out").exists()
 
 
