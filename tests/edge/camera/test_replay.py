@@ -21,7 +21,7 @@ def write_image(path: Path, grey: int = 90) -> None:
 
 
 def greys(source: ReplaySource, frames: int) -> list[int | None]:
-    read = [source.read(1.0) for _ in range(frames)]
+    read = [source.read(60.0) for _ in range(frames)]
     return [None if frame is None else int(frame.image[0, 0, 0]) for frame in read]
 
 
@@ -39,7 +39,7 @@ def test_files_are_played_in_order_and_again(tmp_path: Path) -> None:
 def test_the_configured_scale_is_passed_on(tmp_path: Path) -> None:
     write_image(tmp_path / "f.png")
     with ReplaySource(tmp_path, um_per_px=0.2) as source:
-        frame = source.read(1.0)
+        frame = source.read(60.0)
     assert frame is not None
     assert frame.um_per_px == 0.2
     assert frame.source == str(tmp_path / "f.png")
@@ -83,7 +83,7 @@ def test_a_folder_of_bad_files_is_an_error(tmp_path: Path) -> None:
         ReplaySource(tmp_path, loop=True) as source,
         pytest.raises(SourceError, match="none of the 2 files gave a frame in round 1"),
     ):
-        source.read(1.0)
+        source.read(60.0)
 
 
 def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
 def test_files_that_vanish_end_a_looping_replay_with_an_error(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     with ReplaySource(tmp_path / "a.png", loop=True) as source:
-        assert source.read(1.0) is not None
+        assert source.read(60.0) is not None
         (tmp_path / "a.png").unlink()
         with pytest.raises(SourceError, match="in round 2"):
-            source.read(1.0)
+            source.read(60.0)
