@@ -101,15 +101,6 @@ def test_lobes_farther_apart_than_the_gap_need_a_cytoplasm_around_both() -> None
     assert joined(cytoplasm, lobes, 0.25) == [0, 1, 1]
 
 
-def test_halves_of_one_large_nucleus_are_one_and_two_nuclei_of_that_size_are_two() -> None:
-    whole = discs([(20.0, 20.0, 13.0)], 0.25)
-    halves = whole.copy()
-    halves[:, 80:][whole[:, 80:] > 0] = 2
-    assert joined(halves, halves, 0.25) == [0, 1, 1]
-    pair = discs([(13.5, 20.0, 13.0), (26.5, 20.0, 13.0)], 0.25)
-    assert joined(pair, pair, 0.25) == [0, 1, 2]
-
-
 def test_what_a_join_makes_is_weighed_again() -> None:
     """A shred between two nuclei goes to one of them and does not tie them together."""
     parts = discs([(14.0, 20.0, 9.0), (26.0, 20.0, 9.0), (20.0, 20.0, 2.5)], 0.25)
