@@ -25,10 +25,10 @@ from edge.classification.interpreter import installed_runtimes
 from edge.counting import pipeline
 from edge.counting.pipeline import Pipeline
 from edge.errors import ConfigError, GateError, RuntimeMissingError, SourceError
-from edge.rendered import RenderSettings
+from edge.rendered import Population, RenderSettings
 from tests.edge.commands.invoking import blastcount
 
-SMALL = RenderSettings(width=120, height=90, um_per_px=0.2)
+SMALL = RenderSettings(120, 90, 0.2, population=Population.only(platelet=5000.0))
 
 
 class Clock:

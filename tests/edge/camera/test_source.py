@@ -15,7 +15,7 @@ from edge.camera.replay import ReplaySource
 from edge.camera.source import FrameSource
 from edge.camera.v4l2 import V4L2Source
 from edge.errors import CameraError, SourceError
-from edge.rendered import RenderedSource, RenderSettings
+from edge.rendered import Population, RenderedSource, RenderSettings
 from edge.structures import Frame
 from tests.edge.camera.devices import HEIGHT, WIDTH, Device, camera
 
@@ -42,7 +42,7 @@ def make_video(folder: Path) -> FrameSource:
 
 
 def make_rendered(folder: Path) -> FrameSource:
-    return RenderedSource(7, RenderSettings(width=160, height=120, um_per_px=0.2))
+    return RenderedSource(7, RenderSettings(160, 120, 0.2, population=Population.only(platelet=5000.0)))
 
 
 def make_v4l2(folder: Path) -> FrameSource:

@@ -70,14 +70,15 @@ class TestSettings:
             make()
 
     def test_limits_are_allowed(self) -> None:
-        settings = RenderSettings(width=30, height=30, um_per_px=0.4)
+        settings = RenderSettings(30, 30, 0.4, population=Population.only(blast=300.0))
         assert render_field(0, settings).image.shape == (30, 30, 3)
         smallest = dataclasses.replace(settings, um_per_px=0.05)
         assert render_field(2**63 - 1, smallest).image.shape == (30, 30, 3)
 
 
 class TestSource:
-    SETTINGS = RenderSettings(width=150, height=120, um_per_px=0.2)
+    #: Platelets alone, so that no red cells have to be placed.
+    SETTINGS = RenderSettings(150, 120, 0.2, population=Population.only(platelet=5000.0))
 
     def test_frames_are_the_rendered_fields_of_one_smear(self) -> None:
         """Protocol, closing and reopening are tested with all sources."""
