@@ -212,7 +212,10 @@ def smooth_cells(
     whole |= as_mask(seeds)
     components, stats = connected_components(whole, connectivity=4)
     has_nucleus = np.zeros(len(stats), np.uint8)
-    has_nucleus[components[seeds]] = 1
+    # Each run of a seed in a row lies in one component: its first px says which.
+    starts = seeds.copy()
+    starts[:, 1:] &= ~seeds[:, :-1]
+    has_nucleus[components[starts]] = 1
     has_nucleus[0] = 0
     whole = fill_holes(map_labels(components, has_nucleus)) | as_mask(nucleus)
     whole &= as_mask(planes.in_frame)
