@@ -93,6 +93,23 @@ def head(connection: sqlite3.Connection) -> Head:
     return Head(0, GENESIS) if row is None else Head(*row)
 
 
+def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> int:
+    """Add a row, its values by column, and give its number; it has no link yet."""
+    columns, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" for _ in values)
+    number = connection.execute(
+        f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values())
+    ).lastrowid
+    assert number is not None  # an INSERT that did not raise has one
+    return number
+
+
+def append(connection: sqlite3.Connection, kind: Kind, values: Mapping[str, object]) -> int:
+    """Add a row and its link, and give the row's number; call it inside a write transaction."""
+    number = insert(connection, kind, values)
+    add_link(connection, kind, number)
+    return number
+
+
 def add_link(connection: sqlite3.Connection, kind: Kind, row_id: int) -> Head:
     """Chain a row that was just added; call it inside the same write transaction."""
     previous = head(connection)

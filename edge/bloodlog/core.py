@@ -9,24 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from edge.bloodlog import chain, samples
-from edge.bloodlog.chain import Fault, Head, add_link
+from edge.bloodlog.chain import Fault, Head
 from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable, unwritable
 from edge.bloodlog.identity import FileIdentity
 from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word, select_reviews, undo_last
-from edge.bloodlog.rows import (
-    CELL_COLUMNS,
-    FIELD_COLUMNS,
-    INSERT_CELL,
-    INSERT_FIELD,
-    LoggedField,
-    cell_row,
-    logged_field,
-)
+from edge.bloodlog.rows import LoggedField, cell_row, logged_field
 from edge.bloodlog.samples import Sample, SampleChange, Specimen
 from edge.device.clock import utc_now
 from edge.errors import EdgeError, LogBusyError, LogError
@@ -140,43 +132,44 @@ class BloodLog:
             Nothing was written: the disk is full, the file is read-only, another program holds it,
             or a value is outside what the schema allows.
         """
-        scale, model = result.scale, result.model
-        row = (
-            utc_now().isoformat(),
-            time.monotonic(),
-            _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else None,
-            None if result.captured_at is None else result.captured_at.astimezone(UTC).isoformat(),
-            source_kind,
+        scale, model, captured_at = result.scale, result.model, result.captured_at
+        stage_x_um, stage_y_um = result.stage_um or (None, None)
+        row = {
+            "logged_at": utc_now().isoformat(),
+            "monotonic_s": time.monotonic(),
+            "boot_id": _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else None,
+            "captured_at": None if captured_at is None else captured_at.astimezone(UTC).isoformat(),
+            "source_kind": source_kind,
             # File names on Linux are bytes; SQLite text is not. Undecodable bytes are shown as \xNN.
-            result.source.encode("utf-8", "backslashreplace").decode("utf-8"),
-            result.width,
-            result.height,
-            float(scale.um_per_px),
-            scale.source,
-            float(scale.confidence),
-            result.status,
-            json.dumps(result.reasons),
-            result.frame_sha256,
-            model.name,
-            model.sha256,
-            config_sha256,
-            software_version,
-            runtime,
-            json.dumps({stage: round(float(ms), 3) for stage, ms in result.stage_ms.items()}),
-            sample_id,
-            None if clock_trusted is None else int(clock_trusted),
-            *(result.stage_um or (None, None)),
-            image_sha256,
-            provenance,
-            context,
-        )
+            "source": result.source.encode("utf-8", "backslashreplace").decode("utf-8"),
+            "width": result.width,
+            "height": result.height,
+            "um_per_px": float(scale.um_per_px),
+            "scale_source": scale.source,
+            "scale_confidence": float(scale.confidence),
+            "status": result.status,
+            "reasons": json.dumps(result.reasons),
+            "frame_sha256": result.frame_sha256,
+            "model_name": model.name,
+            "model_sha256": model.sha256,
+            "config_sha256": config_sha256,
+            "software_version": software_version,
+            "runtime": runtime,
+            "stage_ms": json.dumps({stage: round(float(ms), 3) for stage, ms in result.stage_ms.items()}),
+            "sample_id": sample_id,
+            "clock_trusted": None if clock_trusted is None else int(clock_trusted),
+            "stage_x_um": stage_x_um,
+            "stage_y_um": stage_y_um,
+            "image_sha256": image_sha256,
+            "provenance": provenance,
+            "context": context,
+        }
         pictures = thumbnails or {}
         with self.writing(f"field {result.source} was not logged") as connection:
-            field_id = connection.execute(INSERT_FIELD, row).lastrowid
-            assert field_id is not None  # an INSERT that did not raise has one
-            cells = [cell_row(field_id, cell, pictures.get(cell.cell.id)) for cell in result.cells]
-            connection.executemany(INSERT_CELL, cells)
-            add_link(connection, "field", field_id)
+            field_id = chain.insert(connection, "field", row)
+            for cell in result.cells:
+                chain.insert(connection, "cell", cell_row(field_id, cell, pictures.get(cell.cell.id)))
+            chain.add_link(connection, "field", field_id)
         return field_id
 
     def count(self) -> int:
@@ -199,14 +192,12 @@ class BloodLog:
             The file is damaged.
         """
         chosen = "" if sample_id is None else "AND sample_id = :sample "
-        query = f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id > :last {chosen}ORDER BY id LIMIT :page"
+        query = f"SELECT * FROM field WHERE id > :last {chosen}ORDER BY id LIMIT :page"
         last_id = after
         while True:
-            with self.reading() as connection:
-                rows = connection.execute(
-                    query, {"last": last_id, "sample": sample_id, "page": PAGE_FIELDS}
-                ).fetchall()
-                page = [logged_field(row, self._cells(row[0])) for row in rows]
+            with self.reading():
+                values = {"last": last_id, "sample": sample_id, "page": PAGE_FIELDS}
+                page = [logged_field(row, self._cells(row["id"])) for row in self._rows(query, values)]
             if not page:
                 return
             yield from page
@@ -227,15 +218,18 @@ class BloodLog:
 
     def field(self, field_id: int) -> LoggedField | None:
         """Look up a field by its number; None where there is none."""
-        with self.reading() as connection:
-            row = connection.execute(
-                f"SELECT id, {FIELD_COLUMNS} FROM field WHERE id = ?", (field_id,)
-            ).fetchone()
-            return None if row is None else logged_field(row, self._cells(field_id))
+        with self.reading():
+            rows = self._rows("SELECT * FROM field WHERE id = :id", {"id": field_id})
+            return logged_field(rows[0], self._cells(field_id)) if rows else None
 
-    def _cells(self, field_id: int) -> list[Any]:
-        query = f"SELECT {CELL_COLUMNS} FROM cell WHERE field_id = ? ORDER BY id"
-        return self._connection.execute(query, (field_id,)).fetchall()
+    def _cells(self, field_id: int) -> list[sqlite3.Row]:
+        return self._rows("SELECT * FROM cell WHERE field_id = :field ORDER BY id", {"field": field_id})
+
+    def _rows(self, query: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
+        """Read rows whose values have names."""
+        cursor = self._connection.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(query, values).fetchall()
 
     def thumbnail(self, cell: CellRef) -> str | None:
         """Look up the hash of a cell's stored picture; None where there is no such cell or picture."""

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 from edge.bloodlog.chain import Kind, read_content
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
-from edge.bloodlog.rows import LoggedField
 from edge.bloodlog.samples import Sample
 
 SCHEMA = "blastcount.log/1"
 
-_FIELD_COLUMNS = (
-    "field", "sample", "logged_at", "clock_trusted", "captured_at", "source_kind", "source", "width",
-    "height", "um_per_px", "scale_source", "status", "reasons", "frame_sha256", "image_sha256", "stage_x_um",
-    "stage_y_um", "model_name", "model_sha256", "config_sha256", "software_version", "runtime",
-)  # fmt: skip
-_CELL_COLUMNS = (
-    "cell", "x", "y", "bbox_x", "bbox_y", "bbox_width", "bbox_height", "area_px", "nucleus_area_px", "kind",
-    "class", "p_blast", "touches_border", "seen_field", "seen_cell", "thumbnail_sha256",
-)  # fmt: skip
 #: A spreadsheet takes a text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,6 +28,22 @@ WHERE :sample IS NULL
    OR (kind = 'removal' AND row_id IN (SELECT removal.id FROM removal JOIN field ON field.id = field_id
                                        WHERE sample_id = :sample))
 ORDER BY number
+"""
+
+
+#: A line a cell, and one a field without cells.
+_CELLS = """
+SELECT field.id AS field, sample.name AS sample, logged_at, clock_trusted, captured_at, source_kind, source,
+       width, height, CASE scale_source WHEN 'assumed' THEN NULL ELSE um_per_px END AS um_per_px,
+       scale_source, status, (SELECT group_concat(value, ' ') FROM json_each(reasons)) AS reasons,
+       frame_sha256, image_sha256, stage_x_um, stage_y_um, model_name, model_sha256, config_sha256,
+       software_version, runtime,
+       cell.id AS cell, x, y, bbox_x, bbox_y, bbox_width, bbox_height, area_px, nucleus_area_px, cell.kind,
+       label AS class, p_blast, touches_border, seen_field_id AS seen_field, seen_cell_id AS seen_cell,
+       thumbnail_sha256
+FROM field LEFT JOIN sample ON sample.id = sample_id LEFT JOIN cell ON field_id = field.id
+WHERE :sample IS NULL OR sample_id = :sample
+ORDER BY field.id, cell.id
 """
 
 
@@ -74,47 +79,18 @@ def export_csv(log: BloodLog, file: TextIO, sample: Sample | None = None) -> int
     -------
     number of lines without the one of titles
     """
-    names = {there.id: there.name for there in log.samples()}
-    lines = csv.DictWriter(file, [*_FIELD_COLUMNS, *_CELL_COLUMNS], lineterminator="\n")
-    lines.writeheader()
     number = 0
-    for logged in log.fields(None if sample is None else sample.id):
-        field = _field(logged, names.get)
-        for cell in list(_cells(logged)) or [{}]:
-            lines.writerow({key: _harmless(value) for key, value in {**field, **cell}.items()})
+    lines = csv.writer(file, lineterminator="\n")
+    with log.reading() as connection, snapshot(connection):
+        rows = connection.execute(_CELLS, {"sample": None if sample is None else sample.id})
+        lines.writerow(column[0] for column in rows.description)
+        for row in rows:
+            lines.writerow(map(_harmless, row))
             number += 1
     return number
 
 
-def _field(logged: LoggedField, name: Callable[[int], str | None]) -> dict[str, Any]:
-    result = logged.result
-    x, y = result.stage_um or (None, None)
-    values = (
-        logged.id, None if logged.sample_id is None else name(logged.sample_id), logged.logged_at.isoformat(),
-        logged.clock_trusted, None if result.captured_at is None else result.captured_at.isoformat(),
-        logged.source_kind, result.source, result.width, result.height, result.scale.reported_um_per_px,
-        result.scale.source, result.status, " ".join(result.reasons), result.frame_sha256,
-        logged.image_sha256, x, y, result.model.name, result.model.sha256, logged.config_sha256,
-        logged.software_version, logged.runtime,
-    )  # fmt: skip
-    return dict(zip(_FIELD_COLUMNS, values, strict=True))
-
-
-def _cells(logged: LoggedField) -> Iterator[dict[str, Any]]:
-    for classified in logged.result.cells:
-        cell, seen = classified.cell, classified.seen_before
-        values = (
-            cell.id, cell.x, cell.y, *cell.bbox, cell.area_px, cell.nucleus_area_px, cell.kind,
-            classified.label, classified.p_blast, cell.touches_border,
-            None if seen is None else seen.field_id, None if seen is None else seen.cell_id,
-            logged.thumbnails.get(cell.id),
-        )  # fmt: skip
-        yield dict(zip(_CELL_COLUMNS, values, strict=True))
-
-
 def _harmless(value: object) -> object:
-    if isinstance(value, bool):
-        return int(value)
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value

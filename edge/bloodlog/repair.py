@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.bloodlog.chain import GENESIS, KINDS, Kind, add_link, link_sha256, read_content
+from edge.bloodlog.chain import GENESIS, KINDS, Kind, add_link, append, insert, link_sha256, read_content
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.schema import check_schema, shipped_migrations
@@ -208,12 +208,13 @@ def _take_over(source: _Source, log: BloodLog, damaged: Path) -> Salvage:
             "unchecked": _ranges(salvage.unchecked),
             "numbered": source.numbered,
         }
-        number = connection.execute(
-            "INSERT INTO repair (at, damaged_sha256, damaged_head, lost) VALUES (?, ?, ?, ?)",
-            (utc_now().isoformat(), file_sha256(damaged), source.head, json.dumps(report)),
-        ).lastrowid
-        assert number is not None  # an INSERT that did not raise has one
-        add_link(connection, "repair", number)
+        row = {
+            "at": utc_now().isoformat(),
+            "damaged_sha256": file_sha256(damaged),
+            "damaged_head": source.head,
+            "lost": json.dumps(report),
+        }
+        append(connection, "repair", row)
     return salvage
 
 
@@ -223,10 +224,9 @@ def _insert(connection: sqlite3.Connection, source: _Source, kind: Kind, row_id:
     assert content is not None  # it was read a moment ago
     connection.execute("SAVEPOINT row")
     try:
-        for table, row in ((kind, content["row"]), *(("cell", cell) for cell in content.get("cells", ()))):
-            columns = ", ".join(f'"{name}"' for name in row)
-            marks = ", ".join("?" for _ in row)
-            connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
+        insert(connection, kind, content["row"])
+        for cell in content.get("cells", ()):
+            insert(connection, "cell", cell)
         add_link(connection, kind, row_id)
     except (sqlite3.IntegrityError, ValueError):
         connection.execute("ROLLBACK TO row")

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bloodlog.chain import add_link
+from edge.bloodlog.chain import append
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
@@ -250,12 +250,8 @@ def _give_up(log: BloodLog, fields: list[int], reason: Reason, given_up: list[in
                 # Asked again inside the transaction: nobody can open or keep a sample until it ends.
                 if connection.execute(_MAY_GO, {"first": field_id, "last": field_id}).fetchone() is None:
                     continue
-                number = connection.execute(
-                    "INSERT INTO removal (field_id, at, reason) VALUES (?, ?, ?)",
-                    (field_id, utc_now().isoformat(), reason),
-                ).lastrowid
-                assert number is not None  # an INSERT that did not raise has one
-                add_link(connection, "removal", number)
+                row = {"field_id": field_id, "at": utc_now().isoformat(), "reason": reason}
+                append(connection, "removal", row)
                 batch.append(field_id)
         given_up += batch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
-from edge.bloodlog.chain import add_link
+from edge.bloodlog.chain import append
 from edge.device.clock import utc_now
 from edge.errors import LogError
 from edge.structures import CellRef
@@ -69,12 +69,8 @@ def insert_review(
     if connection.execute("SELECT 1 FROM cell WHERE field_id = ? AND id = ?", where).fetchone() is None:
         raise LogError(f"there is no cell {cell.cell_id} in field {cell.field_id}")
     at = utc_now()
-    number = connection.execute(
-        "INSERT INTO review (field_id, cell_id, label, observer, at, undoes) VALUES (?, ?, ?, ?, ?, ?)",
-        (*where, label, observer, at.isoformat(), undoes),
-    ).lastrowid
-    assert number is not None  # an INSERT that did not raise has one
-    add_link(connection, "review", number)
+    said = {"label": label, "observer": observer, "at": at.isoformat(), "undoes": undoes}
+    number = append(connection, "review", {"field_id": cell.field_id, "cell_id": cell.cell_id, **said})
     return Review(number, *where, label, observer, at, undoes)
 
 

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
 
-FIELD_COLUMNS = (
-    "logged_at, monotonic_s, boot_id, captured_at, source_kind, source, width, height, um_per_px, "
-    "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, config_sha256, "
-    "software_version, runtime, stage_ms, sample_id, clock_trusted, stage_x_um, stage_y_um, image_sha256, "
-    "provenance, context"
-)
-CELL_COLUMNS = (
-    "id, x, y, bbox_x, bbox_y, bbox_width, bbox_height, area_px, nucleus_area_px, kind, label, p_blast, "
-    "touches_border, seen_field_id, seen_cell_id, thumbnail_sha256"
-)
-
-
-def _insert(table: str, columns: str) -> str:
-    marks = ", ".join("?" for _ in columns.split(","))
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"
-
-
-INSERT_FIELD = _insert("field", FIELD_COLUMNS)
-INSERT_CELL = _insert("cell", f"field_id, {CELL_COLUMNS}")
+#: What a field's row and its record have alike.
+_FIELD_AS_STORED = (
+    "id", "monotonic_s", "boot_id", "source_kind", "config_sha256", "software_version", "runtime",
+    "sample_id", "image_sha256", "provenance", "context",
+)  # fmt: skip
+_RESULT_AS_STORED = ("source", "width", "height", "frame_sha256", "status")
+_CELL_AS_STORED = ("id", "x", "y", "area_px", "nucleus_area_px", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,82 +57,65 @@ class LoggedField:
     context: str | None = None
 
 
-def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | None) -> tuple[object, ...]:
-    """Give the values of ``INSERT_CELL``."""
+def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | None) -> dict[str, object]:
+    """Give the values of a cell's row, by column."""
     cell, seen = classified.cell, classified.seen_before
-    return (
-        field_id,
-        int(cell.id),
-        float(cell.x),
-        float(cell.y),
-        *(int(side) for side in cell.bbox),
-        int(cell.area_px),
-        int(cell.nucleus_area_px),
-        cell.kind,
-        classified.label,
-        None if classified.p_blast is None else float(classified.p_blast),
-        int(cell.touches_border),
-        None if seen is None else seen.field_id,
-        None if seen is None else seen.cell_id,
-        thumbnail_sha256,
-    )
+    left, top, width, height = cell.bbox
+    return {
+        "field_id": field_id,
+        "id": int(cell.id),
+        "x": float(cell.x),
+        "y": float(cell.y),
+        "bbox_x": int(left),
+        "bbox_y": int(top),
+        "bbox_width": int(width),
+        "bbox_height": int(height),
+        "area_px": int(cell.area_px),
+        "nucleus_area_px": int(cell.nucleus_area_px),
+        "kind": cell.kind,
+        "label": classified.label,
+        "p_blast": None if classified.p_blast is None else float(classified.p_blast),
+        "touches_border": int(cell.touches_border),
+        "seen_field_id": None if seen is None else seen.field_id,
+        "seen_cell_id": None if seen is None else seen.cell_id,
+        "thumbnail_sha256": thumbnail_sha256,
+    }
 
 
-# Rows are taken apart by position; what the CHECKs of the schema guarantee is not checked again here.
-def logged_field(row: tuple[Any, ...], cell_rows: list[tuple[Any, ...]]) -> LoggedField:
-    """Make the record from a row of ``id`` and ``FIELD_COLUMNS`` and rows of ``CELL_COLUMNS``."""
-    (field_id, logged_at, monotonic_s, boot_id, captured_at, source_kind, source, width, height) = row[:9]
-    (um_per_px, scale_source, confidence, status, reasons, frame_sha256) = row[9:15]
-    (model_name, model_sha256, config_sha256, software_version, runtime, stage_ms) = row[15:21]
-    (sample_id, clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context) = row[21:]
+# What the CHECKs of the schema guarantee is not checked again here.
+def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedField:
+    """Make the record from the row of a field and those of its cells."""
+    captured_at, trusted, stage_x_um = row["captured_at"], row["clock_trusted"], row["stage_x_um"]
     result = FieldResult(
-        source=source,
-        width=width,
-        height=height,
         captured_at=None if captured_at is None else datetime.fromisoformat(captured_at),
-        frame_sha256=frame_sha256,
-        scale=Scale(um_per_px, scale_source, confidence),
-        status=status,
-        reasons=tuple(json.loads(reasons)),
-        cells=tuple(_classified_cell(cell_row) for cell_row in cell_rows),
-        model=ModelIdentity(model_name, model_sha256),
-        stage_ms=json.loads(stage_ms),
-        stage_um=None if stage_x_um is None else (stage_x_um, stage_y_um),
+        scale=Scale(row["um_per_px"], row["scale_source"], row["scale_confidence"]),
+        reasons=tuple(json.loads(row["reasons"])),
+        cells=tuple(map(_classified_cell, cell_rows)),
+        model=ModelIdentity(row["model_name"], row["model_sha256"]),
+        stage_ms=json.loads(row["stage_ms"]),
+        stage_um=None if stage_x_um is None else (stage_x_um, row["stage_y_um"]),
+        **{name: row[name] for name in _RESULT_AS_STORED},
     )
     return LoggedField(
-        id=field_id,
-        logged_at=datetime.fromisoformat(logged_at),
-        monotonic_s=monotonic_s,
-        boot_id=boot_id,
-        source_kind=source_kind,
-        config_sha256=config_sha256,
-        software_version=software_version,
-        runtime=runtime,
+        logged_at=datetime.fromisoformat(row["logged_at"]),
         result=result,
-        sample_id=sample_id,
-        clock_trusted=None if clock_trusted is None else bool(clock_trusted),
-        thumbnails={cell_row[0]: cell_row[-1] for cell_row in cell_rows if cell_row[-1] is not None},
-        image_sha256=image_sha256,
-        provenance=provenance,
-        context=context,
+        clock_trusted=None if trusted is None else bool(trusted),
+        thumbnails={
+            cell["id"]: cell["thumbnail_sha256"] for cell in cell_rows if cell["thumbnail_sha256"] is not None
+        },
+        **{name: row[name] for name in _FIELD_AS_STORED},
     )
 
 
-def _classified_cell(row: tuple[Any, ...]) -> ClassifiedCell:
-    cell_id, x, y, left, top, width, height, area_px, nucleus_area_px, kind, label, p_blast, border = row[:13]
-    seen_field_id, seen_cell_id, _thumbnail = row[13:]
+def _classified_cell(row: sqlite3.Row) -> ClassifiedCell:
+    seen_field_id = row["seen_field_id"]
     return ClassifiedCell(
         cell=Cell(
-            id=cell_id,
-            x=x,
-            y=y,
-            bbox=(left, top, width, height),
-            area_px=area_px,
-            nucleus_area_px=nucleus_area_px,
-            kind=kind,
-            touches_border=bool(border),
+            bbox=(row["bbox_x"], row["bbox_y"], row["bbox_width"], row["bbox_height"]),
+            touches_border=bool(row["touches_border"]),
+            **{name: row[name] for name in _CELL_AS_STORED},
         ),
-        label=label,
-        p_blast=p_blast,
-        seen_before=None if seen_field_id is None else CellRef(seen_field_id, seen_cell_id),
+        label=row["label"],
+        p_blast=row["p_blast"],
+        seen_before=None if seen_field_id is None else CellRef(seen_field_id, row["seen_cell_id"]),
     )

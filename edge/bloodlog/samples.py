@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from edge.bloodlog.chain import add_link
+from edge.bloodlog.chain import append
 from edge.device.clock import utc_now
 from edge.errors import LogError
 
@@ -82,13 +82,8 @@ def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, qu
         )
     _refuse_second(connection, name)
     at = utc_now().isoformat()
-    row = (name, specimen, quota, at)
-    inserted = connection.execute(
-        "INSERT INTO sample (name, specimen, quota, opened_at) VALUES (?, ?, ?, ?)", row
-    ).lastrowid
-    assert inserted is not None  # an INSERT that did not raise has one
-    add_link(connection, "sample", inserted)
-    _add_event(connection, inserted, at, "opened", who)
+    row = {"name": name, "specimen": specimen, "quota": quota, "opened_at": at}
+    _add_event(connection, append(connection, "sample", row), at, "opened", who)
     return get_sample(connection, name)
 
 
@@ -158,10 +153,7 @@ def _refuse_second(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _add_event(connection: sqlite3.Connection, sample_id: int, at: str, event: str, who: str) -> None:
-    query = "INSERT INTO sample_event (sample_id, at, event, who) VALUES (?, ?, ?, ?)"
-    added = connection.execute(query, (sample_id, at, event, who)).lastrowid
-    assert added is not None  # an INSERT that did not raise has one
-    add_link(connection, "sample_event", added)
+    append(connection, "sample_event", {"sample_id": sample_id, "at": at, "event": event, "who": who})
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:

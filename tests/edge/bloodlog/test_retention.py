@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bloodlog import BloodLog, retention
+from edge.bloodlog import BloodLog, chain, retention
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, Removed, retain
@@ -148,8 +148,7 @@ def test_what_was_left_half_done_is_finished(log: BloodLog) -> None:
     half.write_bytes(b"half")
     with BloodLog.open(log.path) as other, other.writing("x") as connection:
         # As if cut off after the row and before the files.
-        connection.execute("INSERT INTO removal (field_id, at, reason) VALUES (1, '2026', 'age')")
-        retention.add_link(connection, "removal", 1)
+        chain.append(connection, "removal", {"field_id": 1, "at": "2026", "reason": "age"})
     assert run(log, KEEP_ALL, dry_run=True).files == 3
     assert half.exists()
     assert run(log, KEEP_ALL).files == 3
