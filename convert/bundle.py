@@ -28,6 +28,7 @@ from convert.recipes import REFINED, Recipe
 from edge.classification.card import GoldenCrops, GoldenSpec, ModelCard, bundle_paths
 from edge.classification.classifier import calibrate
 from edge.classification.interpreter import RuntimeName
+from edge.device.hashing import file_sha256
 from edge.device.machine import describe_machine, describe_software
 from edge.errors import OutputError
 
@@ -149,20 +150,8 @@ def export(
         names = [cast(RuntimeName, run.runtime.split()[0]) for run in examined.evidence.runs]
         golden, tolerated = _golden(files[0], names, draft)
         files[2].write_bytes(golden.to_bytes())
-        card = ModelCard(
-            name=paths[0].name.removesuffix(".tflite"),
-            sha256=hashlib.sha256(content).hexdigest(),
-            input=draft.input,
-            input_tensor=examined.evidence.runs[0].input,
-            output_tensor=examined.evidence.runs[0].output,
-            decision=draft.decision,
-            golden=GoldenSpec(hashlib.sha256(files[2].read_bytes()).hexdigest(), tolerated),
-            sections={
-                **draft.sections,
-                "conversion": _conversion_section(recipe, calibration),
-                "parity": _parity_section(parity, examined),
-            },
-        )
+        spec = GoldenSpec(file_sha256(files[2]), tolerated)
+        card = _card(paths[0].stem, draft, spec, calibration, parity, examined)
         files[1].write_text(card.to_json(), encoding="utf-8")
         tick("self-test")
         # What will be shipped is opened as a device opens it, from the files.
@@ -187,6 +176,31 @@ def _golden(path: Path, runtimes: Sequence[RuntimeName], draft: CardDraft) -> tu
     crops = choose(rendered_crops(draft.input), partial(p_blast, runtimes[0]))
     found = [p_blast(runtime, crops) for runtime in runtimes]
     return GoldenCrops(crops, found[0]), tolerance(found)
+
+
+def _card(
+    name: str,
+    draft: CardDraft,
+    golden: GoldenSpec,
+    calibration: Crops,
+    parity: Crops,
+    examined: Examination,
+) -> ModelCard:
+    run, recipe = examined.evidence.runs[0], examined.evidence.recipe
+    return ModelCard(
+        name=name,
+        sha256=hashlib.sha256(examined.content).hexdigest(),
+        input=draft.input,
+        input_tensor=run.input,
+        output_tensor=run.output,
+        decision=draft.decision,
+        golden=golden,
+        sections={
+            **draft.sections,
+            "conversion": _conversion_section(recipe, calibration),
+            "parity": _parity_section(parity, examined),
+        },
+    )
 
 
 def _conversion_section(recipe: Recipe, calibration: Crops) -> dict[str, object]:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from convert.gate.crops import CALIBRATION_KEYS, PARITY_KEYS, check_apart, read_crops
 from edge.errors import ConfigError, DataSetError, GateError, OutputError, RuntimeMissingError
 from training import cli
 from training.backend import load_keras
@@ -153,9 +154,15 @@ def test_manifest_has_every_cell_and_crops_share_no_group(
         assert len(crops["train_crops"]) + len(crops["test_crops"]) == 36
         # Whole cells of whole groups that calibration never saw.
         assert not set(crops["train_groups"]) & set(crops["test_groups"])
-        assert len(crops["test_touches_border"]) == len(crops["test_crops"])
         assert not crops["test_touches_border"].any()
         assert not set(crops["train_sha256"]) & set(crops["test_sha256"])
+        size_px = crops["test_crops"].shape[1]
+    # The converter finds all of it under the names that it looks for.
+    calibration, parity = (read_crops(out / "crops.npz", size_px, k) for k in (CALIBRATION_KEYS, PARITY_KEYS))
+    check_apart(calibration, parity)
+    for part in (parity.labels, parity.fields, parity.groups, parity.touches_border):
+        assert part is not None
+        assert len(part) == len(parity)
 
 
 def test_saved_model_gives_the_recorded_probabilities(trained: tuple[Path, Result]) -> None:
