@@ -77,7 +77,8 @@ def test_a_changed_count_is_held_against_what_only_moves() -> None:
     assert not Robustness("JPEG", 10, 50, 50, 48, 10, moves_only=False).held
 
 
-def test_command_prints_json() -> None:
+def test_command_prints_json(fields: list[MarkedField], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.evaluation.cli.rendered_fields", lambda number: fields[:number])
     printed = CliRunner().invoke(main, ["evaluate", "robustness", "--rendered", "1", "--json"])
     assert printed.exit_code == 0, printed.stderr
     document = json.loads(printed.stdout)
