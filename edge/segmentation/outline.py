@@ -17,7 +17,7 @@ from edge.segmentation.labels import (
     areas_by_label,
     as_mask,
     as_uint8,
-    connected_components,
+    edge_connected_components,
     elliptic_kernel,
     fill_holes,
     histograms_by_label,
@@ -210,8 +210,8 @@ def smooth_cells(
     seeds = nucleus & boundary_free
     whole = as_uint8(cv2.morphologyEx(fill_holes(as_mask(own & boundary_free)), cv2.MORPH_OPEN, thread))
     whole |= as_mask(seeds)
-    components, stats = connected_components(whole, connectivity=4)
-    has_nucleus = np.zeros(len(stats), np.uint8)
+    components, number = edge_connected_components(whole)
+    has_nucleus = np.zeros(number, np.uint8)
     # Each run of a seed in a row lies in one component: its first px says which.
     starts = seeds.copy()
     starts[:, 1:] &= ~seeds[:, :-1]
