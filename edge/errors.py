@@ -15,7 +15,10 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class EdgeError(Exception):
-    """Root of all errors with a message meant for a person."""
+    """Root of all errors with a message meant for a person.
+
+    None of them is an OSError: whoever translates what the system says would have to tell them apart.
+    """
 
     exit_code = 1
 
@@ -28,11 +31,11 @@ class FieldError(EdgeError):
     """A library failed on one field, which is not counted; the others are."""
 
 
-class SourceError(EdgeError, OSError):
+class SourceError(EdgeError):
     """A folder, file or video that should give frames cannot."""
 
 
-class CameraError(EdgeError, OSError):
+class CameraError(EdgeError):
     """A camera is missing, hung, unplugged or gave an unusable frame.
 
     Attributes
@@ -69,7 +72,7 @@ class GateError(EdgeError, AssertionError):
     exit_code = 4
 
 
-class LogError(EdgeError, OSError):
+class LogError(EdgeError):
     """The blood log cannot be opened, written or understood."""
 
 
@@ -112,11 +115,11 @@ class DataSetError(EdgeError, ValueError):
     """A data set does not have the expected layout or content."""
 
 
-class OutputError(EdgeError, OSError):
+class OutputError(EdgeError):
     """A result cannot be written."""
 
 
-class ControlError(EdgeError, OSError):
+class ControlError(EdgeError):
     """The daemon cannot be reached, or refuses what it was asked for.
 
     Attributes
@@ -129,5 +132,5 @@ class ControlError(EdgeError, OSError):
         self.reason = reason
 
 
-class ServerError(EdgeError, OSError):
+class ServerError(EdgeError):
     """The review page cannot be served."""

@@ -95,8 +95,6 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
     except DiskFullError as error:  # the backup's disk: nothing is written to the log
         raise OutputError(f"{folder}: no backup was made: {error}") from error
     except OSError as error:
-        if isinstance(error, LogError | OutputError):
-            raise
         raise OutputError(f"{folder}: no backup was made: {error.strerror or error}") from error
 
 

@@ -21,7 +21,7 @@ from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word,
 from edge.bloodlog.rows import LoggedField, cell_row, logged_field
 from edge.bloodlog.samples import Sample, SampleChange, Specimen
 from edge.device.clock import utc_now
-from edge.errors import EdgeError, LogBusyError, LogError
+from edge.errors import LogBusyError, LogError
 from edge.structures import CellRef, FieldResult
 
 #: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
@@ -410,8 +410,6 @@ class BloodLog:
             try:
                 stack.enter_context(locked(path, "exclusive", self.patience, what))
             except OSError as error:
-                if isinstance(error, EdgeError):
-                    raise
                 raise unwritable(what, error) from error
             yield
 
@@ -458,8 +456,6 @@ class BloodLog:
             with self.reading() as connection:
                 self._identity.check_content(connection, self._known)
         except OSError as error:
-            if isinstance(error, EdgeError):
-                raise
             raise unwritable(f"{self.path}: the log cannot be looked up", error) from error
 
     def check_free(self) -> None:

@@ -15,7 +15,7 @@ import simplejpeg
 
 from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.device.durable import sync_folder, write_whole
-from edge.errors import NO_ROOM, DiskFullError, EdgeError, ImageError, OutputError
+from edge.errors import NO_ROOM, DiskFullError, ImageError, OutputError
 from edge.structures import UInt8Image
 
 #: Name of the folder beside the log.
@@ -111,8 +111,6 @@ class ThumbnailStore:
                     sync_folder(self.folder.parent)
                 write_whole(path, data, durable=True)
         except OSError as error:
-            if isinstance(error, EdgeError):
-                raise
             raise _refused(f"{path}: the picture was not stored", error) from error
 
     def path(self, sha256: str) -> Path:
@@ -177,8 +175,6 @@ class ThumbnailStore:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(self.folder / ".lock", kind, self._patience, failed))
             except OSError as error:
-                if isinstance(error, EdgeError):
-                    raise
                 raise _refused(failed, error) from error
             yield
 

@@ -81,8 +81,6 @@ def repair(damaged: Path, target: Path) -> Salvage:
             if faults:
                 raise LogError(f"{damaged}: what was saved does not verify: {faults[0]}; restore a backup")
     except OSError as error:
-        if isinstance(error, LogError | OutputError):
-            raise
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
     return salvage
 

@@ -106,8 +106,6 @@ def find_files(path: Path) -> list[Path]:
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file or folder") from error
     except OSError as error:
-        if isinstance(error, SourceError):
-            raise
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     files = [entry for entry in entries if _is_wanted(entry)]
     if not files:
@@ -172,8 +170,6 @@ def _read_video(path: Path, every: int, um_per_px: float | None) -> Iterator[Fra
         with path.open("rb"):
             pass
     except OSError as error:
-        if isinstance(error, SourceError):
-            raise
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
         str(path).encode()

@@ -163,7 +163,7 @@ class PiCameraSource:
             )
             self._check_configuration(camera.camera_configuration()["main"], size)
             camera.start()
-        except (RuntimeError, OSError, ValueError) as error:
+        except (CameraError, RuntimeError, OSError, ValueError) as error:
             camera.close()
             if isinstance(error, CameraError):
                 raise

@@ -297,6 +297,4 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             yield file
     except OSError as error:
-        if isinstance(error, OutputError) or error.filename is None:
-            raise
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -53,8 +53,6 @@ def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any
                 connection.sendall(encode({"command": command}))
             with connection.makefile("rb") as lines:
                 line = lines.readline()
-    except ControlError:
-        raise
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise ControlError(
             f"{path}: no daemon listens here; start it with `systemctl start blastcount` or `blastcount run`",

@@ -75,8 +75,6 @@ class ControlServer:
                 self._server = _Server(str(path), self._answer)
             finally:
                 os.umask(before)
-        except ControlError:
-            raise
         except OSError as error:
             raise ControlError(f"{path}: the control socket cannot be made: {error.strerror}") from error
         threading.Thread(

@@ -14,6 +14,7 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import read_manifest
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.errors import LogError
 from tests.system.log_work import say
 from tests.system.power_cut import Call, Disk, python, record
 
@@ -97,7 +98,7 @@ def wrong(folder: Path, told: list[dict[str, str]]) -> list[str]:
                 faults.append("the open sample is not open")
             log.open_sample("after", "blood", 200) if open_sample is None else None
             log.close_sample("after" if open_sample is None else open_sample.name)
-    except OSError as error:
+    except (OSError, LogError) as error:
         faults.append(str(error))
     for manifest in (folder / "backups").glob("*.json"):
         faults += backup_faults(manifest)
@@ -117,7 +118,7 @@ def backup_faults(manifest: Path) -> list[str]:
         head, _ = read_manifest(manifest)
         with BloodLog.open(manifest.with_suffix(".db"), read_only=True) as copy:
             return list(inspect(copy, [head], ThumbnailStore.beside(manifest)).faults)
-    except OSError as error:
+    except (OSError, LogError) as error:
         return [str(error)]
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.device import durable
-from edge.errors import EdgeError, OutputError
+from edge.errors import OutputError
 
 
 def check(out: Path, files: Collection[str], *, force: bool) -> None:
@@ -69,8 +69,6 @@ def _translated(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, EdgeError):
-            raise
         raise OutputError(
             f"{out}: cannot be written ({error.strerror or error}); give another --out"
         ) from error

@@ -184,7 +184,7 @@ def test_rows_of_earlier_schemas_are_linked(tmp_path: Path) -> None:
 def test_a_failed_append_leaves_no_link(path: Path) -> None:
     with BloodLog.open(path) as log:
         before = log.head()
-        with pytest.raises(OSError, match="CHECK"):
+        with pytest.raises(LogError, match="CHECK"):
             log.append(replace(make_result(), width=0), **PROVENANCE)
         assert log.head() == before
 

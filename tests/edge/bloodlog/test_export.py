@@ -13,6 +13,7 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.export import export_csv, export_jsonl
+from edge.errors import LogError
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 
@@ -76,5 +77,5 @@ def test_a_line_a_cell(full: Path) -> None:
 
 
 def test_an_unknown_sample_is_named(full: Path) -> None:
-    with BloodLog.open(full) as log, pytest.raises(OSError, match="there is no sample S-9"):
+    with BloodLog.open(full) as log, pytest.raises(LogError, match="there is no sample S-9"):
         jsonl(log, "S-9")
