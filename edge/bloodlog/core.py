@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from edge.bloodlog import chain, samples
 from edge.bloodlog.chain import Fault, Head
@@ -174,9 +174,7 @@ class BloodLog:
 
     def count(self) -> int:
         """Count the fields in the log, rejected ones among them."""
-        with self.reading() as connection:
-            (fields,) = connection.execute("SELECT count(*) FROM field").fetchone()
-        return int(fields)
+        return int(self._value("SELECT count(*) FROM field"))
 
     def fields(self, sample_id: int | None = None, *, after: int = 0) -> Iterator[LoggedField]:
         """Go through all fields, or those of one sample, in the order they were written.
@@ -205,15 +203,12 @@ class BloodLog:
 
     def newest_trusted(self) -> datetime | None:
         """Look up when the last field was logged whose time can be believed; None where there is none."""
-        query = "SELECT logged_at FROM field WHERE clock_trusted = 1 ORDER BY id DESC LIMIT 1"
-        with self.reading() as connection:
-            row = connection.execute(query).fetchone()
-        return None if row is None else datetime.fromisoformat(row[0])
+        at = self._value("SELECT logged_at FROM field WHERE clock_trusted = 1 ORDER BY id DESC LIMIT 1")
+        return None if at is None else datetime.fromisoformat(at)
 
     def last_field(self) -> LoggedField | None:
         """Look up the field that was logged last, of whatever sample."""
-        with self.reading() as connection:
-            (last_id,) = connection.execute("SELECT max(id) FROM field").fetchone()
+        last_id = self._value("SELECT max(id) FROM field")
         return None if last_id is None else self.field(last_id)
 
     def field(self, field_id: int) -> LoggedField | None:
@@ -234,15 +229,18 @@ class BloodLog:
     def thumbnail(self, cell: CellRef) -> str | None:
         """Look up the hash of a cell's stored picture; None where there is no such cell or picture."""
         query = "SELECT thumbnail_sha256 FROM cell WHERE field_id = ? AND id = ?"
-        with self.reading() as connection:
-            row = connection.execute(query, (cell.field_id, cell.cell_id)).fetchone()
-        return None if row is None else row[0]
+        sha256: str | None = self._value(query, cell.field_id, cell.cell_id)
+        return sha256
 
     def image(self, field_id: int) -> str | None:
         """Look up the hash of a field's stored picture; None where there is no such field or picture."""
-        query = "SELECT image_sha256 FROM field WHERE id = ?"
+        sha256: str | None = self._value("SELECT image_sha256 FROM field WHERE id = ?", field_id)
+        return sha256
+
+    def _value(self, query: str, *values: object) -> Any:  # noqa: ANN401  # whatever the column holds
+        """Read the one value that a query gives; None where it gives none."""
         with self.reading() as connection:
-            row = connection.execute(query, (field_id,)).fetchone()
+            row = connection.execute(query, values).fetchone()
         return None if row is None else row[0]
 
     def head(self) -> Head:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge.camera.deadline import in_time
-from edge.camera.v4l2_lock import SETTLE_S, lock, settle
+from edge.camera.v4l2_lock import SETTLE_S, Controls, lock, settle
 from edge.device.clock import utc_now
 from edge.errors import CameraError
 from edge.structures import Frame, UInt8Image
@@ -27,23 +27,14 @@ OPEN_TIMEOUT_S = 5.0
 _DEFAULT_BUFFERS = 4
 
 
-class Capture(Protocol):
+class Capture(Controls, Protocol):
     """The part of :class:`cv2.VideoCapture` that is used."""
 
     def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
         """Whether the device was opened."""
 
-    def set(self, propId: int, value: float, /) -> bool:  # noqa: N803  # OpenCV's name
-        """Ask for a setting."""
-
-    def get(self, propId: int, /) -> float:  # noqa: N803  # OpenCV's name
-        """Read a setting."""
-
     def grab(self) -> bool:
         """Take the next frame from the driver without decoding it."""
-
-    def read(self) -> tuple[bool, Any]:
-        """Take and decode the next frame, BGR."""
 
     def release(self) -> None:
         """Close the device."""

@@ -21,7 +21,7 @@ from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
 from edge.results.sheet.page import make_page
-from edge.results.sheet.record import json_text, report_record
+from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import summarise, summarise_as_configured
@@ -189,11 +189,4 @@ def _say(sample: Sample, as_json: bool) -> None:
 
 
 def _record(sample: Sample) -> dict[str, object]:
-    return {
-        "id": sample.name,
-        "specimen": sample.specimen,
-        "quota": sample.quota,
-        "opened_at": sample.opened_at.isoformat(),
-        "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
-        "kept": sample.kept,
-    }
+    return sample_record(sample) | {"kept": sample.kept}

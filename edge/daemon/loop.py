@@ -477,11 +477,7 @@ class Daemon:
         status = self.status()
         # One line: another would be taken for an assignment of its own.
         self._supervisor.tell(f"STATUS={' '.join(status_line(status).split())}")
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_heartbeat(self._folder, status)
-        except OSError as error:
-            _log.warning("%s: the heartbeat cannot be written: %s", self._folder, error.strerror)
+        write_heartbeat(self._folder, status)
 
 
 def _describe(result: FieldResult) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import math
 import os
 from collections import Counter, deque
@@ -26,6 +27,8 @@ from edge.light.pyramid import shrunk
 from edge.light.sharpness import sharpness
 from edge.structures import FieldResult, Frame
 from edge.version import software_version
+
+_log = logging.getLogger(__name__)
 
 SCHEMA = "blastcount.status/1"
 HEARTBEAT_NAME = "status.json"
@@ -152,12 +155,16 @@ def metrics(status: Mapping[str, Any]) -> str:
 
 
 def write_heartbeat(folder: Path, status: Mapping[str, Any]) -> None:
-    """Write ``status.json`` and ``metrics.prom``, each whole or not at all.
+    """Write ``status.json`` and ``metrics.prom``, each whole or not at all; or say why not.
 
     Nothing is synced: the folder is in memory, and after a power cut nobody needs it.
     """
-    for name, text in ((HEARTBEAT_NAME, json.dumps(status)), (METRICS_NAME, metrics(status))):
-        write_whole(folder / name, text.encode())
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in ((HEARTBEAT_NAME, json.dumps(status)), (METRICS_NAME, metrics(status))):
+            write_whole(folder / name, text.encode())
+    except OSError as error:
+        _log.warning("%s: the heartbeat cannot be written: %s", folder, error.strerror)
 
 
 def make_status(

@@ -66,10 +66,7 @@ def when_unblocked(
         while True:
             found = status()
             supervisor.tell("WATCHDOG=1", f"STATUS={' '.join(status_line(found).split())}")
-            try:
-                write_heartbeat(folder, found)
-            except OSError as error:
-                _log.warning("%s: the heartbeat cannot be written: %s", folder, error.strerror)
+            write_heartbeat(folder, found)
             if requests.wait(TRY_AGAIN_S):
                 return None
             try:

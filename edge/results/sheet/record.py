@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
+from edge.bloodlog import Sample
 from edge.results.agreement import Agreement
 from edge.results.stopping import LINE
 from edge.results.summary import ObserverCount, SampleSummary
@@ -37,13 +37,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "intended_use": "research use only, not for diagnosis",
-        "sample": {
-            "id": sample.name,
-            "specimen": sample.specimen,
-            "quota": sample.quota,
-            "opened_at": sample.opened_at.isoformat(),
-            "closed_at": _time(sample.closed_at),
-        },
+        "sample": sample_record(sample),
         "denominator": DENOMINATORS[summary.program.denominator],
         "program": _tally(summary.program),
         "corrected": _corrected(summary),
@@ -66,6 +60,17 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         },
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
         "made_by": [asdict(made) for made in summary.provenance],
+    }
+
+
+def sample_record(sample: Sample) -> dict[str, Any]:
+    """Give what a sample is as JSON."""
+    return {
+        "id": sample.name,
+        "specimen": sample.specimen,
+        "quota": sample.quota,
+        "opened_at": sample.opened_at.isoformat(),
+        "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
     }
 
 
@@ -126,7 +131,3 @@ def _corrected(summary: SampleSummary) -> dict[str, Any] | None:
         "specificity": {"k": errors.others - errors.others_called, "n": errors.others},
         "source": errors.source,
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
