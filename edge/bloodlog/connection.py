@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,18 +63,23 @@ def _prepare_patiently(
     connection: sqlite3.Connection, path: Path, read_only: bool, patience: Patience
 ) -> None:
     """Prepare a connection, again and again while another process is making or recovering the same log."""
+    if not _done_when_free(lambda: _prepare(connection, path, read_only=read_only), patience):
+        raise LogBusyError(f"{path}: the log cannot be used: another process holds it; wait, or stop that")
+
+
+def _done_when_free(work: Callable[[], object], patience: Patience) -> bool:
+    """Do something as soon as no other process is in the way; whether it was done."""
 
     def attempt() -> bool:
         try:
-            _prepare(connection, path, read_only=read_only)
+            work()
         except sqlite3.OperationalError as error:
             if not _is_busy(error):
                 raise
             return False
         return True
 
-    if not patience.until(attempt):
-        raise LogBusyError(f"{path}: the log cannot be used: another process holds it; wait, or stop that")
+    return patience.until(attempt)
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
@@ -154,17 +159,7 @@ def _is_for_want_of_room(path: Path, name: str) -> bool:
 @contextmanager
 def transaction(connection: sqlite3.Connection, patience: Patience = USUAL) -> Iterator[None]:
     """Write all of the block or nothing; other writers wait meanwhile."""
-
-    def attempt() -> bool:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error):
-                raise
-            return False
-        return True
-
-    if not patience.until(attempt):
+    if not _done_when_free(lambda: connection.execute("BEGIN IMMEDIATE"), patience):
         raise LogBusyError("another process is writing, and has been for long; find it with `fuser -v`")
     try:
         yield
