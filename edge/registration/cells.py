@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge.structures import Cell, CellRef
+from edge.structures import Cell, CellKind, CellRef
 
 #: Share of the larger cell's diameter up to which two centres are one cell's. Centres of cells that touch are
 #: a diameter apart; a pair that was outlined as one lies half a diameter from either of its members.
@@ -29,6 +29,7 @@ class Observation:
     y: float
     diameter: float
     counted_as: CellRef | None
+    kind: CellKind
 
 
 def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Observation:
@@ -45,6 +46,7 @@ def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Observa
         (cell.y + 0.5) / px_per_px - 0.5,
         math.sqrt(4 / math.pi * cell.area_px) / px_per_px,
         counted_as,
+        cell.kind,
     )
 
 
@@ -52,7 +54,8 @@ def match_cells(pairs: Iterable[tuple[int, Observation, Observation]]) -> dict[i
     """Choose for each new cell the counted cell that it is, one to one, the nearest pairs first.
 
     Where two cells were outlined as one in one of the fields, one of the two keeps its name and the other
-    is new.
+    is new. A white cell that was taken for a smudge before is new, too: a smudge is never tallied, so nothing
+    has counted it yet.
 
     Parameters
     ----------
@@ -64,6 +67,8 @@ def match_cells(pairs: Iterable[tuple[int, Observation, Observation]]) -> dict[i
     """
     candidates: list[tuple[float, int, CellRef]] = []
     for cell_id, new, old in pairs:
+        if new.kind == "wbc" and old.kind == "smudge":
+            continue
         apart = math.hypot(new.x - old.x, new.y - old.y)
         if old.counted_as is not None and apart <= _SAME_CELL * max(new.diameter, old.diameter):
             candidates.append((apart, cell_id, old.counted_as))

@@ -7,13 +7,15 @@ import pytest
 from edge.registration import Alignment, RigidTransform
 from edge.registration.cells import Observation, match_cells
 from edge.registration.search import confirms, is_sure
-from edge.structures import CellRef
+from edge.structures import CellKind, CellRef
 
 FIRST, SECOND = CellRef(1, 1), CellRef(1, 2)
 
 
-def at(x: float, counted_as: CellRef | None = None, diameter: float = 10.0) -> Observation:
-    return Observation(x, 0.0, diameter, counted_as)
+def at(
+    x: float, counted_as: CellRef | None = None, diameter: float = 10.0, kind: CellKind = "wbc"
+) -> Observation:
+    return Observation(x, 0.0, diameter, counted_as, kind)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,9 @@ def at(x: float, counted_as: CellRef | None = None, diameter: float = 10.0) -> O
         (at(4.8, diameter=6.0), at(0, FIRST), True),  # of the larger one's diameter
         (at(4.8), at(0, FIRST, diameter=6.0), True),
         (at(0), at(0, None), False),  # never counted
+        (at(0), at(0, FIRST, kind="smudge"), False),  # reported, but never tallied
+        (at(0, kind="smudge"), at(0, FIRST, kind="smudge"), True),
+        (at(0, kind="smudge"), at(0, FIRST), True),
     ],
 )
 def test_centres_of_one_cell_lie_within_half_its_diameter(
