@@ -64,8 +64,8 @@ class ThumbnailStore:
 
     @classmethod
     def beside(cls, log: Path, patience: Patience = USUAL) -> ThumbnailStore:
-        """Give the store that belongs to a log's file."""
-        return cls(log.parent / FOLDER, patience)
+        """Give the store that belongs to a log's file, by whatever symbolic link one came to it."""
+        return cls(log.resolve().parent / FOLDER, patience)
 
     def put(self, image: UInt8Image, quality: int = QUALITY) -> str:
         """Store a picture; it is on the disk when this returns.

@@ -133,7 +133,7 @@ def test_fields_that_others_counted_meanwhile_are_taken_up(desk: Desk) -> None:
 def test_each_cell_is_counted_once_by_many_at_a_time(
     desk: Desk, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three who count the same two fields at once, one of them through a link to the log's folder."""
+    """Three count the same two fields at once, two of them by links: to the log, and to its folder."""
     sample = desk.log.open_sample("S-1", "blood", 200)
     alone = BloodLog.open(desk.folder / "alone.db")
     with alone:
@@ -142,6 +142,9 @@ def test_each_cell_is_counted_once_by_many_at_a_time(
         expected = tally(logged.result for logged in alone.fields())
     link = desk.folder / "link"
     link.symlink_to(desk.folder, target_is_directory=True)
+    other_name = desk.folder / "elsewhere" / "other.db"
+    other_name.parent.mkdir()
+    other_name.symlink_to(desk.log.path)  # its pictures are where the log is, not where the link is
     start = Barrier(3)
     append = BloodLog.append
 
@@ -160,7 +163,7 @@ def test_each_cell_is_counted_once_by_many_at_a_time(
                 recorder.record(view(x_um))
 
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(count, [desk.log.path, desk.log.path, link / desk.log.path.name]))
+        list(pool.map(count, [desk.log.path, other_name, link / desk.log.path.name]))
     total = tally(logged.result for logged in desk.log.fields(sample.id))
     assert total.fields == 6
     assert (total.wbc, total.blasts) == (expected.wbc, expected.blasts)
