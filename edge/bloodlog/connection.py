@@ -30,6 +30,13 @@ def connect(path: Path, *, read_only: bool, patience: Patience = USUAL) -> sqlit
         raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
     if read_only and not path.exists():
         raise LogError(f"{path}: no such log; nothing has been counted into it yet")
+    if not read_only and path.is_file() and path.stat().st_nlink > 1:
+        # Each name has a journal, locks and pictures of its own: writers by two names lose each other's rows
+        # (https://www.sqlite.org/howtocorrupt.html, section 2.5).
+        raise LogError(
+            f"{path}: the log has more than one name (hard links), expected one; find the others with "
+            f"`find -samefile` and remove them, or put symbolic links in their place"
+        )
     # On a disk that nobody can write to there is no place for locks, nor for the journal and its index, and
     # no need of them. Rows that a crash left in the journal are read through an index in memory.
     alone = read_only and bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)

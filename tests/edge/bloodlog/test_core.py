@@ -276,6 +276,11 @@ def test_places_that_cannot_hold_a_log(tmp_path: Path) -> None:
         LogError, match=r"/proc/blood\.db: cannot be opened .*; check the owner and the rights"
     ):
         BloodLog.open("/proc/blood.db")
+    # Two names would have two journals, of which each is blind to the other's rows.
+    (tmp_path / "one.db").touch()
+    (tmp_path / "two.db").hardlink_to(tmp_path / "one.db")
+    with pytest.raises(LogError, match=r"two\.db: the log has more than one name \(hard links\)"):
+        BloodLog.open(tmp_path / "two.db")
     (tmp_path / "empty.db").touch()
     with pytest.raises(LogError, match=r"empty\.db: has schema 0, expected \d+; open it once for writing"):
         BloodLog.open(tmp_path / "empty.db", read_only=True)
