@@ -38,11 +38,12 @@ _log = logging.getLogger(__name__)
 FIELD_SUFFIX = ".field.npz"
 #: Largest differences that are rounding. Between OpenCV 4.10, 4.11 and 5.0, NumPy 1.26 and 2.4,
 #: tflite-runtime and LiteRT no centre, area or scale of this field differed, crops by 0.11 on average and
-#: p_blast by 0.008; on a 64-bit ARM processor areas of other fields were 0.2 % apart.
+#: p_blast by 0.008; on a 64-bit ARM processor areas of other fields were 0.2 % apart. Without interpolation
+#: crops of planes, most of which is blank, differ by no more than 0.49.
 MAX_DISTANCE_PX = 1.0
 MAX_AREA_CHANGE = 0.01
 MAX_SCALE_CHANGE = 0.01
-MAX_CROP_CHANGE = 0.5
+MAX_CROP_CHANGE = 0.4
 MAX_DELTA_P = 0.03
 
 #: The field that is drawn: it holds a cell at the border, smudges, and cells of which the shipped networks

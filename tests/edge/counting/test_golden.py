@@ -63,6 +63,16 @@ def _weaker_density(cut: Cut) -> Cut:
     return weaker
 
 
+def _not_interpolated(cut: Cut) -> Cut:
+    def nearest(self: crop.Cutter, *a: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:  # OpenCV's flag for "as it is at the nearest px" is 0
+            for mode in ("INTER_LINEAR", "INTER_AREA"):
+                patch.setattr(cv2, mode, cv2.INTER_NEAREST)
+            return cut(self, *a)
+
+    return nearest
+
+
 def _shifted(cut: Cut) -> Cut:
     def shifted(self: crop.Cutter, centres: Sequence[tuple[float, float]], *a: Any) -> Any:
         return cut(self, [(x + 3.0, y) for x, y in centres], *a)
@@ -70,7 +80,7 @@ def _shifted(cut: Cut) -> Cut:
     return shifted
 
 
-@pytest.mark.parametrize("fault", [_reversed_planes, _weaker_density, _shifted])
+@pytest.mark.parametrize("fault", [_reversed_planes, _weaker_density, _not_interpolated, _shifted])
 def test_a_fault_of_the_crop_is_refused(
     bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Cut], Cut]
 ) -> None:
