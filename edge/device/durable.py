@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ PART_PREFIX, PART_SUFFIX = ".blastcount-", ".part"
 def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Write a file that is whole or not there; one of the same name is replaced.
 
-    Two threads or processes may write the same name: one of them wins, whole.
+    A device or a pipe, as ``/dev/stdout`` or ``/dev/null``, is written to and stays what it is. Two threads or
+    processes may write the same name: one of them wins, whole.
 
     Parameters
     ----------
@@ -36,6 +38,10 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
     .. [1] T. S. Pillai et al., "All file systems are not created equal: on the complexity of crafting
        crash-consistent applications", OSDI 2014.
     """
+    if _is_device(path):
+        with path.open("wb") as file:
+            file.write(content)
+        return
     part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{os.urandom(4).hex()}{PART_SUFFIX}")
     try:
         with part.open("wb") as file:
@@ -55,7 +61,8 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
 def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a place to write a file or a folder to, which becomes ``path`` when the block ends without error.
 
-    For what is not written in one go. A file or folder of the same name is replaced.
+    For what is not written in one go. A file or folder of the same name is replaced; a device or a pipe gets
+    the content.
 
     Parameters
     ----------
@@ -71,10 +78,15 @@ def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     OSError
         It cannot be made or renamed; what was there is as it was.
     """
-    made = Path(tempfile.mkdtemp(prefix=PART_PREFIX, suffix=PART_SUFFIX, dir=path.parent))
+    is_device = _is_device(path)
+    folder = None if is_device else path.parent
+    made = Path(tempfile.mkdtemp(prefix=PART_PREFIX, suffix=PART_SUFFIX, dir=folder))
     try:
         new = made / path.name
         yield new
+        if is_device:
+            write_whole(path, new.read_bytes())
+            return
         if durable:
             with new.open("rb") as file:
                 os.fsync(file.fileno())
@@ -101,3 +113,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a name stands for a device or a pipe, which a rename would put a file in the place of.
+
+    ``/dev/stdout`` is a link, and may lead to a file: the link is what must stay.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    is_plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return not is_plain or (path.is_symlink() and path.absolute().parent == Path(os.devnull).parent)

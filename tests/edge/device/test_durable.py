@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,24 @@ def test_a_folder_replaces_a_folder_and_a_failure_leaves_the_old_one(tmp_path: P
         pass  # nothing was written
     assert [file.name for file in path.iterdir()] == ["second"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _by_name(path: Path) -> None:
+    with written_whole(path) as new:
+        new.write_bytes(b"content")
+
+
+@pytest.mark.parametrize("write", [lambda path: write_whole(path, b"content"), _by_name])
+def test_a_pipe_or_a_device_is_written_to_and_stays_what_it_is(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write(pipe)
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
