@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from edge.device.printable import printable
-from edge.errors import EdgeError, RuntimeMissingError
+from edge.errors import NO_ROOM, EdgeError, OutputError, RuntimeMissingError
 from edge.version import software_version
 
 #: Name of each command of the device package, where it is, and its line in ``--help``.
@@ -89,6 +89,15 @@ class LazyGroup(click.Group):
                 raise
             click.echo(f"blastcount: error: {printable(error)}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            # What has a name was a file, and is an EdgeError or a fault of the program; stdout has none.
+            if ctx.params["debug"] or error.errno not in NO_ROOM or error.filename is not None:
+                raise
+            click.echo(
+                f"blastcount: error: stdout: cannot be written: {error.strerror}; write to another disk",
+                err=True,
+            )
+            ctx.exit(OutputError.exit_code)
         except KeyboardInterrupt:
             click.echo(err=True)  # ends the line on which the terminal shows ^C
             ctx.exit(EXIT_INTERRUPTED)

@@ -189,3 +189,14 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_full_disk_under_stdout_is_one_line() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = run_blastcount("sample", "--help", stdout=full)
+    finally:
+        os.close(full)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"blastcount: error: stdout: cannot be written: ")
+    assert done.stderr.count(b"\n") == 1
