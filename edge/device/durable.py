@@ -18,8 +18,8 @@ PART_PREFIX, PART_SUFFIX = ".blastcount-", ".part"
 def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Write a file that is whole or not there; one of the same name is replaced.
 
-    A device or a pipe, as ``/dev/stdout`` or ``/dev/null``, is written to and stays what it is. Two threads or
-    processes may write the same name: one of them wins, whole.
+    A device or a pipe, as ``/dev/stdout`` or ``/dev/null``, is written to and stays what it is. Two threads
+    or processes may write the same name: one of them wins, whole.
 
     Parameters
     ----------
