@@ -49,15 +49,15 @@ test-log-crash: $(DEV)/.installed
 
 # Every real image counted by this state and by the commit BASE: a move of code must change no line.
 compare: $(DEV)/.installed
-	$(DEV)/bin/python tests/tools/compare_counts.py $(BASE)
+	$(DEV)/bin/python -m tests.tools.compare_counts $(BASE)
 
 # Wrong values of the constants that decide whether a cell counts: a test must notice each.
 mutants: $(DEV)/.installed
-	$(DEV)/bin/python tests/tools/mutants.py
+	$(DEV)/bin/python -m tests.tools.mutants
 
 # The whole field on one thread, by this state and by the commit BASE in turn.
 compare-speed: $(DEV)/.installed
-	$(DEV)/bin/python tests/tools/compare_speed.py $(BASE)
+	$(DEV)/bin/python -m tests.tools.compare_speed $(BASE)
 
 install: $(DEVICE)/.installed
 install-dev: $(DEV)/.installed

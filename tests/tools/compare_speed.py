@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from compare_counts import REPOSITORY, worktree
 from PIL import Image
 
 from edge.rendered import Population, RenderSettings, render_field
+from tests.tools.compare_counts import REPOSITORY, worktree
 
 #: Some 115 white cells and smudges on a field of the public sets' size, as crowded as their fullest.
 CROWDED = RenderSettings(
