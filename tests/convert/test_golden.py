@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from convert.gate.golden import COUNT, _field_crops, choose
+from convert.gate.golden import COUNT, LEAST_DELTA_P, _field_crops, choose
+from edge.classification.card import default_bundle_path, load_bundle
 from edge.structures import InputSpec
 
 
@@ -39,3 +41,10 @@ def test_the_choice_is_spread_over_the_probabilities(rendered: NDArray[np.uint8]
 
 def test_few_crops_are_all_taken(rendered: NDArray[np.uint8]) -> None:
     assert len(choose(rendered[:3], _redness)) == 3
+
+
+@pytest.mark.parametrize("name", ["relative", "akbar2024"])
+def test_shipped_cards_tolerate_no_more_than_they_need(name: str) -> None:
+    """LiteRT and tflite-runtime say the same of their golden crops to 0.001."""
+    bundle = load_bundle(default_bundle_path().with_name(f"{name}.tflite"))
+    assert bundle.card.golden.max_delta_p == LEAST_DELTA_P
