@@ -29,8 +29,9 @@ from edge.calibration import Blank, Calibration, Correction
 from edge.classification.card import ModelBundle, ModelCard, load_bundle, packed
 from edge.classification.classifier import Classifier
 from edge.counting.pipeline import CellClassifier, Pipeline
+from edge.counting.recorder import field_guard
 from edge.device.durable import write_whole
-from edge.errors import GateError, ModelError
+from edge.errors import FieldError, GateError, ModelError
 from edge.structures import CellClass, Frame
 
 _log = logging.getLogger(__name__)
@@ -223,10 +224,17 @@ def check_golden_field(classifier: CellClassifier, golden: GoldenField) -> Agree
     Raises
     ------
     GateError
-        Something differs by more than rounding explains; nothing may be counted here.
+        Something differs by more than rounding explains, or a library fails; nothing may be counted here.
     """
-    here = _counted(classifier, golden.jpeg, golden.blank)
+    advice = (
+        "nothing can be counted with this installation, reinstall the bundle and the package with its OpenCV"
+    )
     wrong = None
+    try:
+        with field_guard(f"the golden field of {classifier.card.name}"):
+            here = _counted(classifier, golden.jpeg, golden.blank)
+    except FieldError as error:
+        raise GateError(f"{error}; {advice}") from error
     if here.cells.shape != golden.cells.shape or here.crops.shape != golden.crops.shape:
         wrong = f"{len(here.cells)} cells were found, {len(golden.cells)} expected"
     elif (here.cells[:, 4:] != golden.cells[:, 4:]).any():
@@ -236,10 +244,7 @@ def check_golden_field(classifier: CellClassifier, golden: GoldenField) -> Agree
         wrong = agreement.problem()
         if wrong is None:
             return agreement
-    raise GateError(
-        f"the golden field of {classifier.card.name} disagrees: {wrong}; nothing can be counted with this "
-        "installation, reinstall the bundle and the package with its OpenCV"
-    )
+    raise GateError(f"the golden field of {classifier.card.name} disagrees: {wrong}; {advice}")
 
 
 def record(bundle: ModelBundle) -> GoldenField:

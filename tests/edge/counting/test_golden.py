@@ -95,6 +95,7 @@ def test_a_fault_of_the_crop_is_refused(
     [
         ("resize", lambda *a, **k: cv2_resize(*a, **(k | {"interpolation": cv2.INTER_NEAREST}))),
         ("morphologyEx", lambda image, *_, **__: image.copy()),
+        ("resize", lambda *_, **__: _failed()),
         ("distanceTransform", lambda *a, **k: cv2_distance(*a, **k) * 1.5),
         ("connectedComponentsWithStats", lambda *a, **k: _fewer(*cv2_components(*a, **k))),
     ],
@@ -105,6 +106,10 @@ def test_an_opencv_that_changes_a_result_is_refused(
     monkeypatch.setattr(cv2, name, changed)
     with pytest.raises(GateError):
         check(bundle)
+
+
+def _failed() -> Any:
+    raise cv2.error("an assertion failed")
 
 
 def _fewer(number: int, labels: Any, stats: Any, centroids: Any) -> Any:
