@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -20,6 +20,7 @@ import numpy as np
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up
+from edge.bloodlog.export import export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, retain
 from edge.bloodlog.schema import migrate, shipped_migrations
@@ -98,6 +99,20 @@ def work(path: Path, run: int) -> Iterator[dict[str, object]]:
                 log.close_sample(sample.name)
                 yield {"closed": sample.name}
                 sample = None
+
+
+def look_after(path: Path, ended: Callable[[], bool]) -> dict[str, int]:
+    """Back up, export and make room, round after round, as the timer and a person do beside a writer."""
+    store, backups = ThumbnailStore.beside(path), path.parent / "backups"
+    rounds = removed = 0
+    while not ended() or not rounds:
+        with BloodLog.open(path) as log, (path.parent / "export.jsonl").open("w", encoding="utf-8") as file:
+            back_up(log, store, backups)
+            assert export_jsonl(log, file) > 0
+            later = datetime.now(UTC) + timedelta(days=9)
+            removed += retain(log, store, Policy(days=1, room_mb=1000), now=later).files
+        rounds += 1
+    return {"rounds": rounds, "removed": removed}
 
 
 def make_old(path: Path, fields: int) -> None:

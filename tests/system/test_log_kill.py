@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import random
 import shutil
@@ -14,8 +15,8 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from edge.bloodlog.backup import back_up, read_manifest
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, needed_pictures, retain
-from tests.system.log_work import append, make_old, say, work
+from tests.system.log_work import append, look_after, make_old, say, work
 
 LONG = pytest.mark.slow
 
@@ -126,17 +127,11 @@ def test_a_writer_that_is_killed_at_any_moment(tmp_path: Path, kills: int) -> No
     chance = random.Random(kills)
     books = Books(path)
     started = time.monotonic()
-    for run in range(kills):
-
-        def job(writer: int, run: int = run) -> None:
-            for done in work(path, run):
-                os.write(writer, f"{json.dumps(done)}\n".encode())
-
-        steps, was_killed = killed(job, chance.uniform(0.0, 0.05), chance.randrange(8))
-        assert was_killed
-        books.compare(steps)
-        if run % 100 == 99:
-            assert_sound(path)
+    with BloodLog.open(path) as log:
+        append(log, ThumbnailStore.beside(path), "first")
+    books.compare([{"field": "first"}])
+    with looked_after(path) as beside:
+        kill_the_writer(path, kills, books, chance)
     assert_sound(path)
     with closing(sqlite3.connect(path)) as connection:
         for query in (
@@ -149,8 +144,41 @@ def test_a_writer_that_is_killed_at_any_moment(tmp_path: Path, kills: int) -> No
     assert fields >= books.told["field"] > 0
     say(
         f"{kills} kills in {time.monotonic() - started:.0f} s: {books.told['field']} fields and "
-        f"{books.told['review']} reviews told, none lost, none twice; {books.in_flight} more done, not told"
+        f"{books.told['review']} reviews told, none lost, none twice; {books.in_flight} more done, not told; "
+        f"beside it {beside['rounds']} rounds of backup, export and retention, {beside['removed']} files gone"
     )
+
+
+def kill_the_writer(path: Path, kills: int, books: Books, chance: random.Random) -> None:
+    """Start a writer and kill it, so many times; the books are compared after each."""
+    for run in range(kills):
+
+        def job(writer: int, run: int = run) -> None:
+            for done in work(path, run):
+                os.write(writer, f"{json.dumps(done)}\n".encode())
+
+        steps, was_killed = killed(job, chance.uniform(0.0, 0.05), chance.randrange(8))
+        assert was_killed
+        books.compare(steps)
+        if run % 100 == 99:
+            assert_sound(path)
+
+
+@contextmanager
+def looked_after(path: Path) -> Iterator[dict[str, int]]:
+    """Have another process back up, export and make room meanwhile; give what it did after the block."""
+    context = multiprocessing.get_context("fork")
+    ended, answer = context.Event(), context.SimpleQueue()
+    done: dict[str, int] = {}
+    process = context.Process(target=lambda: answer.put(look_after(path, ended.is_set)))
+    process.start()
+    try:
+        yield done
+    finally:
+        ended.set()
+        process.join(60)
+    assert process.exitcode == 0, "backup, export or retention failed beside the writer"
+    done |= answer.get()
 
 
 def assert_sound(path: Path) -> None:
