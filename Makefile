@@ -11,7 +11,7 @@ DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: compare compare-speed mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -38,7 +38,11 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/lint-imports
 
 test-quick: $(DEV)/.installed
-	$(DEV)/bin/python -m pytest -m "not slow" --cov --cov-report=term --durations=10
+	$(DEV)/bin/python -m pytest -m "not slow" --durations=10
+
+# Lines and branches that no quick test reaches; a third slower than the tests alone.
+coverage: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m "not slow" --cov --cov-report=term
 
 test-system: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m slow --timeout=3600 -rs
