@@ -189,7 +189,7 @@ def test_a_failed_append_leaves_no_link(path: Path) -> None:
         assert log.head() == before
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     source=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     x=st.floats(allow_nan=False),

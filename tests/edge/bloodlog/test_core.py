@@ -114,7 +114,7 @@ any_result = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(result=any_result)
 def test_round_trip_of_any_result(log: BloodLog, result: FieldResult) -> None:
     field_id = log.append(result, **PROVENANCE)

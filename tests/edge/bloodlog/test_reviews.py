@@ -99,7 +99,7 @@ def test_undo_goes_back_word_by_word(log: BloodLog) -> None:
     assert len(log.reviews(1)) == 7  # nothing was removed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.none(), st.tuples(st.integers(1, 3), st.sampled_from(LABELS)))))
 def test_undo_is_that_of_an_editor(actions: list[tuple[int, ReviewLabel] | None]) -> None:
     """Against the obvious model: a stack of words."""

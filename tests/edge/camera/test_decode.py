@@ -223,7 +223,7 @@ def whole_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_is_an_image_error_or_an_image(
     data: st.DataObject, whole_files: dict[str, bytes], tmp_path: Path
 ) -> None:

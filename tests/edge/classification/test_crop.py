@@ -72,7 +72,7 @@ def test_a_cell_has_the_same_size_at_every_scale(um_per_px: float) -> None:
     st.tuples(*[st.integers(64, 255)] * 3),
     st.tuples(*[st.floats(0.05, 1.0)] * 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lamp_colour_does_not_reach_the_crop(
     lamp: tuple[int, int, int], transmission: tuple[float, float, float]
 ) -> None:

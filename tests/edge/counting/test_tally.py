@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge.counting import tally as tally_module
@@ -84,7 +84,6 @@ def test_published_intervals(k: int, n: int, low: float, high: float) -> None:
     assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_limits_are_those_of_scipy(data: st.DataObject) -> None:
     stats = pytest.importorskip("scipy.stats")

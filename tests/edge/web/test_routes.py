@@ -65,7 +65,7 @@ def rules_of(browser: Browser) -> list[Rule]:
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_route_answers_anything(place: tuple[Clinic, Browser], data: st.DataObject) -> None:
     clinic, browser = place
     rule = data.draw(st.sampled_from(rules_of(browser)))
@@ -111,7 +111,7 @@ def test_every_route_answers_anything(place: tuple[Clinic, Browser], data: st.Da
 
 
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_what_the_log_holds_is_what_was_last_said(place: tuple[Clinic, Browser], data: st.DataObject) -> None:
     """Words, agreements and undos in any order, against a plain model of them."""
     clinic, browser = place
