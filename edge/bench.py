@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +44,6 @@ __all__ = [
     "CROWDED",
     "STAGES",
     "Change",
-    "Settings",
     "WholePath",
     "compare",
     "find_images",
@@ -57,7 +54,6 @@ __all__ = [
     "render_images",
     "run",
     "timed",
-    "usable_threads",
 ]
 
 SCHEMA = "blastcount.bench/1"
@@ -83,6 +79,8 @@ _COLD_STARTS = 5
 #: Stands in the log for the hash of a configuration, which a bench has none of.
 _NO_CONFIG = "0" * 64
 _PERCENTILES = (5, 50, 90, 99)
+#: Crops handed at once to the network alone: a cell, a usual field, a crowded one.
+_BATCHES = (1, 8, 32)
 
 #: A series may be slower than the baseline's 5th percentile by this share. Two builds of the same source
 #: differ by up to 5 % through the placing of code alone (T. Mytkowicz et al., "Producing wrong data without
@@ -285,44 +283,12 @@ def interleave(
     return {series: np.asarray(items, np.float64) for series, items in kept.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is measured.
-
-    Attributes
-    ----------
-    repeat : rounds that are kept
-    threads : numbers of threads that are tried
-    batches : crops handed over at once to the network alone
-    """
-
-    repeat: int = 30
-    threads: tuple[int, ...] = (1,)
-    batches: tuple[int, ...] = (1, 8, 32)
-
-
-def usable_threads(wanted: Sequence[int]) -> tuple[int, ...]:
-    """Leave out numbers of threads above that of the cores, which would only wait for each other.
-
-    Raises
-    ------
-    ConfigError
-        None is left.
-    """
-    cores = len(os.sched_getaffinity(0))
-    usable = tuple(sorted({number for number in wanted if number <= cores}))
-    if not usable:
-        raise ConfigError(
-            f"threads {', '.join(map(str, wanted))}: this process has {cores} cores; give fewer"
-        )
-    return usable
-
-
 def run(
     bundle: ModelBundle,
     files: Sequence[Path],
     rendered: bool,
-    settings: Settings,
+    repeat: int,
+    threads: int,
     scratch: Path,
     after_round: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -333,9 +299,10 @@ def run(
     bundle : model
     files : images, one field each
     rendered : they were drawn by this program
-    settings : what is measured
+    repeat : rounds that are kept
+    threads : of OpenCV and of the interpreter
     scratch : folder for the log that the whole path writes
-    after_round : called after each of ``rounds(settings)`` rounds
+    after_round : called after each round, those of the warm-up among them
 
     Returns
     -------
@@ -347,22 +314,19 @@ def run(
         A file cannot be counted, or the model's golden crops disagree.
     """
     before = read_condition()
-    networks, refused = _networks(bundle, settings.threads)
-    with ExitStack() as stack:
-        lines: dict[int, WholePath] = {}
-        for threads in settings.threads:
-            log = stack.enter_context(BloodLog.open(scratch / f"bench{threads}.sqlite"))
-            lines[threads] = WholePath(files, bundle, log, threads)
+    networks, refused = _networks(bundle, threads)
+    with BloodLog.open(scratch / "bench.sqlite") as log:
+        line = WholePath(files, bundle, log, threads)
         content = bytes(_YARDSTICK_BYTES)
         subjects = [timed("yardstick", lambda: hashlib.blake2b(content).digest())]
-        for threads, network in networks:
-            for batch in settings.batches:
+        for network in networks:
+            for batch in _BATCHES:
                 crops = np.resize(bundle.golden.crops, (batch, *bundle.golden.crops.shape[1:]))
                 series = _network_series(network.runtime, threads, batch)
                 subjects.append(timed(series, partial(network.outputs, crops)))
-        subjects += [partial(_path_timing, threads, line) for threads, line in lines.items()]
-        samples = interleave(subjects, settings.repeat, after_round=after_round)
-    results = lines[settings.threads[0]].results
+        subjects.append(partial(_path_timing, threads, line))
+        samples = interleave(subjects, repeat, after_round=after_round)
+    results = line.results
     fields = [_field(file, results[file], rendered) for file in files]
     cells = float(np.mean([field["white_cells"] for field in fields]))
     fresh = [
@@ -372,7 +336,7 @@ def run(
     return {
         "schema": SCHEMA,
         "created_at": utc_now().isoformat(timespec="seconds"),
-        "settings": asdict(settings) | {"warmup_rounds": WARMUP_ROUNDS},
+        "settings": {"repeat": repeat, "threads": threads, "warmup_rounds": WARMUP_ROUNDS},
         "machine": describe_machine(),
         "software": describe_software(),
         "model": {
@@ -384,26 +348,24 @@ def run(
         "fields": fields,
         "network": [
             _network_figures(samples, network.runtime, threads, batch)
-            for threads, network in networks
-            for batch in settings.batches
+            for network in networks
+            for batch in _BATCHES
         ],
         "engines_missing": [{"engine": name, "reason": reason} for name, reason in refused.items()],
-        "path": [_path_figures(samples, threads, cells) for threads in settings.threads],
+        "path": [_path_figures(samples, threads, cells)],
         "yardstick_ms": _percentiles(samples["yardstick"]),
         "cold_start_ms": {"first_count": _percentiles([ms for ms, _ in fresh])},
         "memory": {"path_peak_mb": round(float(np.median([mb for _, mb in fresh])), 1)},
     }
 
 
-def _networks(
-    bundle: ModelBundle, threads: Sequence[int]
-) -> tuple[list[tuple[int, Network]], dict[str, str]]:
+def _networks(bundle: ModelBundle, threads: int) -> tuple[list[Network], dict[str, str]]:
     """Open the network in every installed interpreter; why one refuses it, by the interpreter's name."""
-    networks: list[tuple[int, Network]] = []
+    networks: list[Network] = []
     refused: dict[str, str] = {}
     for runtime in installed_runtimes():
         try:
-            networks += [(n, Network(bundle.tflite_path, threads=n, runtime=runtime)) for n in threads]
+            networks.append(Network(bundle.tflite_path, threads=threads, runtime=runtime))
         except EdgeError as error:
             refused[runtime] = str(error)
     return networks, refused
@@ -665,8 +627,7 @@ def _head(document: Mapping[str, Any]) -> str:
     lines = [
         "# What a field costs",
         "",
-        f"`blastcount bench --threads {_listed(settings['threads'])} --batch {_listed(settings['batches'])} "
-        f"--repeat {settings['repeat']}`: "
+        f"`blastcount bench --threads {settings['threads']} --repeat {settings['repeat']}`: "
         f"{len(fields)} {kind} of {', '.join(sizes)} px with {cells[0]} to {cells[-1]} white cells; "
         f"each round in a new order, after {settings['warmup_rounds']} of warm-up; "
         f"{document['created_at']}.",
@@ -745,10 +706,6 @@ def _change_table(changes: Sequence[Change]) -> str:
     return "## Against the baseline (p5, ms; memory, MB)\n\n" + markdown_table(
         ["series", "before", "now", "passes", ""], rows
     )
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))
 
 
 def _percentile_names() -> list[str]:
