@@ -199,8 +199,8 @@ class WholePath:
         return {
             "grab": grab_ms,
             "decode": max(0.0, (decoded - grabbed) * 1000.0 - grab_ms),
-            # Focus is a question of quality that only a known scale answers.
-            "quality": stage_ms["quality"] + stage_ms.get("focus", 0.0),
+            # The gate looks a second time when it is known what was found.
+            "quality": stage_ms["quality"] + stage_ms.get("cells", 0.0),
             "segment": stage_ms.get("segment", 0.0),  # a rejected field goes no further
             "crop": stage_ms.get("classify", 0.0) - network_ms,
             "classify": network_ms,

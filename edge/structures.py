@@ -45,6 +45,7 @@ class Frame:
     captured_at : aware UTC time of capture, or None where the source has none
     um_per_px : configured scale in µm per pixel, or None to find it in the field
     jpeg : a JPEG file that holds exactly these pixels and nothing else, or None
+    warnings : doubts that its source has about it, names of :data:`edge.quality.WARNINGS`
     """
 
     image: UInt8Image
@@ -52,6 +53,7 @@ class Frame:
     captured_at: datetime | None = None
     um_per_px: float | None = None
     jpeg: bytes | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse anything that is not a usable 8-bit RGB image."""
@@ -273,6 +275,8 @@ class FieldResult:
     model : identity of the model
     stage_ms : wall time of each stage in milliseconds, by stage name
     stage_um : place of the field's upper left corner on the sample's mosaic, µm; None where it has none
+    warnings : names of the doubts that it was counted with, keys of :data:`edge.quality.WARNINGS`; none where
+        it was rejected, for there is no number to doubt
     """
 
     source: str
@@ -287,6 +291,7 @@ class FieldResult:
     model: ModelIdentity
     stage_ms: dict[str, float] = field(default_factory=dict)
     stage_um: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def wbc(self) -> int:

@@ -189,11 +189,11 @@ def test_a_live_page_shows_the_recorded_figures(name: str) -> None:
         assert rows[key] == [key, f"{figure['value']:.4f}", count, interval]
 
 
-def test_every_reason_is_on_the_quality_page() -> None:
-    from edge.quality import ADVICE
+def test_every_reason_and_every_warning_is_on_the_quality_page() -> None:
+    from edge.quality import ADVICE, WARNINGS
 
     rows = {row[0] for row in table_rows(ROOT / "docs" / "quality.md")}
-    assert set(ADVICE) <= rows
+    assert set(ADVICE) | set(WARNINGS) <= rows
 
 
 def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:

@@ -86,6 +86,7 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
         "scale_source": result.scale.source,
         "status": result.status,
         "reasons": list(result.reasons),
+        "warnings": list(result.warnings),
         "wbc": result.wbc,
         "blasts": result.blasts,
         "tally": _tally_json(tally([result], denominator)),

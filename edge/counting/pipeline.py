@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.classification.card import ModelCard
 from edge.classification.crop import Cutter
 from edge.light.field import Field
-from edge.quality import Reference, assess, assess_scaled
+from edge.quality import Judgement, Reference, assess, assess_cells
 from edge.segmentation import Segmentation, segment
 from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale
 
@@ -82,29 +82,27 @@ class Pipeline:
 
         Returns
         -------
-        ProcessedField whose ``stage_ms`` has ``quality`` and, as far as it came, ``segment``, ``focus``
-        (where the scale was not known before) and ``classify``
+        ProcessedField whose ``stage_ms`` has ``quality`` and, as far as it came, ``segment``, ``cells`` (the
+        gate's second look) and ``classify``
         """
         stage_ms: dict[str, float] = {}
         started = self._clock()
         field = Field(frame)
-        reasons = assess(field, reference)
+        judgement = Judgement(warnings=frame.warnings) + assess(field, reference)
         started = self._lap(stage_ms, "quality", started)
-        if reasons:
+        if judgement.reasons:
             scale = _known_scale(frame)
-            return ProcessedField(self._result(frame, scale, reasons, (), stage_ms), None, field)
+            return ProcessedField(self._result(frame, scale, judgement, (), stage_ms), None, field)
         segmentation = segment(field)
         started = self._lap(stage_ms, "segment", started)
-        if frame.um_per_px is None:
-            # Blur and crowding are judged in µm, and only now is it known what a pixel is.
-            reasons = assess_scaled(field, segmentation.scale.um_per_px)
-            started = self._lap(stage_ms, "focus", started)
-            if reasons:
-                result = self._result(frame, segmentation.scale, reasons, (), stage_ms)
-                return ProcessedField(result, None, field)
+        judgement += assess_cells(field, segmentation.cells, segmentation.scale)
+        started = self._lap(stage_ms, "cells", started)
+        if judgement.reasons:
+            result = self._result(frame, segmentation.scale, judgement, (), stage_ms)
+            return ProcessedField(result, None, field)
         cells = self._classify(field, segmentation)
         self._lap(stage_ms, "classify", started)
-        result = self._result(frame, segmentation.scale, (), cells, stage_ms)
+        result = self._result(frame, segmentation.scale, judgement, cells, stage_ms)
         return ProcessedField(result, segmentation, field)
 
     def _classify(self, field: Field, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
@@ -130,7 +128,7 @@ class Pipeline:
         self,
         frame: Frame,
         scale: Scale,
-        reasons: tuple[str, ...],
+        judgement: Judgement,
         cells: tuple[ClassifiedCell, ...],
         stage_ms: dict[str, float],
     ) -> FieldResult:
@@ -141,11 +139,12 @@ class Pipeline:
             captured_at=frame.captured_at,
             frame_sha256=frame.sha256(),
             scale=scale,
-            status="rejected" if reasons else "counted",
-            reasons=reasons,
+            status="rejected" if judgement.reasons else "counted",
+            reasons=judgement.reasons,
             cells=cells,
             model=self._classifier.card.identity,
             stage_ms=stage_ms,
+            warnings=() if judgement.reasons else judgement.warnings,
         )
 
     def _lap(self, stage_ms: dict[str, float], stage: str, started: float) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from edge.light.field import Field
 from edge.quality.cover import cover_reasons, crowding_reasons
 from edge.quality.focus import focus_reasons
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
+from edge.structures import Cell, Scale
 
 #: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
 _COARSEST_UM_PER_PX = 0.4
@@ -26,10 +30,43 @@ ADVICE = {
     "colour_drift": "the light's colour has changed: check lamp, filters and the camera's white balance",
     "stain_drift": "the stain looks different than in the sample's first fields: is this the same slide?",
 }
+#: Every doubt that a field may be counted with, whoever has it, and what a person can do about it. A name may
+#: be in both tables: what is a doubt in one field makes another uncountable.
+WARNINGS = {
+    "channels_swapped": "red and blue may be swapped: check the program that wrote the picture",
+    "background_clipped": "the blank slide is burnt out: turn down the lamp or the exposure, count anew",
+    "not_a_smear": "this hardly looks like a stained blood smear: look at the picture",
+    "implausible_white_share": "too many of the round cells were taken for white ones: look at the cells",
+    "overlay": "lettering or a scale bar lies in the picture: store fields without it",
+    "scale_changed": "the scale differs from the other fields': was the objective changed?",
+    "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
+    "calibration_missing": "the configured calibration was not used: see `blastcount check`",
+}
 
 
-def assess(field: Field, reference: Reference | None = None) -> tuple[str, ...]:
-    """Name what makes a field uncountable.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the gate says of a field: refused with reasons, or counted, with warnings or without.
+
+    Attributes
+    ----------
+    reasons : why it is not counted, keys of ``ADVICE``; empty for a field that is
+    warnings : doubts about its numbers, keys of ``WARNINGS``
+    """
+
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __add__(self, later: Judgement) -> Judgement:
+        """Put what was said at two moments together, each name once."""
+        return Judgement(
+            tuple(dict.fromkeys((*self.reasons, *later.reasons))),
+            tuple(dict.fromkeys((*self.warnings, *later.warnings))),
+        )
+
+
+def assess(field: Field, reference: Reference | None = None) -> Judgement:
+    """Judge a field by its light, before anything is looked for in it.
 
     Parameters
     ----------
@@ -39,27 +76,46 @@ def assess(field: Field, reference: Reference | None = None) -> tuple[str, ...]:
 
     Returns
     -------
-    Names, all of them keys of ``ADVICE``; empty for a usable field
+    Judgement; an empty one for a usable field
 
     Examples
     --------
     >>> import numpy as np
     >>> from edge.structures import Frame
     >>> def blank(level):
-    ...     return assess(Field(Frame(np.full((60, 80, 3), level, np.uint8), "blank")))
+    ...     return assess(Field(Frame(np.full((60, 80, 3), level, np.uint8), "blank"))).reasons
     >>> blank(5), blank(200), blank(255)
     (('underexposed',), (), ('overexposed',))
     """
     reasons = light_reasons(field)
     if reasons:
-        return reasons
+        return Judgement(reasons)
     look = look_at(field, common=reference is not None)
     reasons = cover_reasons(look)
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
         reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
-    return reasons
+    return Judgement(reasons)
+
+
+def assess_cells(field: Field, cells: Sequence[Cell], scale: Scale) -> Judgement:
+    """Judge a field by what segmentation found in it.
+
+    Parameters
+    ----------
+    field : that passed :func:`assess`
+    cells : that were found, not yet classified
+    scale : that they were found at
+
+    Returns
+    -------
+    Judgement, of what :func:`assess` could not tell yet
+    """
+    if field.frame.um_per_px is not None:
+        return Judgement()
+    # Blur and crowding are judged in µm, and only now is it known what a pixel is.
+    return Judgement(assess_scaled(field, scale.um_per_px))
 
 
 def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:

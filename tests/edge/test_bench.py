@@ -25,6 +25,7 @@ from edge.classification.interpreter import installed_runtimes
 from edge.counting import pipeline
 from edge.counting.pipeline import Pipeline
 from edge.errors import ConfigError, GateError, RuntimeMissingError, SourceError
+from edge.quality import Judgement
 from edge.rendered import Population, RenderSettings
 from tests.edge.commands.invoking import blastcount
 
@@ -211,7 +212,7 @@ def test_a_slowed_stage_shows_in_its_own_figure_alone(
 
 
 def test_a_rejected_field_goes_no_further(line: WholePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "assess", lambda *_: ("too_dark",))
+    monkeypatch.setattr(pipeline, "assess", lambda *_: Judgement(("too_dark",)))
     ms = line.run()
     assert (ms["segment"], ms["crop"], ms["classify"]) == ([0.0], [0.0], [0.0])
 

@@ -10,7 +10,7 @@ import pytest
 
 from edge.errors import ConfigError
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue, catalogue, languages
-from edge.quality import ADVICE
+from edge.quality import ADVICE, WARNINGS
 
 OTHERS = [code for code in languages() if code != DEFAULT_LANGUAGE]
 
@@ -77,9 +77,10 @@ def test_a_language_that_does_not_exist(language: str) -> None:
 
 
 @pytest.mark.parametrize("code", list(languages()))
-def test_every_reason_of_the_quality_gate_has_words_and_advice(code: str) -> None:
-    texts = catalogue(code).texts
-    for section in ("reason", "advice"):
-        assert {key.removeprefix(f"{section}.") for key in texts if key.startswith(f"{section}.")} == set(
-            ADVICE
-        )
+def test_every_reason_and_every_warning_has_words_and_advice(code: str) -> None:
+    names: dict[str, set[str]] = {}
+    for key in catalogue(code).texts:
+        section, _, name = key.partition(".")
+        names.setdefault(section, set()).add(name)
+    assert names["reason"] == names["advice"] == set(ADVICE)
+    assert names["warning"] == names["warning_advice"] == set(WARNINGS)

@@ -168,14 +168,14 @@ def file_verdict(frame: Frame, um_per_px: float | None = None) -> tuple[str, ...
     um_per_px : the scale that segmentation finds in it, where that is known already
     """
     field = Field(frame)
-    reasons = assess(field)
+    reasons = assess(field).reasons
     if reasons:
         return reasons
     return assess_scaled(field, segment(field).scale.um_per_px if um_per_px is None else um_per_px)
 
 
 def _verdict(frame: Frame, reference: Reference | None) -> tuple[str, ...]:
-    return assess(Field(frame), reference)
+    return assess(Field(frame), reference).reasons
 
 
 def _reference(frames: Sequence[Frame]) -> Reference:

@@ -17,6 +17,7 @@ from edge.classification.crop import to_input
 from edge.counting import pipeline as pipeline_module
 from edge.counting.pipeline import BATCH, Pipeline
 from edge.light.field import Field
+from edge.quality import Judgement
 from edge.rendered import RenderedField
 from edge.segmentation import Segmentation, segment
 from edge.structures import CellClass, Frame, InputSpec
@@ -92,7 +93,33 @@ def test_the_same_frame_gives_the_same_result(classifier: TellingClassifier, fra
 
 def test_stages_are_timed_by_the_given_clock(classifier: TellingClassifier, frame: Frame) -> None:
     result = Pipeline(classifier, ticking().__next__).process(frame).result
-    assert result.stage_ms == {"quality": 1000.0, "segment": 2000.0, "classify": 3000.0}
+    assert result.stage_ms == {"quality": 1000.0, "segment": 2000.0, "cells": 3000.0, "classify": 4000.0}
+
+
+def test_a_field_is_counted_with_every_doubt_that_somebody_has(
+    classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Pipeline(classifier).process(frame).result.warnings == ()
+    monkeypatch.setattr(pipeline_module, "assess", lambda *_: Judgement(warnings=("overlay",)))
+    monkeypatch.setattr(
+        pipeline_module, "assess_cells", lambda *_: Judgement(warnings=("overlay", "not_a_smear"))
+    )
+    doubted = replace(frame, warnings=("exposure_unsettled",))
+    result = Pipeline(classifier).process(doubted).result
+    assert (result.status, result.reasons) == ("counted", ())
+    assert result.warnings == ("exposure_unsettled", "overlay", "not_a_smear")
+    assert result.cells == Pipeline(classifier).process(frame).result.cells
+
+
+def test_a_field_can_be_refused_for_its_cells_and_then_has_no_number_to_doubt(
+    classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Judgement(("not_a_smear",), ("overlay",))
+    monkeypatch.setattr(pipeline_module, "assess_cells", lambda *_: refused)
+    field = Pipeline(classifier).process(frame)
+    assert (field.result.status, field.result.reasons) == ("rejected", ("not_a_smear",))
+    assert (field.result.warnings, field.result.cells, field.segmentation) == ((), (), None)
+    assert classifier.batches == []
 
 
 @pytest.mark.parametrize("um_per_px", [None, 0.15])

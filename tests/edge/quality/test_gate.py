@@ -23,7 +23,7 @@ FIELD = SLIDE.view().image
 def verdict(
     image: UInt8Image, reference: Reference | None = None, um_per_px: float | None = 0.25
 ) -> tuple[str, ...]:
-    return assess(Field(Frame(image, "test", um_per_px=um_per_px)), reference)
+    return assess(Field(Frame(image, "test", um_per_px=um_per_px)), reference).reasons
 
 
 def reference_of(*images: UInt8Image) -> Reference:
@@ -89,10 +89,10 @@ def test_a_crop_that_one_cell_fills_is_not_too_dense() -> None:
     rng = np.random.default_rng(1)
     purple = (130 + rng.normal(0, 20, (200, 200, 1)) + np.array([0, -70, 40])).clip(0, 255).astype(np.uint8)
     blank = Background(np.full((1, 1, 3), 230, np.float32), 200, 200)
-    assert "too_dense" in assess(Field(Frame(purple, "test", um_per_px=0.25), blank))
-    assert "too_dense" not in assess(Field(Frame(purple, "test", um_per_px=0.1), blank))
+    assert "too_dense" in assess(Field(Frame(purple, "test", um_per_px=0.25), blank)).reasons
+    assert "too_dense" not in assess(Field(Frame(purple, "test", um_per_px=0.1), blank)).reasons
     assert "too_dense" in assess_scaled(Field(Frame(purple, "test"), blank), 0.25)
-    assert "too_dense" not in assess(Field(Frame(purple, "test"), blank))
+    assert "too_dense" not in assess(Field(Frame(purple, "test"), blank)).reasons
 
 
 def test_every_reason_has_its_advice() -> None:

@@ -15,7 +15,7 @@ from edge.structures import Background, Frame, UInt8Image
 
 
 def judged(image: UInt8Image) -> tuple[str, ...]:
-    return assess(Field(Frame(image, "test")))
+    return assess(Field(Frame(image, "test"))).reasons
 
 
 def rendered(brightness: float) -> UInt8Image:
@@ -46,7 +46,7 @@ def test_a_grey_picture_of_cells_is_refused() -> None:
 def test_both_reasons_are_given() -> None:
     dark = Background(np.full((1, 1, 3), 10, np.float32), 80, 60)
     frame = Frame(np.full((60, 80, 3), 255, np.uint8), "contradiction")
-    assert assess(Field(frame, dark)) == ("underexposed", "overexposed")
+    assert assess(Field(frame, dark)).reasons == ("underexposed", "overexposed")
 
 
 @pytest.mark.real_data
