@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from edge.structures import Background, UInt8Image
 
 DensityImage = NDArray[np.int16]
+#: Channel whose density is taken from green's: nuclei take away more green light than either.
+Against = Literal["blue", "red"]
 
 #: Levels to one density unit in :class:`DensityPlanes`; three channels of 2.4 stay below 2^15.
 FINE_LEVELS = 3200.0
@@ -56,8 +59,11 @@ def density_of_levels(blank: float = 1.0, darkest: int = 1) -> NDArray[np.float3
 
 _OVER_LEVEL_ONE = density_of_levels()
 _FINE_OVER_LEVEL_ONE = np.rint(FINE_LEVELS * _OVER_LEVEL_ONE).astype(np.int16)
-#: Sum of R, G and B, G - B, and R.
-_MIXING = np.array([[1, 1, 1], [0, 1, -1], [1, 0, 0]], np.float32)
+#: Sum of R, G and B, what is left of G, and R.
+_MIXING = {
+    "blue": np.array([[1, 1, 1], [0, 1, -1], [1, 0, 0]], np.float32),
+    "red": np.array([[1, 1, 1], [-1, 1, 0], [1, 0, 0]], np.float32),
+}
 
 
 def optical_density(image: UInt8Image, background: Background) -> NDArray[np.float32]:
@@ -84,7 +90,7 @@ class DensityPlanes:
     Attributes
     ----------
     total : R + G + B optical density, int16, ``FINE_LEVELS`` levels a unit
-    difference : G - B, as total
+    difference : G - B or, where red cells have little blue density, G - R, as total
     red : R, as total
     """
 
@@ -100,28 +106,29 @@ class DensityPlanes:
         return DensityPlanes(np.asarray(total, np.int16), np.asarray(difference, np.int16), self.red)
 
     def contrast(self, ratio: float) -> DensityImage:
-        """Stain contrast: G - B density less what a red cell of the same total density has."""
+        """Stain contrast: the difference less what a red cell of the same total density has."""
         return np.asarray(cv2.addWeighted(self.difference, 1.0, self.total, -ratio, 0.0), dtype=np.int16)
 
 
-def blank_planes(background: Background, width: int, height: int) -> DensityImage:
-    """Logarithm of the blank slide's light: sum of R, G and B, G - B, and R.
+def blank_planes(background: Background, width: int, height: int, against: Against = "blue") -> DensityImage:
+    """Logarithm of the blank slide's light: sum of R, G and B, what is left of G, and R.
 
     Returns
     -------
     (height, width, 3) int16, ``FINE_LEVELS`` levels a unit
     """
-    grid = np.rint(cv2.transform(np.log10(background.grid), FINE_LEVELS * _MIXING)).astype(np.int16)
+    grid = np.rint(cv2.transform(np.log10(background.grid), FINE_LEVELS * _MIXING[against])).astype(np.int16)
     return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR), np.int16)
 
 
-def density_planes(image: UInt8Image, blank: DensityImage) -> DensityPlanes:
+def density_planes(image: UInt8Image, blank: DensityImage, against: Against = "blue") -> DensityPlanes:
     """Optical densities over the blank slide, see :func:`density_of_levels`.
 
     Parameters
     ----------
     image : (h, w, 3) uint8 RGB
     blank : (h, w, 3), of :func:`blank_planes`
+    against : channel whose density is taken from green's, as for ``blank``
 
     Returns
     -------
@@ -133,7 +140,9 @@ def density_planes(image: UInt8Image, blank: DensityImage) -> DensityPlanes:
         red, green, blue = (cv2.LUT(plane, _FINE_OVER_LEVEL_ONE) for plane in cv2.split(image[rows]))
         blank_total, blank_difference, blank_red = cv2.split(blank[rows])
         cv2.add(blank_total, cv2.add(cv2.add(red, green), blue), dst=total[rows])
-        cv2.add(blank_difference, cv2.subtract(green, blue), dst=difference[rows])
+        cv2.add(
+            blank_difference, cv2.subtract(green, blue if against == "blue" else red), dst=difference[rows]
+        )
         cv2.add(blank_red, red, dst=red_density[rows])
     return DensityPlanes(total, difference, red_density)
 

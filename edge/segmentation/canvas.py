@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.light.density import DensityImage, density_planes, strips
+from edge.light.density import Against, DensityImage, density_planes, strips
 from edge.segmentation.labels import Mask
 from edge.segmentation.stain import contrast_levels, red_cell_coloured, to_levels
 from edge.structures import UInt8Image
@@ -42,7 +42,7 @@ class CanvasPlanes:
 
 
 def stain_planes(
-    canvas: UInt8Image, blank: DensityImage, ratio: float, um_per_px: float
+    canvas: UInt8Image, blank: DensityImage, ratio: float, um_per_px: float, against: Against
 ) -> tuple[Mask, Mask, DensityImage, NDArray[np.bool_]]:
     """Densities of the canvas as a :class:`CanvasPlanes` holds them: total, contrast, red, red_cell_coloured.
 
@@ -50,8 +50,9 @@ def stain_planes(
     ----------
     canvas : (h, w, 3) uint8 RGB
     blank : (h, w, 3), the blank slide's, see :func:`edge.light.density.blank_planes`
-    ratio : red cells' (G - B) / (R + G + B) density
+    ratio : red cells' difference over their total density
     um_per_px : of the canvas
+    against : channel whose density is taken from green's
     """
     height, width = canvas.shape[:2]
     total, contrast = np.empty((2, height, width), np.uint8)
@@ -60,7 +61,7 @@ def stain_planes(
         # What is smoothed needs one row more on each side.
         first = max(0, rows.start - 1)
         seen, own = slice(first, rows.stop + 1), slice(rows.start - first, rows.stop - first)
-        stain = density_planes(canvas[seen], blank[seen])
+        stain = density_planes(canvas[seen], blank[seen], against)
         smooth = stain.smoothed(um_per_px)
         total[rows] = to_levels(smooth.total)[own]
         contrast[rows] = contrast_levels(smooth.contrast(ratio))[own]

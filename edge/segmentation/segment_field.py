@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.light.density import blank_planes, density_planes
+from edge.light.density import Against, blank_planes, density_planes
 from edge.light.field import Field
+from edge.segmentation.axis import stain_axis
 from edge.segmentation.canvas import CanvasPlanes, stain_planes
 from edge.segmentation.isolated import isolated_mask
 from edge.segmentation.join import merge_parts
@@ -87,7 +88,8 @@ def segment(field: Field) -> Segmentation:
         nuclei,
         planes.um_per_px,
         scale_known=detection.scale.confidence > NUCLEI_SCALE_CONFIDENCE,
-        blue_red_cells=detection.survey.blue_red_cells,
+        # The densities of a washed-out picture are lower bounds: there, too, the dye's amount tells little.
+        blue_red_cells=detection.survey.blue_red_cells or detection.against == "red",
     )
     return assemble(
         detection.scale, field.background, detection.windows, planes.frame_edge, nuclei, cells, kinds
@@ -100,6 +102,7 @@ class _Detection:
 
     Attributes
     ----------
+    against : channel whose density is taken from green's, see :func:`edge.segmentation.axis.stain_axis`
     survey : the first look; its scale is not the field's where that is configured
     scale : of the input
     threshold : stain contrast of nuclei, see :func:`edge.segmentation.windows.nucleus_threshold`
@@ -109,6 +112,7 @@ class _Detection:
     isolated : (h, w) bool on the canvas, likewise
     """
 
+    against: Against
     survey: Survey
     scale: Scale
     threshold: int
@@ -121,8 +125,11 @@ class _Detection:
 def _detect(field: Field) -> _Detection:
     """Find the scale and what is stained; the copies of the whole field that this takes end here."""
     step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
+    against = stain_axis(field.density)
     small = field.pyramid.reduced(step)
-    stain = density_planes(small, blank_planes(field.background, small.shape[1], small.shape[0]))
+    stain = density_planes(
+        small, blank_planes(field.background, small.shape[1], small.shape[0], against), against
+    )
     found = survey(stain, step)
     scale = found.scale
     if field.frame.um_per_px is not None:
@@ -130,7 +137,9 @@ def _detect(field: Field) -> _Detection:
     if scale.um_per_px * step < _WORK_UM_PER_PX / _LEAST_SHRINK:
         step = _WORK_UM_PER_PX / scale.um_per_px
         small = field.pyramid.reduced(step)
-        stain = density_planes(small, blank_planes(field.background, small.shape[1], small.shape[0]))
+        stain = density_planes(
+            small, blank_planes(field.background, small.shape[1], small.shape[0], against), against
+        )
     um_per_px = scale.um_per_px * step
     smooth = stain.smoothed(um_per_px)
     opened = open_contrast(contrast_levels(smooth.contrast(found.ratio)), um_per_px)
@@ -144,17 +153,17 @@ def _detect(field: Field) -> _Detection:
     foreground = above(to_levels(smooth.total), found.foreground_density * DENSITY_LEVELS)
     isolated = isolated_mask(as_mask(foreground), as_mask(opened > threshold), um_per_px, _LARGEST_CELL_UM2)
     isolated = windows.gather(isolated, 0, cv2.INTER_NEAREST)
-    return _Detection(found, scale, threshold, windows, shrink, roi, isolated > 0)
+    return _Detection(against, found, scale, threshold, windows, shrink, roi, isolated > 0)
 
 
 def _canvas_planes(detection: _Detection, field: Field) -> CanvasPlanes:
     """Lay what surrounds the stain side by side, at the resolution that outlines need."""
     windows = detection.windows
     um_per_px = detection.scale.um_per_px * detection.shrink
-    blank = blank_planes(field.background, _BLANK_SIDE_PX, _BLANK_SIDE_PX)
+    blank = blank_planes(field.background, _BLANK_SIDE_PX, _BLANK_SIDE_PX, detection.against)
     canvas = windows.gather(field.pyramid.level(detection.shrink), 1)
     total, contrast, red, red_cell_coloured = stain_planes(
-        canvas, windows.gather(blank, 0), detection.survey.ratio, um_per_px
+        canvas, windows.gather(blank, 0), detection.survey.ratio, um_per_px, detection.against
     )
     in_frame, edge = windows.in_frame()
     return CanvasPlanes(

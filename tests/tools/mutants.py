@@ -179,6 +179,16 @@ MUTANTS = [
         {"_CLUSTER": "9.9", "_USUAL_NUCLEUS_UM2": "120.0", "_BLUER_THAN_GREY": "0.3"},
     ),
     *constants(
+        "edge/segmentation/axis.py",
+        f"{_SEGMENTATION}/test_axis.py",
+        {
+            "_NUCLEUS_PX": "40",
+            "_LEAST_SIGNAL": "11.0",
+            "_POOR_SIGNAL, _FACTOR": "14.0, 2.0",
+            "_LEAST_SPREAD": "0.02",
+        },
+    ),
+    *constants(
         "edge/segmentation/scale.py",
         f"{_SEGMENTATION}/test_scale.py {_SEGMENTATION}/test_outline.py",
         {
