@@ -163,6 +163,7 @@ class BloodLog:
             "image_sha256": image_sha256,
             "provenance": provenance,
             "context": context,
+            "warnings": json.dumps(result.warnings),
         }
         pictures = thumbnails or {}
         with self.writing(f"field {result.source} was not logged") as connection:

@@ -94,6 +94,7 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         model=ModelIdentity(row["model_name"], row["model_sha256"]),
         stage_ms=json.loads(row["stage_ms"]),
         stage_um=None if stage_x_um is None else (stage_x_um, row["stage_y_um"]),
+        warnings=() if row["warnings"] is None else tuple(json.loads(row["warnings"])),
         **{name: row[name] for name in _RESULT_AS_STORED},
     )
     return LoggedField(

@@ -4,7 +4,7 @@
 measure the scale, and ``correction`` puts a record to use on frames.
 """
 
-from edge.calibration.correction import Correction
+from edge.calibration.correction import UNUSED, Correction
 from edge.calibration.record import Blank, Calibration, MeasuredScale
 
-__all__ = ["Blank", "Calibration", "Correction", "MeasuredScale"]
+__all__ = ["UNUSED", "Blank", "Calibration", "Correction", "MeasuredScale"]

@@ -13,6 +13,9 @@ from edge.structures import Frame
 
 _log = logging.getLogger(__name__)
 
+#: Warning of a frame that was not corrected although a calibration is there or was asked for.
+UNUSED = "calibration_unused"
+
 
 class Correction:
     """Corrects frames by a calibration, or leaves them.
@@ -63,10 +66,14 @@ class Correction:
         return self._calibration.blank.white_point
 
     def applied(self, frame: Frame) -> Frame:
-        """Return the frame with even light and, unless it has one already, its scale."""
+        """Return the frame with even light and, unless it has one already, its scale.
+
+        A frame that is not corrected although a calibration is there, or was asked for, has the warning
+        ``calibration_unused``.
+        """
         calibration = self._calibration
         if calibration is None:
-            return frame
+            return frame if self.problem is None else _doubted(frame)
         if (frame.width, frame.height) != (calibration.width, calibration.height):
             if self.problem is None:
                 self.problem = (
@@ -75,7 +82,7 @@ class Correction:
                     "`blastcount calibrate`"
                 )
                 _log.warning("calibration not used for frames of another size: %s", self.problem)
-            return frame
+            return _doubted(frame)
         if calibration.blank is not None:
             if self._flat is None:
                 self._flat = FlatField(calibration.blank.grid, frame.width, frame.height)
@@ -84,3 +91,7 @@ class Correction:
         if um_per_px is None and calibration.scale is not None:
             um_per_px = calibration.scale.um_per_px
         return replace(frame, um_per_px=um_per_px)
+
+
+def _doubted(frame: Frame) -> Frame:
+    return replace(frame, warnings=(*frame.warnings, UNUSED))

@@ -93,8 +93,10 @@ def field_line(field: dict[str, Any]) -> str:
     Examples
     --------
     >>> field = {"field": 7, "status": "counted", "wbc": 12, "blasts": 3, "seen_before": 2, "sample": "S-1"}
-    >>> field_line(field)
+    >>> field_line(field | {"warnings": []})
     'field 7: 12 white cells, 3 of them look like blasts; 2 were counted before; sample S-1'
+    >>> field_line(field | {"warnings": ["overlay"], "seen_before": 0})
+    'field 7: 12 white cells, 3 of them look like blasts; warning: overlay; sample S-1'
     >>> field_line(field | {"status": "rejected", "reasons": ["out_of_focus"], "sample": None})
     'field 7: rejected, out_of_focus; no sample is open'
     """
@@ -102,9 +104,10 @@ def field_line(field: dict[str, Any]) -> str:
     if field["status"] == "rejected":
         return f"field {field['field']}: rejected, {', '.join(field['reasons'])}; {sample}"
     again = f"; {field['seen_before']} were counted before" if field["seen_before"] else ""
+    doubts = f"; warning: {', '.join(field['warnings'])}" if field["warnings"] else ""
     return (
         f"field {field['field']}: {field['wbc']} white cells, {field['blasts']} of them look like blasts"
-        f"{again}; {sample}"
+        f"{again}{doubts}; {sample}"
     )
 
 
@@ -133,6 +136,8 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     )  # fmt: skip
     if fields["rejected_by_reason"]:
         lines.append(("rejected", _counts(fields["rejected_by_reason"])))
+    if fields["by_warning"]:
+        lines.append(("warnings", f"{fields['warned']} fields: {_counts(fields['by_warning'])}"))
     if status["last_field"] is not None:
         lines.append(("last", f"{status['last_field']['at']}, {field_line(status['last_field'])}"))
     lines.append(("sample", _sample(status["sample"])))

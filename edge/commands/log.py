@@ -31,7 +31,7 @@ from edge.errors import LogError, OutputError
 #: What a command ends with that found the log not to be as it was written.
 _GATE_SAID_NO = 4
 #: Columns of a field that hold JSON.
-_JSON_COLUMNS = frozenset({"reasons", "stage_ms", "provenance", "context"})
+_JSON_COLUMNS = frozenset({"reasons", "warnings", "stage_ms", "provenance", "context"})
 #: Faults and numbers that are printed for a person; --json has all of them.
 _MAX_LINES = 50
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from edge.counting.tally import tally
 from edge.device.decoding import decode_json
 from edge.device.printable import printable
 from edge.errors import SourceError
+from edge.i18n import catalogue
+from edge.results.texts import warned_text, warning_text
 from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
 
 SCHEMA = "blastcount.field/1"
@@ -150,6 +153,8 @@ class TablePrinter:
         self._name_width = min(max(widest, len("total")), _MAX_NAME)
         self._with_truth = any(truth_path(file).exists() for file in files)
         self._truth = KnownCounts(0, 0)
+        self._warned: Counter[str] = Counter()
+        self._warned_fields = 0
         self._progress = progress
         self._footer = footer
         self._begun = False
@@ -178,6 +183,7 @@ class TablePrinter:
             "",
             blast_share(total),
             fields,
+            *self._doubts(total),
             *self._footer,
         ]
         if total.seen_before:
@@ -185,6 +191,10 @@ class TablePrinter:
         if self._with_truth:
             lines.append("Fields with a known truth are rendered: drawn by this program, no patient's smear.")
         self._print(lines)
+
+    def _doubts(self, total: Tally) -> list[str]:
+        text = warned_text(catalogue(), self._warned, self._warned_fields, total.fields)
+        return [] if text is None else [text]
 
     def _header(self) -> list[str]:
         titles = self._line("field", {c: c for c in _WIDTHS}, None)
@@ -204,7 +214,12 @@ class TablePrinter:
         }
         if truth is not None:
             self._truth = KnownCounts(self._truth.wbc + truth.wbc, self._truth.blasts + truth.blasts)
-        return self._line(name, values, truth)
+        row = self._line(name, values, truth)
+        if result.warnings:
+            self._warned.update(result.warnings)
+            self._warned_fields += 1
+            row += f"{_GAP}warning: {', '.join(warning_text(catalogue(), name) for name in result.warnings)}"
+        return row
 
     def _line(self, name: str, values: dict[str, str], truth: KnownCounts | None) -> str:
         line = self._left(name) + "".join(values.get(c, "").rjust(width) for c, width in _WIDTHS.items())

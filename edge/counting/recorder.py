@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from edge.bloodlog import BloodLog
-from edge.calibration import Correction
+from edge.calibration import UNUSED, Correction
 from edge.classification.classifier import Classifier
 from edge.config import Config
 from edge.counting.pipeline import Pipeline, ProcessedField
@@ -158,7 +158,7 @@ class Recorder:
     def _record(self, frame: Frame) -> Recorded:
         corrected = self._correction.applied(frame)
         provenance = self._provenance
-        if corrected is frame and provenance.calibration_sha256 is not None:
+        if UNUSED in corrected.warnings and provenance.calibration_sha256 is not None:
             provenance = replace(provenance, calibration_sha256=None)  # it is for frames of another size
         sample = self._sample
         if sample is None:

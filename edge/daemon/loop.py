@@ -483,4 +483,5 @@ class Daemon:
 def _describe(result: FieldResult) -> str:
     if result.status == "rejected":
         return f"{result.source} rejected: {', '.join(result.reasons)}"
-    return f"{result.source} {result.wbc} white cells in {sum(result.stage_ms.values()):.0f} ms"
+    doubts = f", warning: {', '.join(result.warnings)}" if result.warnings else ""
+    return f"{result.source} {result.wbc} white cells in {sum(result.stage_ms.values()):.0f} ms{doubts}"

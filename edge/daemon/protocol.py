@@ -8,7 +8,7 @@ A request is ``{"protocol": 1, "command": "status"}``, the answer
     What ``blastcount status --json`` prints.
 ``capture``
     Counts what the camera sees now; answers when it is in the log, with ``field`` (its number), ``status``,
-    ``reasons``, ``wbc``, ``blasts``, ``seen_before`` (cells counted before) and ``sample``.
+    ``reasons``, ``warnings``, ``wbc``, ``blasts``, ``seen_before`` (cells counted before) and ``sample``.
 ``preview``
     The newest frame: ``jpeg`` (base64), ``width`` and ``height`` of the frame, ``age_s``, its ``sharpness``
     (comparable with that of other frames of the camera) and ``exposure`` (level of the blank slide, 0 to 1).

@@ -55,6 +55,8 @@ class Counts:
     logged, rejected : fields in the log, and those of them that were rejected
     failed : fields on which a library failed, which are not in the log
     rejected_by_reason : a field with two reasons is in both
+    warned : fields that were counted with a warning
+    by_warning : a field with two warnings is in both
     seen_before : cells that had been counted in an earlier field of their sample
     last_field : of the status, or None before the first
     """
@@ -63,6 +65,8 @@ class Counts:
     rejected: int = 0
     failed: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    warned: int = 0
+    by_warning: Counter[str] = field(default_factory=Counter)
     seen_before: int = 0
     last_field: dict[str, Any] | None = None
     _logged_s: deque[float] = field(default_factory=deque)
@@ -73,6 +77,8 @@ class Counts:
         self.logged += 1
         self.rejected += result.status == "rejected"
         self.rejected_by_reason.update(result.reasons)
+        self.warned += bool(result.warnings)
+        self.by_warning.update(result.warnings)
         self.seen_before += seen_before
         self._logged_s.append(now_s)
         self.per_minute(now_s)
@@ -82,6 +88,7 @@ class Counts:
             "source": result.source,
             "status": result.status,
             "reasons": list(result.reasons),
+            "warnings": list(result.warnings),
             "wbc": result.wbc,
             "blasts": result.blasts,
             "seen_before": seen_before,
@@ -108,10 +115,14 @@ def status_line(status: Mapping[str, Any]) -> str:
         failure = camera["last_failure"]
         return f"no frames, camera failure {camera['failures_in_a_row']} in a row: {failure['message']}"
     head = f"not counting: {status['problem']}" if status["problem"] else f"counting from {status['source']}"
-    rejected = ", ".join(f"{n} {reason}" for reason, n in sorted(fields["rejected_by_reason"].items()))
+    rejected, warned = (
+        ", ".join(f"{n} {name}" for name, n in sorted(fields[counts].items()))
+        for counts in ("rejected_by_reason", "by_warning")
+    )
     parts = [
         f"{head}: {fields['logged']} fields logged, {fields['rejected']} of them rejected"
-        + (f" ({rejected})" if rejected else ""),
+        + (f" ({rejected})" if rejected else "")
+        + (f", {fields['warned']} with a warning ({warned})" if warned else ""),
         f"{camera['failures']} camera failures",
     ]
     if sample is not None:
@@ -145,6 +156,7 @@ def metrics(status: Mapping[str, Any]) -> str:
     metric("fields_total", "counter", "Fields in the log since the start.", {"": fields["logged"]})
     metric("fields_per_minute", "gauge", "Fields in the last minute.", {"": fields["per_minute"]})
     metric("rejected_total", "counter", "Rejections by reason.", by("reason", fields["rejected_by_reason"]))
+    metric("warned_total", "counter", "Counted fields by warning.", by("warning", fields["by_warning"]))
     metric("camera_connected", "gauge", "1 while the camera is open.", {"": float(camera["connected"])})
     metric("camera_restarts_total", "counter", "Times it was opened again.", {"": camera["restarts"]})
     metric("camera_failures_total", "counter", "Failures by reason.", by("reason", camera["by_reason"]))
@@ -200,6 +212,8 @@ def make_status(
             "rejected": counts.rejected,
             "failed": counts.failed,
             "rejected_by_reason": dict(counts.rejected_by_reason),
+            "warned": counts.warned,
+            "by_warning": dict(counts.by_warning),
             "seen_before": counts.seen_before,
             "per_minute": counts.per_minute(now_s),
         },

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from edge.i18n import catalogue
-from edge.results.texts import probability_text
+from edge.results.texts import probability_text, warning_text
 from edge.structures import ClassifiedCell, FieldResult, UInt8Image
 
 Colour = tuple[int, int, int]
@@ -193,6 +193,8 @@ def _legend(result: FieldResult, factor: int, width: int, note: str) -> Iterable
             number = sum(_look(c) is look for c in whole)
             yield _Entry(f"{look.letter}  {look.name}: {number}", look)
         yield _words(f"dashed, cut by the edge and left out: {len(result.cells) - len(whole)}")
+    if result.warnings:
+        yield _words(f"warning: {', '.join(warning_text(catalogue(), name) for name in result.warnings)}")
     yield _words("number: probability of a blast")
     um_per_px = result.scale.reported_um_per_px
     if um_per_px is not None:

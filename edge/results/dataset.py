@@ -123,6 +123,7 @@ class DatasetField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device : name of the machine that exported it
     provenance : what its row in the log says about its making
     cells : every segmented cell
+    warnings : doubts that it was counted with
     """
 
     schema: Literal["blastcount.dataset/1"]
@@ -137,6 +138,7 @@ class DatasetField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: _Text
     provenance: dict[str, str | int | float | bool | None]
     cells: tuple[DatasetCell, ...]
+    warnings: tuple[_Text, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse cells that cannot be in this field."""
@@ -380,6 +382,7 @@ def _field(
         device=device,
         provenance=_provenance(logged),
         cells=tuple(cells),
+        warnings=result.warnings,
     )
 
 

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from edge.i18n import catalogue
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
+from edge.results.texts import warned_text
 from edge.structures import Tally
 from edge.version import software_version
 
@@ -142,11 +144,16 @@ def _observation(
         "issued": issued,
         "specimen": _reference(summary, "specimen"),
         "method": {"text": method},
-        "note": [{"text": f"{WARNING}{note}"}],
+        "note": [{"text": text} for text in (f"{WARNING}{note}", _doubts(summary)) if text],
         **(absent if share is None else {"valueQuantity": _percent(share)}),
         "component": components,
         **by,
     }
+
+
+def _doubts(summary: SampleSummary) -> str | None:
+    """Say which warnings the fields carry that the figures are of; every figure is of these fields' cells."""
+    return warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields)
 
 
 def _percent(share: float) -> Resource:
@@ -191,7 +198,9 @@ def _integers(numbers: dict[str, int]) -> list[Resource]:
 
 def _report(summary: SampleSummary, issued: str, results: list[str]) -> Resource:
     sections = "http://terminology.hl7.org/CodeSystem/v2-0074"
-    words = f"Blast count of sample {summary.sample.name}. {WARNING}"
+    words = " ".join(
+        text for text in (f"Blast count of sample {summary.sample.name}. {WARNING}", _doubts(summary)) if text
+    )
     return {
         "resourceType": "DiagnosticReport",
         "text": {

@@ -83,6 +83,8 @@ class SampleSummary:
     observers : what each person says, in the order of their first words
     agreement : of the first two persons who have read every cell, blind; None before that
     rejected : number of rejected fields by reason; a field may have several
+    warned : number of counted fields by warning; a field may have several
+    warned_fields : number of counted fields with a warning
     scales_um_per_px : least and largest scale of the counted fields, None without a measured one
     assumed_scales : number of counted fields whose scale was only assumed
     provenance : what counted it, the most fields first
@@ -98,6 +100,8 @@ class SampleSummary:
     observers: tuple[ObserverCount, ...]
     agreement: Agreement | None
     rejected: Mapping[str, int]
+    warned: Mapping[str, int]
+    warned_fields: int
     scales_um_per_px: tuple[float, float] | None
     assumed_scales: int
     provenance: tuple[CountedBy, ...]
@@ -158,6 +162,8 @@ def summarise(
             else None
         ),
         rejected=Counter(reason for logged in reading.fields for reason in logged.result.reasons),
+        warned=Counter(warning for logged in counted for warning in logged.result.warnings),
+        warned_fields=sum(bool(logged.result.warnings) for logged in counted),
         scales_um_per_px=(min(scales), max(scales)) if scales else None,
         assumed_scales=len(counted) - len(scales),
         provenance=tuple(CountedBy(*made, fields=fields) for made, fields in made_by.most_common()),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from edge.i18n import Catalogue
 from edge.results.stopping import LINE, Stopping
 from edge.structures import Tally
@@ -49,7 +52,44 @@ def share_text(_: Catalogue, tally: Tally, key: str = "report.share") -> str:
 
 def reason_text(_: Catalogue, name: str) -> str:
     """Say why a field was not counted; a reason that no catalogue knows is shown by its name."""
-    key = f"reason.{name}"
+    return _named(_, "reason", name)
+
+
+def warning_text(_: Catalogue, name: str) -> str:
+    """Say what doubt a field was counted with; one that no catalogue knows is shown by its name."""
+    return _named(_, "warning", name)
+
+
+def counts_text(_: Catalogue, section: Literal["reason", "warning"], counts: Mapping[str, int]) -> str:
+    """List how many fields have which reasons or warnings, the commonest first.
+
+    Examples
+    --------
+    >>> from edge.i18n import catalogue
+    >>> counts_text(catalogue(), "reason", {"blank": 1, "out_of_focus": 3})
+    'out of focus 3, blank 1'
+    """
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    return ", ".join(f"{_named(_, section, name)} {counts[name]}" for name in names)
+
+
+def warned_text(_: Catalogue, warned: Mapping[str, int], fields: int, of: int) -> str | None:
+    """Say how many counted fields carry which warnings; None where none does.
+
+    Parameters
+    ----------
+    _ : texts
+    warned : number of fields by warning
+    fields : number of fields with a warning
+    of : number of counted fields
+    """
+    if not fields:
+        return None
+    return _("report.warned", fields=fields, of=of, warnings=counts_text(_, "warning", warned))
+
+
+def _named(_: Catalogue, section: str, name: str) -> str:
+    key = f"{section}.{name}"
     return _(key) if _.has(key) else name.replace("_", " ")
 
 

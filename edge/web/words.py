@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell
 from edge.results.stopping import REFERENCE_LINES
-from edge.results.texts import LETTERS, probability_text, reason_text
+from edge.results.texts import LETTERS, probability_text, reason_text, warned_text, warning_text
 from edge.structures import CellRef
 
 
@@ -43,9 +43,23 @@ def reasons(_: Catalogue, names: Iterable[str]) -> str:
     return ", ".join(reason_text(_, name) for name in names)
 
 
+def warnings(_: Catalogue, names: Iterable[str]) -> str:
+    """Say what doubts a field was counted with."""
+    return ", ".join(warning_text(_, name) for name in names)
+
+
 def advice(_: Catalogue, names: Iterable[str]) -> str:
     """Say what a person can do about a field that was not counted."""
-    return " ".join(_(key) for name in names if _.has(key := f"advice.{name}"))
+    return _advice(_, "advice", names)
+
+
+def warning_advice(_: Catalogue, names: Iterable[str]) -> str:
+    """Say what a person can do about a field that was counted with a doubt."""
+    return _advice(_, "warning_advice", names)
+
+
+def _advice(_: Catalogue, section: str, names: Iterable[str]) -> str:
+    return " ".join(_(key) for name in names if _.has(key := f"{section}.{name}"))
 
 
 #: What templates may call.
@@ -57,5 +71,8 @@ TEMPLATE_WORDS = {
     "cell_words": cell_words,
     "reasons": reasons,
     "advice": advice,
+    "warnings": warnings,
+    "warning_advice": warning_advice,
+    "warned": warned_text,
     "reference_lines": REFERENCE_LINES,
 }

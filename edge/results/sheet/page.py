@@ -12,7 +12,7 @@ from edge.i18n import Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
-from edge.results.texts import reason_text, share_text, stop_text
+from edge.results.texts import counts_text, share_text, stop_text, warned_text
 from edge.structures import Denominator, Tally
 
 #: Observers that have a column of their own; the page is one sheet.
@@ -53,6 +53,7 @@ class Page:
     sample : what was counted, by name
     bars : shares with their intervals; the first is the program's
     reference_lines : shares drawn as lines, with their texts
+    doubts : how many counted fields carry which warnings; None where none does
     notes : sentences below the bars
     columns, rows : the table of counts; the first entry of a row is its name
     pictures : boxes of cells
@@ -68,6 +69,7 @@ class Page:
     sample: tuple[tuple[str, str], ...]
     bars: tuple[Bar, ...]
     reference_lines: tuple[tuple[float, str], ...]
+    doubts: str | None
     notes: tuple[str, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -102,6 +104,7 @@ def make_page(
         sample=_sample_facts(summary, _, at),
         bars=tuple(_bars(summary, _)),
         reference_lines=tuple((line, _.percent(line, 0)) for line in REFERENCE_LINES),
+        doubts=warned_text(_, summary.warned, summary.warned_fields, program.fields),
         notes=tuple(_notes(summary, program, _)),
         columns=columns,
         rows=rows,
@@ -233,9 +236,7 @@ def _quality(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
     program = summary.program
     yield _("report.fields"), _("report.fields_of", counted=program.fields, rejected=program.rejected)
     if summary.rejected:
-        names = sorted(summary.rejected, key=lambda name: (-summary.rejected[name], name))
-        reasons = ", ".join(f"{reason_text(_, name)} {summary.rejected[name]}" for name in names)
-        yield _("report.rejected"), reasons
+        yield _("report.rejected"), counts_text(_, "reason", summary.rejected)
     if summary.scales_um_per_px is None:
         yield _("report.scale"), _("fields.no_scale")
     else:

@@ -55,6 +55,8 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "counted": summary.program.fields,
             "rejected": summary.program.rejected,
             "by_reason": dict(sorted(summary.rejected.items())),
+            "warned": summary.warned_fields,
+            "by_warning": dict(sorted(summary.warned.items())),
             "scale_assumed": summary.assumed_scales,
             "untrusted_clock": summary.untrusted_clock,
         },

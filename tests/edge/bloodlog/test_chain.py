@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.chain import GENESIS, Head
+from edge.bloodlog.chain import GENESIS, Head, head, link_existing
 from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.errors import LogError
 from edge.structures import CellRef
@@ -78,6 +78,8 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "DELETE FROM field WHERE id = 2",
             ["link 4: field 2 is missing", "field 2 is missing: cells of it are left"],
         ),
+        ("UPDATE field SET warnings = '[\"overlay\"]' WHERE id = 1", ["field 1 was changed"]),
+        ("UPDATE field SET warnings = NULL WHERE id = 1", ["field 1 was changed"]),
         ("UPDATE sample SET quota = 100", ["link 1: sample 1 was changed"]),
         ("UPDATE sample_event SET who = 'Budi' WHERE event = 'closed'", ["sample_event 2 was changed"]),
         ("UPDATE review SET label = 'smudge' WHERE id = 1", ["link 7: review 1 was changed"]),
@@ -90,7 +92,7 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "INSERT INTO field SELECT 99, logged_at, monotonic_s, boot_id, captured_at, source_kind, source, "
             "width, height, um_per_px, scale_source, scale_confidence, status, reasons, frame_sha256, "
             "model_name, model_sha256, config_sha256, software_version, runtime, stage_ms, sample_id, "
-            "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context "
+            "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context, warnings "
             "FROM field WHERE id = 1",
             [
                 "field 99 is missing at the end: the log once had it",
@@ -159,19 +161,24 @@ def test_what_is_no_head_is_refused(text: str) -> None:
         Head.parse(text)
 
 
+def insert_old_rows(connection: sqlite3.Connection) -> None:
+    """Add three fields with what the first schema knows of one."""
+    for number in range(3):
+        connection.execute(
+            "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
+            "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
+            "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
+            "1.0, 'file', ?, 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', ?, 'm', ?, ?, '1', 'r', "
+            "'{}')",
+            (f"old{number}.jpg", *["e" * 64] * 3),
+        )
+
+
 def test_rows_of_earlier_schemas_are_linked(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, shipped_migrations()[:2], str(path))
-        for number in range(3):
-            connection.execute(
-                "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
-                "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
-                "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
-                "1.0, 'file', ?, 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', ?, 'm', ?, ?, '1', 'r', "
-                "'{}')",
-                (f"old{number}.jpg", *["e" * 64] * 3),
-            )
+        insert_old_rows(connection)
     with BloodLog.open(path) as log:
         assert log.head().number == 3
         assert log.verify() == ()
@@ -179,6 +186,23 @@ def test_rows_of_earlier_schemas_are_linked(tmp_path: Path) -> None:
         connection.execute("DROP TRIGGER field_no_update")
         connection.execute("UPDATE field SET source = 'new.jpg' WHERE id = 2")
     assert faults(path) == ["link 2: field 2 was changed, or its place in the order was"]
+
+
+def test_rows_from_before_warnings_keep_their_links(tmp_path: Path) -> None:
+    """A log of the fourth schema with its chain: the column that is added changes no head of it."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, shipped_migrations()[:4], str(path))
+        insert_old_rows(connection)
+        link_existing(connection)
+        known = head(connection)
+    with BloodLog.open(path) as log:
+        assert log.verify(known) == ()
+        assert [logged.result.warnings for logged in log.fields()] == [()] * 3
+        doubted = replace(make_result(), warnings=("overlay",))
+        log.append(doubted, **PROVENANCE)
+        assert log.verify(known) == ()
+        assert [logged.result for logged in log.fields()][-1] == doubted
 
 
 def test_a_failed_append_leaves_no_link(path: Path) -> None:

@@ -111,6 +111,7 @@ any_result = st.builds(
     ),
     model=st.just(ModelIdentity("akbar", "a" * 64)),
     stage_ms=st.dictionaries(st.text(max_size=5), st.integers(0, 10**6).map(lambda us: us / 1000)),
+    warnings=st.lists(st.text(max_size=9)).map(tuple),
 )
 
 

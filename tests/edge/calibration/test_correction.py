@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,12 +33,14 @@ def test_uneven_light_is_taken_out_and_the_scale_put_in() -> None:
     assert np.ptp(uncorrected[..., 1]) > 30  # negative control
     assert np.ptp(tiles[..., 1]) < 5
     assert correction.applied(Frame(before, "camera", um_per_px=0.1)).um_per_px == 0.1
+    assert frame.warnings == ()
 
 
 def test_frames_of_another_size_pass_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     correction = Correction(Calibration(800, 600, AT, GREY))
-    assert correction.applied(FRAME) is FRAME
-    assert correction.applied(FRAME) is FRAME
+    doubted = replace(FRAME, warnings=("exposure_unsettled",))
+    assert correction.applied(doubted).warnings == ("exposure_unsettled", "calibration_unused")
+    assert correction.applied(FRAME) == replace(FRAME, warnings=("calibration_unused",))
     assert len(caplog.records) == 1
     assert "800x600" in str(correction.problem)
 
@@ -56,7 +59,9 @@ def test_a_missing_or_bad_file_never_stops_the_camera(
     correction = Correction.from_file(path, required=required)
     assert len(caplog.records) == warnings
     assert (correction.problem is not None) == bool(warnings)
-    assert correction.applied(FRAME) is FRAME
+    passed = correction.applied(FRAME)
+    assert passed.image is FRAME.image
+    assert passed.warnings == (("calibration_unused",) if warnings else ())
     assert correction.white_point is None
 
 

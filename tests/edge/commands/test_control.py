@@ -20,6 +20,7 @@ FIELD = {
     "source": "picamera:0",
     "status": "counted",
     "reasons": [],
+    "warnings": ["overlay"],
     "wbc": 9,
     "blasts": 4,
     "seen_before": 2,
@@ -50,6 +51,8 @@ STATUS: dict[str, Any] = {
         "logged": 12,
         "rejected": 3,
         "rejected_by_reason": {"out_of_focus": 2, "blank": 1},
+        "warned": 2,
+        "by_warning": {"scale_changed": 1, "overlay": 2},
         "seen_before": 2,
         "per_minute": 5,
     },
@@ -82,7 +85,8 @@ failures    1 hung, 2 unplugged; last: picamera:0: no frame within 3 s
 dropped     frames that were 4 torn
 fields      12 logged, 5 in the last minute, 3 rejected
 rejected    1 blank, 2 out_of_focus
-last        2026-01-31T12:00:00+00:00, field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; sample S-0142
+warnings    2 fields: 2 overlay, 1 scale_changed
+last        2026-01-31T12:00:00+00:00, field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; warning: overlay; sample S-0142
 sample      S-0142 (blood, quota 200): 20 of 100 cells look like blasts, 20.0 %, 95 % interval 12.7 to 29.2 %
 machine     12.3 GB free, 61 °C, throttled: under-voltage
 model       akbar2024 de82c7ffd953
@@ -142,7 +146,7 @@ def test_an_idle_daemon_has_little_to_say(ask: Ask) -> None:
         "throttled": None,
         "last_reload": None,
         "camera": STATUS["camera"] | {"failures": 0, "refused_frames": {}},
-        "fields": STATUS["fields"] | {"rejected_by_reason": {}},
+        "fields": STATUS["fields"] | {"rejected_by_reason": {}, "by_warning": {}},
     }
     names = [line.split(" ")[0] for line in ask(quiet, "status").stdout.splitlines()]
     assert names == ["state", "camera", "fields", "sample", "machine", "model", ""]
@@ -151,7 +155,10 @@ def test_an_idle_daemon_has_little_to_say(ask: Ask) -> None:
 
 
 def test_a_capture_is_reported(ask: Ask) -> None:
-    said = "field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; sample S-0142\n"
+    said = (
+        "field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; warning: overlay; "
+        "sample S-0142\n"
+    )
     result = ask(FIELD, "capture")
     assert (result.exit_code, result.stdout) == (0, said)
     assert json.loads(ask(FIELD, "capture", "--json").stdout) == FIELD

@@ -85,6 +85,20 @@ def test_cells_seen_before_are_in_no_column(table: Table) -> None:
     assert "seen_before" not in json.loads(field_json(seen))["cells"][0]
 
 
+def test_a_field_with_a_warning_says_so_in_its_row_and_the_end_sums_them_up(table: Table) -> None:
+    doubted = replace(field("g.jpg", "blast"), warnings=("background_clipped", "scale_changed"))
+    titles, plain, row, *rest = table(field("f.jpg", "blast"), doubted)
+    assert len(plain) == len(titles)
+    assert row[len(titles) :] == "  warning: blank slide burnt out, another scale"
+    assert any("with a warning: 1 of 2 (blank slide burnt out 1, another scale 1)" in line for line in rest)
+    assert json.loads(field_json(doubted))["warnings"] == ["background_clipped", "scale_changed"]
+
+
+def test_fields_without_a_warning_say_so_in_json_alone(table: Table) -> None:
+    assert "warning" not in "".join(table(field("f.jpg", "blast")))
+    assert json.loads(field_json(field("f.jpg", "blast")))["warnings"] == []
+
+
 def test_an_assumed_scale_is_not_shown(table: Table) -> None:
     assert table(field("f", scale=Scale(0.2, "assumed", 0.0)))[1].split()[-2] == "–"
 

@@ -93,6 +93,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.reasons: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.work: Callable[[], None] = lambda: None
 
     def process(self, frame: Frame, *_: Any) -> ProcessedField:
@@ -109,6 +110,7 @@ class Counter:
             cells=(),
             model=ModelIdentity("m", "a" * 64),
             stage_ms={"segment": 12.0},
+            warnings=self.warnings,
         )
         return ProcessedField(result, None, Field(frame))
 

@@ -104,6 +104,27 @@ def test_rejected_fields_are_logged_with_their_reasons(
     )
 
 
+def test_fields_with_a_warning_show_in_log_journal_status_and_metrics(
+    make_bench: MakeBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make_bench()
+    bench.counter.warnings = ("overlay", "scale_changed")
+    with caplog.at_level(logging.DEBUG):
+        bench.run(fields=2)
+    assert [field.result.warnings for field in bench.fields()] == [("overlay", "scale_changed")] * 2
+    assert "warning: overlay, scale_changed" in caplog.text
+    assert any(
+        "2 fields logged, 0 of them rejected, 2 with a warning (2 overlay, 2 scale_changed)" in message
+        for message in bench.told.messages
+    )
+    status = json.loads((bench.folder / "run/status.json").read_text())
+    assert status["fields"]["warned"] == 2
+    assert status["fields"]["by_warning"] == {"overlay": 2, "scale_changed": 2}
+    assert status["last_field"]["warnings"] == ["overlay", "scale_changed"]
+    metrics = (bench.folder / "run/metrics.prom").read_text()
+    assert 'blastcount_warned_total{warning="overlay"} 2' in metrics
+
+
 def test_stopping_is_quick_and_clean(make_bench: MakeBench) -> None:
     bench = make_bench()
     with bench.running():

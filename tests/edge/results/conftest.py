@@ -24,6 +24,8 @@ from edge.structures import (
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 NAME = "S-0142"
+#: Warnings by field.
+WARNED = {2: ("background_clipped",), 3: ("background_clipped", "scale_changed")}
 #: Size of a field and distance of its cells, in px.
 SIDE, STEP = 400, 70
 
@@ -63,7 +65,10 @@ def result(number: int, cells: tuple[ClassifiedCell, ...], reasons: tuple[str, .
 
 
 def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
-    """Count fields of 3 blasts, 4 normal cells, an uncertain one and a smudge; one field more is rejected."""
+    """Count fields of 3 blasts, 4 normal cells, an uncertain one and a smudge; one field more is rejected.
+
+    The second and the third have a warning, the third another one besides.
+    """
     store = ThumbnailStore.beside(log.path)
     made = {**PROVENANCE, "source_kind": "file"}
     for number in range(1, fields + 1):
@@ -81,7 +86,7 @@ def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
             for c in cells
         }
         log.append(
-            result(number, cells),
+            replace(result(number, cells), warnings=WARNED.get(number, ())),
             **made,
             sample_id=sample_id,
             thumbnails=thumbnails,

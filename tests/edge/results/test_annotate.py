@@ -121,6 +121,11 @@ def test_a_rejected_field_says_so() -> None:
     assert not any(pixels_of(rejected, colour).any() for colour in COLOURS.values())
 
 
+def test_a_warning_adds_words_to_the_legend() -> None:
+    doubted = drawn(replace(result(), warnings=("scale_changed",)))
+    assert (doubted[700:] < 100).sum() > (drawn(result())[700:] < 100).sum() + 500
+
+
 @pytest.mark.parametrize("side", [(30, 30), (224, 200), (31, 900)])
 def test_small_images_are_enlarged_by_a_whole_factor(side: tuple[int, int]) -> None:
     width, height = side

@@ -30,7 +30,7 @@ from edge.results.dataset import (
 )
 from edge.results.reading import Reading
 from edge.structures import CellRef
-from tests.edge.results.conftest import NAME, fill, place, read_all
+from tests.edge.results.conftest import NAME, WARNED, fill, place, read_all
 
 
 def export(path: Path, folder: Path, name: str = NAME) -> Exported:
@@ -68,6 +68,9 @@ def test_what_is_known_of_a_field_is_in_it(sample_log: Path, tmp_path: Path) -> 
     assert first.provenance["model_sha256"] == "a" * 64
     assert "field_1.jpg" not in (tmp_path / "set" / INDEX).read_text()
     assert first.picture(tmp_path / "set").read_bytes().startswith(b"\xff\xd8")
+    assert [field.warnings for field in read_dataset(tmp_path / "set").fields] == [
+        WARNED.get(number, ()) for number in range(1, 5)
+    ]
     fourth = first.cells[3]
     assert ((fourth.x, fourth.y), fourth.program, fourth.label) == (place(4), "normal", "blast")
     assert [(review.reviewer, review.word) for review in fourth.reviews] == [("AK", "blast")]

@@ -15,7 +15,7 @@ from edge.bloodlog import BloodLog
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
 from edge.results.summary import summarise
-from tests.edge.results.conftest import NAME, read_all
+from tests.edge.results.conftest import NAME, fill, read_all
 
 ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
 
@@ -72,6 +72,25 @@ def test_figures_are_those_of_the_log(sample_log: Path) -> None:
     assert components["white cells counted"]["valueInteger"] == 28
     limits = components["exact 95 % interval"]["valueRange"]
     assert (limits["low"]["value"], limits["high"]["value"]) == (24.46, 62.82)
+
+
+def test_fields_with_a_warning_are_a_note_on_every_figure_and_in_the_report_s_text(sample_log: Path) -> None:
+    read_all(sample_log, "AK")
+    bundle = bundle_of(sample_log, ERRORS)
+    words = "Fields counted with a warning: 2 of 4 (blank slide burnt out 2, another scale 1)."
+    notes = [[note["text"] for note in found["note"]] for found in of_type(bundle, "Observation")]
+    assert len(notes) == 3
+    assert all(note[1].startswith(words) for note in notes)
+    (report,) = of_type(bundle, "DiagnosticReport")
+    assert words in report["text"]["div"]
+    Bundle.model_validate_json(json.dumps(bundle))
+
+
+def test_without_a_warning_there_is_one_note(tmp_path: Path) -> None:
+    with BloodLog.open(tmp_path / "b.db") as log:
+        fill(log, log.open_sample(NAME, "blood", 200).id, fields=1)
+    (program,) = of_type(bundle_of(tmp_path / "b.db"), "Observation")
+    assert len(program["note"]) == 1
 
 
 def test_the_code_of_a_manual_count_only_after_a_person_saw_every_cell(sample_log: Path) -> None:

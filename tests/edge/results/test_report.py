@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from reportlab.platypus import Paragraph
 
 from edge import cli
 from edge.bloodlog import BloodLog
@@ -18,11 +20,12 @@ from edge.results.corrected import KnownErrors
 from edge.results.sheet import make_page
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page
-from edge.results.sheet.pdf import render_pdf
+from edge.results.sheet.pdf import _flow, render_pdf
+from edge.results.sheet.terminal import sample_lines
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE
-from tests.edge.results.conftest import NAME, read_all, result
+from tests.edge.results.conftest import NAME, fill, read_all, result
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
@@ -65,6 +68,40 @@ def test_the_page_has_counts_share_and_interval(sample_log: Path) -> None:
     # The share by other customs: 12 of 24 without the 4 uncertain cells, 12 of 32 with the 4 smudge cells.
     assert any("left out: 50.0 %" in note and "12 of 24" in note for note in page.notes)
     assert any("as normal cells: 37.5 %" in note and "12 of 32" in note for note in page.notes)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "2 of 4 (blank slide burnt out 2, another scale 1)"),
+        ("id", "2 dari 4 (latar kosong terlalu terang 2, skala lain 1)"),
+    ],
+)
+def test_fields_with_a_warning_are_told_of_in_words_on_every_form(
+    sample_log: Path, language: str, words: str
+) -> None:
+    page = page_of(sample_log, language)
+    assert page.doubts is not None
+    assert words in page.doubts
+    assert f'<p class="warning">{page.doubts}</p>' in render_html(page)
+    assert page.doubts in list(sample_lines(page))
+    assert render_pdf(page) != render_pdf(replace(page, doubts=None))
+    texts = [text.text for text in _flow(page) if isinstance(text, Paragraph)]
+    assert page.doubts in texts
+    record = json.loads(report(sample_log, "--json", "-").stdout)
+    assert record["fields"]["warned"] == 2
+    assert record["fields"]["by_warning"] == {"background_clipped": 2, "scale_changed": 1}
+
+
+def test_without_a_warning_no_form_speaks_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "b.db"
+    with BloodLog.open(path) as log:
+        fill(log, log.open_sample(NAME, "blood", 200).id, fields=1)
+    page = page_of(path)
+    assert page.doubts is None
+    assert "a warning" not in render_html(page) + "".join(sample_lines(page))
+    record = json.loads(report(path, "--json", "-").stdout)
+    assert (record["fields"]["warned"], record["fields"]["by_warning"]) == (0, {})
 
 
 def test_the_corrected_share_is_a_bar_with_its_source(sample_log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import string
@@ -60,6 +61,7 @@ def test_what_a_sample_gave(sample_log: Path) -> None:
     assert "42.9 % (95 % 24.5 to 62.8 %), 12 of 28" in shown
     assert "Count on: 28 of 200 cells" in shown
     assert "out of focus 1" in shown
+    assert "with a warning: 2 of 4 (blank slide burnt out 2, another scale 1)" in shown
     assert "not for diagnosis" in shown
     read_all(sample_log, "AK")
     read_all(sample_log, "BT")
@@ -76,6 +78,10 @@ def test_exports(sample_log: Path, tmp_path: Path) -> None:
     assert "4 fields added, 0 updated; 12 blast, 16 normal, 8 unknown" in done.stderr
     # A line of titles, nine cells of four fields, and one for the rejected field.
     assert len(csv_file.read_text().splitlines()) == 1 + 4 * 9 + 1
+    doubts = {row["field"]: row["warnings"] for row in csv.DictReader(csv_file.read_text().splitlines())}
+    assert doubts == {
+        "1": "", "2": "background_clipped", "3": "background_clipped scale_changed", "4": "", "5": "",
+    }  # fmt: skip
     assert json.loads(fhir.read_text())["resourceType"] == "Bundle"
     rows = run("export", NAME, "--jsonl", "-", "--log", sample_log).stdout.splitlines()
     assert {json.loads(row)["kind"] for row in rows} >= {"sample", "field", "review"}

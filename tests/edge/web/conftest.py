@@ -50,10 +50,16 @@ def a_field(number: int, probabilities: tuple[float | None, ...]) -> FieldResult
     return replace(make_result(f"rendered:1#{number}"), width=1200, height=900, captured_at=None, cells=cells)
 
 
-def append_field(log: BloodLog, sample_id: int | None = 1, reasons: tuple[str, ...] = ()) -> int:
+def append_field(
+    log: BloodLog,
+    sample_id: int | None = 1,
+    reasons: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> int:
     """Log one more field, of three cells unless it is rejected."""
     result = a_field(log.count() + 1, () if reasons else (0.9, 0.1, 0.5))
-    result = replace(result, status="rejected" if reasons else "counted", reasons=reasons)
+    status = "rejected" if reasons else "counted"
+    result = replace(result, status=status, reasons=reasons, warnings=warnings)
     return log.append(result, **PROVENANCE, sample_id=sample_id)
 
 

@@ -129,6 +129,24 @@ def test_fields_of_no_sample_and_rejected_ones_are_shown(browser: Browser, clini
     assert "No sample is open" in page
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "advice"),
+    [("en", "blank slide burnt out", "turn down the lamp"), ("id", "latar kosong terlalu terang", "kurangi")],
+)
+def test_a_field_with_a_warning_says_so_in_words_on_every_page(
+    browser: Browser, clinic: Clinic, code: str, words: str, advice: str
+) -> None:
+    pages = ("/live", "/", "/samples/1", "/samples/1/fields", "/samples/1/fields/3")
+    browser.get("/")
+    browser.post("/preferences", {"language": code})
+    assert not any(words in browser.get(path).text for path in pages[:-1])
+    with BloodLog.open(clinic.setup.log_path) as log:
+        append_field(log, 1, warnings=("background_clipped",))
+    assert [path for path in pages if words not in browser.get(path).text] == []
+    assert [path for path in pages if advice in browser.get(path).text] == ["/live", "/samples/1/fields/3"]
+    assert words not in browser.get("/samples/1/fields/1").text
+
+
 def test_a_field_links_each_cell_and_shows_a_persons_word(browser: Browser) -> None:
     browser.says_who("Ani").say("1-1-normal")
     page = browser.get("/samples/1/fields/1").text
