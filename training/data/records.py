@@ -10,12 +10,20 @@ from edge.structures import Cell
 from training.data.overlaps import ScenePlace
 
 #: Laboratories in the order in which reports list them, and the name of each one's folder.
-LABS = ("all-idb", "all-taleqani", "bccd", "wbc-chula", "pbc", "wbc-seg1", "wbc-seg2", "own")
+LABS = (
+    "all-idb", "all-taleqani", "jhu-aml", "lmu-aml", "bccd", "wbc-chula", "pbc", "raabin", "lisc", "wbc-seg1",
+    "wbc-seg2", "own",
+)  # fmt: skip
 #: Cells that people looked at on devices of ours, in the form ``blastcount.dataset/1``.
 OWN = "own"
-#: Cells that circulate in healthy blood. The rest (``ig``: immature granulocytes, ``erythroblast``) are
-#: normal, too, but precursors, and reported apart.
-MATURE_TYPES = frozenset({"neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte"})
+#: Cells that circulate in healthy blood. The rest (``ig``: immature granulocytes, ``erythroblast``,
+#: ``myelocyte``) are normal, too, but precursors, and reported apart.
+MATURE_TYPES = frozenset(
+    {
+        "neutrophil", "neutrophil_band", "eosinophil", "basophil", "lymphocyte", "lymphocyte_variant",
+        "monocyte",
+    }
+)  # fmt: skip
 
 Origin = Literal["xyc", "other_xyc", "idb2", "box", "centre", "review", "unmarked"]
 
@@ -28,7 +36,7 @@ class Mark:
     ----------
     origin : which list says so
     label : 1 blast, 0 normal, None neither (a platelet)
-    cell_type : type of a mature cell where it is known
+    cell_type : class that the data set gives the cell, in its own words; None where it gives none
     point : (x, y) in px, or None
     box : (x, y, width, height) in px, or None; a mark has a point or a box
     name : of the ALL-IDB2 crop that the mark is, or None
@@ -52,8 +60,8 @@ class SourceField:
     name : unique in the laboratory
     path : of the image
     camera : EXIF model, else the laboratory's name, whose images all come from one camera
-    session : fields of one sitting (ALL-IDB: gaps in EXIF time), of one slide (wbc-chula, own) or of one run
-        of numbers (all-taleqani); elsewhere the field itself
+    session : fields of one sitting (ALL-IDB: gaps in EXIF time), of one patient (jhu-aml), of one slide
+        (wbc-chula, own) or of one run of numbers (all-taleqani); elsewhere the field itself
     weak_label : 1 a patient's field, 0 a field of somebody without leukaemia, None not known
     marks : cells marked in it
     known_um_per_px : scale that the device used; None where the segmentation is to find it
@@ -82,7 +90,7 @@ class FieldRecord(SourceField):
     ----------
     sha256 : of the image file
     group : what must never be on two sides of a split: fields that overlap, duplicates, near duplicates, and
-        in all-taleqani the block of numbers
+        in all-taleqani the block of numbers, in jhu-aml the patient
     place : where it lies in the scene of overlapping fields
     duplicate_of : key of an earlier field with the same pixels, else None
     um_per_px : scale that the product's segmentation found
@@ -115,7 +123,7 @@ class CellRecord:
     cell : as segmented; smudges and cells at the border are among the records
     lab, camera, session, group, weak_label : of the field
     label : 1 blast, 0 normal, None not known
-    cell_type : type of a mature cell where it is known
+    cell_type : class that the data set gives the cell, in its own words; None where it gives none
     origin : which mark it was matched to; ``unmarked`` where none is there
     same_as : key of the same cell of the same smear in an earlier field, else None
     """

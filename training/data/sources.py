@@ -5,9 +5,15 @@ all-idb        ``all-idb1`` (or the official ``ALL_IDB1``) fields with points, `
                marks in the fields that they were cut from (see :mod:`training.data.allidb`)
 all-taleqani   one folder a class: ``benign`` (haematogones), ``early``, ``pre``, ``pro`` (B-ALL); label of
                the field only
+jhu-aml        ``cells.csv`` (file, patient, diagnosis, class) and one folder a patient, one cell in the
+               middle of each image
+lmu-aml        one folder a class (``myeloblast``, ``neutrophil``), one cell in the middle of each image
 bccd           Pascal VOC boxes of white cells, all of them mature
 wbc-chula      YOLO boxes with types
-pbc            one folder a type, one cell in the middle of each image
+pbc            one folder a type, one cell in the middle of each image; ``pbc-half`` beside it, further images
+               of the same laboratory at half the size
+raabin         YOLO boxes of white cells, all of them mature, among boxes of other things
+lisc           fields of healthy persons; no cell is marked, so nothing is learnt from it
 wbc-seg        ``set1`` and ``set2``, one cell in the middle of each image
 own            folders of the form ``blastcount.dataset/1``: cells that people looked at; a cell without a
                person's word, or with two that differ, is marked by nobody and nothing is learnt from it
@@ -16,8 +22,9 @@ own            folders of the form ``blastcount.dataset/1``: cells that people l
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -35,13 +42,35 @@ BLOCK = 24
 CHULA_TYPES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
 PLATELET = "platelet"
 _TALEQANI_LABELS = {"benign": 0, "early": 1, "pre": 1, "pro": 1}
+#: What the classes of jhu-aml are. Promyelocytes and promonocytes are the leukaemic cell itself in some of
+#: these leukaemias (promyelocytes in APL, which a third of the patients have) and none in others, and nobody
+#: says which of a patient's are; crushed cells may have been anything. Nothing is learnt from these.
+JHU_LABELS: dict[str, int | None] = {
+    "blast": 1,
+    **dict.fromkeys(
+        (
+            *sorted(MATURE_TYPES), "erythroblast", "metamyelocyte", "myelocyte", "plasma",
+        ),
+        0,
+    ),
+    **dict.fromkeys(("giant_platelet", "platelet_clump", "promonocyte", "promyelocyte", "smudge")),
+}  # fmt: skip
+#: Middle of an image of 28 to 33 µm that was cut around one cell among others: within 5 µm of the middle no
+#: neighbour has its own.
+_SINGLE = 1 / 3
+_LMU_LABELS = {"myeloblast": 1, "neutrophil": 0}
+_PBC_TYPES = (MATURE_TYPES & set(CHULA_TYPES)) | {"ig", "erythroblast", PLATELET}
 _FOLDERS = {
-    "all-taleqani": "all-taleqani",
-    "bccd": "bccd",
-    "wbc-chula": "wbc-chula",
-    "pbc": "pbc",
-    "wbc-seg1": "wbc-seg/set1",
-    "wbc-seg2": "wbc-seg/set2",
+    "all-taleqani": ("all-taleqani",),
+    "jhu-aml": ("jhu-aml",),
+    "lmu-aml": ("lmu-aml",),
+    "bccd": ("bccd",),
+    "wbc-chula": ("wbc-chula",),
+    "pbc": ("pbc", "pbc-half"),
+    "raabin": ("raabin",),
+    "lisc": ("lisc",),
+    "wbc-seg1": ("wbc-seg/set1",),
+    "wbc-seg2": ("wbc-seg/set2",),
 }
 
 
@@ -55,19 +84,19 @@ def present(root: Path) -> tuple[str, ...]:
     """
     if not root.is_dir():
         raise DataSetError(f"{root}: no such folder; --data names the folder that holds the data sets")
-    names = {path.name.lower().replace("-", "").replace("_", "") for path in root.iterdir() if path.is_dir()}
+    there = {path.name.lower().replace("-", "").replace("_", "") for path in root.iterdir() if path.is_dir()}
     found = tuple(
         lab
         for lab in LABS
-        if (lab == "all-idb" and "allidb1" in names)
+        if (lab == "all-idb" and "allidb1" in there)
         or (lab == OWN and own_folders(root))
-        or (lab in _FOLDERS and (root / _FOLDERS[lab]).is_dir())
+        or _folders(root, lab)
     )
     if not found:
+        names = dict.fromkeys(name.split("/")[0] for (name, *_) in _FOLDERS.values())
         raise DataSetError(
             f"{root}: holds none of the data sets; expected ALL_IDB1 with ALL_IDB2, one of "
-            f"{', '.join(dict.fromkeys(name.split('/')[0] for name in _FOLDERS.values()))}, or corrections "
-            "that `blastcount sample export --training` wrote"
+            f"{', '.join(names)}, or corrections that `blastcount sample export --training` wrote"
         )
     return found
 
@@ -91,19 +120,29 @@ def read(root: Path, lab: str) -> list[SourceField]:
     """
     readers: dict[str, Callable[[Path, str], Iterator[SourceField]]] = {
         "all-taleqani": _taleqani,
+        "jhu-aml": _jhu,
+        "lmu-aml": _lmu,
         "bccd": _boxes,
         "wbc-chula": _boxes,
         "pbc": _pbc,
+        "raabin": _boxes,
+        "lisc": _lisc,
         "wbc-seg1": _wbc_seg,
         "wbc-seg2": _wbc_seg,
     }
     if lab == OWN:
         return [field for folder in own_folders(root) for field in _own(folder)]
-    folder = root / _FOLDERS[lab]
-    fields = list(readers[lab](folder, lab))
-    if not fields:
-        raise DataSetError(f"{folder}: no image of {lab} found there; fetch the data set anew")
-    return fields
+    found = []
+    for folder in _folders(root, lab):
+        fields = list(readers[lab](folder, lab))
+        if not fields:
+            raise DataSetError(f"{folder}: no image of {lab} found there; fetch the data set anew")
+        found += fields
+    return found
+
+
+def _folders(root: Path, lab: str) -> list[Path]:
+    return [root / name for name in _FOLDERS.get(lab, ()) if (root / name).is_dir()]
 
 
 def own_folders(root: Path) -> list[Path]:
@@ -151,15 +190,53 @@ def _boxes(folder: Path, lab: str) -> Iterator[SourceField]:
         yield SourceField(lab, name, truth.image, lab, session, 0, marks)
 
 
+def _jhu(folder: Path, lab: str) -> Iterator[SourceField]:
+    path = folder / "cells.csv"
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        named = [(folder / row["file"], row["patient"], row["class"]) for row in rows]
+    except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataSetError(
+            f"{path}: cannot be read ({error}); expected a CSV with the columns file, patient, class"
+        ) from error
+    for image, patient, cell_type in named:
+        if cell_type not in JHU_LABELS:
+            raise DataSetError(
+                f"{path}: {image.name} is of class {cell_type!r}; expected one of {', '.join(JHU_LABELS)}"
+            )
+        name = f"{patient}/{image.stem}"
+        mark = _central(image, JHU_LABELS[cell_type], cell_type, _SINGLE)
+        yield SourceField(lab, name, image, lab, patient, 1, (mark,))
+
+
+def _lmu(folder: Path, lab: str) -> Iterator[SourceField]:
+    for cell_type, path in _by_type(folder, _LMU_LABELS):
+        name, label = f"{cell_type}/{path.stem}", _LMU_LABELS[cell_type]
+        # Its neutrophils are of patients and of others, and nobody says which.
+        yield SourceField(
+            lab, name, path, lab, name, 1 if label else None, (_central(path, label, cell_type, _SINGLE),)
+        )
+
+
 def _pbc(folder: Path, lab: str) -> Iterator[SourceField]:
-    known = MATURE_TYPES | {"ig", "erythroblast", PLATELET}
+    for cell_type, path in _by_type(folder, _PBC_TYPES):
+        label = None if cell_type == PLATELET else 0
+        name = f"{cell_type}/{path.stem}"
+        yield SourceField(lab, name, path, lab, name, 0, (_central(path, label, cell_type),))
+
+
+def _lisc(folder: Path, lab: str) -> Iterator[SourceField]:
+    for path in _images(folder):
+        yield SourceField(lab, path.stem, path, lab, path.stem, 0)
+
+
+def _by_type(folder: Path, known: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Name the images of a folder with one folder a type, and the type of each."""
     for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
         if subfolder.name not in known:
             raise DataSetError(f"{subfolder}: unknown type; expected {', '.join(sorted(known))}")
         for path in _images(subfolder):
-            label = None if subfolder.name == PLATELET else 0
-            name = f"{subfolder.name}/{path.stem}"
-            yield SourceField(lab, name, path, lab, name, 0, (_central(path, label, subfolder.name),))
+            yield subfolder.name, path
 
 
 def _wbc_seg(folder: Path, lab: str) -> Iterator[SourceField]:
@@ -182,11 +259,15 @@ def _own(folder: Path) -> Iterator[SourceField]:
         )  # fmt: skip
 
 
-def _central(path: Path, label: int | None, cell_type: str | None) -> Mark:
-    """Mark the cell in the middle of an image: any whose centroid lies in the middle half."""
-    with Image.open(path) as image:
-        width, height = image.size
-    return Mark("centre", label, cell_type, box=(width / 4, height / 4, width / 2, height / 2))
+def _central(path: Path, label: int | None, cell_type: str | None, share: float = 1 / 2) -> Mark:
+    """Mark the cell in the middle of an image: any whose centroid lies in the middle ``share`` of it."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except OSError as error:
+        raise DataSetError(f"{path}: not a readable image ({error}); fetch the data set anew") from error
+    side, left = share, (1 - share) / 2
+    return Mark("centre", label, cell_type, box=(width * left, height * left, width * side, height * side))
 
 
 def _images(folder: Path) -> list[Path]:

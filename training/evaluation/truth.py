@@ -6,7 +6,8 @@ Five layouts are understood; :func:`read_truth` finds out which one a folder has
 points    ``im/NAME.jpg`` with ``xyc/NAME.xyc`` (one ``x y`` line a cell, ALL-IDB1), optionally
           ``masks/NAME_WBCs.tif`` (white cells > 0) for some of the fields
 voc       ``images/NAME.*`` with ``annotations/NAME.xml`` (Pascal VOC, objects named ``WBC``)
-yolo      ``images/NAME.*`` with ``labels/NAME.txt`` (class, centre and size as fractions)
+yolo      ``images/NAME.*`` with ``labels/NAME.txt`` (class, centre and size as fractions); where
+          ``classes.txt`` has a class ``WBC`` (one name a line), only its boxes are read
 masks     ``NAME.bmp`` beside ``NAME.png`` (255 nucleus, 128 cytoplasm), or ``img/NAME.tif`` with
           ``masks/NAME.tif`` (white background, green channel 255 in the nucleus, ALL-IDB2)
 classes   one folder a class, one cell in the middle of every image (PBC); a folder named
@@ -38,6 +39,8 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 
 #: Between two coordinates: tabs in the official files, blanks or commas in copies of them.
 _SEPARATOR = re.compile(r"[\s,;\x00]+")
+#: What the annotations call a white cell.
+_WHITE_CELL = "WBC"
 #: Smallest blob of an instance mask that is a cell, in px. The expert masks of ALL-IDB1 hold specks
 #: left by the drawing tool; the smallest marked cell there has 3,000 px.
 MIN_MASK_CELL_PX = 600
@@ -201,7 +204,7 @@ def _voc(folder: Path) -> Iterator[FieldTruth]:
         boxes = []
         try:
             for item in ET.parse(path).getroot().findall("object"):
-                if item.findtext("name") != "WBC":
+                if item.findtext("name") != _WHITE_CELL:
                     continue
                 low_x, low_y, high_x, high_y = (
                     float(item.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")
@@ -213,6 +216,9 @@ def _voc(folder: Path) -> Iterator[FieldTruth]:
 
 
 def _yolo(folder: Path) -> Iterator[FieldTruth]:
+    listed = folder / "classes.txt"
+    names = [line.strip() for line in listed.read_text().splitlines()] if listed.exists() else []
+    white = names.index(_WHITE_CELL) if _WHITE_CELL in names else None
     for image in _images(folder / "images"):
         path = folder / "labels" / f"{image.stem}.txt"
         if not path.exists():
@@ -229,6 +235,8 @@ def _yolo(folder: Path) -> Iterator[FieldTruth]:
                 raise DataSetError(
                     f"{path}:{number}: expected 'class x y width height' as fractions, got {line!r}"
                 ) from None
+            if white is not None and int(kind) != white:
+                continue
             boxes.append(((x - w / 2) * width, (y - h / 2) * height, w * width, h * height))
             classes.append(int(kind))
         yield FieldTruth(image, boxes=tuple(boxes), box_classes=tuple(classes))
