@@ -35,7 +35,7 @@ class LoggedField:
     sample_id : row of the sample that it was counted into, or None
     clock_trusted : whether ``logged_at`` can be believed; None where nobody looked
     thumbnails : SHA-256 of the stored picture of a cell, by the cell's id
-    image_sha256 : SHA-256 of the stored picture of the whole field, or None
+    image_sha256 : SHA-256 of the stored picture of the whole field (a small one of a rejected field), or None
     provenance : everything that produced the row, as JSON; None in rows of earlier versions
     context : what the field took from those of its sample before it, as JSON; None without a sample
     """

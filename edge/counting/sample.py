@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally
 from edge.light.field import Field
+from edge.light.pyramid import shrunk
 from edge.quality import Reference
 from edge.registration import Mosaic, Placement
 from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Frame, Tally, UInt8Image
@@ -21,6 +23,12 @@ _log = logging.getLogger(__name__)
 
 #: Share of a cell's box that is shown around it: a reader wants the neighbours' edges and the blank slide.
 _MARGIN = 0.25
+#: Longer side of what is kept of a rejected field, px, and its JPEG quality: a person sees why, and it takes
+#: 9 to 39 kB (medians of the whole fields of five real sources).
+_REJECTED_SIDE_PX, _REJECTED_QUALITY = 640, 80
+#: Rejected fields of a sample that keep a picture, for each first reason: a few show why, and a camera that
+#: is left on an empty slide rejects thousands.
+REJECTED_PICTURES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Entry:
     result : with its place, and with the cells that were counted before marked
     placement : for the mosaic; None for a rejected field, and for one without a sample
     thumbnails : hash of the stored picture of a cell, by the cell's id
-    image_sha256 : hash of the stored picture of the field, or None
+    image_sha256 : hash of the stored picture of the field, a small one of a rejected field, or None
     """
 
     field: Field
@@ -82,6 +90,7 @@ class OpenSample:
         self._store = log.pictures
         self._mosaic = Mosaic()
         self._tally = RunningTally(denominator)
+        self._rejected_pictures: Counter[tuple[str, ...]] = Counter()
         self._last_id = 0
 
     @contextmanager
@@ -121,6 +130,7 @@ class OpenSample:
         self._last_id = logged.id
         self._tally.add(result)
         if result.status == "rejected":
+            self._rejected_pictures[result.reasons[:1]] += logged.image_sha256 is not None
             return True
         image = None if logged.image_sha256 is None else self._store.get(logged.image_sha256)
         if image is None:
@@ -152,7 +162,7 @@ class OpenSample:
         """
         result, segmentation, frame = processed.result, processed.segmentation, processed.field.frame
         if segmentation is None:
-            return Entry.alone(processed)
+            return replace(Entry.alone(processed), image_sha256=self._rejected_picture(processed))
         placement = self._mosaic.place(processed.field, segmentation)
         cells = tuple(replace(cell, seen_before=placement.seen.get(cell.cell.id)) for cell in result.cells)
         result = replace(result, cells=cells, stage_um=placement.stage_um)
@@ -165,10 +175,20 @@ class OpenSample:
         assert frame.jpeg is not None  # kept() has seen to it
         return Entry(processed.field, result, placement, thumbnails, self._store.put_jpeg(frame.jpeg))
 
+    def _rejected_picture(self, processed: ProcessedField) -> str | None:
+        """Store a rejected field small, unless enough of its kind are there already."""
+        if self._rejected_pictures[processed.result.reasons[:1]] >= REJECTED_PICTURES:
+            return None
+        frame = processed.field.frame
+        small = shrunk(frame.image, max(frame.width, frame.height) / _REJECTED_SIDE_PX)
+        return self._store.put(small, _REJECTED_QUALITY)
+
     def logged(self, field_id: int, entry: Entry) -> None:
         """Remember a field that is in the log."""
         self._last_id = field_id
         self._tally.add(entry.result)
+        if entry.result.status == "rejected":
+            self._rejected_pictures[entry.result.reasons[:1]] += entry.image_sha256 is not None
         if entry.placement is not None:
             self._mosaic.add(field_id, entry.placement)
             self.reference = self.reference.after(entry.field)

@@ -351,7 +351,10 @@ def test_every_page_fits_and_every_control_has_a_name(
     paths = (
         "",
         "/live",
-        *(f"/samples/1{part}" for part in ("", "/cells", "/fields", "/fields/1", "/observers")),
+        *(
+            f"/samples/1{part}"
+            for part in ("", "/cells", "/fields", "/fields/1", "/fields/rejected", "/observers")
+        ),
     )
     for path in paths:
         chrome.get(page.address + path)

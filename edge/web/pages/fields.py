@@ -15,6 +15,8 @@ blueprint = Blueprint("fields", __name__)
 
 #: Rows of the list of fields on a page.
 _PER_PAGE = 100
+#: Rejected fields on a page, with their pictures: 2 MB.
+_REJECTED_PER_PAGE = 48
 
 
 @blueprint.get("/samples/<int(max=1000000000):sample_id>/fields")
@@ -24,7 +26,26 @@ def page(sample_id: int) -> str:
         sample = store.sample_of(log, sample_id)
         fields = list(log.fields(sample_id))[::-1]
     return render_template(
-        "fields.html", sample=sample, listed=list_page(fields, _PER_PAGE), hidden=preferences.hides_program()
+        "fields.html",
+        sample=sample,
+        listed=list_page(fields, _PER_PAGE),
+        rejected=sum(logged.result.status == "rejected" for logged in fields),
+        hidden=preferences.hides_program(),
+    )
+
+
+@blueprint.get("/samples/<int(max=1000000000):sample_id>/fields/rejected")
+def rejected(sample_id: int) -> str:
+    """Show why fields were rejected, newest first."""
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        fields = [logged for logged in log.fields(sample_id) if logged.result.status == "rejected"][::-1]
+    pictures = ThumbnailStore.beside(setup().log_path)
+    return render_template(
+        "rejected.html",
+        sample=sample,
+        listed=list_page(fields, _REJECTED_PER_PAGE),
+        has_picture=lambda logged: logged.image_sha256 is not None and pictures.size(logged.image_sha256) > 0,
     )
 
 

@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.backup import back_up
+from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.retention import Policy, retain
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
+from edge.counting import sample as sample_module
 from edge.counting.pipeline import Pipeline
 from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
@@ -218,6 +222,81 @@ def test_pictures_of_fields_and_new_cells_are_stored(desk: Desk) -> None:
             centre = image[y + height // 2, x + width // 2].astype(int)
             assert x + width // 2 < 856
             assert np.abs(centre).sum() > 0
+
+
+DARK = (0.05, 0.05, 0.05)
+BRIGHT = (255.0, 255.0, 255.0)
+
+
+def test_a_rejected_field_keeps_a_small_picture_to_see_why(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    recorder.refresh()
+    dark = recorder.record(view(0.0, DARK))
+    (logged,) = desk.log.fields()
+    assert (logged.result.status, logged.result.reasons) == ("rejected", ("underexposed",))
+    assert (logged.result.width, logged.result.height, logged.thumbnails) == (856, 684, {})
+    image = desk.log.pictures.get(logged.image_sha256 or "")
+    assert image is not None
+    assert image.shape == (511, 640, 3)
+    assert abs(float(image.mean()) - float(view(0.0, DARK).image.mean())) < 2.0
+    assert dark.field_id == logged.id
+    assert inspect(desk.log, store=desk.log.pictures).faults == ()
+
+
+def test_a_camera_that_is_left_on_an_empty_slide_fills_no_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many of each kind keep a picture, whoever counted them and however often it was started again."""
+    monkeypatch.setattr(sample_module, "REJECTED_PICTURES", 2)
+    desk.log.open_sample("S-1", "blood", 200)
+
+    def refuse(recorder: Recorder, *places_um: float, light: tuple[float, float, float]) -> None:
+        recorder.refresh()
+        for x_um in places_um:
+            assert recorder.record(view(x_um, light)).result.status == "rejected"
+
+    first = desk.recorder()
+    refuse(first, 0.0, light=DARK)
+    with BloodLog.open(desk.log.path) as second_log:
+        refuse(Recorder(desk.pipeline, PROVENANCE, log=second_log), 10.0, 20.0, light=DARK)
+    refuse(first, 30.0, light=DARK)
+    refuse(desk.recorder(), 40.0, light=DARK)
+    refuse(first, 0.0, light=BRIGHT)
+    kept = [(logged.result.reasons[0], logged.image_sha256 is not None) for logged in desk.log.fields()]
+    assert kept == [
+        *(("underexposed", True), ("underexposed", True), ("underexposed", False), ("underexposed", False)),
+        *(("underexposed", False), ("overexposed", True)),
+    ]
+    assert len(list(desk.log.pictures)) == 3
+
+
+def test_without_a_sample_a_rejected_field_keeps_no_picture(desk: Desk) -> None:
+    assert desk.recorder().record(view(0.0, DARK)).result.status == "rejected"
+    (logged,) = desk.log.fields()
+    assert logged.image_sha256 is None
+
+
+def test_pictures_of_rejected_fields_are_backed_up_and_make_room_as_others_do(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    desk.scan(desk.recorder(), 0.0)
+    recorder = desk.recorder()
+    recorder.refresh()
+    recorder.record(view(0.0, DARK))
+    made = back_up(desk.log, desk.log.pictures, tmp_path / "backup")
+    sha256 = desk.log.image(2) or ""
+    assert (made.faults, ThumbnailStore(tmp_path / "backup" / "pictures").get(sha256) is not None) == (
+        (),
+        True,
+    )
+    no_room = Policy(days=1, room_mb=0.0)
+    assert retain(desk.log, desk.log.pictures, no_room).by_space == ()  # the sample is open
+    desk.log.close_sample("S-1")
+    assert retain(desk.log, desk.log.pictures, no_room).by_space == (1, 2)
+    assert list(desk.log.pictures) == []
+    assert inspect(desk.log, store=desk.log.pictures).faults == ()
 
 
 def test_a_lamp_that_changes_is_refused_within_a_sample(desk: Desk) -> None:

@@ -55,12 +55,13 @@ def append_field(
     sample_id: int | None = 1,
     reasons: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
+    image_sha256: str | None = None,
 ) -> int:
     """Log one more field, of three cells unless it is rejected."""
     result = a_field(log.count() + 1, () if reasons else (0.9, 0.1, 0.5))
     status = "rejected" if reasons else "counted"
     result = replace(result, status=status, reasons=reasons, warnings=warnings)
-    return log.append(result, **PROVENANCE, sample_id=sample_id)
+    return log.append(result, **PROVENANCE, sample_id=sample_id, image_sha256=image_sha256)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -147,6 +148,43 @@ def test_a_field_with_a_warning_says_so_in_words_on_every_page(
     assert words not in browser.get("/samples/1/fields/1").text
 
 
+@pytest.mark.parametrize(
+    ("code", "title", "why", "advice"),
+    [
+        ("en", "Fields not counted", "out of focus", "Focus and wait"),
+        ("id", "Lapang pandang yang tidak dihitung", "tidak fokus", "Atur fokus"),
+    ],
+)
+def test_rejected_fields_are_shown_with_picture_and_reason(
+    browser: Browser, clinic: Clinic, code: str, title: str, why: str, advice: str
+) -> None:
+    browser.get("/")
+    browser.post("/preferences", {"language": code})
+    nothing = browser.get("/samples/1/fields/rejected").text
+    assert why not in nothing
+    assert "<img" not in nothing
+    assert "/fields/rejected" not in browser.get("/samples/1/fields").text + browser.get("/samples/1").text
+    store = ThumbnailStore.beside(clinic.setup.log_path)
+    with BloodLog.open(clinic.setup.log_path) as log:
+        sha256 = store.put(picture(7, 160))
+        append_field(log, 1, ("out_of_focus",), image_sha256=sha256)
+        append_field(log, 1, ("blank",))
+    for path in ("/samples/1", "/samples/1/fields"):
+        assert 'href="/samples/1/fields/rejected"' in browser.get(path).text, path
+    page = browser.get("/samples/1/fields/rejected").text
+    assert all(words in page for words in (title, why, advice, 'href="/samples/1/fields/3"'))
+    # The newest first; one of the two has no picture.
+    assert re.findall(r'id="f(\d)"|<img[^>]* src="([^"]+)"', page) == [
+        ("4", ""),
+        ("3", ""),
+        ("", "/pictures/3"),
+    ]
+    assert browser.get("/pictures/3").data == store.read(sha256)
+    store.remove(sha256)
+    assert "<img" not in browser.get("/samples/1/fields/rejected").text
+    assert browser.get("/samples/9/fields/rejected").status_code == 404
+
+
 def test_a_field_links_each_cell_and_shows_a_persons_word(browser: Browser) -> None:
     browser.says_who("Ani").say("1-1-normal")
     page = browser.get("/samples/1/fields/1").text
@@ -182,7 +220,7 @@ def test_a_log_that_cannot_be_read_is_named(browser: Browser, clinic: Clinic) ->
 def test_every_page_in_every_language(browser: Browser, code: str) -> None:
     browser.says_who("Ani")
     browser.post("/preferences", {"language": code, "theme": "dark"})
-    pages = ("/cells", "/fields", "/fields/1", "/observers")
+    pages = ("/cells", "/fields", "/fields/1", "/fields/rejected", "/observers")
     for path in ("/", "/live", "/samples/1", *(f"/samples/1{page}" for page in pages)):
         answer = browser.get(path)
         assert answer.status_code == 200, path

@@ -20,7 +20,14 @@ SECRET = "S-1"
 #: Every page that shows something of a sample.
 PAGES = [
     *("/", "/live", "/live/state", "/live/picture", "/samples/1", "/samples/1/cells", "/samples/1/fields"),
-    *("/samples/1/fields/1", "/samples/1/observers", "/pictures/1", "/pictures/1/1", "/nothing"),
+    *(
+        "/samples/1/fields/1",
+        "/samples/1/fields/rejected",
+        "/samples/1/observers",
+        "/pictures/1",
+        "/pictures/1/1",
+        "/nothing",
+    ),
     *("/samples/1/report", "/samples/1/report.pdf", "/samples/1/report.json", "/samples/1/fhir.json"),
     "/samples/1/cells.csv",
 ]
