@@ -35,12 +35,16 @@ CALIBRATION_NAME = "calibration.json"
 #: Sections that decide how results are looked at, not how they come about: another port or token of the page
 #: must not make the fields before and after it look as if they were counted differently.
 _NOT_HASHED = ("review",)
+#: Settings that older programs did not have: unset, they must not make old and new rows look different.
+_HASHED_WHERE_SET = {"camera": ("pixel_format",)}
 #: Number of the last of the kernel's video devices.
 _MAX_CAMERA = 255
 #: A value in a message is cut here: one line is one line, also for an integer of 4,000 digits.
 _SHOWN = 60
 
 SourceKind = Literal["picamera", "v4l2", "replay", "rendered"]
+#: Those of V4L2 of which OpenCV makes colour pictures.
+PixelFormat = Literal["MJPG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "RGB3", "BGR3"]
 TriggerMode = Literal["auto", "manual", "interval"]
 
 
@@ -74,6 +78,8 @@ class CameraConfig(Struct, frozen=True, forbid_unknown_fields=True):
     interval_s: Annotated[float, Meta(ge=0.05, le=86400.0, description="field to field, s")] = 2.0
     #: A stop is noticed after this at the latest, and must be done within 5 s.
     timeout_s: Annotated[float, Meta(ge=0.1, le=4.0, description="longest wait for a frame, s")] = 3.0
+    #: FourCC. None for an uncompressed one, and for MJPG where a USB camera has the size in no other.
+    pixel_format: Annotated[PixelFormat | None, Meta(description="of v4l2; None for what suits")] = None
 
     def __post_init__(self) -> None:
         """Check the keys that need each other."""
@@ -218,6 +224,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         values = {
             name: structs.asdict(getattr(self, name)) for name in section_types() if name not in _NOT_HASHED
         }
+        for name, keys in _HASHED_WHERE_SET.items():
+            for key in keys:
+                if values[name][key] is None:
+                    del values[name][key]
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
     @property

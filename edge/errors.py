@@ -48,6 +48,10 @@ class CameraError(EdgeError):
         self.reason = reason
 
 
+class DamagedFrameError(CameraError):
+    """A camera's frame came damaged; the next one may be whole."""
+
+
 class ConfigError(EdgeError, ValueError):
     """The configuration is missing, malformed or out of range."""
 

@@ -31,7 +31,13 @@ def make_source(config: Config) -> FrameSource:
             int(camera.device), width=camera.width, height=camera.height, um_per_px=um_per_px
         )
     if camera.source == "v4l2":
-        return V4L2Source(camera.device, width=camera.width, height=camera.height, um_per_px=um_per_px)
+        return V4L2Source(
+            camera.device,
+            width=camera.width,
+            height=camera.height,
+            pixel_format=camera.pixel_format,
+            um_per_px=um_per_px,
+        )
     if camera.source == "replay":
         assert camera.path is not None  # CameraConfig has checked that
         return ReplaySource(camera.path, loop=camera.loop, um_per_px=um_per_px)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -12,6 +13,8 @@ import cv2
 import numpy as np
 
 from edge.camera.deadline import in_time
+from edge.camera.failure import DRIVER_ERRORS, driver_failure
+from edge.camera.settling import UNSETTLED, Settling
 from edge.device.clock import utc_now
 from edge.errors import CameraError, RuntimeMissingError
 from edge.structures import Frame, UInt8Image
@@ -42,13 +45,8 @@ FIRST_FRAME_TIMEOUT_S = 3.0
 #: `close` waits for the frame in flight.
 CLOSE_TIMEOUT_S = 2.0
 
-#: The manual's advice for auto exposure and white balance is two seconds.
-SETTLE_S = 2.0
-#: Change of exposure and gains from frame to frame below which they have settled: 1 % of a grey level of 100
-#: is one grey level.
-_SETTLED = 0.01
-#: Frames in a row that must hold still.
-_SETTLED_FRAMES = 5
+#: What is fixed once it has settled.
+_AUTOMATIC, _SETTINGS = ("AeEnable", "AwbEnable"), ("ExposureTime", "AnalogueGain", "ColourGains")
 
 
 class PiCameraSource:
@@ -59,9 +57,9 @@ class PiCameraSource:
     number : of the camera, as ``rpicam-hello --list-cameras`` counts
     width, height : size to ask for in px; None for the sensor's full size
     um_per_px : scale of the frames in µm per px, or None to find it in the fields
-    settle_s : longest wait for auto exposure and white balance, in seconds
     open_camera : makes a ``Picamera2`` from its class and the number; replaced where no real camera is
     module : the picamera2 module; None to import it when the source is opened
+    clock : monotonic seconds, by which exposure settles
     """
 
     def __init__(
@@ -71,16 +69,17 @@ class PiCameraSource:
         width: int | None = None,
         height: int | None = None,
         um_per_px: float | None = None,
-        settle_s: float = SETTLE_S,
         open_camera: Callable[[Any, int], Any] = lambda camera_class, number: camera_class(number),
         module: Any = None,  # noqa: ANN401  # picamera2 ships no types
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._number = number
         self._size = None if width is None or height is None else (width, height)
         self._um_per_px = um_per_px
-        self._settle_s = settle_s
         self._open_camera = open_camera
         self._module = module
+        self._clock = clock
+        self._settling: Settling | None = None
         self._camera: Any = None
         self._format = FORMAT_RGB
         self._frame_size = (0, 0)
@@ -110,11 +109,19 @@ class PiCameraSource:
                 "check the ribbon cable and restart the Pi",
                 "hung",
             ) from error
+        except DRIVER_ERRORS as error:
+            raise driver_failure(self.name, error) from error
+        self._settling = Settling(self._clock)
         try:
-            self._lock_exposure_and_colour()
+            # Dropping frames from before a moment needs the exposure time, which not every pipeline tells.
+            self._can_flush = {"ExposureTime", "SensorTimestamp"} <= self._metadata().keys()
+            self._settling.wait(
+                self.name, lambda: self._has_settled(self._image(FIRST_FRAME_TIMEOUT_S, flush=False))
+            )
         except BaseException:
             self._close()
             raise
+        _log.info("%s: open, %dx%d px", self.name, *self._frame_size)
         return self
 
     def __exit__(self, *_raised: object) -> None:
@@ -124,14 +131,17 @@ class PiCameraSource:
     def read(self, timeout_s: float) -> Frame | None:
         """Take a frame whose exposure began after the call; see :class:`edge.camera.source.FrameSource`.
 
+        A frame whose exposure has not come to rest says so in its ``warnings``.
+
         Raises
         ------
         CameraError
             The source is not open, no frame came in time, or it has the wrong size.
         """
-        pixels = self._pixels(timeout_s)
+        image = self._image(timeout_s, flush=self._can_flush)
         captured_at = utc_now()
-        return Frame(self._checked_rgb(pixels), self.name, captured_at, self._um_per_px)
+        warnings = () if self._has_settled(image) else (UNSETTLED,)
+        return Frame(image, self.name, captured_at, self._um_per_px, warnings=warnings)
 
     def _started(self, module: Any) -> Any:  # noqa: ANN401  # picamera2 ships no types
         """Return the camera, configured and running."""
@@ -147,11 +157,9 @@ class PiCameraSource:
             )
         try:
             camera = self._open_camera(module.Picamera2, self._number)
-        except (RuntimeError, OSError) as error:
-            raise CameraError(
-                f"{self.name}: does not open ({error.__cause__ or error}); another program may use it",
-                "busy",
-            ) from error
+        except DRIVER_ERRORS as error:
+            doing = "does not open; another program may use it"
+            raise driver_failure(self.name, error, doing, "busy") from error
         try:
             size = self._size if self._size is not None else tuple(camera.sensor_resolution)
             camera.configure(
@@ -163,11 +171,13 @@ class PiCameraSource:
             )
             self._check_configuration(camera.camera_configuration()["main"], size)
             camera.start()
-        except (CameraError, RuntimeError, OSError, ValueError) as error:
+        except CameraError:
             camera.close()
-            if isinstance(error, CameraError):
-                raise
-            raise CameraError(f"{self.name}: refuses {size[0]}x{size[1]} px: {error}", "refused") from error
+            raise
+        except DRIVER_ERRORS as error:
+            camera.close()
+            doing = f"refuses {size[0]}x{size[1]} px"
+            raise driver_failure(self.name, error, doing, "refused") from error
         return camera
 
     def _check_configuration(self, main: dict[str, Any], wanted: tuple[int, int]) -> None:
@@ -185,41 +195,36 @@ class PiCameraSource:
                 "wrong_size",
             )
 
-    def _lock_exposure_and_colour(self) -> None:
-        """Let exposure and white balance settle, then fix them: colours must not change with the field."""
-        deadline = time.monotonic() + self._settle_s
+    def _has_settled(self, image: UInt8Image) -> bool:
+        """Whether exposure and colour rest; as soon as they do, they are fixed.
+
+        Colours must not change with the field.
+        """
+        if self._settling is None:
+            return True
         metadata = self._metadata()
-        # Dropping frames from before a moment needs the exposure time, which not every pipeline tells.
-        self._can_flush = {"ExposureTime", "SensorTimestamp"} <= metadata.keys()
-        still = 0
-        while still < _SETTLED_FRAMES and time.monotonic() < deadline:
-            before = _exposure_and_gains(metadata)
-            metadata = self._metadata()
-            now = _exposure_and_gains(metadata)
-            close = len(now) == len(before) and np.allclose(now, before, rtol=_SETTLED, atol=0.0)
-            still = still + 1 if close else 0
-        wanted = {"AeEnable": False, "AwbEnable": False}
-        wanted |= {
-            key: metadata[key] for key in ("ExposureTime", "AnalogueGain", "ColourGains") if key in metadata
-        }
+        known = {key: metadata[key] for key in _SETTINGS if _is_known(metadata.get(key))}
+        if not self._settling.sees(
+            image, [float(part) for value in known.values() for part in np.ravel(value)]
+        ):
+            return False
+        self._settling = None
+        wanted = dict.fromkeys(_AUTOMATIC, False) | known
         # Naming a control that the camera lacks raises.
         controls = {key: value for key, value in wanted.items() if key in self._camera.camera_controls}
-        self._camera.set_controls(controls)
-        unlocked = sorted(
-            {"AeEnable", "AwbEnable", "ExposureTime", "AnalogueGain", "ColourGains"} - controls.keys()
-        )
+        self._translated(lambda: self._camera.set_controls(controls), FIRST_FRAME_TIMEOUT_S)
+        unlocked = sorted({*_AUTOMATIC, *_SETTINGS} - controls.keys())
         if unlocked:
             _log.warning("%s: cannot be locked: %s", self.name, ", ".join(unlocked))
-        if still < _SETTLED_FRAMES:
-            _log.warning("%s: exposure and colour were still changing after %g s", self.name, self._settle_s)
-        _log.info("%s: open, %dx%d px, locked at %s", self.name, *self._frame_size, controls)
+        _log.info("%s: locked at %s", self.name, controls)
+        return True
 
-    def _pixels(self, timeout_s: float) -> Any:  # noqa: ANN401  # picamera2 ships no types
-        def capture() -> Any:  # noqa: ANN401  # picamera2 ships no types
-            with self._camera.captured_request(wait=timeout_s, flush=self._can_flush or None) as request:
-                return request.make_array("main")
+    def _image(self, timeout_s: float, *, flush: bool) -> UInt8Image:
+        def capture() -> UInt8Image:
+            with self._camera.captured_request(wait=timeout_s, flush=flush or None) as request:
+                return self._checked_rgb(request.make_array("main"))
 
-        return self._translated(capture, timeout_s)
+        return np.asarray(self._translated(capture, timeout_s))
 
     def _metadata(self) -> dict[str, Any]:
         found: dict[str, Any] = self._translated(
@@ -238,8 +243,8 @@ class PiCameraSource:
                 f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check the ribbon cable",
                 "hung",
             ) from error
-        except (RuntimeError, OSError) as error:
-            raise CameraError(f"{self.name}: gave no frame: {error}", "no_frame") from error
+        except DRIVER_ERRORS as error:
+            raise driver_failure(self.name, error, "gave no frame", "no_frame") from error
 
     def _checked_rgb(self, pixels: Any) -> UInt8Image:  # noqa: ANN401  # picamera2 ships no types
         conversion = _TO_RGB[self._format]
@@ -261,8 +266,8 @@ class PiCameraSource:
             in_time(lambda: _close_camera(camera), CLOSE_TIMEOUT_S)
         except TimeoutError:
             _log.warning("%s: did not close within %g s", self.name, CLOSE_TIMEOUT_S)
-        except (RuntimeError, OSError) as error:
-            _log.warning("%s: did not close cleanly: %s", self.name, error)
+        except DRIVER_ERRORS as error:
+            _log.warning("%s", driver_failure(self.name, error, "did not close cleanly"))
         else:
             _log.info("%s: closed", self.name)
 
@@ -291,10 +296,6 @@ def _close_camera(camera: Any) -> None:  # noqa: ANN401  # picamera2 ships no ty
         camera.close()
 
 
-def _exposure_and_gains(metadata: dict[str, Any]) -> list[float]:
-    values = [
-        metadata.get("ExposureTime", 0),
-        metadata.get("AnalogueGain", 0),
-        *metadata.get("ColourGains", ()),
-    ]
-    return [float(value) for value in values]
+def _is_known(value: Any) -> bool:  # noqa: ANN401  # picamera2 ships no types
+    """Whether an exposure, a gain or a pair of gains is one: not every pipeline tells them."""
+    return value is not None and all(math.isfinite(part) and part > 0 for part in np.ravel(value))

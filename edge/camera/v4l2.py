@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from edge.camera.deadline import in_time
-from edge.camera.v4l2_lock import SETTLE_S, Controls, lock, settle
+from edge.camera.failure import DRIVER_ERRORS, driver_failure
+from edge.camera.settling import DEADLINE_S, UNSETTLED, Settling
+from edge.camera.v4l2_controls import Controls, lock
 from edge.device.clock import utc_now
-from edge.errors import CameraError
-from edge.structures import Frame, UInt8Image
+from edge.errors import CameraError, DamagedFrameError
+from edge.structures import MIN_SIDE_PX, Frame, UInt8Image
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 #: Opening sets the format and starts the stream, which a USB camera answers within a second or two.
 OPEN_TIMEOUT_S = 5.0
@@ -25,6 +31,19 @@ OPEN_TIMEOUT_S = 5.0
 #: Buffers that OpenCV asks the driver for unless told otherwise (DEFAULT_V4L_BUFFERS in its
 #: cap_v4l.cpp). Each may hold a frame from before the call.
 _DEFAULT_BUFFERS = 4
+#: Motion JPEG: the only format in which most USB microscopes give their larger sizes. OpenCV takes an
+#: uncompressed one first.
+_MJPG = "MJPG"
+#: Sizes of the cameras in use, asked for where the configured one is not had, to name those that are.
+_COMMON_SIZES = ((640, 480), (800, 600), (1024, 768), (1280, 720), (1280, 960), (1280, 1024),
+                 (1600, 1200), (1920, 1080), (2048, 1536), (2560, 1440), (2592, 1944), (3264, 2448),
+                 (3840, 2160))  # fmt: skip
+_AXES = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+#: Until a setting has reached the picture, which on USB takes two frames and more.
+_EFFECT_S, _EFFECT_FRAMES = 0.25, 3
+#: Damaged frames in a row at the opening after which the camera's JPEGs are decoded without being checked: of
+#: some cameras every frame has bytes too many, which harm nothing. The first one after a start often is bad.
+_ALL_DAMAGED = 10
 
 
 class Capture(Controls, Protocol):
@@ -46,9 +65,12 @@ class V4L2Source:
     Parameters
     ----------
     device : number N for ``/dev/videoN``, or a device file
-    width, height : size to ask for in px; None for what the driver is set to
+    width, height : size to ask for in px; None for OpenCV's own, mostly 640x480
+    pixel_format : FourCC to ask for; None for an uncompressed one, and ``MJPG`` where the camera has
+        the size in no other or does not start in another
     um_per_px : scale of the frames in µm per px, or None to find it in the fields
     open_capture : makes the capture; replaced in tests
+    clock : monotonic seconds, by which exposure settles
     """
 
     def __init__(
@@ -57,14 +79,20 @@ class V4L2Source:
         *,
         width: int | None = None,
         height: int | None = None,
+        pixel_format: str | None = None,
         um_per_px: float | None = None,
         open_capture: Callable[[str, int], Capture] = cv2.VideoCapture,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = Path(f"/dev/video{device}") if device.isdecimal() else Path(device)
         self._size = None if width is None or height is None else (width, height)
+        self._pixel_format = pixel_format
         self._um_per_px = um_per_px
         self._open_capture = open_capture
+        self._clock = clock
         self._capture: Capture | None = None
+        self._settling: Settling | None = None
+        self._tells_exposure = self._is_strict = True
         self._stale_frames = 0
         self._frame_size: tuple[int, int] | None = None
 
@@ -74,12 +102,12 @@ class V4L2Source:
         return str(self._path)
 
     def __enter__(self) -> Self:
-        """Open the device and ask for the size.
+        """Open the device, ask for format and size, and let exposure and colour settle.
 
         Raises
         ------
         CameraError
-            The device is missing, forbidden, in use, hangs, or does not have the size.
+            The device is missing, forbidden, in use, hangs, or does not have the size or format.
         """
         if not self._path.exists():
             raise CameraError(f"{self.name}: no such camera; {_cameras_found()}", "missing")
@@ -89,16 +117,21 @@ class V4L2Source:
             )
         try:
             # By name rather than number, so that /dev/v4l/by-id/... works alike.
-            capture = in_time(
+            self._capture = in_time(
                 lambda: self._open_capture(self.name, cv2.CAP_V4L2), OPEN_TIMEOUT_S, release=_release
             )
         except TimeoutError as error:
             raise CameraError(
                 f"{self.name}: did not open within {OPEN_TIMEOUT_S:g} s; replug it", "hung"
             ) from error
-        self._capture = capture
+        except DRIVER_ERRORS as error:
+            raise driver_failure(self.name, error) from error
+        self._settling, self._tells_exposure, self._is_strict = Settling(self._clock), True, True
         try:
-            self._set_up(capture)
+            self._called(self._start, OPEN_TIMEOUT_S)
+            self._settling.wait(
+                self.name, lambda: self._has_settled(*self._called(self._next_whole, OPEN_TIMEOUT_S))
+            )
         except BaseException:
             self._close()
             raise
@@ -111,111 +144,208 @@ class V4L2Source:
     def read(self, timeout_s: float) -> Frame | None:
         """Take the frame that is there now; see :class:`edge.camera.source.FrameSource`.
 
+        A frame whose exposure has not come to rest says so in its ``warnings``.
+
         Raises
         ------
         CameraError
             The source is not open, no frame came in time (the device is then closed as soon as the driver
-            lets go of it), or the frame is not a colour image of the size the stream began with.
+            lets go of it), or the frame is damaged or not a colour image of the size the stream began with.
         """
+        # OpenCV's own timeout for V4L2 is 10 s and cannot be set per capture.
+        image, exposure = self._called(self._newest, timeout_s)
+        captured_at = utc_now()
+        warnings = () if self._has_settled(image, exposure) else (UNSETTLED,)
+        return Frame(image, self.name, captured_at, self._um_per_px, warnings=warnings)
+
+    def _called(self, function: Callable[[Capture], _T], timeout_s: float) -> _T:
+        """Do something with the device, for so long; what the driver raises is the camera's failure."""
         capture = self._capture
         if capture is None:
             raise CameraError(f"{self.name}: the camera is not open; open it again")
         try:
-            # OpenCV's own timeout for V4L2 is 10 s and cannot be set per capture.
-            ok, bgr = in_time(lambda: self._newest(capture), timeout_s, release=lambda _: capture.release())
+            return in_time(lambda: function(capture), timeout_s, release=lambda _: capture.release())
         except TimeoutError as error:
             self._capture = None  # the hanging call owns it now, and releases it if it ever returns
             raise CameraError(
-                f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check its cable", "hung"
+                f"{self.name}: no frame within {timeout_s:g} s; the camera hangs, check its cable",
+                "hung",
             ) from error
-        captured_at = utc_now()
-        if not ok or bgr is None:
-            if not self._path.exists():
-                raise CameraError(f"{self.name}: was unplugged; plug it in again", "unplugged")
-            raise CameraError(f"{self.name}: gave no frame; was it unplugged?", "no_frame")
-        return Frame(self._checked_rgb(bgr), self.name, captured_at, self._um_per_px)
+        except DRIVER_ERRORS as error:
+            raise driver_failure(self.name, error) from error
 
-    def _set_up(self, capture: Capture) -> None:
+    def _start(self, capture: Capture) -> None:
+        """Find a format in which the camera has the size and gives a frame."""
         if not capture.isOpened():
             raise CameraError(
                 f"{self.name}: is there but does not open as a camera; another program may use it "
                 f"(`fuser -v {self.name}` shows which), or it is not the device that gives images",
                 "busy",
             )
-        if self._size is not None:
-            for axis, wanted in zip(
-                (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), self._size, strict=True
-            ):
-                if not capture.set(axis, wanted):
-                    side = "width" if axis == cv2.CAP_PROP_FRAME_WIDTH else "height"
-                    _log.warning("%s: the driver did not confirm %s %d px", self.name, side, wanted)
-        width, height = (
-            int(capture.get(axis)) for axis in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
-        if self._size is not None and (width, height) != self._size:
+        own = _fourcc(capture)
+        formats = (own, _MJPG) if self._pixel_format is None else (self._pixel_format,)
+        for pixel_format in formats:
+            got = self._ask_for(capture, pixel_format, self._size)
+            if self._size is not None and got != self._size:
+                continue
+            self._frame_size = got
+            # One buffer, so that at most one frame is older than the call. Not every driver obeys.
+            has_one = capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            self._stale_frames = 1 if has_one else _DEFAULT_BUFFERS
+            if _fourcc(capture) == _MJPG:
+                # As it comes over the cable: only there can be told whether it is damaged.
+                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+            # With too little bandwidth on the bus, an uncompressed stream does not start.
+            # Some give nothing the first time that they are asked.
+            if capture.read()[0] or capture.read()[0]:
+                _log.info("%s: open, %s px, pixels as %s", self.name, _as_text(got), _fourcc(capture))
+                return
+        if self._size is not None and got != self._size:
             raise CameraError(
-                f"{self.name}: asked for {self._size[0]}x{self._size[1]} px, "
-                f"the camera gives {width}x{height}; "
-                f"`v4l2-ctl -d {self.name} --list-formats-ext` lists its sizes",
+                f"{self.name}: asked for {_as_text(self._size)} px, the camera gives {_as_text(got)}; "
+                f"it can give {self._sizes(capture, formats)}: set camera.width and camera.height",
                 "wrong_size",
             )
-        self._frame_size = (width, height)
-        # One buffer, so that at most one frame is older than the call. Not every driver obeys.
-        if capture.set(cv2.CAP_PROP_BUFFERSIZE, 1):
-            self._stale_frames = 1
-        else:
-            self._stale_frames = _DEFAULT_BUFFERS
-            _log.info("%s: the driver keeps %d frames; they are dropped", self.name, _DEFAULT_BUFFERS)
-        self._lock(capture)
-        _log.info("%s: open, %dx%d px", self.name, width, height)
+        raise self._no_frame(
+            'is it in use, or its bus too slow? Try camera.pixel_format = "MJPG" or a smaller camera.width'
+        )
 
-    def _lock(self, capture: Capture) -> None:
-        """Let exposure and white balance settle, then fix them."""
+    def _ask_for(
+        self, capture: Capture, pixel_format: str | None, size: tuple[int, int] | None
+    ) -> tuple[int, int]:
+        """Ask for a format and a size; return the size that the camera gives."""
+        if pixel_format is not None:
+            confirmed = capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
+            given = _fourcc(capture)
+            # OpenCV confirms a format that the camera lacks, and takes another.
+            if self._pixel_format is not None and (not confirmed or given not in (pixel_format, None)):
+                raise CameraError(
+                    f"{self.name}: does not give pixels as {pixel_format}, but {given}; "
+                    "set camera.pixel_format to that, or leave it out",
+                    "wrong_format",
+                )
+        for axis, side in zip(_AXES, size or (), strict=False):
+            capture.set(axis, side)  # confirmed whatever it is; what it has become tells
+        sides = [capture.get(axis) for axis in _AXES]
+        if not all(math.isfinite(side) and side >= MIN_SIDE_PX for side in sides):
+            raise CameraError(f"{self.name}: its driver tells a size of {_as_text(sides)} px", "wrong_size")
+        return int(sides[0]), int(sides[1])
 
-        def settle_and_lock() -> tuple[bool, tuple[str, ...]]:
-            return settle(capture), lock(capture)
+    def _sizes(self, capture: Capture, formats: Iterable[str | None]) -> str:
+        """List sizes that can be asked for: those that the camera gives when they are."""
+        found: set[tuple[int, int]] = set()
+        for pixel_format in formats:
+            near = {self._ask_for(capture, pixel_format, size) for size in _COMMON_SIZES}
+            found |= {size for size in near if self._ask_for(capture, pixel_format, size) == size}
+        return ", ".join(_as_text(size) for size in sorted(found)) or "none of the usual sizes"
 
-        try:
-            settled, unlocked = in_time(settle_and_lock, OPEN_TIMEOUT_S, release=lambda _: capture.release())
-        except TimeoutError as error:
-            self._capture = None  # the hanging call owns it now
-            raise CameraError(
-                f"{self.name}: gave no frame within {OPEN_TIMEOUT_S:g} s of its opening; replug it", "hung"
-            ) from error
-        if unlocked:
-            _log.warning("%s: cannot be locked: %s", self.name, ", ".join(unlocked))
-        if not settled:
-            _log.warning("%s: exposure and colour were still changing after %g s", self.name, SETTLE_S)
-
-    def _newest(self, capture: Capture) -> tuple[bool, Any]:
+    def _newest(self, capture: Capture) -> tuple[UInt8Image, float]:
+        """Take a frame from after the call, and what the camera says of its exposure."""
         for _ in range(self._stale_frames):
             if not capture.grab():
-                return False, None
-        return capture.read()
+                raise self._no_frame()
+        return self._next(capture)
 
-    def _checked_rgb(self, bgr: Any) -> UInt8Image:  # noqa: ANN401  # a driver can give anything
-        if not isinstance(bgr, np.ndarray) or bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3:
+    def _next(self, capture: Capture) -> tuple[UInt8Image, float]:
+        ok, raw = capture.read()
+        if not ok or raw is None:
+            raise self._no_frame()
+        exposure = math.nan
+        if self._settling is not None and self._tells_exposure:
+            exposure = capture.get(cv2.CAP_PROP_EXPOSURE)
+            self._tells_exposure = (
+                exposure > 0
+            )  # OpenCV complains on stderr each time that it is asked in vain
+        return self._checked_rgb(raw), exposure
+
+    def _next_whole(self, capture: Capture) -> tuple[UInt8Image, float]:
+        """Take the next frame that is not damaged, while the camera is opened."""
+        for _ in range(_ALL_DAMAGED):
+            try:
+                return self._next(capture)
+            except DamagedFrameError as error:
+                problem = error
+        self._is_strict = False
+        _log.warning("%s; all are so, and are taken as they are from now on", problem)
+        return self._next(capture)
+
+    def _has_settled(self, image: UInt8Image, exposure: float) -> bool:
+        """Whether exposure and colour rest; as soon as they do, they are fixed."""
+        if self._settling is None:
+            return True
+        if not self._settling.sees(image, [exposure]):
+            return False
+        self._settling = None
+
+        def look(capture: Capture) -> UInt8Image:
+            """Take a frame on which the last setting has taken effect."""
+            until_s, frames = self._clock() + _EFFECT_S, 1
+            seen, _ = self._next_whole(capture)
+            while frames < _EFFECT_FRAMES or self._clock() < until_s:
+                seen, _ = self._next_whole(capture)
+                frames += 1
+            return seen
+
+        unlocked = self._called(lambda capture: lock(capture, image, lambda: look(capture)), DEADLINE_S)
+        if unlocked:
+            _log.warning("%s: cannot be locked: %s", self.name, ", ".join(unlocked))
+        return True
+
+    def _no_frame(self, advice: str = "was it unplugged?") -> CameraError:
+        if not self._path.exists():
+            return CameraError(f"{self.name}: was unplugged; plug it in again", "unplugged")
+        return CameraError(f"{self.name}: gave no frame; {advice}", "no_frame")
+
+    def _checked_rgb(self, raw: Any) -> UInt8Image:  # noqa: ANN401  # a driver can give anything
+        known = isinstance(raw, np.ndarray) and raw.dtype == np.uint8
+        if known and raw.size == max(raw.shape, default=0):  # a row of bytes
+            rgb = self._decoded(raw.tobytes())
+        elif known and raw.ndim == 3 and raw.shape[2] == 3:
+            rgb = np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        else:
             raise CameraError(
                 f"{self.name}: expected an 8-bit colour frame, "
-                f"got shape {getattr(bgr, 'shape', None)}, dtype {getattr(bgr, 'dtype', type(bgr).__name__)}",
+                f"got shape {getattr(raw, 'shape', None)}, dtype {getattr(raw, 'dtype', type(raw).__name__)}",
                 "wrong_format",
             )
-        size = (bgr.shape[1], bgr.shape[0])
+        size = (rgb.shape[1], rgb.shape[0])
         if size != self._frame_size:
             raise CameraError(
-                f"{self.name}: a frame of {size[0]}x{size[1]} px came, expected {self._frame_size}",
-                "wrong_size",
+                f"{self.name}: a frame of {_as_text(size)} px came, expected {self._frame_size}", "wrong_size"
             )
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return rgb
+
+    def _decoded(self, jpeg: bytes) -> UInt8Image:
+        try:
+            return np.asarray(simplejpeg.decode_jpeg(jpeg, "RGB", strict=self._is_strict), dtype=np.uint8)
+        except ValueError as error:
+            raise DamagedFrameError(
+                f"{self.name}: damaged frames came ({error}); check its cable", "damaged"
+            ) from error
 
     def _close(self) -> None:
         capture, self._capture = self._capture, None
-        _release(capture)
+        try:
+            _release(capture)
+        except DRIVER_ERRORS as error:
+            _log.warning("%s", driver_failure(self.name, error, "did not close"))
 
 
 def _release(capture: Capture | None) -> None:
     if capture is not None:
         capture.release()
+
+
+def _fourcc(capture: Capture) -> str | None:
+    """Name of the pixel format, None where the driver does not tell."""
+    number = capture.get(cv2.CAP_PROP_FOURCC)
+    if not (math.isfinite(number) and number > 0):
+        return None
+    return int(number).to_bytes(8, "little")[:4].decode("latin-1").rstrip()
+
+
+def _as_text(size: Sequence[float]) -> str:
+    return f"{size[0]:g}x{size[1]:g}"
 
 
 def _cameras_found() -> str:

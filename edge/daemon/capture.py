@@ -16,16 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from edge.camera.failure import driver_failure
 from edge.camera.source import FrameSource
-from edge.errors import CameraError, EdgeError
+from edge.errors import CameraError, DamagedFrameError, EdgeError, ImageError
 from edge.quality import ADVICE, FrameWatch
 from edge.structures import Frame
 
 _log = logging.getLogger(__name__)
 
 #: Longest time that opening may take: a Pi camera's own deadlines are 10 s to start, 3 s to its first frame
-#: and 2 s to settle.
-OPEN_DEADLINE_S = 20.0
+#: and 10 s to settle; a USB camera's 5 s, 5 s, 10 s and 10 s to be locked.
+OPEN_DEADLINE_S = 30.0
 #: Sources keep to the time that they are given for a frame; this much longer, and the source itself hangs.
 READ_GRACE_S = 2.0
 #: What is decoded or rendered takes the processor's time, a Pi some seconds for a large field; only a network
@@ -316,9 +317,13 @@ class _Reader(threading.Thread):
         self._do("waiting")
         while request := self._owner.wait_for_request(self):
             self._do("reading")
-            frame = source.read(self._owner.timeout_s)
+            try:
+                frame = source.read(self._owner.timeout_s)
+                fault = None if frame is None or inspector is None else inspector.fault(frame)
+            except DamagedFrameError as error:
+                fault = error.reason if inspector is None else inspector.damaged(error)
             self._do("waiting")
-            if frame is not None and inspector is not None and (fault := inspector.fault(frame)):
+            if fault is not None:
                 self._owner.refused(self, fault)
                 continue  # the request is still open: the next frame answers it
             self._owner.put(self, frame, request)
@@ -330,12 +335,9 @@ def _failure(source: FrameSource, error: Exception) -> CameraError:
     """Make whatever a driver or a codec raises the camera's failure, but what no new attempt can mend."""
     if isinstance(error, CameraError):
         return error
-    if isinstance(error, EdgeError):
+    if isinstance(error, EdgeError) and not isinstance(error, ImageError):
         raise error
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    failure = CameraError(f"{source.name}: its driver or a library failed: {said}")
-    failure.__cause__ = error
-    return failure
+    return driver_failure(source.name, error)
 
 
 class Reconnect:
@@ -413,10 +415,12 @@ class Inspector:
             self._in_a_row = 0
             return None
         (reason, *_) = reasons
+        return self.damaged(CameraError(f"{frame.source}: {reason} frames came: {ADVICE[reason]}", reason))
+
+    def damaged(self, error: CameraError) -> str:
+        """Count a frame that is of no use; return its fault's name, or raise the error after too many."""
         self._in_a_row += 1
         if self._in_a_row >= MAX_FAULTY:
             self._in_a_row = 0
-            raise CameraError(
-                f"{frame.source}: {MAX_FAULTY} {reason} frames in a row: {ADVICE[reason]}", reason
-            )
-        return reason
+            raise CameraError(f"{error} ({MAX_FAULTY} in a row)", error.reason)
+        return error.reason

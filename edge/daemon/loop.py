@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from edge.camera.configured import is_live
 from edge.camera.source import FrameSource
 from edge.config import Config
-from edge.counting.recorder import Recorder
+from edge.counting.recorder import Recorder, field_guard
 from edge.daemon.capture import Capture, Captured
 from edge.daemon.control import ControlServer
 from edge.daemon.protocol import SOCKET_NAME
@@ -32,7 +32,7 @@ from edge.errors import (
     LogError,
     OutputError,
 )
-from edge.structures import FieldResult
+from edge.structures import FieldResult, Frame
 
 _log = logging.getLogger(__name__)
 
@@ -195,13 +195,16 @@ class Daemon:
         due = 0 < self._due_request <= captured.request
         if due:
             self._due_request = 0
-        if self._problem is None and (asked or (due and self._setup.trigger.wants(captured.frame))):
+        if self._problem is None and (asked or due):
             refusal = None
             try:
+                with field_guard(captured.frame.source):
+                    if not (asked or self._setup.trigger.wants(captured.frame)):
+                        return
                 answer = self._count(captured)
             except FieldError as error:
                 # The same view is not tried again and again; where the log refused it, it is.
-                self._setup.trigger.counted(captured.frame, self._clock())
+                self._remember(captured.frame)
                 _log.error("%s", error)
                 self.counts.failed += 1
                 self._refresh()
@@ -238,13 +241,17 @@ class Daemon:
 
     def _count(self, captured: Captured) -> dict[str, Any]:
         recorded = self._setup.recorder.record(captured.frame)
-        now_s = self._clock()
-        self._setup.trigger.counted(captured.frame, now_s)
-        self.counts.add(recorded.field_id, recorded.result, recorded.sample, now_s)
+        self._remember(captured.frame)
+        self.counts.add(recorded.field_id, recorded.result, recorded.sample, self._clock())
         _log.debug("field %d: %s", recorded.field_id, _describe(recorded.result))
         self._refresh()
         assert self.counts.last_field is not None  # just added
         return self.counts.last_field
+
+    def _remember(self, frame: Frame) -> None:
+        """Tell the trigger that a place is done; where that fails, it is counted twice at worst."""
+        with suppress(FieldError), field_guard(frame.source):
+            self._setup.trigger.counted(frame, self._clock())
 
     def _look_for_sample(self) -> None:
         """See whether somebody has opened or closed a sample; its first field is counted wherever it lies."""

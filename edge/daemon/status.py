@@ -160,6 +160,7 @@ def metrics(status: Mapping[str, Any]) -> str:
     metric("camera_connected", "gauge", "1 while the camera is open.", {"": float(camera["connected"])})
     metric("camera_restarts_total", "counter", "Times it was opened again.", {"": camera["restarts"]})
     metric("camera_failures_total", "counter", "Failures by reason.", by("reason", camera["by_reason"]))
+    metric("camera_refused_frames_total", "counter", "By reason.", by("reason", camera["refused_frames"]))
     metric("frame_age_seconds", "gauge", "Age of the newest frame.", {"": status["queue_age_s"]})
     metric("temperature_celsius", "gauge", "Hottest thermal zone.", {"": status["temperature_c"]})
     metric("disk_free_bytes", "gauge", "Free where the log is.", {"": disk["free_bytes"]})

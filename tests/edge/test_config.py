@@ -172,8 +172,9 @@ def test_the_hash_is_of_the_values_in_force(tmp_path: Path) -> None:
     changed: list[dict[str, dict[str, object]]] = [
         {"camera": {"interval_s": 2.5}}, {"camera": {"seed": 2}}, {"model": {"threads": 2}},
         {"scale": {"um_per_px": 0.1}}, {"log": {"path": "/x.db"}}, {},
+        {"camera": {"pixel_format": "MJPG"}},
     ]  # fmt: skip
-    assert len({parse_config(table).sha256 for table in changed}) == 6
+    assert len({parse_config(table).sha256 for table in changed}) == 7
     # How the page is served is not how fields are counted.
     elsewhere = parse_config({"review": {"port": 9000, "names": "lab", "with_daemon": True}})
     assert elsewhere != Config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +16,69 @@ import numpy as np
 AUTO_EXPOSURE, EXPOSURE = cv2.CAP_PROP_AUTO_EXPOSURE, cv2.CAP_PROP_EXPOSURE
 AUTO_WB, WB_TEMPERATURE = cv2.CAP_PROP_AUTO_WB, cv2.CAP_PROP_WB_TEMPERATURE
 WIDTH, HEIGHT, BUFFERS = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_BUFFERSIZE
+FOURCC, CONVERT_RGB = cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_CONVERT_RGB
+#: What an automatic exposure comes to, and the mean level that it gives.
+FINAL, LEVEL = 400.0, 120.0
+#: What a driver tells while the picture is black still.
+STARTING = 20.0
+#: Where cameras begin when their exposure is no longer automatic.
+DEFAULT = 157.0
+
+
+class Clock:
+    """Seconds that pass with frames."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def steps(times_s: float, *shares: float) -> Callable[[float], float]:
+    """Exposure that goes through shares of the final one, so long at each."""
+    return lambda t_s: shares[min(int(t_s / times_s), len(shares) - 1)]
+
+
+#: Automatic exposures, as shares of the final one by seconds since the stream began; 0 is a black picture.
+AUTOMATICS: dict[str, Callable[[float], float]] = {
+    "at rest": lambda t_s: 1.0,
+    "quick": lambda t_s: min(1.0, 0.1 + t_s),
+    "black, then quick": lambda t_s: 0.0 if t_s < 2.5 else min(1.0, 0.1 + (t_s - 2.5)),
+    "black, then at once": lambda t_s: 0.0 if t_s < 4.0 else 1.0,
+    "in steps with rests between": steps(0.6, 0.05, 0.12, 0.3, 0.6, 0.85, 1.0),
+    "in long steps": steps(1.3, 0.1, 0.4, 1.0),
+    "slow": lambda t_s: 1.0 - 0.9 * math.exp(-t_s / 1.5),
+    "by less than a percent a frame": lambda t_s: min(1.0, 0.3 * 1.009 ** (30 * t_s)),
+    "overshooting": lambda t_s: 1.0 - math.exp(-t_s / 0.8) * math.cos(5.0 * t_s),
+    "from above": lambda t_s: 1.0 + 5.0 * math.exp(-t_s / 0.5),
+    "flickering": lambda t_s: 1.0 + 0.02 * math.sin(40.0 * t_s),
+}
+#: Those that never come to rest, and a lamp that is off.
+RESTLESS: dict[str, Callable[[float], float]] = {
+    "hunting": lambda t_s: 1.0 + 0.4 * math.sin(2.0 * t_s),
+    "two values in turn": lambda t_s: 1.0 if t_s % 0.4 < 0.2 else 0.6,
+    "in the dark": lambda t_s: 0.0,
+}
+
+
+def level_of(exposure: float, gamma: float = 2.2) -> float:
+    """Mean level of a picture."""
+    return float(min(255.0, LEVEL * (exposure / FINAL) ** (1.0 / gamma)))
 
 
 class Device:
-    """A V4L2 camera behind OpenCV: a queue of old frames, settings it may refuse, and faults to order."""
+    """A V4L2 camera behind OpenCV 4.11: formats with sizes, stale frames, automatics, faults to order."""
 
     def __init__(self, **behaviour: Any) -> None:
-        self.size = {WIDTH: 640.0, HEIGHT: 480.0}
-        self.sizes = {(640.0, 480.0), (1280.0, 960.0)}
+        self.clock = Clock()
+        self.frame_s = 1.0 / 30.0
+        #: The first format is the one that OpenCV takes by itself.
+        self.formats: dict[str, set[tuple[int, int]]] = {"YUYV": {(640, 480), (1280, 960)}}
+        self.format = "YUYV"
+        self.size: tuple[float, float] = (640, 480)
+        self.tells_format = True
+        self.too_slow: set[str] = set()  # formats whose stream does not start
         self.buffers = 4
         self.takes_buffers = True
         self.opens = True
@@ -33,12 +89,20 @@ class Device:
         self.hang: threading.Event | None = None
         self.unplugged = False
         self.frame: Any = None
-        self.queue: list[int] = []
+        self.error: Exception | None = None
+        self.converts = True
+        self.jpeg: Callable[[bytes], bytes] = lambda jpeg: jpeg
+        self.queue = 0
         self.releases = 0
+        self.reads = 0
         self.calls: list[tuple[Any, ...]] = []
-        #: Automatic exposure (3) and white balance, and what they have come to.
-        self.controls = {AUTO_EXPOSURE: 3.0, EXPOSURE: 157.0, AUTO_WB: 1.0, WB_TEMPERATURE: 4600.0}
-        self.brightness: Any = None
+        self.automatic = AUTOMATICS["at rest"]
+        self.gamma = 2.2
+        #: What the driver says of an automatic exposure; None for the truth.
+        self.says: float | None = None
+        #: Automatic exposure (3) and white balance, and what they are when they are fixed.
+        self.controls = {AUTO_EXPOSURE: 3.0, EXPOSURE: DEFAULT, AUTO_WB: 1.0, WB_TEMPERATURE: 4600.0}
+        self.asked_for: tuple[float, ...] = ()
         vars(self).update(behaviour)
 
     def __call__(self, path: str, backend: int) -> Device:
@@ -46,56 +110,81 @@ class Device:
         if self.open_delay is not None:
             self.open_delay.wait(60.0)
         self.opened()
-        self.queue = [1] * self.buffers  # frames from the time before the call have the value 1
+        self.queue = self.buffers  # frames from the time before the call
         return self
 
     def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
         return self.opens
+
+    @property
+    def exposure(self) -> float:
+        """The one in force."""
+        is_automatic = self.controls.get(AUTO_EXPOSURE, 3.0) != 1.0
+        return FINAL * self.automatic(self.clock.now_s) if is_automatic else self.controls[EXPOSURE]
 
     def set(self, prop: int, value: float) -> bool:
         if not self.obeys:
             return True
         if prop == BUFFERS:
             if self.takes_buffers:
-                self.buffers = int(value)
-                self.queue = [1] * self.buffers
+                self.buffers = self.queue = int(value)
             return self.takes_buffers
-        if prop in self.controls:
+        if prop == CONVERT_RGB:
+            self.converts = bool(value)
+        elif prop == FOURCC:
+            asked = int(value).to_bytes(4, "little").decode()
+            if asked != self.format:
+                self.format = asked if asked in self.formats else next(iter(self.formats))
+                self._resize(*self.size)
+        elif prop == WIDTH:
+            self.asked_for = (value,)  # OpenCV waits for the height
+        elif prop == HEIGHT:
+            self._resize(*self.asked_for, value)
+        elif prop in self.controls:
             self.controls[prop] = value
-            if prop == AUTO_EXPOSURE:
-                self.controls[EXPOSURE] = 3.0  # as many cameras do: manual begins at a default
-            return True
-        before = dict(self.size)
-        self.size[prop] = value
-        if not any(value in size for size in self.sizes):
-            self.size = before
+        else:
             return False
         return True
 
-    def get(self, prop: int) -> float:
-        return self.controls.get(prop, self.size.get(prop, 0.0))
+    def _resize(self, width: float, height: float) -> None:
+        self.size = min(self.formats[self.format], key=lambda has: abs(has[0] - width) + abs(has[1] - height))
 
-    def _next(self) -> int:
-        if self.hang is not None:
-            self.hang.wait(60.0)
-        return self.queue.pop(0) if self.queue else 99  # 99: exposed after the call
+    def get(self, prop: int) -> float:
+        if prop in (WIDTH, HEIGHT):
+            return self.size[prop == HEIGHT]
+        if prop == FOURCC:
+            return float(cv2.VideoWriter.fourcc(*self.format)) if self.tells_format else -1.0
+        if prop == EXPOSURE and prop in self.controls and self.controls.get(AUTO_EXPOSURE) != 1.0:
+            return (self.exposure or STARTING) if self.says is None else self.says
+        return self.controls.get(prop, -1.0)
 
     def grab(self) -> bool:
-        self._next()
+        if self.hang is not None:
+            self.hang.wait(60.0)
+        self.clock.now_s += self.frame_s
+        self.queue = max(0, self.queue - 1)
         return not self.unplugged
 
     def read(self) -> tuple[bool, Any]:
-        value = self._next()
-        if self.unplugged:
+        is_stale = self.queue > 0
+        self.reads += 1
+        if not self.grab() or self.format in self.too_slow:
             return False, None
-        if self.brightness is not None:
-            value = next(self.brightness)
+        if self.error is not None:
+            raise self.error
         if self.frame is not None:
             return True, self.frame
-        return True, np.full((int(self.size[HEIGHT]), int(self.size[WIDTH]), 3), value, np.uint8)
+        level = 0 if is_stale else round(level_of(self.exposure, self.gamma))
+        image = np.full((int(self.size[1]), int(self.size[0]), 3), level, np.uint8)
+        if self.format == "MJPG" and not self.converts:
+            encoded = cv2.imencode(".jpg", image)[1].tobytes()
+            return True, np.frombuffer(self.jpeg(encoded), np.uint8)[None]
+        return True, image
 
     def release(self) -> None:
         self.releases += 1
+        if self.error is not None:
+            raise self.error
 
 
 ORANGE = (220, 120, 20)
@@ -118,7 +207,9 @@ class FakePicamera2:
         self.camera_controls = dict.fromkeys(CONTROLS, (0, 1, 0))
         self.adjusted_format: str | None = None
         self.adjusted_size: tuple[int, int] | None = None
-        self.exposures = iter([100, 500, 900, *[1000] * 99])
+        self.clock = Clock()
+        self.frame_s = 1.0 / 30.0
+        self.automatic = AUTOMATICS["at rest"]
         self.metadata_keys = {"ExposureTime", "AnalogueGain", "ColourGains", "SensorTimestamp"}
         self.open_error: Exception | None = None
         self.configure_error: Exception | None = None
@@ -128,6 +219,7 @@ class FakePicamera2:
         self.hangs = False
         self.array: Any = None
         self.set: dict[str, Any] = {}
+        self.says: dict[str, Any] = {}
         self.running = self.closed = False
         self.jobs: list[str] = []
         self.config: dict[str, Any] = {}
@@ -167,6 +259,7 @@ class FakePicamera2:
 
     def _wait(self, job: str, wait: float) -> None:
         assert self.running
+        self.clock.now_s += self.frame_s
         if self.capture_error is not None:
             raise self.capture_error
         if self.hangs:
@@ -177,11 +270,11 @@ class FakePicamera2:
     def capture_metadata(self, wait: float) -> dict[str, Any]:
         self._wait("metadata", wait)
         values = {
-            "ExposureTime": next(self.exposures),
+            "ExposureTime": round(FINAL * self.automatic(self.clock.now_s) or STARTING),
             "AnalogueGain": 1.5,
             "ColourGains": (2.0, 1.6),
             "SensorTimestamp": time.monotonic_ns(),
-        }
+        } | self.says
         return {key: value for key, value in values.items() if key in self.metadata_keys}
 
     @contextmanager
@@ -204,7 +297,9 @@ class FakePicamera2:
             array[height:, 0::2], array[height:, 1::2] = 90, 240
             return array
         image = np.empty((height, width, 3), np.uint8)
-        image[:] = ORANGE
+        image[:] = np.multiply(ORANGE, level_of(FINAL * self.automatic(self.clock.now_s)) / LEVEL).clip(
+            0, 255
+        )
         return image[..., MEMORY[self.config["main"]["format"]]]
 
     def cancel_all_and_flush(self) -> None:

@@ -17,7 +17,7 @@ from edge.camera.v4l2 import V4L2Source
 from edge.errors import CameraError, SourceError
 from edge.rendered import Population, RenderedSource, RenderSettings
 from edge.structures import Frame
-from tests.edge.camera.devices import HEIGHT, WIDTH, Device, camera
+from tests.edge.camera.devices import Clock, Device, camera
 
 #: A frame in which a swap of channels shows: red on the left, blue on the right.
 RED_LEFT = np.zeros((120, 160, 3), np.uint8)
@@ -47,12 +47,14 @@ def make_rendered(folder: Path) -> FrameSource:
 
 def make_v4l2(folder: Path) -> FrameSource:
     (folder / "video0").touch()
-    device = Device(size={WIDTH: 160.0, HEIGHT: 120.0}, frame=RED_LEFT_BGR)
-    return V4L2Source(str(folder / "video0"), open_capture=device)
+    device = Device(size=(160, 120), frame=RED_LEFT_BGR)
+    return V4L2Source(str(folder / "video0"), open_capture=device, clock=device.clock)
 
 
 def make_picamera(folder: Path) -> FrameSource:
-    return PiCameraSource(0, module=camera(sensor_resolution=(160, 120), array=RED_LEFT))
+    clock = Clock()
+    module = camera(sensor_resolution=(160, 120), array=RED_LEFT, clock=clock)
+    return PiCameraSource(0, module=module, clock=clock)
 
 
 MAKERS: list[Callable[[Path], FrameSource]] = [

@@ -5,6 +5,7 @@ The daemon's V4L2 source and its whole pipeline, its times shortened; only the d
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -162,7 +163,8 @@ def test_a_fault_is_named_not_counted_and_over_soon_after_its_end(
     # Only what hangs is waited for in vain; the others get all the time that a busy machine needs.
     kind = V4L2Source if fault == "hangs" else Patient
     monkeypatch.setattr("edge.daemon.capture.READ_GRACE_S", 60.0)
-    bench.source = kind(str(microscope.node), open_capture=microscope)
+    tenths = itertools.count()
+    bench.source = kind(str(microscope.node), open_capture=microscope, clock=lambda: 0.1 * next(tenths))
     bench.counter = Pipeline(Classifier(load_bundle(tiny_model)))
     with bench.running():
 

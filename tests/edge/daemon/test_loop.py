@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import cv2
 import pytest
 
 from edge.bloodlog import BloodLog
@@ -21,6 +22,7 @@ from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Calibration, Correction
 from edge.errors import ControlError, DiskFullError, LogError, SourceError
+from edge.structures import Frame
 from tests.edge.daemon.troubles import hanging
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -58,6 +60,28 @@ def test_a_field_on_which_a_library_fails_is_booked_and_counting_goes_on(
     assert [field.result.source for field in bench.fields()] == ["script#1", "script#3"]
     assert (bench.daemon.counts.logged, bench.daemon.counts.failed) == (2, 1)
     assert bench.daemon.status()["fields"]["failed"] == 1
+
+
+def test_a_trigger_that_fails_on_a_frame_ends_nothing(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench("frame", "frame", "frame", None)
+    looks = iter([True, MemoryError(), True])
+
+    def wants(self: object, frame: Frame) -> bool:
+        look = next(looks)
+        if isinstance(look, MemoryError):
+            raise look
+        return look
+
+    def counted(self: object, frame: Frame, now_s: float) -> None:
+        raise cv2.error("(-215:Assertion failed)")
+
+    monkeypatch.setattr("edge.daemon.trigger.Interval.wants", wants)
+    monkeypatch.setattr("edge.daemon.trigger.Interval.counted", counted)
+    bench.run()
+    assert [field.result.source for field in bench.fields()] == ["script#1", "script#3"]
+    assert bench.daemon.counts.failed == 1
 
 
 def test_a_calibration_that_does_not_fit_is_in_the_status(make_bench: MakeBench) -> None:
