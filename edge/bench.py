@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge.bloodlog import BloodLog
-from edge.camera.files import IMAGE_SUFFIXES, find_files, read_image
+from edge.camera.files import read_image
+from edge.camera.folders import IMAGE_SUFFIXES, find_files
 from edge.classification.card import ModelBundle
 from edge.classification.classifier import Classifier
 from edge.classification.interpreter import Network, installed_runtimes

@@ -27,6 +27,19 @@ class ImageError(EdgeError, ValueError):
     """An image file or array cannot be used."""
 
 
+class NotAFieldError(ImageError):
+    """A picture is none of a field: what this program drew or labelled, or anybody's label image.
+
+    Attributes
+    ----------
+    kind : what it is, in the plural, as a sum of left-out files names it
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class FieldError(EdgeError):
     """A library failed on one field, which is not counted; the others are."""
 

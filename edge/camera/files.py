@@ -1,9 +1,12 @@
-"""Image files, folders and videos as frames, one at a time."""
+"""Image files and videos as frames, one at a time."""
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,14 +14,11 @@ import numpy as np
 import simplejpeg
 
 from edge.camera.decode import MAX_PIXELS, decode_image
-from edge.errors import ImageError, SourceError
+from edge.camera.folders import OWN, VIDEO_SUFFIXES
+from edge.camera.label_image import is_label_image
+from edge.errors import ImageError, NotAFieldError, SourceError
 from edge.structures import Frame, UInt8Image
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".mpg", ".mpeg", ".webm"})
-#: What `count` itself writes beside images; a folder's listing leaves it out, so that a second
-#: run does not count the pictures of the first.
-OUTPUT_SUFFIXES = (".cells.png", ".nuclei.png", ".annotated.jpg")
 #: Share of the promised frames that a video may lack before it is called damaged. Containers without
 #: an index promise an estimate (duration times rate), seen to be off by a frame or two.
 _MISSING_FRAMES = 0.05
@@ -26,6 +26,18 @@ _MISSING_FRAMES = 0.05
 #: comments.
 _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
+#: Stands near the beginning of every picture that `count` writes, so that it is known under any name.
+OWN_MARK = b"blastcount: not a field"
+_MARK_WITHIN = 512
+#: How the containers of VIDEO_SUFFIXES begin: AVI; MP4 and MOV; Matroska and WebM; programme and elementary
+#: streams of MPEG; transport streams. FFmpeg itself would look for anything it knows, playlists among them,
+#: which make it read other files and addresses.
+_CONTAINER = re.compile(
+    rb"RIFF....AVI|....(ftyp|moov|mdat|moof|styp|sidx|free|skip|wide|pnot|uuid)|\x1aE\xdf\xa3"
+    rb"|\0\0\x01[\xb0\xb3\xb5\xb8\xba]|(.{4})?G.{187}(.{4})?G",
+    re.DOTALL,
+)
+_HEAD_BYTES = 400
 
 
 def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = False) -> Frame:
@@ -77,44 +89,6 @@ def _bare_jpeg(path: Path, image: UInt8Image) -> bytes | None:
     return bytes(bare) if same else None
 
 
-def find_files(path: Path) -> list[Path]:
-    """List the images and videos that a path given by a person stands for.
-
-    A file stands for itself. A folder stands for the images and videos directly in it, in natural
-    order (``f2`` before ``f10``); subfolders, hidden files, other files and what ``count`` itself wrote
-    (``OUTPUT_SUFFIXES``) are left out.
-
-    Returns
-    -------
-    at least one path
-
-    Raises
-    ------
-    SourceError
-        The path does not exist, cannot be listed, holds no image, or is a file of another type.
-    """
-    try:
-        if not path.is_dir():
-            path.stat()
-            if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-                raise SourceError(
-                    f"{path}: not an image or video by its name; "
-                    f"expected one of {', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))}"
-                )
-            return [path]
-        entries = list(path.iterdir())
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file or folder") from error
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    files = [entry for entry in entries if _is_wanted(entry)]
-    if not files:
-        folders = sum(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-        hint = f"; its {folders} subfolders are not searched, give them by name" if folders else ""
-        raise SourceError(f"{path}: no images or videos in this folder{hint}")
-    return sorted(files, key=_natural_key)
-
-
 def read_frames(
     path: Path, *, every: int = 1, um_per_px: float | None = None, with_jpeg: bool = False
 ) -> Iterator[Frame]:
@@ -137,50 +111,66 @@ def read_frames(
     ------
     ImageError
         The image cannot be used.
+    NotAFieldError
+        It is a label image, or an annotated picture of this program.
     SourceError
         The video cannot be opened, holds no frame, or ends before its promised end.
     """
     if path.suffix.lower() in VIDEO_SUFFIXES:
         yield from _read_video(path, every, um_per_px)
-    else:
-        yield read_image(path, um_per_px=um_per_px, with_jpeg=with_jpeg)
+        return
+    frame = read_image(path, um_per_px=um_per_px, with_jpeg=with_jpeg)
+    with path.open("rb") as file:
+        if OWN_MARK in file.read(_MARK_WITHIN):
+            raise NotAFieldError(f"{path}: {OWN}; count the picture that it was made of", OWN)
+    if is_label_image(frame.image):
+        raise NotAFieldError(
+            f"{path}: a label image (mask) or a drawing, few colours in flat areas; "
+            "count the photograph that it belongs to",
+            "label images",
+        )
+    yield frame
 
 
-def _is_wanted(path: Path) -> bool:
-    name = path.name.lower()
-    return (
-        path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
-        and not name.startswith(".")
-        and not name.endswith(OUTPUT_SUFFIXES)
-        and not path.is_dir()
-    )
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    """Open a video by FFmpeg, which of itself also reads addresses and lists of files.
 
+    Nothing but this file is read, whatever its content asks for. Its beginning is looked at here because
+    OpenCV 4.11 does not hand its options on [1]_.
 
-def _natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Compare runs of digits as numbers, the rest without regard to case; equal names by their exact form."""
-    parts = re.split(r"([0-9]+)", path.name)
-    key = [(0, int(part), "") if i % 2 else (1, 0, part.casefold()) for i, part in enumerate(parts)]
-    return key, path.name
+    References
+    ----------
+    .. [1] https://github.com/opencv/opencv/pull/26793
+    """
+    try:
+        # Asked before opening, because opening a named pipe waits for its writer.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(f"{path}: not a regular file; give a video file")
+        file = path.open("rb")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with file:
+        head = file.read(_HEAD_BYTES)
+        if not head:
+            raise SourceError(f"{path}: the file is empty; copy it again from the camera")
+        if not _CONTAINER.match(head):
+            raise SourceError(f"{path}: not a video by its beginning; convert it to MP4 or AVI")
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "protocol_whitelist;file"
+        # By its number, because FFmpeg takes "10:30.avi" for an address, and a name that is no UTF-8 ends
+        # OpenCV by a segmentation fault. One decoder thread: the default keeps a frame a core in memory.
+        name = f"/proc/self/fd/{file.fileno()}"
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        try:
+            if not capture.isOpened():
+                raise SourceError(f"{path}: not a video that OpenCV can read; convert it to MP4 or AVI")
+            yield capture
+        finally:
+            capture.release()
 
 
 def _read_video(path: Path, every: int, um_per_px: float | None) -> Iterator[Frame]:
-    try:
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path}: the file is empty; copy it again from the camera")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        # OpenCV 4.11 dies of a segmentation fault on such a name.
-        raise SourceError(f"{path}: names of videos must be UTF-8; rename the file") from error
-    # One decoder thread: FFmpeg's default of one a core keeps as many frames in memory.
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    try:
-        if not capture.isOpened():
-            raise SourceError(f"{path}: not a video that OpenCV can read; convert it to MP4 or AVI")
+    with _opened(path) as capture:
         width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MAX_PIXELS:
@@ -199,8 +189,6 @@ def _read_video(path: Path, every: int, um_per_px: float | None) -> Iterator[Fra
                 raise SourceError(f"{path}: frame {number} is damaged; copy the video again")
             rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
             yield Frame(rgb, f"{path}#{number}", um_per_px=um_per_px)
-    finally:
-        capture.release()
     if number == 0:
         raise SourceError(f"{path}: the video holds no readable frame; copy it again from the camera")
     if promised - number > max(2, _MISSING_FRAMES * promised):

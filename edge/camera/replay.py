@@ -8,7 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-from edge.camera.files import find_files, read_frames
+from edge.camera.files import read_frames
+from edge.camera.folders import find_files
 from edge.errors import ImageError, SourceError
 from edge.structures import Frame
 

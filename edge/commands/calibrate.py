@@ -14,7 +14,8 @@ from edge.calibration.micrometer import scale_from_micrometer
 from edge.calibration.record import merged
 from edge.calibration.red_cells import scale_from_red_cells
 from edge.camera.configured import make_source
-from edge.camera.files import find_files, read_image
+from edge.camera.files import read_image
+from edge.camera.folders import find_files
 from edge.commands.options import PATH, config_option
 from edge.config import Config, load_config
 from edge.device.clock import utc_now

@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 
 from edge.bloodlog import BloodLog
-from edge.camera.files import VIDEO_SUFFIXES, find_files, read_frames
+from edge.camera.files import read_frames
+from edge.camera.folders import VIDEO_SUFFIXES, Found, find, left_out_line
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
+from edge.commands.interrupt import Interrupt
 from edge.commands.options import FILE, FOLDER, PATH, model_option
 from edge.commands.outputs import (
     encode_labels,
@@ -25,7 +27,7 @@ from edge.commands.outputs import (
     unique_stems,
     write_atomically,
 )
-from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, truth_path
+from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, has_truth
 from edge.commands.progress import Progress
 from edge.config import Config, load_config
 from edge.counting.golden import load_checked
@@ -34,7 +36,7 @@ from edge.counting.tally import RunningTally
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
 from edge.device.printable import printable
-from edge.errors import FieldError, ImageError, SourceError
+from edge.errors import FieldError, ImageError, NotAFieldError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
 from edge.results.summary import summarise_as_configured
@@ -87,6 +89,7 @@ class _Counted:
     "--threads", type=click.IntRange(1, 64), help="Threads to use; as many as there are cores, at most 4."
 )
 @click.option("--every", type=click.IntRange(1), default=1, help="Of videos, every n-th frame.")
+@click.option("--recursive/--no-recursive", default=True, help="Search the subfolders of folders, too.")
 def count(
     paths: Sequence[Path],
     as_json: bool,
@@ -99,11 +102,14 @@ def count(
     um_per_px: float | None,
     threads: int | None,
     every: int,
+    recursive: bool,
 ) -> None:
     """Count white cells and blasts in image files, folders and videos.
 
-    Of a folder, the images and videos directly in it are counted, not those in its subfolders. Whatever
-    cannot be read is named on stderr, the rest is counted, and the exit code is 1.
+    Of a folder, the images and videos in it and its subfolders are counted. Label images, what this program
+    has drawn, hidden and other files are left out, and summed up by kind on stderr. Whatever cannot be read
+    is named there, the rest is counted, and the exit code is 1. Ctrl-C ends after the field at hand and
+    prints the sum so far; a second one ends at once.
     """
     form = _report_form(report_file, sample_id)
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
@@ -116,7 +122,8 @@ def count(
             prepare_folder(folder)
     progress = Progress("counting")
     notices = Notices(progress)
-    files = _files(paths, notices)
+    found = _found(paths, recursive, notices)
+    files = found.files
     stems = unique_stems(files) if masks or pictures else {}
     running = RunningTally(config.sample.denominator)
     repeats = Repeats()
@@ -131,7 +138,10 @@ def count(
             else TablePrinter(progress, files, _footer(classifier, config.sample.denominator))
         )
         stack.enter_context(progress.over(len(files)))
-        for counted in _count_files(files, recorder, sample_id, config, every, notices, progress):
+        interrupt = stack.enter_context(Interrupt().listening())
+        for counted in _count_files(
+            found, paths, interrupt, recorder, sample_id, config, every, notices, progress
+        ):
             if masks or pictures:
                 _write_pictures(counted, stems[counted.file], masks, pictures)
             running.add(counted.recorded.result)
@@ -139,14 +149,22 @@ def count(
                 repeats.add(counted.recorded.result)
             printer.field(counted.file, counted.recorded.result, counted.total_ms)
             del counted  # or its pixels would stay in memory while the next file is decoded
-        if log and sample_id is not None and form is not None:
+        if log and sample_id is not None and form is not None and not interrupt.asked:
             summary = summarise_as_configured(log, log.sample(sample_id), config)
             from edge.commands.report import write_report  # Jinja2 and the drawing of the sheet are not free
 
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
-    printer.end(running.total(), notices.failures)
-    if warning := repeats.warning():
-        click.echo(warning, err=True)
+    total = running.total()
+    printer.end(total, notices.failures)
+    for line in (repeats.warning(), left_out_line(found.left_out, found.folders)):
+        if line:
+            click.echo(f"blastcount: {line}", err=True)
+    if interrupt.asked:
+        click.echo(
+            f"blastcount: interrupted after {total.fields + total.rejected} fields; the rest was not counted",
+            err=True,
+        )
+        raise KeyboardInterrupt  # the group ends it as any other
     if notices.failures:
         click.get_current_context().exit(1)
 
@@ -177,22 +195,27 @@ def _with_options(config: Config, model: Path | None, um_per_px: float | None, t
     )
 
 
-def _files(paths: Sequence[Path], notices: Notices) -> list[Path]:
+def _found(paths: Sequence[Path], recursive: bool, notices: Notices) -> Found:
     """List every file once, in the order given; report paths that give none."""
-    files: dict[Path, Path] = {}
+    all_found = Found()
+    files: dict[str, Path] = {}
+    twice: list[Path] = []
     for path in paths:
         try:
-            found = find_files(path)
+            found = find(path, recursive=recursive)
         except SourceError as error:
             notices.failure(error)
             continue
-        for file in found:
-            first = files.setdefault(file.resolve(), file)
-            if first is not file:
-                click.echo(
-                    f"blastcount: warning: {printable(file)} is given twice and counted once", err=True
-                )
-    return list(files.values())
+        for failed in found.errors:
+            notices.failure(failed)
+        all_found.left_out.update(found.left_out)
+        all_found.folders.update(found.folders)
+        twice += [f for f in found.files if files.setdefault(os.path.realpath(f), f) is not f]
+    if twice:
+        are = f"and {len(twice) - 1} more are" if twice[1:] else "is"
+        click.echo(f"blastcount: warning: {printable(twice[0])} {are} given twice and counted once", err=True)
+    all_found.files.extend(files.values())
+    return all_found
 
 
 def _footer(classifier: Classifier, denominator: Denominator) -> list[str]:
@@ -208,7 +231,9 @@ def _footer(classifier: Classifier, denominator: Denominator) -> list[str]:
 
 
 def _count_files(
-    files: Sequence[Path],
+    found: Found,
+    named: Sequence[Path],
+    interrupt: Interrupt,
     recorder: Recorder,
     sample_id: str | None,
     config: Config,
@@ -216,12 +241,14 @@ def _count_files(
     notices: Notices,
     progress: Progress,
 ) -> Iterator[_Counted]:
-    for file in files:
+    for file in found.files:
         try:
             with field_guard(file):  # a codec's failures
                 started = time.perf_counter()
                 um_per_px, in_sample = config.scale.um_per_px, sample_id is not None
                 for frame in read_frames(file, every=every, um_per_px=um_per_px, with_jpeg=in_sample):
+                    if interrupt.asked:
+                        return
                     if sample_id is not None:
                         recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
                     try:
@@ -232,6 +259,11 @@ def _count_files(
                     yield _Counted(file, recorded, (time.perf_counter() - started) * 1000.0)
                     del frame, recorded  # or they would stay in memory while the next one is decoded
                     started = time.perf_counter()
+        except NotAFieldError as error:
+            if file in named:
+                notices.failure(error)
+            else:
+                found.left_out[error.kind] += 1
         except (ImageError, SourceError, FieldError) as error:
             notices.failure(error)
         progress.step()
@@ -251,6 +283,6 @@ def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: 
     del nuclei  # 10 MB of a 5 Mpx field that the picture does not need
     if pictures:
         # Whatever has a known truth beside it was rendered, and its picture must say so wherever it is shown.
-        note = "Rendered by a program, no real smear" if truth_path(counted.file).exists() else ""
+        note = "Rendered by a program, no real smear" if has_truth(counted.file) else ""
         picture = annotate(frame.image, counted.recorded.result, cells, note)
         write_atomically(pictures / f"{stem}.annotated.jpg", encode_picture(picture))

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image, PngImagePlugin
 
 from edge.bloodlog.pictures import encode
+from edge.camera.files import OWN_MARK
 from edge.device.durable import write_whole
 from edge.errors import OutputError
 from edge.structures import UInt8Image
 
 #: Quality of annotated pictures: outlines and small text stay clean, a 5 Mpx field takes about 1.5 MB.
 _JPEG_QUALITY = 92
+#: The marker of a comment in a JPEG, and where the JFIF header ends, which must come first (JFIF 1.02).
+_COMMENT, _JFIF_END = b"\xff\xfe", 20
+#: Longest stem, in bytes: file systems allow names of 255, and what is written for a frame of a video ends in
+#: "#1234567.annotated.jpg".
+_MAX_STEM = 200
 
 
 def prepare_folder(folder: Path) -> None:
@@ -49,17 +57,19 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def encode_labels(labels: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> bytes:
-    """Encode a (H, W) uint16 label image as PNG."""
+    """Encode a (H, W) uint16 label image as PNG, with a mark by which it is known as one."""
+    marked, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    marked.add_text("Comment", OWN_MARK.decode())
     # Level 1: label images are runs of equal values; more effort saves little and takes 4 times as long.
-    encoded, content = cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not encoded:
-        raise OutputError("OpenCV could not encode a picture; is its disk or memory full?")
-    return content.tobytes()
+    Image.fromarray(labels).save(file, "PNG", compress_level=1, pnginfo=marked)
+    return file.getvalue()
 
 
 def encode_picture(image: UInt8Image) -> bytes:
-    """Encode a (H, W, 3) uint8 RGB image as JPEG for people to look at."""
-    return encode(image, _JPEG_QUALITY, "444")
+    """Encode a (H, W, 3) uint8 RGB image as JPEG for people to look at, with a mark against counting it."""
+    content = encode(image, _JPEG_QUALITY, "444")
+    comment = _COMMENT + (2 + len(OWN_MARK)).to_bytes(2, "big") + OWN_MARK
+    return content[:_JFIF_END] + comment + content[_JFIF_END:]
 
 
 def unique_stems(files: Sequence[Path]) -> dict[Path, str]:
@@ -67,7 +77,8 @@ def unique_stems(files: Sequence[Path]) -> dict[Path, str]:
 
     The first file of a stem keeps it, so that a folder with ``f1.bmp`` and something else called ``f1.png``
     gives ``f1.cells.png`` as documented. A later one gets its suffix where the earlier lies in the same
-    folder, else as many of its folders' names in front as make it different.
+    folder, else as many of its folders' names in front as make it different. Of more than 200 bytes, it is
+    cut.
 
     Parameters
     ----------
@@ -104,8 +115,17 @@ def unique_stems(files: Sequence[Path]) -> dict[Path, str]:
             raise OutputError(f"{other} and {file} would be written under one name; count them in two runs")
         seen.add(place)
         taken[stem] = file
-        stems[file] = stem
+        stems[file] = _fitting(stem)
     return stems
+
+
+def _fitting(stem: str) -> str:
+    """Cut a stem that is too long for a name, and tell it by a hash from others that begin alike."""
+    whole = os.fsencode(stem)
+    if len(whole) <= _MAX_STEM:
+        return stem
+    mark = "~" + hashlib.sha256(whole).hexdigest()[:8]
+    return whole[: _MAX_STEM - len(mark)].decode("utf-8", "ignore") + mark
 
 
 def _longer_stems(file: Path, has_sibling: bool) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from edge.camera.files import VIDEO_SUFFIXES
+from edge.camera.folders import TRUTH_SUFFIX, VIDEO_SUFFIXES
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
 from edge.device.decoding import decode_json
@@ -24,8 +24,6 @@ from edge.results.texts import warned_text, warning_text
 from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
 
 SCHEMA = "blastcount.field/1"
-#: What a rendered field holds lies beside its image as ``<stem>.truth.json``.
-TRUTH_SUFFIX = ".truth.json"
 
 #: Longest file name that is shown whole; longer ones keep their end, which tells fields apart.
 _MAX_NAME = 44
@@ -76,13 +74,14 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
 
     ``wbc`` and ``blasts`` are of all cells found, those cut by the border among them; ``tally`` leaves these
     out, and its share is of the cells that the configuration names as the denominator.
-    Control characters and undecodable bytes of file names come out as JSON escapes, so that a line is
-    always a line and valid in every encoding.
+    Control characters of file names come out as JSON escapes, undecodable bytes as the log has them, so that
+    a line is always a line and valid in every encoding.
     """
     um_per_px = result.scale.reported_um_per_px
     record = {
         "schema": SCHEMA,
-        "source": result.source,
+        # A lone surrogate, Python's form of a byte that is no UTF-8, is no text to other readers of JSON.
+        "source": result.source.encode("utf-8", "backslashreplace").decode("utf-8"),
         "width": result.width,
         "height": result.height,
         "um_per_px": None if um_per_px is None else round(um_per_px, 5),
@@ -151,7 +150,7 @@ class TablePrinter:
         names = [f"{f}#99999" if f.suffix.lower() in VIDEO_SUFFIXES else str(f) for f in files]
         widest = max((_width(printable(name)) for name in names), default=0)
         self._name_width = min(max(widest, len("total")), _MAX_NAME)
-        self._with_truth = any(truth_path(file).exists() for file in files)
+        self._with_truth = any(has_truth(file) for file in files)
         self._truth = KnownCounts(0, 0)
         self._warned: Counter[str] = Counter()
         self._warned_fields = 0
@@ -295,6 +294,14 @@ def truth_path(image: Path) -> Path:
     return image.with_name(image.stem + TRUTH_SUFFIX)
 
 
+def has_truth(image: Path) -> bool:
+    """Whether there is such a file; there is none whose name would be longer than the system allows."""
+    try:
+        return truth_path(image).exists()
+    except OSError:
+        return False
+
+
 def known_counts(image: Path) -> KnownCounts | None:
     """Read what a rendered field holds; None where no truth lies beside the image.
 
@@ -303,12 +310,12 @@ def known_counts(image: Path) -> KnownCounts | None:
     SourceError
         The file is there but is no truth of a rendered field.
     """
+    if not has_truth(image):
+        return None
     path = truth_path(image)
     advice = "it is no truth of a rendered field: remove it or render it again"
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}; {advice}") from error
     return decode_json(text, _Truth, source=str(path), advice=advice, error=SourceError).counts
@@ -374,6 +381,6 @@ class Repeats:
             return None
         more = ", ..." if self._number > len(self._named) else ""
         return (
-            "blastcount: warning: fields that repeat the picture of another one, so that its cells count "
+            "warning: fields that repeat the picture of another one, so that its cells count "
             f"twice: {self._number} ({'; '.join(self._named)}{more})"
         )

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from edge.camera.files import IMAGE_SUFFIXES
+from edge.camera.folders import IMAGE_SUFFIXES
 from edge.errors import DataSetError
 from edge.results.dataset import INDEX, read_dataset
 from training.data.records import LABS, MATURE_TYPES, OWN, Mark, SourceField

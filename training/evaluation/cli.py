@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edge.camera.files import find_files
+from edge.camera.folders import find_files
 from edge.commands.outputs import encode_picture, prepare_folder, write_atomically
 from edge.commands.progress import Progress
 from edge.device.printable import markdown_table

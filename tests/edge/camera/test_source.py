@@ -27,8 +27,10 @@ RED_LEFT_BGR = np.ascontiguousarray(RED_LEFT[..., ::-1])
 
 
 def make_replay(folder: Path) -> FrameSource:
+    # With the noise of a photograph: a picture without any is taken for a label image.
+    grainy = RED_LEFT_BGR + np.random.default_rng(0).integers(0, 9, RED_LEFT.shape, dtype=np.uint8)
     for number in range(3):
-        assert cv2.imwrite(str(folder / f"f{number}.png"), RED_LEFT_BGR)
+        assert cv2.imwrite(str(folder / f"f{number}.png"), grainy)
     return ReplaySource(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,7 +41,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "thin.png": (lambda path: Image.new("RGB", (900, 2)).save(path), "900x2 px is smaller than the 30 px"),
     "huge.png": (lambda path: path.write_bytes(png_header(20000, 10000)), "megapixels, at most 40"),
     "float.tif": (lambda path: Image.new("F", (60, 60)).save(path), "pixels of mode F"),
-    "v.mp4": (lambda path: path.write_text("no video"), "not a video that OpenCV can read"),
+    "v.mp4": (lambda path: path.write_text("no video"), "not a video by its beginning"),
     "pipe.jpg": (lambda path: os.mkfifo(path), "not a regular file"),
     "dangling.jpg": (lambda path: path.symlink_to("nowhere"), "dangling.jpg: "),
     "line\nbreak.png": (lambda path: path.write_text("no picture"), r"line\nbreak.png: not an image"),
@@ -129,7 +130,19 @@ def test_names_in_every_script_are_counted(count: CountCommand) -> None:
     assert "new\\nline.jpg" in result.stdout
     assert "latin\\udce4.jpg" in result.stdout
     found = {Path(record["source"]).name for record in count.records(count.folder)}
-    assert found == {*names, count.field.name}
+    assert found == {*names[:3], "latin\\udce4.jpg", *names[4:], count.field.name}
+
+
+def test_names_as_long_as_the_system_allows(count: CountCommand, tmp_path: Path) -> None:
+    name = "ä" * 125 + "a.jpg"
+    shutil.move(count.field, count.folder / name)
+    out = tmp_path / "out"
+    (record,) = count.records("--masks", out, "--annotate", out, count.folder)
+    assert Path(record["source"]).name == name
+    assert len(list(out.iterdir())) == 3
+    assert count(count.folder).stderr == ""
+    result = count("n" * 300)
+    assert (result.exit_code, "File name too long" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("damaged", [".tflite", ".json", ".golden.npz", ".field.npz", None])

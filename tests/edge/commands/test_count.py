@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import cycle
@@ -21,9 +23,11 @@ from edge.calibration import Calibration, MeasuredScale
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting import pipeline
+from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
 from edge.light.field import Field
 from edge.rendered import RenderedField
+from edge.structures import Frame
 from tests.edge.commands.invoking import CountCommand, blastcount
 
 #: The module; the package's attribute of this name is the command.
@@ -173,6 +177,75 @@ def test_outputs_beside_the_inputs_are_not_counted_next_time(count: CountCommand
     assert sorted(count.folder.iterdir()) == made
 
 
+def test_what_a_folder_holds_besides_fields_is_left_out_and_summed_up(
+    count: CountCommand, tmp_path: Path
+) -> None:
+    """As data sets come: masks beside the fields, other formats, annotated pictures under other names."""
+    whole = count.records("--masks", tmp_path / "out", "--annotate", count.folder / "seen", count.field)
+    shutil.move(count.folder / "seen" / "rendered_0001.annotated.jpg", count.folder / "seen" / "look.jpg")
+    (count.folder / "masks").mkdir()
+    for number, name in enumerate(("cells", "nuclei")):
+        shutil.copy(tmp_path / "out" / f"rendered_0001.{name}.png", count.folder / "masks" / f"m{number}.png")
+    with Image.open(count.folder / "masks" / "m0.png") as mask:  # as another program would have saved it
+        Image.fromarray(np.asarray(mask).astype(np.uint8)).save(count.folder / "masks" / "Im1.tif")
+    (count.folder / "masks" / "slide.svs").touch()
+    result = count("--json", count.folder)
+    assert (result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]) == (0, whole)
+    assert result.stderr == (
+        "blastcount: 5 files left out: 3 written by this program, 1 .svs, 1 label images\n"
+    )
+    # Left-out files alone are no failure; named ones are.
+    result = count(count.folder / "masks")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "4 files left out" in result.stderr
+    result = count(
+        "--json", count.folder / "masks" / "Im1.tif", count.folder / "seen" / "look.jpg", count.field
+    )
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 1)
+    label_image, annotated = result.stderr.splitlines()
+    assert "Im1.tif: a label image" in label_image
+    assert "look.jpg: written by this program; count the picture that it was made of" in annotated
+    result = count("--json", "--no-recursive", count.folder)
+    assert (result.exit_code, result.stderr) == (0, "blastcount: 2 subfolders not searched\n")
+
+
+def test_ctrl_c_prints_the_sum_of_what_is_in_the_log(
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        blank(count.folder / f"s{number}.png", 210 + number)
+    honest = Recorder.record
+    fields: list[str] = []
+
+    def record(self: Recorder, frame: Frame) -> Recorded:
+        fields.append(frame.source)
+        if len(fields) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return honest(self, frame)
+
+    monkeypatch.setattr(Recorder, "record", record)
+    before = signal.getsignal(signal.SIGINT)
+    log = tmp_path / "log.db"
+    result = count("--log", log, count.folder)
+    assert result.exit_code == 130
+    assert "fields: 3 counted, 0 rejected" in result.stdout
+    assert "interrupted after 3 fields; the rest was not counted" in result.stderr
+    with BloodLog.open(log) as opened:
+        assert [logged.result.source for logged in opened.fields()] == fields
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_ends_at_once(count: CountCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(self: Recorder, frame: Frame) -> Recorded:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(Recorder, "record", record)
+    result = count(count.folder)
+    assert (result.exit_code, result.stdout) == (130, "")
+
+
 def test_pictures_of_rendered_fields_say_so(count: CountCommand, tmp_path: Path) -> None:
     def legend(out: Path) -> int:
         assert count("--annotate", out, count.folder).exit_code == 0
@@ -296,9 +369,11 @@ def test_a_field_on_which_a_library_fails_is_named_and_the_others_are_counted(
         return honest(of, **options)
 
     monkeypatch.setattr(module, where, failing)
+    folder = tmp_path / "blank"
+    folder.mkdir()
     for level, name in enumerate("abc", start=220):
-        blank(tmp_path / f"{name}.png", level)
-    result = count("--json", tmp_path)
+        blank(folder / f"{name}.png", level)
+    result = count("--json", folder)
     assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
     (line,) = result.stderr.splitlines()
     assert "b.png: " in line

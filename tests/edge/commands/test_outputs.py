@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge.commands import outputs
+from edge.camera.files import OWN_MARK
 from edge.commands.outputs import encode_labels, encode_picture, unique_stems
 from edge.errors import OutputError
 
@@ -28,12 +28,6 @@ def test_jpeg_keeps_the_order_of_colours() -> None:
     image = np.full((32, 32, 3), (200, 100, 20), np.uint8)
     with Image.open(io.BytesIO(encode_picture(image))) as decoded:
         np.testing.assert_allclose(np.asarray(decoded), np.full((32, 32, 3), (200, 100, 20)), atol=3)
-
-
-def test_a_picture_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs.cv2, "imencode", lambda *arguments: (False, None))
-    with pytest.raises(OutputError, match="OpenCV could not encode a picture"):
-        encode_labels(np.zeros((4, 4), np.uint16))
 
 
 @pytest.mark.parametrize(
@@ -68,3 +62,23 @@ def test_stems_never_clash(parts: list[tuple[str, str, str, str]]) -> None:
         return
     assert len(set(stems.values())) == len(files)
     assert all(os.sep not in stem for stem in stems.values())
+
+
+def test_what_is_written_is_marked() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    for content in (encode_picture(image), encode_labels(image[:, :, 0].astype(np.uint16))):
+        assert OWN_MARK in content[:512]
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+
+
+@pytest.mark.parametrize("character", ["a", "血", "\U0001f600", os.fsdecode(b"\xff")])
+def test_a_name_as_long_as_the_system_allows(tmp_path: Path, character: str) -> None:
+    name = character * (250 // len(os.fsencode(character))) + ".png"
+    files = [tmp_path / name, tmp_path / f"x{name[1:]}"]
+    stems = list(unique_stems(files).values())
+    assert len(set(stems)) == 2
+    for stem in stems:
+        (tmp_path / f"{stem}#1234567.annotated.jpg").touch()
+    short = tmp_path / "f1.png"
+    assert unique_stems([short]) == {short: "f1"}
