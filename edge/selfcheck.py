@@ -25,7 +25,7 @@ from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
 from edge.errors import ControlError, DiskFullError, EdgeError, GateError
 from edge.light.field import Field
-from edge.quality import ADVICE, FrameWatch, assess
+from edge.quality import ADVICE, WARNINGS, FrameWatch, assess
 from edge.structures import Frame
 
 _T = TypeVar("_T")
@@ -197,9 +197,10 @@ def _judge(frames: list[Frame], took_ms: float, *, live: bool) -> Finding:
     seen = f"{newest.source}, {newest.width}x{newest.height} px, {took_ms:.0f} ms a frame"
     watch = FrameWatch()
     faults = [watch.reasons(frame.image) for frame in frames][-1] if live else ()
-    reasons = (*faults, *assess(Field(newest)).reasons)
+    reasons = (*faults, *assess(Field(newest)).reasons, *newest.warnings)
     if reasons:
-        return bad(_CAMERA, f"{seen}: " + "; ".join(f"{reason} ({ADVICE[reason]})" for reason in reasons))
+        said = "; ".join(f"{reason} ({(ADVICE | WARNINGS)[reason]})" for reason in reasons)
+        return bad(_CAMERA, f"{seen}: {said}")
     return good(_CAMERA, seen)
 
 

@@ -18,12 +18,11 @@ _log = logging.getLogger(__name__)
 DEADLINE_S = 10.0
 #: What its frames are marked with until it is over; see :data:`edge.quality.WARNINGS`.
 UNSETTLED = "exposure_unsettled"
-#: Time without change that counts as rest. A loop that steps twice a second rests for half a second between
-#: its steps, one that skips frames for somewhat more.
-_STILL_S = 1.5
+#: Time without change that counts as rest: twice the second for which slow loops rest between their steps.
+_STILL_S = 2.0
 #: Frames that this time must have, for cameras of two frames a second.
 _STILL_FRAMES = 4
-#: Change within that time that is none: an exponential approach with a time constant of 3 s is within 7 % of
+#: Change within that time that is none: an exponential approach with a time constant of 4 s is within 6 % of
 #: its end then. Lamps on the mains flicker by 1 to 3 %.
 _STILL = 0.04
 #: Grey levels that the mean of a dark channel may jump by rounding.
@@ -52,7 +51,7 @@ class Settling:
 
     Examples
     --------
-    >>> seconds = iter([0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
+    >>> seconds = iter([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     >>> settling = Settling(lambda: next(seconds))
     >>> grey = np.full((480, 640, 3), 120, np.uint8)
     >>> [settling.sees(grey, [exposure]) for exposure in (100, 156, 156, 156, 156, 156)]

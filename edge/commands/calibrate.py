@@ -19,7 +19,8 @@ from edge.camera.folders import find_files
 from edge.commands.options import PATH, config_option
 from edge.config import Config, load_config
 from edge.device.clock import utc_now
-from edge.errors import ConfigError
+from edge.errors import CameraError, ConfigError
+from edge.quality import WARNINGS
 from edge.structures import Frame
 
 _pictures = click.argument("pictures", nargs=-1, type=PATH)
@@ -144,6 +145,9 @@ class _Taken:
                 frame = source.read(self._config.camera.timeout_s)
                 if frame is None:
                     return
+                if frame.warnings:
+                    doubts = "; ".join(WARNINGS[warning] for warning in frame.warnings)
+                    raise CameraError(f"{frame.source}: nothing is measured: {doubts}")
                 yield frame
 
 

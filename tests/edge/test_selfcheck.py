@@ -68,7 +68,7 @@ class Camera:
         frame = self.frames.pop(0)
         if isinstance(frame, Exception):
             raise frame
-        return Frame(frame, "/dev/video0")
+        return frame if isinstance(frame, Frame) else Frame(frame, "/dev/video0")
 
 
 def with_camera(monkeypatch: pytest.MonkeyPatch, *frames: Any) -> Config:
@@ -97,6 +97,10 @@ def test_cameras_that_do_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
         ([good, good], "frozen"),
         ([good, torn], "torn"),
         ([good, np.zeros_like(good)], "underexposed"),
+        (
+            [good, Frame(good[::-1], "/dev/video0", warnings=("exposure_unsettled",))],
+            "exposure was still moving",
+        ),
     ):
         found = check_camera(with_camera(monkeypatch, *frames))
         assert (found.passed, found.exit_code) == (False, 4)

@@ -47,7 +47,7 @@ AUTOMATICS: dict[str, Callable[[float], float]] = {
     "black, then quick": lambda t_s: 0.0 if t_s < 2.5 else min(1.0, 0.1 + (t_s - 2.5)),
     "black, then at once": lambda t_s: 0.0 if t_s < 4.0 else 1.0,
     "in steps with rests between": steps(0.6, 0.05, 0.12, 0.3, 0.6, 0.85, 1.0),
-    "in long steps": steps(1.3, 0.1, 0.4, 1.0),
+    "in long steps": steps(1.8, 0.1, 0.4, 1.0),
     "slow": lambda t_s: 1.0 - 0.9 * math.exp(-t_s / 1.5),
     "by less than a percent a frame": lambda t_s: min(1.0, 0.3 * 1.009 ** (30 * t_s)),
     "overshooting": lambda t_s: 1.0 - math.exp(-t_s / 0.8) * math.cos(5.0 * t_s),

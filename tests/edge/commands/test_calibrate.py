@@ -11,6 +11,7 @@ from PIL import Image
 
 from edge.calibration import Calibration
 from edge.rendered import Population, RenderSettings, Slide
+from edge.structures import Frame
 from tests.edge.commands.invoking import blastcount
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
@@ -73,6 +74,23 @@ def test_frames_from_the_configured_camera(tmp_path: Path, state: Path) -> None:
     assert (state / "calibration.json").exists()
     refused = calibrate("blank", "--config", config)
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+
+
+def test_nothing_is_measured_while_exposure_moves(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "edge.rendered.RenderedSource.read",
+        lambda self, timeout_s: Frame(
+            np.full((400, 480, 3), 220, np.uint8), "usb", warnings=("exposure_unsettled",)
+        ),
+    )
+    config = tmp_path / "blastcount.toml"
+    config.write_text('[camera]\nsource = "rendered"\n')
+    result = calibrate("blank", "--config", config)
+    assert result.exit_code == 1
+    assert "nothing is measured: the camera's exposure was still moving" in result.stderr
+    assert not state.exists()
 
 
 def test_a_broken_or_other_file_is_replaced_and_said_so(tmp_path: Path, state: Path) -> None:
