@@ -13,12 +13,15 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from edge.camera.decode import MAX_PIXELS, decode_image
+from edge.camera.decode import decode_picture
 from edge.camera.folders import OWN, VIDEO_SUFFIXES
 from edge.camera.label_image import is_label_image
+from edge.camera.pixels import MAX_PIXELS
 from edge.errors import ImageError, NotAFieldError, SourceError
 from edge.structures import Frame, UInt8Image
 
+#: Scales that can be counted, as in the configuration's ``[scale]``.
+_FINEST_UM_PER_PX, _COARSEST_UM_PER_PX = 0.01, 0.4
 #: Share of the promised frames that a video may lack before it is called damaged. Containers without
 #: an index promise an estimate (duration times rate), seen to be off by a frame or two.
 _MISSING_FRAMES = 0.05
@@ -41,12 +44,12 @@ _HEAD_BYTES = 400
 
 
 def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = False) -> Frame:
-    """Read one image file; see :func:`edge.camera.decode.decode_image` for what is accepted.
+    """Read one image file; see :func:`edge.camera.decode.decode_picture` for what is accepted.
 
     Parameters
     ----------
     path : image file
-    um_per_px : calibrated scale in µm per px, or None to find it in the field
+    um_per_px : calibrated scale in µm per px, or None to take the file's own or find it in the field
     with_jpeg : give a JPEG file's content along, without what it tells besides the picture
 
     Returns
@@ -58,7 +61,15 @@ def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = 
     ImageError
         The file cannot be used.
     """
-    image = decode_image(path)
+    picture = decode_picture(path)
+    image = picture.pixels
+    if um_per_px is None and picture.um_per_px is not None:
+        um_per_px = picture.um_per_px
+        if not _FINEST_UM_PER_PX <= um_per_px <= _COARSEST_UM_PER_PX:
+            raise ImageError(
+                f"{path}: it says that a pixel is {um_per_px:g} µm; expected {_FINEST_UM_PER_PX} to "
+                f"{_COARSEST_UM_PER_PX}; give --um-per-px if it is wrong"
+            )
     return Frame(image, str(path), um_per_px=um_per_px, jpeg=_bare_jpeg(path, image) if with_jpeg else None)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from edge.camera.decode import decode_image, to_8_bit
+from edge.camera.decode import decode_image
+from edge.camera.pixels import to_8_bit
 from edge.errors import ImageError
 from tests.edge.camera.files import png_header
 
@@ -72,14 +74,19 @@ def test_palette_and_its_transparent_entry(tmp_path: Path) -> None:
     assert (pixels[:, 28:] == (200, 150, 100)).all()
 
 
-def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
-    path = saved(tmp_path / "cmyk.tif", Image.fromarray(colours()).convert("CMYK"))
-    np.testing.assert_allclose(decode_image(path), colours(), atol=1)
+@pytest.mark.parametrize("name", ["cmyk.tif", "cmyk.jpg"])
+def test_cmyk_becomes_rgb(tmp_path: Path, name: str) -> None:
+    image = Image.fromarray(colours()).convert("CMYK")
+    path = saved(tmp_path / name, image, **({"subsampling": 0} if name.endswith("jpg") else {}))
+    with Image.open(path) as whole:
+        np.testing.assert_array_equal(decode_image(path), np.asarray(whole.convert("RGB")))
+    if name.endswith("tif"):
+        np.testing.assert_allclose(decode_image(path), colours(), atol=1)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_the_pixels_of_a_whole_jpeg_are_pillows(
     tmp_path: Path, mode: str, subsampling: int, progressive: bool
 ) -> None:
@@ -120,7 +127,10 @@ def test_16_bit_grey_and_transparency(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(decode_image(path), np.dstack([colours()[..., 0]] * 3))
     alpha = np.full(SHAPE, 65535, np.uint16)
     alpha[:, :20] = 0
-    assert cv2.imwrite(str(path), np.dstack([deep[..., ::-1], alpha]))
+    if name.endswith("png"):
+        assert cv2.imwrite(str(path), np.dstack([deep[..., ::-1], alpha]))
+    else:
+        tifffile.imwrite(path, np.dstack([deep, alpha]), photometric="rgb", extrasamples=["unassalpha"])
     pixels = decode_image(path)
     assert (pixels[:, :20] == 255).all()
     np.testing.assert_allclose(pixels[:, 20:], colours()[:, 20:], atol=1)
@@ -194,7 +204,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: float) -> 
     assert decode_image(path).shape == (*SHAPE, 3)  # negative control: whole, it is read
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(ImageError, match=r"damaged or truncated|not an image"):
+    with pytest.raises(ImageError, match=r"damaged"):
         decode_image(path)
 
 
@@ -246,9 +256,9 @@ def test_what_holds_no_pixels_of_8_or_16_bit_is_refused(
 ) -> None:
     path = tmp_path / "f.png"
     Image.fromarray(colours()).save(path, "EPS")  # formats that run programs are not opened
-    with pytest.raises(ImageError, match="not an image"):
+    with pytest.raises(ImageError, match="by its content this is PostScript"):
         decode_image(path)
-    with pytest.raises(ImageError, match="mode I and 32 bits"):
+    with pytest.raises(ImageError, match="a 32-bit signed TIFF"):
         decode_image(saved(tmp_path / "f.tif", Image.new("I", (40, 40))))
     deep = written(tmp_path / "deep.png")
     monkeypatch.setattr(cv2, "imdecode", lambda content, flags: None)

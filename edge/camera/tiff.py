@@ -1,0 +1,378 @@
+"""TIFF as microscopes write it: planes, depths, tiles, copies, and the scale in OME data.
+
+The structure is read by tifffile, which decodes deflated data without further help. The package that it would
+take for LZW is 70 MB large: LZW strips are given to Pillow's libtiff as a plain grey picture of their bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
+
+from edge.camera.containers import check_coded, check_holes
+from edge.camera.pixels import check_size, on_white, to_8_bit, to_rgb, upright
+from edge.errors import ImageError
+from edge.structures import UInt8Image
+
+#: A focus stack or a plate has more pages than anybody puts into a field, and a walk through 40,000 takes
+#: seconds.
+_MOST_PAGES = 64
+#: How pixels are stored [1]_ and what of it is decoded here; Pillow reads the rest that
+#: has 8 bits or fewer.
+#:
+#: .. [1] TIFF 6.0 (1992); COMPRESSION and PHOTOMETRIC of tifffile.
+_NONE, _LZW, _JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS = 1, 5, 7, 8, 32946, 32773
+_DECODED = frozenset({_NONE, _LZW, _JPEG, _DEFLATE, _OLD_DEFLATE})
+_BY_PILLOW = frozenset({2, 3, 4, _LZW, _JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _NONE})
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
+_UNSIGNED, _VOID = 1, 4
+_FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex float"}
+_HORIZONTAL = 2
+#: Bytes of pixels that are decoded at once.
+_GROUP_BYTES = 4 << 20
+#: An Adobe segment that says: no transform, these are RGB.
+_ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+#: µm of a unit of length in OME data; without one it is µm.
+_UNITS_UM = {
+    "µm": 1.0,
+    "μm": 1.0,
+    "um": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "pm": 1e-6,
+    "Å": 1e-4,
+}
+#: Sides of a pixel that differ by more are no rounding.
+_SQUARE = 0.01
+
+
+def decode_tiff(path: Path) -> tuple[UInt8Image, float | None]:
+    """Read the one picture of a TIFF.
+
+    Parameters
+    ----------
+    path : the file
+
+    Returns
+    -------
+    (H, W, 3) uint8 RGB, upright, and µm per px where OME data tell it
+
+    Raises
+    ------
+    ImageError
+        It holds several pictures, or one of a kind that cannot be counted.
+    ValueError
+        It is damaged.
+    """
+    # What it would say there of damage is in the error's message.
+    logging.getLogger("tifffile").disabled = True
+    try:
+        return _decode(path)
+    except TiffFileError as error:  # no ValueError in older releases
+        raise ValueError(str(error)) from error
+
+
+def _decode(path: Path) -> tuple[UInt8Image, float | None]:
+    with TiffFile(path) as file:
+        page = _picture_page(path, file)
+        bits = _check(path, page)
+        um_per_px, significant = _ome(path, file, page)
+        if (
+            page.compression in _DECODED
+            and page.fillorder == 1
+            and (page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or page.compression == _JPEG)
+            and bits in ((8,) if page.compression == _JPEG else (8, 16))
+        ):
+            orientation = page.tags.valueof(_ORIENTATION, 1)
+            return upright(_pixels(path, file, page, bits, significant), orientation), um_per_px
+        if bits > 8 or page.compression not in _BY_PILLOW:
+            raise ImageError(
+                f"{path}: a {bits}-bit TIFF of {_named(PHOTOMETRIC, page.photometric)} and compression "
+                f"{_named(COMPRESSION, page.compression)}; save it as RGB, uncompressed or deflated"
+            )
+        index = page.index
+    with Image.open(path, formats=("TIFF",)) as image:
+        image.seek(index)
+        image.load()  # turns it, too
+        return to_rgb(path, image), um_per_px
+
+
+def _named(names: type[COMPRESSION] | type[PHOTOMETRIC], value: int) -> str:
+    try:
+        return names(value).name
+    except ValueError:
+        return str(value)
+
+
+def _picture_page(path: Path, file: TiffFile) -> TiffPage:
+    """Find the only page that is no reduced copy and no mask."""
+    pages: list[TiffPage] = []
+    while len(pages) <= _MOST_PAGES:
+        try:
+            page = file.pages[len(pages)]
+        except IndexError:
+            break
+        assert isinstance(page, TiffPage)  # frames are only given where asked for
+        pages.append(page)
+    full = [page for page in pages if not (page.is_reduced or page.is_mask)] or pages[:1]
+    if not full:
+        raise ValueError("it has no page")
+    images = (file.imagej_metadata or {}).get("images", 1) if file.is_imagej else 1
+    count = f"more than {_MOST_PAGES}" if len(pages) > _MOST_PAGES else max(len(full), int(images))
+    if count != 1:
+        raise ImageError(f"{path}: holds {count} pages; save each field as a file of its own")
+    return full[0]
+
+
+def _check(path: Path, page: TiffPage) -> int:
+    """Refuse by what the tags say; return the bits of a sample."""
+    check_size(path, page.imagewidth, page.imagelength)
+    if not page.imagewidth or not page.imagelength or page.imagedepth != 1:
+        raise ValueError(f"its size is {page.imagewidth}x{page.imagelength}x{page.imagedepth}")
+    depths = np.atleast_1d(page.tags.valueof(_BITS_PER_SAMPLE, 1))
+    bits = int(depths.max())
+    form = int(np.atleast_1d(page.tags.valueof(_SAMPLE_FORMAT, _UNSIGNED))[0])
+    if form not in (_UNSIGNED, _VOID) or bits not in (1, 2, 4, 8, 16) or (depths != bits).any():
+        raise ImageError(
+            f"{path}: a {bits}-bit {_FORMATS.get(form, 'integer')} TIFF; save it as 8 or 16-bit RGB"
+        )
+    photometric = page.photometric
+    if photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR):
+        raise ImageError(f"{path}: a TIFF of {_named(PHOTOMETRIC, photometric)}; save it as 8 or 16-bit RGB")
+    extra = page.samplesperpixel - {_RGB: 3, _YCBCR: 3, _CMYK: 4}.get(photometric, 1)
+    if extra < 0 or (extra > 1 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)):
+        raise ImageError(
+            f"{path}: a TIFF of {page.samplesperpixel} grey channels; save it as 8 or 16-bit RGB"
+        )
+    return bits
+
+
+def _pixels(path: Path, file: TiffFile, page: TiffPage, bits: int, significant: int | None) -> UInt8Image:
+    colours = 3 if page.photometric in (_RGB, _YCBCR) else 1
+    kinds = [int(kind) for kind in page.extrasamples[: page.samplesperpixel - colours]]
+    alpha = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
+    kept = [*range(colours), *([] if alpha is None else [colours + alpha])]
+    dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype(np.uint16 if bits == 16 else np.uint8)
+    values = np.empty((page.imagelength, page.imagewidth, len(kept)), dtype)
+    for block in _blocks(file, page, dtype):
+        _place(values, block, kept)
+    picture = values[..., :colours]
+    if page.photometric == _WHITE_IS_ZERO:
+        np.invert(picture, out=picture)
+    opacity = None if alpha is None else values[..., colours].copy()
+    pixels = to_8_bit(picture.astype(np.uint16, copy=False), significant) if bits == 16 else picture
+    if colours == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    pixels = np.ascontiguousarray(pixels, np.uint8)
+    if opacity is not None and alpha is not None:
+        on_white(path, pixels, opacity, multiplied=kinds[alpha] == _ASSOCIATED)
+    return pixels
+
+
+#: First row, first column, plane or None, and (h, w, samples) values.
+_Block = tuple[int, int, int | None, NDArray[np.unsignedinteger[Any]]]
+
+
+def _place(values: NDArray[np.unsignedinteger[Any]], block: _Block, kept: list[int]) -> None:
+    top, left, plane, samples = block
+    height, width = values.shape[0] - top, values.shape[1] - left
+    samples = samples[:height, :width]
+    place = values[top : top + len(samples), left : left + samples.shape[1]]
+    if plane is None:
+        place[:] = samples if samples.shape[2] == len(kept) else samples[..., kept]
+    elif plane in kept:
+        place[..., kept.index(plane)] = samples[..., 0]
+
+
+def _blocks(file: TiffFile, page: TiffPage, dtype: np.dtype[np.unsignedinteger[Any]]) -> Iterator[_Block]:
+    """Decode strips or tiles, in order."""
+    width, height = page.imagewidth, page.imagelength
+    planar = page.planarconfig == 2 and page.samplesperpixel > 1
+    samples = 1 if planar else page.samplesperpixel
+    if page.is_tiled:
+        across, down = math.ceil(width / page.tilewidth), math.ceil(height / page.tilelength)
+        wide, tall = page.tilewidth, page.tilelength
+    else:
+        wide, tall = width, min(page.rowsperstrip, height)
+        across, down = 1, math.ceil(height / tall)
+    planes = page.samplesperpixel if planar else 1
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if not len(offsets) == len(counts) == across * down * planes:
+        raise ValueError("a part of its table of contents is missing")
+    row_bytes = wide * samples * dtype.itemsize
+    for first in range(0, len(offsets), across * down):
+        plane = first // (across * down) if planar else None
+        group: list[int] = []
+        for index in range(first, first + across * down):
+            group.append(index)
+            if (len(group) + 1) * tall * row_bytes <= _GROUP_BYTES and index + 1 < first + across * down:
+                continue
+            rows = [tall if page.is_tiled else min(tall, height - (i - first) * tall) for i in group]
+            parts = _parts(file, page, [(offsets[i], counts[i]) for i in group], rows, row_bytes)
+            at = group[0] - first
+            for count, part in parts:
+                block = np.frombuffer(part, dtype.newbyteorder(file.byteorder)).reshape(-1, wide, samples)
+                if page.predictor == _HORIZONTAL:
+                    block = np.cumsum(block, axis=1, dtype=dtype)
+                yield at // across * tall, at % across * wide, plane, block
+                at += count
+            group = []
+
+
+def _parts(
+    file: TiffFile, page: TiffPage, places: list[tuple[int, int]], rows: list[int], row_bytes: int
+) -> Iterator[tuple[int, bytes | bytearray | NDArray[np.uint8]]]:
+    """Read strips or tiles and decompress them; give how many they are, and their bytes."""
+    following = all(a + n == b for (a, n), (b, _) in pairwise(places))
+    exact = all(count == n * row_bytes for (_, count), n in zip(places, rows, strict=True))
+    if page.compression == _NONE and not page.is_tiled and following and exact:
+        data = _read(file, places[0][0], sum(rows) * row_bytes)
+        check_holes(np.frombuffer(data, np.uint8), places[0][0], row_bytes)
+        yield len(places), data
+        return
+    coded = [_read(file, offset, count) for offset, count in places]
+    if page.compression == _LZW:
+        for data in coded:
+            check_coded(data)
+        for lengths, strips in _equal(coded, rows):
+            yield from ((1, part) for part in _lzw(strips, lengths * row_bytes))
+        return
+    for (offset, _), data, n in zip(places, coded, rows, strict=True):
+        if page.compression == _NONE:
+            if len(data) < n * row_bytes:
+                raise ValueError("a strip is too short")
+            check_holes(np.frombuffer(data, np.uint8), offset, row_bytes)
+            yield 1, data[: n * row_bytes]
+        elif page.compression == _JPEG:
+            yield 1, _jpeg(page, data, n, row_bytes)
+        else:
+            yield 1, _inflated(data, n * row_bytes)
+
+
+def _read(file: TiffFile, offset: int, count: int) -> bytes:
+    if offset + count > file.filehandle.size:
+        raise ValueError("its end is missing")
+    file.filehandle.seek(offset)
+    data = file.filehandle.read(count)
+    if len(data) != count:
+        raise ValueError("its end is missing")
+    return bytes(data)
+
+
+def _equal(coded: list[bytes], rows: list[int]) -> Iterator[tuple[int, list[bytes]]]:
+    """Part strips by their number of rows: only the last one may have another."""
+    if rows[-1] == rows[0]:
+        yield rows[0], coded
+    else:
+        yield rows[0], coded[:-1]
+        yield rows[-1], coded[-1:]
+
+
+def _inflated(data: bytes, size: int) -> bytes:
+    stream = zlib.decompressobj()
+    inflated = stream.decompress(data, size + 1)
+    if len(inflated) == size:
+        stream.decompress(stream.unconsumed_tail, 1)  # the checksum may be all that is left
+    if len(inflated) != size or not stream.eof:
+        raise ValueError("a strip has another length than its size asks for")
+    return inflated
+
+
+def _lzw(strips: list[bytes], size: int) -> Iterator[NDArray[np.uint8]]:
+    """Decompress strips of equal size, as the rows of a grey picture."""
+    n = len(strips)
+    lengths = [len(strip) for strip in strips]
+    tables = 8 + 2 + 9 * 12 + 4
+    starts = np.cumsum([tables + 8 * n, *lengths])[:-1].tolist()
+    # One strip's offset and length stand in the tag itself.
+    tags = [
+        (256, 4, 1, size),
+        (257, 4, 1, n),
+        (258, 3, 1, 8),
+        (259, 3, 1, _LZW),
+        (262, 3, 1, _BLACK_IS_ZERO),
+        (273, 4, n, tables if n > 1 else starts[0]),
+        (277, 3, 1, 1),
+        (278, 4, 1, 1),
+        (279, 4, n, tables + 4 * n if n > 1 else lengths[0]),
+    ]
+    grey = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    grey += b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    grey += struct.pack(f"<{2 * n}I", *starts, *lengths)
+    with Image.open(io.BytesIO(grey + b"".join(strips)), formats=("TIFF",)) as image:
+        yield from np.asarray(image)
+
+
+def _jpeg(page: TiffPage, data: bytes, rows: int, row_bytes: int) -> NDArray[np.uint8]:
+    """Decode a strip or tile that is a JPEG whose tables may stand in a tag."""
+    samples = 3 if page.photometric in (_RGB, _YCBCR) else 1
+    tables = page.jpegtables
+    if tables:
+        data = tables[:-2] + data[2:]
+    if page.photometric == _RGB:
+        data = data[:2] + _ADOBE_RGB + data[2:]
+    width = row_bytes // samples
+    # A strip or tile at the edge may be coded as far as the picture reaches only.
+    height, coded, *_ = simplejpeg.decode_jpeg_header(data, strict=True)
+    if (height < rows and page.is_tiled) or height > max(rows, page.rowsperstrip) or coded != width:
+        raise ValueError("a strip has another size")
+    decoded = simplejpeg.decode_jpeg(data, "RGB" if samples == 3 else "GRAY", strict=True)
+    return np.ascontiguousarray(decoded[:rows])
+
+
+def _ome(path: Path, file: TiffFile, page: TiffPage) -> tuple[float | None, int | None]:
+    """Read µm per px and the number of bits that count from OME data."""
+    text = file.ome_metadata
+    if not text:
+        return None, None
+    try:
+        events = ElementTree.iterparse(io.BytesIO(text.encode()), events=("start",))
+        found = (element.attrib for _, element in events if element.tag.rpartition("}")[2] == "Pixels")
+        pixels: dict[str, str] = next(found, {})
+    except ElementTree.ParseError as error:
+        raise ValueError(f"its OME data: {error}") from error
+    if (pixels.get("SizeX"), pixels.get("SizeY")) != (str(page.imagewidth), str(page.imagelength)):
+        return None, None  # it is of another picture
+    across, down = _length_um(pixels, "X"), _length_um(pixels, "Y")
+    if across and down and abs(across / down - 1) > _SQUARE:
+        raise ImageError(
+            f"{path}: its pixels are not square: {across:g} x {down:g} µm; save it with equal sides"
+        )
+    significant = pixels.get("SignificantBits", "")
+    return across or down, int(significant) if significant in (
+        "9",
+        "10",
+        "11",
+        "12",
+        "13",
+        "14",
+        "15",
+    ) else None
+
+
+def _length_um(pixels: dict[str, str], axis: str) -> float | None:
+    """Read a side of a pixel; None where there is none or it is of no length, as the unit "pixel" is."""
+    try:
+        length = float(pixels[f"PhysicalSize{axis}"])
+        length *= _UNITS_UM[pixels.get(f"PhysicalSize{axis}Unit", "µm")]
+    except (KeyError, ValueError):
+        return None
+    return length if math.isfinite(length) and length > 0 else None
