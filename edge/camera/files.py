@@ -74,16 +74,25 @@ def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = 
 
 
 def _bare_jpeg(path: Path, image: UInt8Image) -> bytes | None:
-    """Read a JPEG file without its metadata, which may name a person; None where it is not exactly the image.
+    """Read a JPEG file without its metadata; None where it is not exactly the image."""
+    bare = without_metadata(path.read_bytes())
+    try:
+        same = bare is not None and np.array_equal(simplejpeg.decode_jpeg(bare, "RGB"), image)
+    except ValueError:
+        return None
+    return bare if same else None
+
+
+def without_metadata(content: bytes) -> bytes | None:
+    """Leave out of a JPEG what is no picture, and may name a person; None where it is no JPEG.
 
     Application segments are left out but those that say how colours are stored (JFIF, Adobe), and so are
-    comments [1]_.
+    comments, and what follows the picture [1]_.
 
     References
     ----------
     .. [1] ITU-T T.81 (1992), annex B.
     """
-    content = path.read_bytes()
     if not content.startswith(_START_OF_IMAGE):
         return None
     bare, at = bytearray(content[:2]), 2
@@ -93,11 +102,9 @@ def _bare_jpeg(path: Path, image: UInt8Image) -> bytes | None:
             if content[at + 1] not in _METADATA:
                 bare += content[at:end]
             at = end
-        bare += content[at : content.index(_END_OF_IMAGE, at) + 2]
-        same = np.array_equal(simplejpeg.decode_jpeg(bytes(bare), "RGB"), image)
+        return bytes(bare + content[at : content.index(_END_OF_IMAGE, at) + 2])
     except (IndexError, ValueError):
         return None
-    return bytes(bare) if same else None
 
 
 def read_frames(

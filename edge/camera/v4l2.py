@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ import simplejpeg
 
 from edge.camera.deadline import in_time
 from edge.camera.failure import DRIVER_ERRORS, driver_failure
+from edge.camera.files import without_metadata
 from edge.camera.settling import DEADLINE_S, UNSETTLED, Settling
 from edge.camera.v4l2_controls import Controls, lock
 from edge.device.clock import utc_now
@@ -41,9 +42,21 @@ _COMMON_SIZES = ((640, 480), (800, 600), (1024, 768), (1280, 720), (1280, 960), 
 _AXES = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
 #: Until a setting has reached the picture, which on USB takes two frames and more.
 _EFFECT_S, _EFFECT_FRAMES = 0.25, 3
-#: Damaged frames in a row at the opening after which the camera's JPEGs are decoded without being checked: of
+#: Damaged frames in a row at the opening after which OpenCV decodes the camera's JPEGs, unchecked: of
 #: some cameras every frame has bytes too many, which harm nothing. The first one after a start often is bad.
 _ALL_DAMAGED = 10
+
+
+#: Marker of the tables that motion JPEG may leave out, and files must have.
+_HUFFMAN_TABLES = b"\xff\xc4"
+
+
+class _Seen(NamedTuple):
+    """A frame, what the camera says of its exposure (NaN where it does not), and the JPEG that it came as."""
+
+    image: UInt8Image
+    exposure: float
+    jpeg: bytes | None
 
 
 class Capture(Controls, Protocol):
@@ -92,7 +105,7 @@ class V4L2Source:
         self._clock = clock
         self._capture: Capture | None = None
         self._settling: Settling | None = None
-        self._tells_exposure = self._is_strict = True
+        self._tells_exposure = True
         self._stale_frames = 0
         self._frame_size: tuple[int, int] | None = None
 
@@ -126,11 +139,11 @@ class V4L2Source:
             ) from error
         except DRIVER_ERRORS as error:
             raise driver_failure(self.name, error) from error
-        self._settling, self._tells_exposure, self._is_strict = Settling(self._clock), True, True
+        self._settling, self._tells_exposure = Settling(self._clock), True
         try:
             self._called(self._start, OPEN_TIMEOUT_S)
             self._settling.wait(
-                self.name, lambda: self._has_settled(*self._called(self._next_whole, OPEN_TIMEOUT_S))
+                self.name, lambda: self._has_settled(self._called(self._next_whole, OPEN_TIMEOUT_S))
             )
         except BaseException:
             self._close()
@@ -153,10 +166,10 @@ class V4L2Source:
             lets go of it), or the frame is damaged or not a colour image of the size the stream began with.
         """
         # OpenCV's own timeout for V4L2 is 10 s and cannot be set per capture.
-        image, exposure = self._called(self._newest, timeout_s)
+        seen = self._called(self._newest, timeout_s)
         captured_at = utc_now()
-        warnings = () if self._has_settled(image, exposure) else (UNSETTLED,)
-        return Frame(image, self.name, captured_at, self._um_per_px, warnings=warnings)
+        warnings = () if self._has_settled(seen) else (UNSETTLED,)
+        return Frame(seen.image, self.name, captured_at, self._um_per_px, seen.jpeg, warnings)
 
     def _called(self, function: Callable[[Capture], _T], timeout_s: float) -> _T:
         """Do something with the device, for so long; what the driver raises is the camera's failure."""
@@ -239,54 +252,54 @@ class V4L2Source:
             found |= {size for size in near if self._ask_for(capture, pixel_format, size) == size}
         return ", ".join(_as_text(size) for size in sorted(found)) or "none of the usual sizes"
 
-    def _newest(self, capture: Capture) -> tuple[UInt8Image, float]:
+    def _newest(self, capture: Capture) -> _Seen:
         """Take a frame from after the call, and what the camera says of its exposure."""
         for _ in range(self._stale_frames):
             if not capture.grab():
                 raise self._no_frame()
         return self._next(capture)
 
-    def _next(self, capture: Capture) -> tuple[UInt8Image, float]:
+    def _next(self, capture: Capture) -> _Seen:
         ok, raw = capture.read()
         if not ok or raw is None:
             raise self._no_frame()
         exposure = math.nan
         if self._settling is not None and self._tells_exposure:
             exposure = capture.get(cv2.CAP_PROP_EXPOSURE)
-            self._tells_exposure = (
-                exposure > 0
-            )  # OpenCV complains on stderr each time that it is asked in vain
-        return self._checked_rgb(raw), exposure
+            # OpenCV complains on stderr each time that it is asked in vain.
+            self._tells_exposure = exposure > 0
+        image, jpeg = self._checked_rgb(raw)
+        return _Seen(image, exposure, jpeg)
 
-    def _next_whole(self, capture: Capture) -> tuple[UInt8Image, float]:
+    def _next_whole(self, capture: Capture) -> _Seen:
         """Take the next frame that is not damaged, while the camera is opened."""
         for _ in range(_ALL_DAMAGED):
             try:
                 return self._next(capture)
             except DamagedFrameError as error:
                 problem = error
-        self._is_strict = False
-        _log.warning("%s; all are so, and are taken as they are from now on", problem)
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 1)
+        _log.warning("%s; all are so, and OpenCV decodes them from now on, damaged or not", problem)
         return self._next(capture)
 
-    def _has_settled(self, image: UInt8Image, exposure: float) -> bool:
+    def _has_settled(self, seen: _Seen) -> bool:
         """Whether exposure and colour rest; as soon as they do, they are fixed."""
         if self._settling is None:
             return True
-        if not self._settling.sees(image, [exposure]):
+        if not self._settling.sees(seen.image, [seen.exposure]):
             return False
         self._settling = None
 
         def look(capture: Capture) -> UInt8Image:
             """Take a frame on which the last setting has taken effect."""
             until_s, frames = self._clock() + _EFFECT_S, 1
-            seen, _ = self._next_whole(capture)
+            newest = self._next_whole(capture)
             while frames < _EFFECT_FRAMES or self._clock() < until_s:
-                seen, _ = self._next_whole(capture)
+                newest = self._next_whole(capture)
                 frames += 1
-            return seen
+            return newest.image
 
-        unlocked = self._called(lambda capture: lock(capture, image, lambda: look(capture)), DEADLINE_S)
+        unlocked = self._called(lambda capture: lock(capture, seen.image, lambda: look(capture)), DEADLINE_S)
         if unlocked:
             _log.warning("%s: cannot be locked: %s", self.name, ", ".join(unlocked))
         return True
@@ -296,32 +309,40 @@ class V4L2Source:
             return CameraError(f"{self.name}: was unplugged; plug it in again", "unplugged")
         return CameraError(f"{self.name}: gave no frame; {advice}", "no_frame")
 
-    def _checked_rgb(self, raw: Any) -> UInt8Image:  # noqa: ANN401  # a driver can give anything
+    def _checked_rgb(self, raw: Any) -> tuple[UInt8Image, bytes | None]:  # noqa: ANN401  # a driver's
+        """Make colours of what a driver gives, which can be anything; keep a JPEG that can be kept."""
         known = isinstance(raw, np.ndarray) and raw.dtype == np.uint8
         if known and raw.size == max(raw.shape, default=0):  # a row of bytes
-            rgb = self._decoded(raw.tobytes())
-        elif known and raw.ndim == 3 and raw.shape[2] == 3:
-            rgb = np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-        else:
-            raise CameraError(
-                f"{self.name}: expected an 8-bit colour frame, "
-                f"got shape {getattr(raw, 'shape', None)}, dtype {getattr(raw, 'dtype', type(raw).__name__)}",
-                "wrong_format",
-            )
-        size = (rgb.shape[1], rgb.shape[0])
-        if size != self._frame_size:
-            raise CameraError(
-                f"{self.name}: a frame of {_as_text(size)} px came, expected {self._frame_size}", "wrong_size"
-            )
-        return rgb
+            return self._decoded(raw.tobytes())
+        if known and raw.ndim == 3 and raw.shape[2] == 3:
+            self._check_size(raw.shape[1], raw.shape[0])
+            return np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGR2RGB), dtype=np.uint8), None
+        raise CameraError(
+            f"{self.name}: expected an 8-bit colour frame, "
+            f"got shape {getattr(raw, 'shape', None)}, dtype {getattr(raw, 'dtype', type(raw).__name__)}",
+            "wrong_format",
+        )
 
-    def _decoded(self, jpeg: bytes) -> UInt8Image:
+    def _decoded(self, content: bytes) -> tuple[UInt8Image, bytes | None]:
+        jpeg = without_metadata(content)
         try:
-            return np.asarray(simplejpeg.decode_jpeg(jpeg, "RGB", strict=self._is_strict), dtype=np.uint8)
+            height, width, *_ = simplejpeg.decode_jpeg_header(content)
+            self._check_size(width, height)  # before there is room for what the header says
+            if jpeg is not None and _HUFFMAN_TABLES not in jpeg:
+                jpeg = None
+            # What is kept is what is decoded.
+            image = simplejpeg.decode_jpeg(jpeg or content, "RGB", strict=True)
         except ValueError as error:
             raise DamagedFrameError(
                 f"{self.name}: damaged frames came ({error}); check its cable", "damaged"
             ) from error
+        return np.asarray(image, dtype=np.uint8), jpeg
+
+    def _check_size(self, width: int, height: int) -> None:
+        if (width, height) != self._frame_size:
+            raise CameraError(
+                f"{self.name}: a frame of {width}x{height} px came, expected {self._frame_size}", "wrong_size"
+            )
 
     def _close(self) -> None:
         capture, self._capture = self._capture, None

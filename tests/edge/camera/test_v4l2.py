@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 
 from edge.camera.v4l2 import V4L2Source
 from edge.errors import CameraError, DamagedFrameError
@@ -132,7 +133,17 @@ def half(jpeg: bytes) -> bytes:
     return jpeg[: len(jpeg) // 2] + b"\xff\xd9"
 
 
-def test_damaged_jpegs_are_refused(node: str) -> None:
+def without_tables(jpeg: bytes) -> bytes:
+    """Leave out the Huffman tables, as motion JPEG may."""
+    kept, at = jpeg[:2], 2
+    while jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        kept += b"" if jpeg[at + 1] == 0xC4 else jpeg[at:end]
+        at = end
+    return kept + jpeg[at:]
+
+
+def test_damaged_jpegs_are_refused_and_whole_ones_kept(node: str) -> None:
     device = Device(formats=FORMATS)
     with opened(device, node, pixel_format="MJPG") as source:
         device.jpeg = half
@@ -140,8 +151,19 @@ def test_damaged_jpegs_are_refused(node: str) -> None:
             with pytest.raises(DamagedFrameError, match="damaged frames came") as caught:
                 source.read(5.0)
             assert caught.value.reason == "damaged"
-        device.jpeg = lambda jpeg: jpeg + b"\0" * 999  # a buffer that is longer than its picture
-        assert source.read(5.0) is not None
+        comment = b"\xff\xfe\0\x0aserial 7"
+        # A buffer that is longer than its picture, which tells more than that.
+        device.jpeg = lambda jpeg: jpeg[:2] + comment + jpeg[2:] + b"\0" * 999
+        frame = source.read(5.0)
+        assert frame is not None
+        assert frame.jpeg is not None
+        assert b"serial" not in frame.jpeg
+        assert frame.jpeg.endswith(b"\xff\xd9")
+        np.testing.assert_array_equal(simplejpeg.decode_jpeg(frame.jpeg, "RGB"), frame.image)
+        device.jpeg = without_tables
+        frame = source.read(5.0)
+        assert frame is not None
+        assert frame.jpeg is None
     # The first frames after a start are often bad.
     some = itertools.chain([half] * 5, itertools.repeat(lambda jpeg: jpeg))
     with opened(
@@ -158,7 +180,8 @@ def test_a_camera_whose_every_jpeg_has_bytes_too_many_is_used(
         frame = source.read(5.0)
     assert frame is not None
     assert abs(int(frame.image.mean()) - 120) <= 2
-    assert "all are so, and are taken as they are from now on" in caplog.text
+    assert device.converts
+    assert "all are so, and OpenCV decodes them from now on" in caplog.text
 
 
 @pytest.mark.parametrize(
