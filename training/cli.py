@@ -64,6 +64,17 @@ from training.report.results import Training
     help="Run the leak-free protocol over all laboratories; a run that was stopped goes on.",
 )  # fmt: skip
 @click.option(
+    "--test", "tests", multiple=True,
+    help="Of --evaluate: only this test, as scene, session, camera:NAME or lab:NAME; may be repeated.  "
+    "[default: all]",
+)  # fmt: skip
+@click.option(
+    "--folds",
+    type=click.Path(path_type=Path),
+    help="Of --evaluate: folder that keeps what each training said, one small JSON a training; those that "
+    "are there and of the same cells and recipe are not run again.  [default: in the cache]",
+)
+@click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True,
     help="Of --evaluate: trainings at once, each with one thread.",
 )  # fmt: skip
@@ -83,6 +94,8 @@ def train(
     splits: int | None,
     refuse_leakage: bool,
     with_protocol: bool,
+    tests: tuple[str, ...],
+    folds: Path | None,
     workers: int,
     cache_folder: Path | None,
     force: bool,
@@ -105,7 +118,9 @@ def train(
     random = random_split.repeated(collection, seed, wanted, outlined=recipe.spec.needs_outline)
     if refuse_leakage:
         random_split.refuse_leakage(random)
-    evaluated = evaluate(collection, recipe, seed=seed, workers=workers) if with_protocol else None
+    evaluated = None
+    if with_protocol:
+        evaluated = evaluate(collection, recipe, seed=seed, workers=workers, folds=folds, tests=tests)
     training = _train(collection, recipe, seed, random, evaluated)
     for line in _summary(results.write(out, training, force=force), training):
         click.echo(line)

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from edge.classification.card import Decision
-from edge.errors import DataSetError
+from edge.errors import ConfigError, DataSetError, OutputError
 from training.data.cache import Cache
 from training.data.collection import Collection
+from training.data.records import CellRecord
 from training.protocol import run, statistics
 from training.protocol.decision import (
     TEMPERATURES,
@@ -26,8 +28,9 @@ from training.protocol.decision import (
     rescale,
     words,
 )
-from training.protocol.evaluation import Evaluated, sections
-from training.protocol.judged import judge
+from training.protocol.evaluation import Evaluated, evaluate, sections
+from training.protocol.figures import of_test
+from training.protocol.judged import decide_on, judge
 from training.protocol.plan import Split, check, joined, plan
 from training.report import evaluation as report
 
@@ -174,6 +177,46 @@ def test_no_cell_takes_part_in_its_own_decision(collection: Collection) -> None:
     assert found.decisions[1] != changed.decisions[1]
 
 
+def test_both_laboratories_weigh_alike_in_a_decision(collection: Collection) -> None:
+    """ALL-IDB's cells part at a logit of 1, a hundred times as many of the patients' at -1."""
+    rng = np.random.default_rng(4)
+    template = next(cell for cell in collection.cells if cell.usable)
+
+    def of(lab: str, n: int, middle: float) -> tuple[list[CellRecord], np.ndarray[Any, Any]]:
+        labels = [0, 1] * (n // 2)
+        cells = [dataclasses.replace(template, lab=lab, label=label) for label in labels]
+        return cells, expit(rng.normal(middle, 0.5, n) + 3 * np.array(labels) - 1.5)
+
+    own, p_own = of("all-idb", 200, 1.0)
+    patients, p_patients = of("jhu-aml", 20_000, -1.0)
+    p = np.concatenate([p_own, p_patients]).astype(np.float32)
+    decision, n = decide_on([*own, *patients], p)
+    assert n == 20_200
+    between = logit(np.array([decision.threshold]))[0] * decision.temperature - decision.offset
+    assert between == pytest.approx(0, abs=0.35)  # of the patients alone it would be -1
+    # A laboratory without both classes does not serve.
+    alone = decide_on([*own, *[c for c in patients if c.label == 1]], p[: 200 + 10_000])
+    assert alone[1] == 200
+
+
+def test_blasts_of_patients_are_judged_against_mature_cells_and_erythroblasts(
+    collection: Collection,
+) -> None:
+    template = next(cell for cell in collection.cells if cell.usable)
+    kinds = [("blast", 1), ("monocyte", 0), ("erythroblast", 0), ("myelocyte", 0), ("promyelocyte", None)]
+    cells = [
+        dataclasses.replace(template, lab="jhu-aml", label=label, cell_type=kind, group=f"p{n % 4}")
+        for n, (kind, label) in enumerate(kinds * 4)
+    ]
+    p = [0.9, 0.1, 0.2, 0.95, 0.97] * 4
+    found = of_test(judge(cells, [judged_split(p, range(len(cells)), 0)]), {})["myeloid"]["jhu-aml"]
+    assert found["figures"]["auc"]["value"] == 1.0
+    assert found["figures"]["auc"]["n"] == 12
+    assert found["figures"]["auc"]["groups"] == 4
+    assert found["by_type"]["myelocyte"]["called_blast"]["value"] == 1.0
+    assert found["by_type"]["promyelocyte"]["called_blast"]["n"] == 4
+
+
 def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any]) -> None:
     scene = by_name(document)["scene"]
     assert scene["figures"]["sensitivity"]["n"] == scene["figures"]["specificity"]["n"] == 18
@@ -248,6 +291,79 @@ def test_a_killed_run_goes_on_where_it_stopped(
     assert len(recipe.fits) == 2 * jobs
 
 
+def test_a_clone_goes_on_from_the_folds_that_were_left(
+    collection: Collection, by_nucleus: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folds"
+    splits = [split for split in plan(collection, ("all-idb",)) if split.test == "session"]
+    first = by_nucleus()
+    judged, _ = run.run(collection, first, splits, seed=0, folds=folder)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [f"session-{fold}-seed0.json" for fold in range(len(splits))]
+    # A clone elsewhere has an empty cache.
+    elsewhere = dataclasses.replace(collection, cache=_Overlay(collection.cache, tmp_path / "elsewhere"))
+    again = by_nucleus()
+    found, _ = run.run(elsewhere, again, splits, seed=0, folds=folder)
+    assert again.fits == []
+    for a, b in zip(judged, found, strict=True):
+        assert np.array_equal(a.p_blast, b.p_blast)
+
+
+def _of_other_crops(collection: Collection, folder: Path) -> Collection:
+    cells = tuple(
+        dataclasses.replace(cell, cell=dataclasses.replace(cell.cell, x=cell.cell.x + 1))
+        for cell in collection.cells
+    )
+    return dataclasses.replace(collection, cells=cells, cache=_Overlay(collection.cache, folder))
+
+
+def _of_another_label(collection: Collection, _folder: Path) -> Collection:
+    first = next(i for i, c in enumerate(collection.cells) if c.usable and c.label == 1)
+    cells = list(collection.cells)
+    cells[first] = dataclasses.replace(cells[first], label=None)
+    return dataclasses.replace(collection, cells=tuple(cells))
+
+
+@pytest.mark.parametrize("other", [_of_other_crops, _of_another_label])
+def test_a_fold_of_other_cells_is_trained_anew(
+    collection: Collection, by_nucleus: Any, tmp_path: Path, other: Any
+) -> None:
+    splits = [split for split in plan(collection, ("all-idb",)) if split.test == "session"]
+    run.run(collection, by_nucleus(), splits, seed=0, folds=tmp_path / "folds")
+    again = by_nucleus()
+    run.run(other(collection, tmp_path / "cache"), again, splits, seed=0, folds=tmp_path / "folds")
+    assert len(again.fits) == len(run.jobs_of(splits))
+
+
+def test_a_damaged_fold_is_trained_anew(collection: Collection, by_nucleus: Any, tmp_path: Path) -> None:
+    splits = [split for split in plan(collection, ("all-idb",)) if split.test == "session"][:2]
+    run.run(collection, by_nucleus(), splits, seed=0, folds=tmp_path)
+    damaged = tmp_path / "session-0-seed0.json"
+    damaged.write_text(damaged.read_text()[:100])
+    again = by_nucleus()
+    run.run(collection, again, splits, seed=0, folds=tmp_path)
+    assert len(again.fits) == 1
+
+
+def test_folds_that_cannot_be_written_are_named(
+    collection: Collection, by_nucleus: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    splits = plan(collection, ("all-idb",))[:1]
+    with pytest.raises(OutputError, match="give another --folds"):
+        run.run(collection, by_nucleus(), splits, seed=0, folds=tmp_path / "file")
+
+
+def test_only_the_wanted_tests_are_run_and_the_others_are_named(
+    collection: Collection, by_nucleus: Any, tmp_path: Path
+) -> None:
+    document = evaluate(collection, by_nucleus(), folds=tmp_path, tests=("session", "lab:bccd")).document
+    assert [test["test"] for test in document["tests"]] == ["session", "lab:bccd"]
+    assert {"scene: not run", "lab:all-taleqani: not run"} <= set(document["not_tested"])
+    with pytest.raises(ConfigError, match="no test 'lab:nowhere' with this data; expected one of scene"):
+        evaluate(collection, by_nucleus(), folds=tmp_path, tests=("lab:nowhere",))
+
+
 class _Overlay(Cache):
     """Trainings in a folder of their own, segmentations from another cache."""
 
@@ -255,8 +371,8 @@ class _Overlay(Cache):
         super().__init__(folder)
         self._base = base
 
-    def segmentation(self, image: Path, sha256: str) -> Any:
-        return self._base.segmentation(image, sha256)
+    def segmentation(self, image: Path, sha256: str, um_per_px: float | None = None) -> Any:
+        return self._base.segmentation(image, sha256, um_per_px)
 
 
 def test_no_network_judges_a_cell_whose_field_it_saw(

@@ -25,13 +25,18 @@ Value = TypeVar("Value")
 
 
 @cache
-def source_hash() -> str:
+def source_hash(*packages: str) -> str:
     """Hash of every source file of ``edge`` and ``training``, and of the versions of what computes for them.
 
     All of it, because a choice of files is a choice of what to overlook: results were once kept while the
     pyramid under the segmentation, or a learning rate, had changed.
+
+    Parameters
+    ----------
+    packages : only these, for what the other has no part in
     """
-    sources = [folder_sha256(Path(str(resources.files(package)))) for package in ("edge", "training")]
+    packages = packages or ("edge", "training")
+    sources = [folder_sha256(Path(str(resources.files(package)))) for package in packages]
     return hashlib.sha256(repr((sources, describe_software())).encode()).hexdigest()[:16]
 
 
@@ -62,9 +67,10 @@ class Cache:
             "segmentation",
             f"{sha256} {um_per_px}",
             lambda: segment(Field(read_image(image, um_per_px=um_per_px))),
+            source_hash("edge"),
         )
 
-    def kept(self, name: str, key: str, compute: Callable[[], Value]) -> Value:
+    def kept(self, name: str, key: str, compute: Callable[[], Value], made_by: str | None = None) -> Value:
         """Return a value computed earlier for the same key by the same source, else compute and keep it.
 
         Parameters
@@ -72,8 +78,9 @@ class Cache:
         name : what it is
         key : everything that it depends on beside the source
         compute : called where it is not there, or damaged
+        made_by : hash of the source that computes it; None: of all of it
         """
-        entry = hashlib.sha256(f"{source_hash()} {key}".encode()).hexdigest()
+        entry = hashlib.sha256(f"{made_by or source_hash()} {key}".encode()).hexdigest()
         path = self.folder / name / entry[:2] / f"{entry[2:]}.pickle"
         try:
             content = path.read_bytes()

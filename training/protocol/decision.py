@@ -41,7 +41,11 @@ class Chosen(Decision):
         return rescale(p_blast, self.temperature, self.offset)
 
 
-def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Chosen:
+def choose(
+    labels: NDArray[np.int64],
+    p_blast: NDArray[np.floating[Any]],
+    weights: NDArray[np.float64] | None = None,
+) -> Chosen:
     """Choose a decision on cells that the network has not seen.
 
     Temperature and offset are those of least cross-entropy. The threshold has the largest sum of sensitivity
@@ -53,6 +57,7 @@ def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Cho
     ----------
     labels : (n,) 1 blast, 0 normal, both there
     p_blast : (n,) out of fold, uncalibrated
+    weights : (n,) how much each cell counts; None: all alike
 
     Returns
     -------
@@ -70,21 +75,27 @@ def choose(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> Cho
     >>> found.uncertain_low < found.threshold < found.uncertain_high
     True
     """
-    temperature, offset = fit(labels, p_blast)
+    weights = np.ones(len(labels)) if weights is None else weights
+    temperature, offset = fit(labels, p_blast, weights)
     logits = logit(rescale(p_blast, temperature, offset))
-    cut = _most_informative(labels, logits)
-    half = float(np.quantile(np.abs(logits - cut), UNCERTAIN_SHARE))
+    cut = _most_informative(labels, logits, weights)
+    half = _quantile(np.abs(logits - cut), weights, UNCERTAIN_SHARE)
     low, middle, high = (float(expit(value)) for value in (cut - half, cut, cut + half))
     return Chosen(middle, low, high, temperature, offset)
 
 
-def fit(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> tuple[float, float]:
+def fit(
+    labels: NDArray[np.int64],
+    p_blast: NDArray[np.floating[Any]],
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[float, float]:
     """Find temperature and offset of least cross-entropy: Platt scaling [1]_, a logistic regression.
 
     Parameters
     ----------
     labels : (n,) 1 blast, 0 normal, both there
     p_blast : (n,) of the same cells, out of fold
+    weights : (n,) how much each cell counts; None: all alike
 
     Returns
     -------
@@ -96,12 +107,13 @@ def fit(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> tuple[
        likelihood methods", Advances in Large Margin Classifiers, 1999.
     """
     logits = logit(p_blast)
+    share = np.full(len(labels), 1 / len(labels)) if weights is None else weights / weights.sum()
 
     def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         fitted = line[0] * logits + line[1]
         error = expit(fitted) - labels
-        value = float((np.logaddexp(0, fitted) - labels * fitted).mean())
-        return value, np.array([(error * logits).mean(), error.mean()])
+        value = float(share @ (np.logaddexp(0, fitted) - labels * fitted))
+        return value, np.array([share @ (error * logits), share @ error])
 
     low, high = TEMPERATURES
     bounds = [(1 / high, 1 / low), (-_MOST_INTERCEPT, _MOST_INTERCEPT)]
@@ -112,17 +124,27 @@ def fit(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> tuple[
     return 1 / slope, intercept / slope
 
 
-def _most_informative(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> float:
+def _most_informative(
+    labels: NDArray[np.int64], logits: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
     """Find the threshold of largest sensitivity + specificity, in the middle between two cells."""
     order = np.argsort(logits, kind="stable")
-    ordered, blast = logits[order], labels[order] == 1
+    ordered = logits[order]
+    blast, normal = (np.where(labels[order] == label, weights[order], 0) for label in (1, 0))
     # Just below cell i: everything from i on is called a blast.
     sensitivity = 1 - np.concatenate([[0], np.cumsum(blast)]) / blast.sum()
-    specificity = np.concatenate([[0], np.cumsum(~blast)]) / (~blast).sum()
+    specificity = np.concatenate([[0], np.cumsum(normal)]) / normal.sum()
     best = int(np.argmax(sensitivity + specificity))
     if best in (0, len(ordered)):
         return float(ordered[min(best, len(ordered) - 1)])
     return float(ordered[best - 1] + ordered[best]) / 2
+
+
+def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
+    """Find the value below which a share of the weights lies, interpolated between two values."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order]) - weights[order] / 2
+    return float(np.interp(share * weights.sum(), below, values[order]))
 
 
 def logit(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

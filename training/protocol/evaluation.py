@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.device.machine import describe_machine, describe_software
+from edge.errors import ConfigError
 from training.data.cache import source_hash
 from training.data.collection import Collection
 from training.data.records import LABS, OWN
@@ -40,8 +42,16 @@ class Evaluated:
     decision: Chosen
 
 
-def evaluate(collection: Collection, recipe: Recipe, *, seed: int = 0, workers: int = 1) -> Evaluated:
-    """Run the whole protocol for a recipe, or go on with what a killed run left.
+def evaluate(
+    collection: Collection,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    folds: Path | None = None,
+    tests: Sequence[str] = (),
+) -> Evaluated:
+    """Run the protocol for a recipe, or go on with what a killed run left.
 
     Parameters
     ----------
@@ -49,17 +59,30 @@ def evaluate(collection: Collection, recipe: Recipe, *, seed: int = 0, workers: 
     recipe : what is trained
     seed : of folds and networks
     workers : processes
+    folds : folder with one JSON a training, read and written; None takes one in the cache
+    tests : names of those to run; none: all
 
     Returns
     -------
     Evaluated
+
+    Raises
+    ------
+    ConfigError
+        There is no test of a name.
     """
-    splits = plan(collection, recipe.labs, seed)
-    judged, cpu_s = run(collection, recipe, splits, seed=seed, workers=workers)
+    planned = plan(collection, recipe.labs, seed)
+    names = list(dict.fromkeys(split.test for split in planned))
+    if unknown := [test for test in tests if test not in names]:
+        raise ConfigError(
+            f"--test: no test {unknown[0]!r} with this data; expected one of {', '.join(names)}"
+        )
+    splits = [split for split in planned if not tests or split.test in tests]
+    judged, cpu_s = run(collection, recipe, splits, seed=seed, workers=workers, folds=folds)
     by_test: dict[str, list[Judged]] = defaultdict(list)
     for fold in judged:
         by_test[fold.split.test].append(fold)
-    tests = [of_test(judge(collection.cells, folds), collection.fields) for folds in by_test.values()]
+    figures = [of_test(judge(collection.cells, members), collection.fields) for members in by_test.values()]
     decision, decided_on = final_decision(collection, by_test)
     document: Json = {
         "schema": SCHEMA,
@@ -68,9 +91,10 @@ def evaluate(collection: Collection, recipe: Recipe, *, seed: int = 0, workers: 
         "folds": FOLDS,
         "data": _data(collection),
         "segmentation": source_hash(),
-        "tests": tests,
-        "not_tested": _missing(splits, collection),
-        "goals": against_goals({test["test"]: test for test in tests}),
+        "tests": figures,
+        "not_tested": [f"{name}: not run" for name in names if tests and name not in tests]
+        + _missing(planned, collection),
+        "goals": against_goals({test["test"]: test for test in figures}),
         "decision": asdict(decision) | {"chosen_on": decided_on, "of_test": "session"},
         "trainings": len(jobs_of(splits)),
         "cpu_s": round(cpu_s),

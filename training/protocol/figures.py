@@ -14,7 +14,7 @@ from training.data.allidb import LAB as ALL_IDB
 from training.data.records import MATURE_TYPES, OWN, CellRecord, FieldRecord
 from training.protocol.decision import cross_entropy, expected_calibration_error
 from training.protocol.judged import JudgedCells
-from training.protocol.plan import LEFT_OUT, WEAK
+from training.protocol.plan import HEALTHY, PATIENTS, WEAK
 from training.protocol.statistics import (
     Figure,
     auc,
@@ -23,6 +23,8 @@ from training.protocol.statistics import (
     statistic,
 )
 
+#: Laboratories with blasts of acute myeloid leukaemia, and cells of the same slides that are none.
+MYELOID = (PATIENTS, "lmu-aml")
 _WORDS: tuple[CellClass, ...] = ("normal", "uncertain", "blast")
 _BINS = 10
 
@@ -56,10 +58,12 @@ def of_test(judged: JudgedCells, fields: Mapping[str, FieldRecord]) -> Json:
     own = judged.take([cell.lab == ALL_IDB for cell in judged.cells])
     if own.cells:
         about |= _blasts(own, fields, by_camera=kind != "camera")
+    for lab in MYELOID:
+        part = judged.take([cell.lab == lab and cell.usable for cell in judged.cells])
+        if part.cells:
+            about.setdefault("myeloid", {})[lab] = _myeloid(part)
     others = {
-        lab: judged.take([cell.lab in members for cell in judged.cells])
-        for lab, members in LEFT_OUT.items()
-        if lab not in (ALL_IDB, WEAK)
+        lab: judged.take([cell.lab in members for cell in judged.cells]) for lab, members in HEALTHY.items()
     }
     about["mature"] = {lab: _mature(part) for lab, part in others.items() if part.cells}
     about["at_thresholds"] = at_thresholds(judged)
@@ -90,8 +94,7 @@ def at_thresholds(judged: JudgedCells) -> list[Json]:
         for word, label in (("blasts", 1), ("normal cells", 0))
     } | {
         f"{lab} mature cells": [_is_of(cell, members, 0) and _is_mature(cell) for cell in judged.cells]
-        for lab, members in LEFT_OUT.items()
-        if lab not in (ALL_IDB, WEAK)
+        for lab, members in HEALTHY.items()
     }
     parts = {name: judged.take(chosen) for name, chosen in kinds.items() if any(chosen)}
     return [
@@ -208,6 +211,25 @@ def _mature(part: JudgedCells) -> Json:
         # What a user of the device would see, cells cut by the border and false finds among them.
         "all_found": _json(_called(part)),
     }
+
+
+def _myeloid(part: JudgedCells) -> Json:
+    """Blasts against mature cells and erythroblasts; other classes are shown by type, not judged."""
+    against = part.take([cell.label == 1 or _is_mature_or_erythroblast(cell) for cell in part.cells])
+    found: Json = {
+        "figures": _json(cell_figures(against)),
+        "calibration_error_by_chance": calibration_error_by_chance(against.p_blast),
+        "confusion": confusion(against),
+        "by_type": {
+            kind: _json(_called(part.take([cell.cell_type == kind for cell in part.cells])))
+            for kind in sorted({cell.cell_type for cell in part.cells if cell.cell_type is not None})
+        },
+    }
+    return found
+
+
+def _is_mature_or_erythroblast(cell: CellRecord) -> bool:
+    return cell.label == 0 and cell.cell_type in MATURE_TYPES | {"erythroblast"}
 
 
 def _called(part: JudgedCells) -> dict[str, Figure]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.data.allidb import LAB as ALL_IDB
 from training.data.records import OWN, CellRecord
 from training.protocol.decision import Chosen, choose, words
-from training.protocol.plan import WEAK, known_label
+from training.protocol.plan import PATIENTS, WEAK, known_label
 from training.protocol.run import Judged
 
 
@@ -66,9 +66,7 @@ def judge(cells: Sequence[CellRecord], folds: Sequence[Judged]) -> JudgedCells:
     """Choose each fold's decision on cells that it does not judge, and apply it.
 
     In a test of several folds that is on what the other folds' networks said of their own left-out cells;
-    else on the inner fold. Cells of ALL-IDB serve, whose labels are of single cells; where both classes are
-    not among them (ALL-IDB itself is left out), those of all-taleqani with their field's label, else our
-    own.
+    else on the inner fold. See :func:`decide_on`.
 
     Parameters
     ----------
@@ -102,14 +100,24 @@ def judge(cells: Sequence[CellRecord], folds: Sequence[Judged]) -> JudgedCells:
 def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tuple[Chosen, int]:
     """Choose a decision on out-of-fold cells, and say on how many.
 
+    Cells of ALL-IDB and of the patients of jhu-aml serve, whose labels are of single cells and whose folds
+    keep sessions or patients together; both laboratories weigh alike, however many cells they have. One
+    without both classes (it is left out) does not serve; where none does, cells of all-taleqani with their
+    field's label do, else our own.
+
     Parameters
     ----------
     cells : out of fold
     p_blast : (n,) of the same, uncalibrated
     """
-    for lab in (ALL_IDB, WEAK, OWN):
-        use = np.array([c.lab == lab and c.usable and known_label(c) is not None for c in cells], np.bool_)
-        labels = np.array([known_label(c) for c, u in zip(cells, use, strict=True) if u], dtype=np.int64)
-        if set(labels.tolist()) == {0, 1}:
-            return choose(labels, p_blast[use]), len(labels)
+    for labs in ((ALL_IDB, PATIENTS), (WEAK,), (OWN,)):
+        serving = []
+        for lab in labs:
+            use = [i for i, c in enumerate(cells) if c.lab == lab and c.usable and known_label(c) is not None]
+            labels = np.array([known_label(cells[i]) for i in use], dtype=np.int64)
+            if set(labels.tolist()) == {0, 1}:
+                serving.append((labels, p_blast[use], np.full(len(use), 1 / len(use))))
+        if serving:
+            labels, p, weights = (np.concatenate(arrays) for arrays in zip(*serving, strict=True))
+            return choose(labels, p, weights), len(labels)
     return Chosen(), 0

@@ -19,14 +19,24 @@ from training.data.records import CellRecord
 FOLDS = 5
 SEED = 0
 WEAK = "all-taleqani"
+#: The laboratory whose groups are patients with blasts and normal cells of their own.
+PATIENTS = "jhu-aml"
 #: Left out together: the two sets of wbc-seg are one publication, so neither trains for the other.
 LEFT_OUT = {
     ALL_IDB: (ALL_IDB,),
     WEAK: (WEAK,),
+    PATIENTS: (PATIENTS,),
+    "lmu-aml": ("lmu-aml",),
     "bccd": ("bccd",),
     "wbc-chula": ("wbc-chula",),
     "pbc": ("pbc",),
+    "raabin": ("raabin",),
     "wbc-seg": ("wbc-seg1", "wbc-seg2"),
+}
+#: Laboratories whose normal cells are of people without leukaemia. No cell of lisc is marked, so that nothing
+#: is learnt from it: it is left out of every training.
+HEALTHY = {lab: LEFT_OUT[lab] for lab in ("bccd", "wbc-chula", "pbc", "raabin", "wbc-seg")} | {
+    "lisc": ("lisc",)
 }
 
 

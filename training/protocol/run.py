@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.commands.progress import Progress
 from training.data.collection import Collection
+from training.protocol.folds import Folds, Job, Result
 from training.protocol.plan import Split
 from training.protocol.recipe import Epoch, Recipe
 
@@ -39,38 +40,18 @@ class Judged:
     history: tuple[Epoch, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One training and the cells that its network is to judge (indices)."""
-
-    train: tuple[int, ...]
-    cells: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one job gave.
-
-    Attributes
-    ----------
-    p_blast : by cell of the job
-    history : of the training
-    cpu_s : processor time of training and judging
-    """
-
-    p_blast: dict[int, float]
-    history: tuple[Epoch, ...]
-    cpu_s: float
-
-
 def jobs_of(splits: Sequence[Split]) -> list[Job]:
     """List the trainings that splits need; splits with the same training side share one."""
+    names: dict[tuple[int, ...], str] = {}
     wanted: dict[tuple[int, ...], set[int]] = {}
     for split in splits:
-        wanted.setdefault(split.train, set()).update(split.judged)
+        sides = [("", split.train, split.judged)]
         if split.inner:
-            wanted.setdefault(split.without_inner, set()).update(split.inner)
-    return [Job(train, tuple(sorted(cells))) for train, cells in wanted.items()]
+            sides.append((" without inner", split.without_inner, split.inner))
+        for words, train, cells in sides:
+            names.setdefault(train, f"{split.test} {split.fold}{words}")
+            wanted.setdefault(train, set()).update(cells)
+    return [Job(names[train], train, tuple(sorted(cells))) for train, cells in wanted.items()]
 
 
 def run(
@@ -80,16 +61,18 @@ def run(
     *,
     seed: int,
     workers: int = 1,
+    folds: Path | None = None,
 ) -> tuple[list[Judged], float]:
     """Train and judge everything that splits need.
 
     Parameters
     ----------
-    collection : data; its cache keeps the results
+    collection : data
     recipe : what is trained
     splits : of the plan
     seed : of every network
     workers : processes, each with one thread
+    folds : folder that keeps the results; None takes one in the collection's cache
 
     Returns
     -------
@@ -97,10 +80,17 @@ def run(
     cpu_s : processor time of all trainings, those of earlier runs included
     """
     results: dict[tuple[int, ...], Result] = {}
-    jobs, progress = jobs_of(splits), Progress("Trainings")
+    kept = Folds(folds or collection.cache.folder / "folds" / recipe.name, collection, recipe, seed)
+    jobs, missing, progress = jobs_of(splits), [], Progress("Trainings")
     with progress.over(len(jobs)):
-        for job, result in _results(collection, recipe, jobs, seed, workers):
-            results[job.train] = result
+        for job in jobs:
+            if (found := kept.read(job)) is None:
+                missing.append(job)
+            else:
+                results[job.train] = found
+                progress.step()
+        for job, result in _trained(collection, recipe, missing, seed, workers):
+            results[job.train] = kept.write(job, result)
             progress.step()
     return [
         Judged(
@@ -113,16 +103,8 @@ def run(
     ], sum(result.cpu_s for result in results.values())
 
 
-def do(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
-    """Do one job, or return what it gave before."""
-    return collection.cache.kept(
-        f"trainings-{recipe.name}",
-        _inputs(collection, recipe, job, seed),
-        lambda: _train(collection, recipe, job, seed),
-    )
-
-
-def _train(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
+def train(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
+    """Do one job."""
     start = time.process_time()
     judge = recipe.fit(collection, [collection.cells[i] for i in job.train], seed)
     p_blast = judge([collection.cells[i] for i in job.cells]).tolist()
@@ -130,12 +112,12 @@ def _train(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Resul
     return Result(dict(zip(job.cells, p_blast, strict=True)), judge.history, cpu_s)
 
 
-def _results(
+def _trained(
     collection: Collection, recipe: Recipe, jobs: Sequence[Job], seed: int, workers: int
 ) -> Iterator[tuple[Job, Result]]:
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
-            yield job, do(collection, recipe, job, seed)
+            yield job, train(collection, recipe, job, seed)
         return
     # Spawned, because TensorFlow does not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -157,16 +139,4 @@ def _begin_work(collection: Collection, recipe: Recipe) -> None:
 
 
 def _work(job: Job, seed: int) -> Result:
-    return do(_worker["collection"], _worker["recipe"], job, seed)
-
-
-def _inputs(collection: Collection, recipe: Recipe, job: Job, seed: int) -> str:
-    """Name everything that a result depends on beside the source: recipe, seed, images, cells and labels."""
-    digest = hashlib.sha256(f"{recipe!r} {seed}".encode())
-    for indices in (job.train, job.cells):
-        for i in indices:
-            digest.update(
-                f"{i} {collection.cells[i]} {collection.fields[collection.cells[i].field].sha256};".encode()
-            )
-        digest.update(b"|")
-    return digest.hexdigest()
+    return train(_worker["collection"], _worker["recipe"], job, seed)

@@ -149,6 +149,9 @@ def _test(test: Json) -> Iterator[Block]:
     for camera, figures in test.get("by_camera", {}).items():
         yield Text(f"Of these, camera {camera}:")
         yield figures_table(figures)
+    for lab, part in test.get("myeloid", {}).items():
+        yield Text(f"{lab}, blasts against mature cells and erythroblasts:")
+        yield figures_table(part["figures"])
     weak = test.get("weak", {}).get("cells", {})
     parts = {f"{lab}, mature cells": part["figures"] for lab, part in test["mature"].items()}
     parts |= {f"all-taleqani, cells of {name} fields": part for name, part in weak.items()}

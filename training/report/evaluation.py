@@ -135,6 +135,15 @@ def _test(test: Json) -> Iterator[Block]:
     )
     if "figures" in test:
         yield from _blasts(test)
+    for lab, part in test.get("myeloid", {}).items():
+        yield Heading(f"{lab}: blasts of acute myeloid leukaemia against mature cells and erythroblasts", 3)
+        yield figures_table(part["figures"])
+        yield Text(
+            "With so many cells, perfectly calibrated probabilities would have a calibration error of "
+            f"{part['calibration_error_by_chance']:.3f} by chance. Every class that the laboratory names, "
+            "the judged ones among them:"
+        )
+        yield called_table(part["by_type"])
     if "own" in test:
         yield Heading("Own cells that people looked at", 3)
         yield figures_table(test["own"]["figures"])
