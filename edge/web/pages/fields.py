@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, render_template
+from flask import Blueprint, Response, abort, render_template, request
 
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.results.reading import Reading
@@ -21,15 +21,22 @@ _REJECTED_PER_PAGE = 48
 
 @blueprint.get("/samples/<int(max=1000000000):sample_id>/fields")
 def page(sample_id: int) -> str:
-    """List the fields, newest first."""
+    """List the fields, newest first: all, or those with a warning."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         fields = list(log.fields(sample_id))[::-1]
+    warned = [logged for logged in fields if logged.result.warnings]
+    shows_warned = request.args.get("show") == "warned"
     return render_template(
         "fields.html",
         sample=sample,
-        listed=list_page(fields, _PER_PAGE),
-        rejected=sum(logged.result.status == "rejected" for logged in fields),
+        listed=list_page(warned if shows_warned else fields, _PER_PAGE),
+        show="warned" if shows_warned else None,
+        numbers={
+            "all": len(fields),
+            "warned": len(warned),
+            "rejected": sum(logged.result.status == "rejected" for logged in fields),
+        },
         hidden=preferences.hides_program(),
     )
 

@@ -146,6 +146,9 @@ def test_a_field_with_a_warning_says_so_in_words_on_every_page(
     assert [path for path in pages if words not in browser.get(path).text] == []
     assert [path for path in pages if advice in browser.get(path).text] == ["/live", "/samples/1/fields/3"]
     assert words not in browser.get("/samples/1/fields/1").text
+    assert 'href="/samples/1/fields?show=warned"' in browser.get("/samples/1").text
+    rows = re.findall(r'<th scope="row"><a href="([^"]+)"', browser.get("/samples/1/fields?show=warned").text)
+    assert rows == ["/samples/1/fields/3"]
 
 
 @pytest.mark.parametrize(

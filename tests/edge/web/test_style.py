@@ -12,7 +12,12 @@ CSS = (STATIC / "review.css").read_text(encoding="utf-8")
 #: Ink on ground; WCAG 2.2, 1.4.3: 4.5 for text. Lines and marks of controls need 3 (1.4.11).
 TEXT = [
     *(("--ink", "--ground"), ("--ink", "--raised"), ("--faint", "--ground"), ("--faint", "--raised")),
-    *(("--link", "--ground"), ("--link", "--raised"), ("--warn-ink", "--warn-ground")),
+    *(
+        ("--link", "--ground"),
+        ("--link", "--raised"),
+        ("--warn-ink", "--warn-ground"),
+        ("--link", "--warn-ground"),
+    ),
     *(("--mark-ink", "--mark"), ("--ground", "--link"), ("--ground", "--ink")),
     *(("#ffffff", "--blast"), ("#ffffff", "--normal"), ("#000000", "--uncertain"), ("#ffffff", "--smudge")),
 ]
