@@ -197,7 +197,8 @@ def _judge(frames: list[Frame], took_ms: float, *, live: bool) -> Finding:
     seen = f"{newest.source}, {newest.width}x{newest.height} px, {took_ms:.0f} ms a frame"
     watch = FrameWatch()
     faults = [watch.reasons(frame.image) for frame in frames][-1] if live else ()
-    reasons = (*faults, *assess(Field(newest)).reasons, *newest.warnings)
+    judgement = assess(Field(newest))
+    reasons = (*faults, *judgement.reasons, *newest.warnings, *judgement.warnings)
     if reasons:
         said = "; ".join(f"{reason} ({(ADVICE | WARNINGS)[reason]})" for reason in reasons)
         return bad(_CAMERA, f"{seen}: {said}")

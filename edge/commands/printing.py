@@ -20,6 +20,7 @@ from edge.device.decoding import decode_json
 from edge.device.printable import printable
 from edge.errors import SourceError
 from edge.i18n import catalogue
+from edge.quality import WARNINGS
 from edge.results.texts import warned_text, warning_text
 from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
 
@@ -192,8 +193,11 @@ class TablePrinter:
         self._print(lines)
 
     def _doubts(self, total: Tally) -> list[str]:
+        """Sum the warnings up, and say what a person can do about each."""
         text = warned_text(catalogue(), self._warned, self._warned_fields, total.fields)
-        return [] if text is None else [text]
+        if text is None:
+            return []
+        return [text, *(f"  {warning_text(catalogue(), name)}: {WARNINGS[name]}" for name in self._warned)]
 
     def _header(self) -> list[str]:
         titles = self._line("field", {c: c for c in _WIDTHS}, None)

@@ -40,7 +40,7 @@ WARNINGS = {
     "overlay": "lettering or a scale bar lies in the picture: store fields without it",
     "scale_changed": "the scale differs from the other fields': was the objective changed?",
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
-    "calibration_unused": "the configured calibration was not used: see `blastcount check`",
+    "calibration_unused": "the calibration cannot be read or is for frames of another size: make one anew",
 }
 
 

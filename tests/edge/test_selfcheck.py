@@ -25,6 +25,7 @@ from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard
 from edge.device.pi import Condition
 from edge.errors import CameraError
+from edge.quality import Judgement
 from edge.rendered import RenderSettings, render_field
 from edge.selfcheck import (
     check_calibration,
@@ -105,6 +106,15 @@ def test_cameras_that_do_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
         found = check_camera(with_camera(monkeypatch, *frames))
         assert (found.passed, found.exit_code) == (False, 4)
         assert named in found.detail
+
+
+def test_what_a_field_would_be_counted_with_a_warning_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = render_field(2, RenderSettings(width=400, height=300, um_per_px=0.2)).image
+    config = with_camera(monkeypatch, good, good[::-1])
+    assert check_camera(config).passed
+    monkeypatch.setattr(camera_check, "assess", lambda _: Judgement(warnings=("background_clipped",)))
+    found = check_camera(with_camera(monkeypatch, good, good[::-1]))
+    assert (found.passed, "the blank slide is burnt out" in found.detail) == (False, True)
 
 
 def daemon_says(**change: Any) -> Callable[[str], dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from edge.commands.printing import TablePrinter, blast_share, field_json
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
+from edge.quality import WARNINGS
 from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
 
 
@@ -91,6 +92,7 @@ def test_a_field_with_a_warning_says_so_in_its_row_and_the_end_sums_them_up(tabl
     assert len(plain) == len(titles)
     assert row[len(titles) :] == "  warning: blank slide burnt out, another scale"
     assert any("with a warning: 1 of 2 (blank slide burnt out 1, another scale 1)" in line for line in rest)
+    assert f"  another scale: {WARNINGS['scale_changed']}" in rest
     assert json.loads(field_json(doubted))["warnings"] == ["background_clipped", "scale_changed"]
 
 
