@@ -270,33 +270,16 @@ class BloodLog:
         with self.writing(f"sample {name} was not opened") as connection:
             return samples.add_sample(connection, name, specimen, quota, who)
 
-    def close_sample(self, name: str, *, who: str = NOBODY) -> Sample:
-        """Close a sample. A closed one stays closed.
-
-        Raises
-        ------
-        LogError
-            There is none of this name.
-        """
-        return self._change_sample(name, "closed", who)
-
-    def reopen_sample(self, name: str, *, who: str = NOBODY) -> Sample:
-        """Open a closed sample again.
+    def change_sample(self, name: str, change: SampleChange, *, who: str = NOBODY) -> Sample:
+        """Close a sample, open it again, or let its pictures be kept for good or removed when room is needed.
 
         Raises
         ------
         LogError
             There is none of this name, or another one is open.
         """
-        return self._change_sample(name, "reopened", who)
-
-    def keep_sample(self, name: str, *, who: str = NOBODY) -> Sample:
-        """Never remove this sample's pictures to make room."""
-        return self._change_sample(name, "kept", who)
-
-    def release_sample(self, name: str, *, who: str = NOBODY) -> Sample:
-        """Let this sample's pictures be removed when room is needed."""
-        return self._change_sample(name, "released", who)
+        with self.writing(f"sample {name} was not {change}") as connection:
+            return samples.change_sample(connection, name, change, who)
 
     def sample(self, name: str) -> Sample:
         """Look up a sample.
@@ -319,23 +302,6 @@ class BloodLog:
         with self.reading() as connection:
             return samples.open_sample(connection)
 
-    def add_review(self, cell: CellRef, label: ReviewLabel | None, observer: str) -> Review:
-        """Write down what an observer says of a cell.
-
-        Parameters
-        ----------
-        cell : which
-        label : what it is called; None takes back what this observer said of it
-        observer : who says so
-
-        Raises
-        ------
-        LogError
-            There is no such cell, or the label or the observer's name cannot be.
-        """
-        with self.writing("the review was not logged") as connection:
-            return insert_review(connection, cell, label, observer)
-
     def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
         """Write down an observer's words on cells in one transaction: all of them or none.
 
@@ -348,7 +314,7 @@ class BloodLog:
         Raises
         ------
         LogError
-            As for :meth:`add_review`.
+            There is no such cell, or a word or the observer's name cannot be.
         """
         with self.writing("the reviews were not logged") as connection:
             new = {
@@ -377,10 +343,6 @@ class BloodLog:
         """List every word on the cells of a sample, oldest first; the last on a cell by an observer holds."""
         with self.reading() as connection:
             return tuple(select_reviews(connection, sample_id))
-
-    def _change_sample(self, name: str, change: SampleChange, who: str) -> Sample:
-        with self.writing(f"sample {name} was not {change}") as connection:
-            return samples.change_sample(connection, name, change, who)
 
     @contextmanager
     def counting_lock(self, sample: Sample) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from edge.bloodlog.samples import SampleChange
 from edge.commands.options import PATH, RESULT, json_option, log_option
 from edge.commands.report import write_file
 from edge.config import load_config
@@ -76,7 +76,7 @@ def open_(
     _say(sample, as_json)
 
 
-def _changing(name: str, change: Callable[..., Sample], text: str) -> None:
+def _changing(name: str, change: SampleChange, text: str) -> None:
     """Add a command that changes a sample."""
 
     @sample_group.command(name, help=text)
@@ -86,13 +86,13 @@ def _changing(name: str, change: Callable[..., Sample], text: str) -> None:
     @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
         with BloodLog.open(log_path or load_config().log_path) as log:
-            _say(change(log, sample_id, who=who), as_json)
+            _say(log.change_sample(sample_id, change, who=who), as_json)
 
 
-_changing("close", BloodLog.close_sample, "Close SAMPLE: nothing more is counted into it.")
-_changing("reopen", BloodLog.reopen_sample, "Count on in SAMPLE, which was closed.")
-_changing("keep", BloodLog.keep_sample, "Never remove the pictures of SAMPLE to make room.")
-_changing("release", BloodLog.release_sample, "Let the pictures of SAMPLE be removed when room is needed.")
+_changing("close", "closed", "Close SAMPLE: nothing more is counted into it.")
+_changing("reopen", "reopened", "Count on in SAMPLE, which was closed.")
+_changing("keep", "kept", "Never remove the pictures of SAMPLE to make room.")
+_changing("release", "released", "Let the pictures of SAMPLE be removed when room is needed.")
 
 
 @sample_group.command("list")

@@ -93,10 +93,10 @@ def work(path: Path, run: int) -> Iterator[dict[str, object]]:
             field_id = append(log, store, f"{run}-{number}")
             yield {"field": f"{run}-{number}"}
             if number % 3 == 0:
-                log.add_review(CellRef(field_id, 1), "normal", f"observer {run}-{number}")
+                log.add_reviews({CellRef(field_id, 1): "normal"}, f"observer {run}-{number}")
                 yield {"review": f"observer {run}-{number}"}
             if number % FIELDS_A_SAMPLE == FIELDS_A_SAMPLE - 1:
-                log.close_sample(sample.name)
+                log.change_sample(sample.name, "closed")
                 yield {"closed": sample.name}
                 sample = None
 
@@ -160,7 +160,7 @@ def maintain(path: Path, length: int) -> None:
     copy()
     go_on(length)
     with BloodLog.open(path) as log:
-        log.keep_sample(log.samples()[0].name)
+        log.change_sample(log.samples()[0].name, "kept")
         retain(log, store, Policy(days=1, room_mb=1000), now=datetime.now(UTC) + timedelta(days=9))
     go_on(length)
     copy()

@@ -182,7 +182,7 @@ def soak_real(fields: int) -> dict[str, Any]:
         def counted(self, frame: Frame, now_s: float) -> None:
             if self.counted_fields % 100 == 0:
                 if self.counted_fields:
-                    soak.log.close_sample(f"S-{self.counted_fields // 100}")
+                    soak.log.change_sample(f"S-{self.counted_fields // 100}", "closed")
                 soak.log.open_sample(f"S-{self.counted_fields // 100 + 1}", "blood", 200)
             self.counted_fields += 1
 

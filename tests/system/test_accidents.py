@@ -255,7 +255,7 @@ def test_retention_makes_room_on_a_full_disk(clinic: Clinic) -> None:
     clinic.wait(lambda status: (clinic.log.parent / PROBE).stat().st_size > 0)
     clinic.stop()
     with BloodLog.open(clinic.log) as log:
-        log.close_sample("S-1")
+        log.change_sample("S-1", "closed")
     fill(clinic.log.parent)
     clinic.config.write_text(
         clinic.config.read_text().replace("reserve_mb = 1", "reserve_mb = 5\npictures_mb = 1")

@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up(mount: Mount) -> None:
         with pytest.raises(DiskFullError, match="MB are kept free; nothing is counted until there is room"):
             guard.check()
         # The reserve lets people go on with what is there.
-        log.add_review(CellRef(1, 1), "normal", "Ani")
+        log.add_reviews({CellRef(1, 1): "normal"}, "Ani")
         assert sources(log) == done
         assert guard.free_mb() > 1.5
 

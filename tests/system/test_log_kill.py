@@ -259,8 +259,8 @@ def sampled_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(10):
                 append(log, ThumbnailStore.beside(path), f"{sample}-{number}")
             if sample < 3:
-                log.close_sample(f"S-{sample}")
-        log.keep_sample("S-2")
+                log.change_sample(f"S-{sample}", "closed")
+        log.change_sample("S-2", "kept")
     return path
 
 

@@ -97,7 +97,7 @@ def wrong(folder: Path, told: list[dict[str, str]]) -> list[str]:
             if named and "opened" in named[-1] and open_sample is None and not closing(told):
                 faults.append("the open sample is not open")
             log.open_sample("after", "blood", 200) if open_sample is None else None
-            log.close_sample("after" if open_sample is None else open_sample.name)
+            log.change_sample("after" if open_sample is None else open_sample.name, "closed")
     except (OSError, LogError) as error:
         faults.append(str(error))
     for manifest in (folder / "backups").glob("*.json"):

@@ -95,7 +95,7 @@ def close(sample_id: int) -> Response:
         sample = store.sample_of(log, sample_id)
         if sample.closed_at is not None:
             abort(409)
-        log.close_sample(sample.name, who=_who())
+        log.change_sample(sample.name, "closed", who=_who())
     return redirect(url_for("samples.page", sample_id=sample_id))
 
 
@@ -106,5 +106,5 @@ def reopen(sample_id: int) -> Response:
         sample = store.sample_of(log, sample_id)
         if sample.closed_at is None or log.current_sample() is not None:
             abort(409)
-        log.reopen_sample(sample.name, who=_who())
+        log.change_sample(sample.name, "reopened", who=_who())
     return redirect(url_for("live.page"))

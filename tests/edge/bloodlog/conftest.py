@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,17 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import FOLDER, ThumbnailStore
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "blood.db"
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[BloodLog]:
+    with BloodLog.open(path) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +48,9 @@ def full_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     image_sha256=picture(),
                     thumbnails={1: picture(), 2: picture()},
                 )
-            log.close_sample(name)
-        log.add_review(CellRef(2, 1), "normal", "Ani")
-        log.add_review(CellRef(3, 2), "blast", "Budi")
+            log.change_sample(name, "closed")
+        log.add_reviews({CellRef(2, 1): "normal"}, "Ani")
+        log.add_reviews({CellRef(3, 2): "blast"}, "Budi")
         log.undo_review("Ani", 1)
     return path
 

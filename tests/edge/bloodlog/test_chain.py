@@ -27,9 +27,9 @@ def fill(path: Path) -> None:
         sample = log.open_sample("S-1", "blood", 200, who="Ani")
         for number in range(4):
             log.append(make_result(f"rendered:{number}", cells=3), **PROVENANCE, sample_id=sample.id)
-        log.add_review(CellRef(2, 1), "normal", "Ani")
+        log.add_reviews({CellRef(2, 1): "normal"}, "Ani")
         log.undo_review("Ani", sample.id)
-        log.close_sample("S-1")
+        log.change_sample("S-1", "closed")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from edge.bloodlog import BloodLog, chain, retention
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Policy, Removed, retain
+from edge.bloodlog.samples import SampleChange
 from edge.errors import DiskFullError, OutputError
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
@@ -71,20 +72,16 @@ def test_old_pictures_go_and_rows_stay(log: BloodLog) -> None:
     assert run(log, NOTHING, now=LATER).files == 0
 
 
-@pytest.mark.parametrize("change", ["reopen", "keep"])
-def test_a_sample_that_is_open_or_kept_keeps_its_pictures(log: BloodLog, change: str) -> None:
-    if change == "reopen":
-        log.reopen_sample("S-1")
-    else:
-        log.keep_sample("S-1")
+@pytest.mark.parametrize(("change", "back"), [("reopened", "closed"), ("kept", "released")])
+def test_a_sample_that_is_open_or_kept_keeps_its_pictures(
+    log: BloodLog, change: SampleChange, back: SampleChange
+) -> None:
+    log.change_sample("S-1", change)
     for policy, now in ((NOTHING, LATER), (Policy(36500, room_mb=0.000001), None)):
         run(log, policy, now=now)
         assert fields_with_pictures(log) == {2, 3, 4}
         assert is_sound(log)
-    if change == "reopen":
-        log.close_sample("S-1")
-    else:
-        log.release_sample("S-1")
+    log.change_sample("S-1", back)
     run(log, NOTHING, now=LATER)
     assert fields_with_pictures(log) == set()
 
@@ -135,7 +132,7 @@ def test_a_picture_that_two_fields_share_stays_until_both_are_given_up(tmp_path:
         log.append(make_result(), **PROVENANCE, sample_id=sample.id, thumbnails={1: sha256})
         assert run(log, NOTHING, now=LATER).by_age == (1,)
         assert store.get(sha256) is not None
-        log.close_sample("S-1")
+        log.change_sample("S-1", "closed")
         log.append(make_result(), **PROVENANCE, clock_trusted=True)
         assert run(log, NOTHING, now=LATER).by_age == (2,)
         assert store.get(sha256) is None
@@ -180,7 +177,7 @@ def test_a_sample_that_is_kept_meanwhile_keeps_its_pictures(
 
     def keep_meanwhile(log: BloodLog, limit: datetime) -> list[int]:
         chosen = choose(log, limit)
-        log.keep_sample("S-2")
+        log.change_sample("S-2", "kept")
         return chosen
 
     monkeypatch.setattr(retention, "_older_than", keep_meanwhile)

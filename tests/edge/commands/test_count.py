@@ -384,7 +384,7 @@ def test_a_closed_or_unknown_sample_takes_no_fields(count: CountCommand, tmp_pat
     log_path = tmp_path / "b.db"
     with BloodLog.open(log_path) as log:
         log.open_sample("S-0142", "blood", 200)
-        log.close_sample("S-0142")
+        log.change_sample("S-0142", "closed")
     for name, message in (("S-0142", "sample S-0142 is closed"), ("S-1", "there is no sample S-1")):
         result = count("--log", log_path, "--sample", name, count.folder)
         assert (result.exit_code, message in result.stderr) == (1, True)

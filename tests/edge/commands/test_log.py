@@ -31,7 +31,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             log.append(
                 make_result(), **PROVENANCE, sample_id=sample.id, clock_trusted=True, image_sha256=picture
             )
-        log.close_sample("S-1")
+        log.change_sample("S-1", "closed")
     config = tmp_path / "blastcount.toml"
     config.write_text('[log]\npath = "blood.db"\n[storage]\nreserve_mb = 1\npictures_mb = 1\n')
     monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))

@@ -191,13 +191,13 @@ def test_samples_opened_and_closed_elsewhere_are_noticed(desk: Desk) -> None:
     assert recorder.refresh()
     assert not recorder.refresh()
     (first,) = desk.scan(recorder, 0.0)
-    desk.log.close_sample("S-1")
+    desk.log.change_sample("S-1", "closed")
     desk.log.open_sample("S-2", "marrow", 500)
     assert recorder.refresh()
     (other,) = desk.scan(recorder, 0.0)
     # Another sample's fields are not compared with: the same place is new again.
     assert (other.sample, new_cells(other)) == ("S-2", new_cells(first))
-    desk.log.close_sample("S-2")
+    desk.log.change_sample("S-2", "closed")
     assert recorder.refresh()
     assert recorder.sample_status() is None
 
@@ -293,7 +293,7 @@ def test_pictures_of_rejected_fields_are_backed_up_and_make_room_as_others_do(
     )
     no_room = Policy(days=1, room_mb=0.0)
     assert retain(desk.log, desk.log.pictures, no_room).by_space == ()  # the sample is open
-    desk.log.close_sample("S-1")
+    desk.log.change_sample("S-1", "closed")
     assert retain(desk.log, desk.log.pictures, no_room).by_space == (1, 2)
     assert list(desk.log.pictures) == []
     assert inspect(desk.log, store=desk.log.pictures).faults == ()

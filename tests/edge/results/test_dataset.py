@@ -52,7 +52,7 @@ def labels_of(folder: Path) -> dict[tuple[str, int], str]:
 def test_one_word_on_one_cell_leaves_all_others_unknown(sample_log: Path, tmp_path: Path) -> None:
     """Three cells of the field are called blasts by the program and were looked at by nobody."""
     with BloodLog.open(sample_log) as log:
-        log.add_review(CellRef(1, 4), "normal", "AK")
+        log.add_reviews({CellRef(1, 4): "normal"}, "AK")
     assert export(sample_log, tmp_path / "set") == Exported(1, 0, {"normal": 1, "unknown": 8}, {})
     assert labels_of(tmp_path / "set") == {("01", n): "normal" if n == 4 else "unknown" for n in range(1, 10)}
 
@@ -79,7 +79,7 @@ def test_what_is_known_of_a_field_is_in_it(sample_log: Path, tmp_path: Path) -> 
 
 def test_a_word_that_was_taken_back_is_unknown_again(sample_log: Path, tmp_path: Path) -> None:
     with BloodLog.open(sample_log) as log:
-        log.add_review(CellRef(1, 1), "blast", "AK")
+        log.add_reviews({CellRef(1, 1): "blast"}, "AK")
         export(sample_log, tmp_path / "set")
         log.undo_review("AK", log.sample(NAME).id)
     assert export(sample_log, tmp_path / "set") == Exported(0, 1, {"unknown": 9}, {})
@@ -90,12 +90,12 @@ def test_samples_are_added_and_nothing_doubles(sample_log: Path, tmp_path: Path)
     read_all(sample_log, "AK")
     export(sample_log, tmp_path / "set")
     with BloodLog.open(sample_log) as log:
-        log.close_sample(NAME)
+        log.change_sample(NAME, "closed")
         # The same four frames, counted into another sample: one field more is new.
         second = log.open_sample("S-0143", "blood", 200)
         fill(log, second.id, fields=5)
-        log.add_review(CellRef(6, 1), "normal", "BT")
-        log.add_review(CellRef(10, 1), "blast", "BT")
+        log.add_reviews({CellRef(6, 1): "normal"}, "BT")
+        log.add_reviews({CellRef(10, 1): "blast"}, "BT")
     made = export(sample_log, tmp_path / "set", "S-0143")
     assert (made.added, made.updated) == (1, 1)
     fields = read_dataset(tmp_path / "set").fields

@@ -50,7 +50,7 @@ def test_the_share_is_of_the_configured_cells(log_path: Path, denominator: Denom
         assert found.blast_fraction == blasts / cells
         assert (found.ci_low, found.ci_high) == clopper_pearson(blasts, cells)
         # A correction is counted by the same custom.
-        log.add_review(CellRef(1, 3), "blast", "Ani")
+        log.add_reviews({CellRef(1, 3): "blast"}, "Ani")
         summary = summarise(log, log.sample("S-0001"), denominator=denominator)
         assert summary.program == found
         assert summary.reviewed is not None

@@ -39,7 +39,7 @@ def codes(bundle: dict[str, Any]) -> list[str]:
 
 def close(path: Path) -> None:
     with BloodLog.open(path) as log:
-        log.close_sample(NAME)
+        log.change_sample(NAME, "closed")
 
 
 def test_it_has_the_published_structure(sample_log: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_code_of_a_manual_count_only_after_a_person_saw_every_cell(sample_lo
         cell = next(iter(log.fields())).result.cells[0]
         from edge.structures import CellRef
 
-        log.add_review(CellRef(1, cell.cell.id), "normal", "AK")
+        log.add_reviews({CellRef(1, cell.cell.id): "normal"}, "AK")
     assert codes(bundle_of(sample_log)) == ["26446-5"]
     read_all(sample_log, "AK")
     assert codes(bundle_of(sample_log)) == ["26446-5", "709-6"]

@@ -116,7 +116,7 @@ def test_an_unknown_sample(sample_log: Path) -> None:
 
 def test_a_second_sample_is_not_mixed_in(sample_log: Path) -> None:
     with BloodLog.open(sample_log) as log:
-        log.close_sample(NAME)
+        log.change_sample(NAME, "closed")
         fill(log, log.open_sample("S-0143", "blood", 200).id, fields=1)
     assert json.loads(run("show", "S-0143", "--json", "--log", sample_log).stdout)["program"]["n"] == 7
     assert json.loads(run("show", NAME, "--json", "--log", sample_log).stdout)["program"]["n"] == 28

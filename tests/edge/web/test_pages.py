@@ -256,7 +256,7 @@ def test_text_from_outside_is_never_markup(browser: Browser, clinic: Clinic) -> 
     browser.says_who(evil)
     # The page would refuse such a name; the log takes it from elsewhere.
     with BloodLog.open(clinic.setup.log_path) as log:
-        log.close_sample("S-1")
+        log.change_sample("S-1", "closed")
         log.open_sample(evil, "blood", 200)
     for path in ("/", "/samples/2", "/samples/2/cells", "/live"):
         page = browser.get(path).text

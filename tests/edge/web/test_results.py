@@ -38,7 +38,7 @@ def test_files_bear_the_samples_name(browser: Browser) -> None:
 def test_a_name_never_becomes_a_path(browser: Browser, clinic: Clinic, name: str, file: str) -> None:
     # The page would refuse such a name; the log takes it from elsewhere.
     with BloodLog.open(clinic.setup.log_path) as log:
-        log.close_sample("S-1")
+        log.change_sample("S-1", "closed")
         log.open_sample(name, "blood", 200)
     answer = browser.get("/samples/2/report.json")
     assert answer.headers["Content-Disposition"] == f"attachment; filename={file}"
