@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 import simplejpeg
 
 from edge.camera.decode import decode_picture
 from edge.camera.folders import OWN, VIDEO_SUFFIXES
 from edge.camera.label_image import is_label_image
-from edge.camera.pixels import MAX_PIXELS
-from edge.errors import ImageError, NotAFieldError, SourceError
+from edge.camera.video import read_video
+from edge.errors import ImageError, NotAFieldError
 from edge.structures import Frame, UInt8Image
 
 #: Scales that can be counted, as in the configuration's ``[scale]``.
 _FINEST_UM_PER_PX, _COARSEST_UM_PER_PX = 0.01, 0.4
-#: Share of the promised frames that a video may lack before it is called damaged. Containers without
-#: an index promise an estimate (duration times rate), seen to be off by a frame or two.
-_MISSING_FRAMES = 0.05
 #: Markers of JPEG: where the coded picture begins and ends, and what is besides it: APP1 to APP13, APP15 and
 #: comments.
 _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, b"\xff\xd9"
@@ -32,15 +24,6 @@ _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 #: Stands near the beginning of every picture that `count` writes, so that it is known under any name.
 OWN_MARK = b"blastcount: not a field"
 _MARK_WITHIN = 512
-#: How the containers of VIDEO_SUFFIXES begin: AVI; MP4 and MOV; Matroska and WebM; programme and elementary
-#: streams of MPEG; transport streams. FFmpeg itself would look for anything it knows, playlists among them,
-#: which make it read other files and addresses.
-_CONTAINER = re.compile(
-    rb"RIFF....AVI|....(ftyp|moov|mdat|moof|styp|sidx|free|skip|wide|pnot|uuid)|\x1aE\xdf\xa3"
-    rb"|\0\0\x01[\xb0\xb3\xb5\xb8\xba]|(.{4})?G.{187}(.{4})?G",
-    re.DOTALL,
-)
-_HEAD_BYTES = 400
 
 
 def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = False) -> Frame:
@@ -132,10 +115,11 @@ def read_frames(
     NotAFieldError
         It is a label image, or an annotated picture of this program.
     SourceError
-        The video cannot be opened, holds no frame, or ends before its promised end.
+        The video cannot be opened, holds no frame or a damaged one, or ends before its promised end.
     """
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        yield from _read_video(path, every, um_per_px)
+        for number, pixels in read_video(path, every):
+            yield Frame(pixels, f"{path}#{number}", um_per_px=um_per_px)
         return
     frame = read_image(path, um_per_px=um_per_px, with_jpeg=with_jpeg)
     with path.open("rb") as file:
@@ -148,68 +132,3 @@ def read_frames(
             "label images",
         )
     yield frame
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    """Open a video by FFmpeg, which of itself also reads addresses and lists of files.
-
-    Nothing but this file is read, whatever its content asks for. Its beginning is looked at here because
-    OpenCV 4.11 does not hand its options on [1]_.
-
-    References
-    ----------
-    .. [1] https://github.com/opencv/opencv/pull/26793
-    """
-    try:
-        # Asked before opening, because opening a named pipe waits for its writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise SourceError(f"{path}: not a regular file; give a video file")
-        file = path.open("rb")
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    with file:
-        head = file.read(_HEAD_BYTES)
-        if not head:
-            raise SourceError(f"{path}: the file is empty; copy it again from the camera")
-        if not _CONTAINER.match(head):
-            raise SourceError(f"{path}: not a video by its beginning; convert it to MP4 or AVI")
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "protocol_whitelist;file"
-        # By its number, because FFmpeg takes "10:30.avi" for an address, and a name that is no UTF-8 ends
-        # OpenCV by a segmentation fault. One decoder thread: the default keeps a frame a core in memory.
-        name = f"/proc/self/fd/{file.fileno()}"
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        try:
-            if not capture.isOpened():
-                raise SourceError(f"{path}: not a video that OpenCV can read; convert it to MP4 or AVI")
-            yield capture
-        finally:
-            capture.release()
-
-
-def _read_video(path: Path, every: int, um_per_px: float | None) -> Iterator[Frame]:
-    with _opened(path) as capture:
-        width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > MAX_PIXELS:
-            raise ImageError(
-                f"{path}: frames of {width}x{height} px; at most {MAX_PIXELS // 1_000_000} megapixels fit"
-            )
-        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        number = 0
-        # grab() decodes, retrieve() only converts: skipped frames cost no colour conversion or copy.
-        while capture.grab():
-            number += 1
-            if (number - 1) % every:
-                continue
-            ok, bgr = capture.retrieve()
-            if not ok:
-                raise SourceError(f"{path}: frame {number} is damaged; copy the video again")
-            rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-            yield Frame(rgb, f"{path}#{number}", um_per_px=um_per_px)
-    if number == 0:
-        raise SourceError(f"{path}: the video holds no readable frame; copy it again from the camera")
-    if promised - number > max(2, _MISSING_FRAMES * promised):
-        raise SourceError(
-            f"{path}: truncated: ended after frame {number} of {promised}; copy it again from the camera"
-        )

@@ -42,7 +42,9 @@ def decode_jpeg(content: bytes, width: int, height: int) -> UInt8Image:
     check_scans(content)
     # The buffer has the size that was judged: a file whose data want more is an error, not more memory.
     pixels = np.empty((height, width, 3), np.uint8)
-    simplejpeg.decode_jpeg(content, "RGB", buffer=pixels, strict=True)
+    decoded = simplejpeg.decode_jpeg(content, "RGB", buffer=pixels, strict=True)
+    if decoded.shape != pixels.shape:
+        raise ValueError(f"it has {decoded.shape[1]}x{decoded.shape[0]} px instead of {width}x{height}")
     return pixels
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.camera import files as files_module
+from edge.camera import video as video_module
 from edge.camera.files import read_frames, read_image
 from edge.errors import ImageError, SourceError
 
@@ -60,7 +60,8 @@ def test_a_truncated_video_gives_its_frames_and_an_error(tmp_path: Path) -> None
     path.write_bytes(content[: len(content) // 2])
     frames = read_frames(path)
     assert next(frames).source == f"{path}#1"
-    with pytest.raises(SourceError, match=r"truncated: ended after frame \d+ of 40; copy it again"):
+    said = r"not counted: frame \d+; truncated: ended after frame \d+ of 40; copy it again"
+    with pytest.raises(SourceError, match=said):
         list(frames)
 
 
@@ -118,7 +119,7 @@ def test_trouble_inside_a_video(
 ) -> None:
     path = tmp_path / "v.mp4"
     path.write_bytes(b"RIFF    AVI ")
-    monkeypatch.setattr(files_module.cv2, "VideoCapture", lambda *arguments: capture)
+    monkeypatch.setattr(video_module.cv2, "VideoCapture", lambda *arguments: capture)
     with pytest.raises(error, match=expected):
         list(read_frames(path))
     assert capture.released
@@ -158,7 +159,7 @@ def test_nothing_but_the_named_file_is_read(
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         assert capture.isOpened()
         capture.release()
-    monkeypatch.setattr(files_module, "_CONTAINER", re.compile(b""))
+    monkeypatch.setattr(video_module, "_CONTAINER", re.compile(b""))
     # No address is opened in any case; OpenCV before and after 4.11 would read no other file either.
     if "http" in content:
         with pytest.raises(SourceError, match=r"list\.avi: not a video that OpenCV can read"):

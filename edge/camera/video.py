@@ -1,0 +1,217 @@
+"""Frames of a video, and which of them are damaged: decoders fill what is missing from another frame.
+
+Motion JPEG, what microscope cameras write, is taken as it is stored and decoded strictly. Of everything else
+FFmpeg's complaints are heard: OpenCV passes on every frame that FFmpeg has made up, and no option of a strict
+decoder reaches that [1]_.
+
+References
+----------
+.. [1] OpenCV 4.11, ``cap_ffmpeg_impl.hpp``: ``avcodec_open2(context, codec, NULL)``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.camera.jpeg import decode_jpeg
+from edge.camera.pixels import MAX_PIXELS
+from edge.errors import ImageError, SourceError
+from edge.structures import UInt8Image
+
+#: How the containers of VIDEO_SUFFIXES begin: AVI; MP4 and MOV; Matroska and WebM; programme and elementary
+#: streams of MPEG; transport streams. FFmpeg itself would look for anything it knows, playlists among them,
+#: which make it read other files and addresses.
+_CONTAINER = re.compile(
+    rb"RIFF....AVI|....(ftyp|moov|mdat|moof|styp|sidx|free|skip|wide|pnot|uuid)|\x1aE\xdf\xa3"
+    rb"|\0\0\x01[\xb0\xb3\xb5\xb8\xba]|(.{4})?G.{187}(.{4})?G",
+    re.DOTALL,
+)
+_HEAD_BYTES = 400
+#: OpenCV's level of messages to print none.
+_SILENT = 0
+_AVI = b"RIFF"
+#: Share of the promised frames that a video may lack before it is called damaged. Containers without
+#: an index promise an estimate (duration times rate), seen to be off by a frame or two; AVI counts them.
+_MISSING_FRAMES, _MISSING_AT_LEAST = 0.05, 2
+#: So many failures to get a frame, one after the other, are the end of the video.
+_END = 4
+#: Codes of motion JPEG whose frames are whole JPEGs.
+_MOTION_JPEG = (b"MJPG", b"JPEG", b"DMB1")
+#: FFmpeg's level of errors; what its decoders and demuxers say below it of what they have made up or lack;
+#: and what they say already at opening.
+_AV_LOG_ERROR = 16
+_MADE_UP = (b"concealing", b"Packet corrupt")
+_CUT = (b"prematurely", b"exceeds containing")
+#: Numbers of damaged frames that a message names.
+_NAMED = 8
+
+
+def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
+    """Decode frames 1, 1 + every, 1 + 2 * every, ... of a video, one at a time.
+
+    Yields
+    ------
+    Number of the frame, from 1, and (H, W, 3) uint8 RGB
+
+    Raises
+    ------
+    ImageError
+        Its frames have more than ``MAX_PIXELS``.
+    SourceError
+        It cannot be opened, holds no frame, or ends before its promised end; or a frame is damaged: of motion
+        JPEG after the last frame, of other videos at once, because the frames behind it build on it.
+    """
+    complaints = _complaints()
+    complaints.clear()
+    with _opened(path) as (capture, is_avi):
+        width, height = (int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MAX_PIXELS:
+            raise ImageError(
+                f"{path}: frames of {width}x{height} px; at most {MAX_PIXELS // 1_000_000} megapixels fit"
+            )
+        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        cut = any(part in said for said in complaints for part in _CUT)
+        complaints.clear()
+        number, damaged = 0, []
+        code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+        motion_jpeg = code.upper() in _MOTION_JPEG
+        if motion_jpeg:
+            capture.set(cv2.CAP_PROP_FORMAT, -1)
+        else:
+            _check_decoder(path, capture, code)
+        for number, grabbed in _numbered(capture):
+            pixels = None
+            if not motion_jpeg:
+                if complaints or not grabbed:
+                    raise SourceError(
+                        f"{path}: frame {number} is damaged, and those behind it build on it; "
+                        "copy the video again from the camera"
+                    )
+                # grab() decodes, retrieve() only converts: skipped frames cost no colour conversion or copy.
+                if (number - 1) % every == 0:
+                    found, bgr = capture.retrieve()
+                    if not found:
+                        raise SourceError(f"{path}: frame {number} is damaged; copy the video again")
+                    pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            elif not grabbed:
+                damaged.append(number)
+            elif (number - 1) % every == 0:
+                found, stored = capture.retrieve()
+                try:
+                    pixels = decode_jpeg(stored.tobytes() if found else b"", width, height)
+                except ValueError:
+                    damaged.append(number)
+            if pixels is not None:
+                yield number, pixels
+    if number == 0:
+        raise SourceError(f"{path}: the video holds no readable frame; copy it again from the camera")
+    faults = []
+    if damaged:
+        named = ", ".join(map(str, damaged[:_NAMED])) + (", ..." if len(damaged) > _NAMED else "")
+        faults.append(f"damaged and not counted: frame{'s'[: len(damaged) - 1]} {named}")
+    if cut or promised - number > (0 if is_avi else max(_MISSING_AT_LEAST, _MISSING_FRAMES * promised)):
+        faults.append(f"truncated: ended after frame {number} of {promised}")
+    if faults:
+        raise SourceError(f"{path}: {'; '.join(faults)}; copy it again from the camera")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, bool]]:
+    """Open a video by FFmpeg, which of itself also reads addresses and lists of files.
+
+    Nothing but this file is read, whatever its content asks for. Its beginning is looked at here because
+    OpenCV 4.11 does not hand its options on [1]_.
+
+    References
+    ----------
+    .. [1] https://github.com/opencv/opencv/pull/26793
+    """
+    try:
+        # Asked before opening, because opening a named pipe waits for its writer.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(f"{path}: not a regular file; give a video file")
+        file = path.open("rb")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with file:
+        head = file.read(_HEAD_BYTES)
+        if not head:
+            raise SourceError(f"{path}: the file is empty; copy it again from the camera")
+        if not _CONTAINER.match(head):
+            raise SourceError(f"{path}: not a video by its beginning; convert it to MP4 or AVI")
+        cv2.setLogLevel(_SILENT)  # what it warns of stands in the message
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "protocol_whitelist;file"
+        # By its number, because FFmpeg takes "10:30.avi" for an address, and a name that is no UTF-8 ends
+        # OpenCV by a segmentation fault. One decoder thread: the default keeps a frame a core in memory.
+        name = f"/proc/self/fd/{file.fileno()}"
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        try:
+            if not capture.isOpened():
+                raise SourceError(f"{path}: not a video that OpenCV can read; convert it to MP4 or AVI")
+            yield capture, head.startswith(_AVI)
+        finally:
+            capture.release()
+
+
+def _numbered(capture: cv2.VideoCapture) -> Iterator[tuple[int, bool]]:
+    """Grab frame by frame: number, from 1, and whether it was there; a later one tells that it was not."""
+    number = failures = 0
+    while failures < _END:
+        if not capture.grab():
+            failures += 1
+            continue
+        for lost in range(number + 1, number + failures + 1):
+            yield lost, False
+        number, failures = number + failures + 1, 0
+        yield number, True
+
+
+def _check_decoder(path: Path, capture: cv2.VideoCapture, code: bytes) -> None:
+    """Refuse what damage could not be told in."""
+    place = int(capture.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX))
+    if code.upper() == b"FFV1" and capture.retrieve(flag=place)[1] is None:
+        raise SourceError(f"{path}: FFV1 without checksums; convert it to motion JPEG or FFV1 version 3")
+    if _library() is None:
+        raise SourceError(
+            f"{path}: this build of OpenCV does not tell damaged frames of {code.decode('latin-1')}; "
+            "convert the video to motion JPEG"
+        )
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """FFmpeg's own library beside OpenCV, where messages come from; None where it is built in."""
+    with Path("/proc/self/maps").open() as maps:
+        files = (line.split(maxsplit=5)[-1].rstrip("\n") for line in maps if "libavutil" in line)
+        return next(map(ctypes.CDLL, files), None)
+
+
+@cache
+def _complaints() -> list[bytes]:
+    """Have what FFmpeg says of errors appended to a list, instead of printed."""
+    said: list[bytes] = []
+
+    def hear(_context: int, level: int, message: bytes | None, _arguments: int) -> None:
+        text = message or b""
+        if level & 0xFF <= _AV_LOG_ERROR or text.startswith(_MADE_UP):
+            said.append(text)
+
+    hear_c = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(hear)
+    library = _library()
+    if library is not None:
+        library.av_log_set_callback(hear_c)
+        _KEPT.append(hear_c)  # FFmpeg calls it as long as the process lives
+    return said
+
+
+_KEPT: list[object] = []

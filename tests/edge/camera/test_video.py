@@ -1,0 +1,91 @@
+"""Damaged frames of videos are named and never filled in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera import video as video_module
+from edge.camera.files import read_frames
+from edge.errors import SourceError
+from tests.tools.damaged_files import silent_difference, smear, video_cases
+
+
+def written(path: Path, code: str, frames: int = 6) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 5, (320, 240))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(np.roll(smear(1)[:240, :320, ::-1], 20 * number, axis=1))
+    writer.release()
+    return path
+
+
+def test_what_is_missing_of_a_frame_is_never_filled_in(tmp_path: Path) -> None:
+    """Changed bytes are another matter: where they still mean something no decoder can tell."""
+    tried: Counter[str] = Counter()
+    wrong = {}
+    for case in video_cases(seed=7, n=24):
+        if "changed" not in case.kind:
+            tried[case.name] += 1
+            if said := silent_difference(case, tmp_path):
+                wrong[case.kind] = said
+    assert not wrong
+    assert len(tried) == 6
+    assert tried.total() > 12
+
+
+def chunks(content: bytes) -> list[int]:
+    """Where the frames of an AVI stand."""
+    starts, at = [], content.index(b"movi") + 4
+    while content[at : at + 4] == b"00dc":
+        starts.append(at + 8)
+        at += 8 + int.from_bytes(content[at + 4 : at + 8], "little")
+        at += at & 1
+    return starts
+
+
+def test_damaged_frames_of_motion_jpeg_are_named_and_the_others_given(tmp_path: Path) -> None:
+    path = written(tmp_path / "v.avi", "MJPG")
+    whole = {frame.source: frame.image for frame in read_frames(path)}
+    content = bytearray(path.read_bytes())
+    starts = chunks(bytes(content))
+    assert len(starts) == 6
+    for number in (2, 5):  # the lower half is another frame's
+        size = int.from_bytes(content[starts[number - 1] - 4 : starts[number - 1]], "little")
+        content[starts[number - 1] + size // 2 : starts[number - 1] + size] = bytes(size - size // 2)
+    path.write_bytes(content)
+    frames = read_frames(path)
+    for number in (1, 3, 4, 6):
+        frame = next(frames)
+        assert frame.source == f"{path}#{number}"
+        np.testing.assert_array_equal(frame.image, whole[frame.source])
+    with pytest.raises(SourceError, match="not counted: frames 2, 5; copy it again"):
+        next(frames)
+    assert [frame.source[-2:] for frame in read_frames(path, every=3)] == ["#1", "#4"]
+
+
+def test_a_video_whose_frames_build_on_each_other_ends_at_the_damage(tmp_path: Path) -> None:
+    path = written(tmp_path / "v.avi", "XVID")
+    content = bytearray(path.read_bytes())
+    third = chunks(bytes(content))[2]
+    content[third + 60 : third + 160] = b"\xff" * 100
+    path.write_bytes(content)
+    frames = read_frames(path)
+    assert [next(frames).source[-2:] for _ in range(2)] == ["#1", "#2"]
+    with pytest.raises(SourceError, match="frame 3 is damaged, and those behind it build on it"):
+        next(frames)
+
+
+def test_what_cannot_tell_damage_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match="FFV1 without checksums"):
+        next(read_frames(written(tmp_path / "v1.avi", "FFV1")))
+    path = written(tmp_path / "v.avi", "XVID")
+    assert next(read_frames(path)).width == 320
+    monkeypatch.setattr(video_module, "_library", lambda: None)
+    with pytest.raises(SourceError, match="does not tell damaged frames of FMP4; convert"):
+        next(read_frames(path))
+    assert next(read_frames(written(tmp_path / "j.avi", "MJPG"))).width == 320
