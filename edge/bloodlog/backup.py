@@ -191,8 +191,8 @@ def _copy_pictures(
             if not is_given_up(log, field_id):
                 faults.append(f"picture of field {field_id} is missing or damaged: {store.path(sha256)}")
             continue
-        target.remove(sha256)  # a damaged one
-        target.put_file(sha256, data)
+        target.path(sha256).unlink(missing_ok=True)  # a damaged one
+        target.put_jpeg(data)
         if target.read(sha256) is None:
             raise OutputError(
                 f"{target.path(sha256)}: reads back other than it was written; is the disk failing?"

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -87,22 +87,17 @@ class ThumbnailStore:
         return self.put_jpeg(encode(image, quality))
 
     def put_jpeg(self, data: bytes) -> str:
-        """Store a picture that is a JPEG file already; return its SHA-256."""
-        sha256 = hashlib.sha256(data).hexdigest()
-        self.put_file(sha256, data)
-        return sha256
-
-    def put_file(self, sha256: str, data: bytes) -> None:
-        """Store a picture that is a file already; ``data`` has this hash.
+        """Store a picture that is a JPEG file already; return its SHA-256.
 
         Raises
         ------
         DiskFullError, OutputError
             It cannot be written; nothing is left half-written.
         """
+        sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256)
         if path.exists():
-            return
+            return sha256
         try:
             with self.holding():
                 if not path.parent.is_dir():
@@ -112,6 +107,7 @@ class ThumbnailStore:
                 write_whole(path, data, durable=True)
         except OSError as error:
             raise _refused(f"{path}: the picture was not stored", error) from error
+        return sha256
 
     def path(self, sha256: str) -> Path:
         """Say where a picture lies or would lie.
@@ -138,12 +134,6 @@ class ThumbnailStore:
         data = self.read(sha256)
         return None if data is None else decode(data)
 
-    def remove(self, sha256: str) -> int:
-        """Remove a picture; return the bytes that this freed, 0 where it was not there."""
-        size = self.size(sha256)
-        self.path(sha256).unlink(missing_ok=True)
-        return size
-
     def size(self, sha256: str) -> int:
         """Bytes that a picture takes, 0 where it is not there."""
         try:
@@ -151,21 +141,17 @@ class ThumbnailStore:
         except FileNotFoundError:
             return 0
 
-    @contextmanager
-    def holding(self) -> Iterator[None]:
+    def holding(self) -> AbstractContextManager[None]:
         """Keep others from tidying up while pictures are stored whose row is not in the log yet.
 
         Whoever puts pictures does it, and appends the row that names them, inside this block: a picture
         that no row names is rubbish to :func:`edge.bloodlog.retention.tidy`.
         """
-        with self._locked("shared"):
-            yield
+        return self._locked("shared")
 
-    @contextmanager
-    def tidying(self) -> Iterator[None]:
+    def tidying(self) -> AbstractContextManager[None]:
         """Wait until nobody is :meth:`holding`, and keep them waiting during the block."""
-        with self._locked("exclusive"):
-            yield
+        return self._locked("exclusive")
 
     @contextmanager
     def _locked(self, kind: Literal["shared", "exclusive"]) -> Iterator[None]:
@@ -183,12 +169,6 @@ class ThumbnailStore:
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
             with os.scandir(folder) as entries:
                 yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the pictures that are there, in no order."""
-        for path in self.folder.glob("[0-9a-f][0-9a-f]/*.jpg"):
-            if _NAME.fullmatch(path.stem):
-                yield path.stem
 
 
 def _refused(message: str, error: OSError) -> DiskFullError | OutputError:

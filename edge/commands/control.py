@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,7 @@ from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
 from edge.device.printable import printable
 from edge.errors import ConfigError
 
-_socket_option = click.option(
-    "--socket", type=PATH, metavar="FILE", help="The daemon's control socket, if it is elsewhere."
-)
-
-
-def _result(command: str, log_path: Path | None, socket: Path | None) -> dict[str, Any]:
-    return ask(socket if socket is not None else _socket(log_path), command)
+Answer = dict[str, Any]
 
 
 def _socket(log_path: Path | None) -> Path:
@@ -39,52 +34,23 @@ def _socket(log_path: Path | None) -> Path:
         return service
 
 
-@click.command("status")
-@json_option
-@log_option
-@_socket_option
-def status(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
-    """Show what the daemon does: camera, fields, rejections, sample, disk.
+def _asking(
+    command: str, text: Callable[[Answer], str], code: Callable[[Answer], int], told: str
+) -> click.Command:
+    """Make the command that asks the daemon, shows its answer and ends with a code that the answer gives."""
 
-    Exit code 0 while it counts, 1 where it does not or is not there.
-    """
-    found = _result("status", log_path, socket)
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        for name, text in status_lines(found):
-            click.echo(f"{name:11} {printable(text)}")
-    click.get_current_context().exit(0 if found["state"] == "counting" else 1)
+    @click.command(command, help=told)
+    @json_option
+    @log_option
+    @click.option(
+        "--socket", type=PATH, metavar="FILE", help="The daemon's control socket, if it is elsewhere."
+    )
+    def asking(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
+        found = ask(socket if socket is not None else _socket(log_path), command)
+        click.echo(json.dumps(found) if as_json else text(found))
+        click.get_current_context().exit(code(found))
 
-
-@click.command("capture")
-@json_option
-@log_option
-@_socket_option
-def capture(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
-    """Count what the camera sees now, whatever the mode, into the log and the open sample.
-
-    Exit code 4 where the field was rejected.
-    """
-    found = _result("capture", log_path, socket)
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        click.echo(printable(field_line(found)))
-    click.get_current_context().exit(4 if found["status"] == "rejected" else 0)
-
-
-@click.command("reload")
-@json_option
-@log_option
-@_socket_option
-def reload(as_json: bool, log_path: Path | None, socket: Path | None) -> None:
-    """Have the daemon read its configuration again; one that cannot be used leaves the old one in force.
-
-    Exit code 1 where it was refused.
-    """
-    found = _result("reload", log_path, socket)
-    click.echo(json.dumps(found) if as_json else f"configuration in force: sha256 {found['sha256'][:12]}")
+    return asking
 
 
 def field_line(field: dict[str, Any]) -> str:
@@ -147,9 +113,9 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     free = "the log's folder is gone" if free_bytes is None else f"{free_bytes / 1e9:.1f} GB free"
     lines.append(("machine", f"{free}{heat}{throttled}"))
     lines.append(("model", f"{status['model']['name']} {status['model']['sha256'][:12]}"))
-    reload = status["last_reload"]
-    if reload is not None and not reload["ok"]:
-        lines.append(("config", f"the last change was refused: {reload['message']}"))
+    change = status["last_reload"]
+    if change is not None and not change["ok"]:
+        lines.append(("config", f"the last change was refused: {change['message']}"))
     lines.append(("", "For research use only; not for diagnosis."))
     return lines
 
@@ -182,3 +148,32 @@ def _sample(sample: dict[str, Any] | None) -> str:
 
 def _counts(by_reason: dict[str, int]) -> str:
     return ", ".join(f"{number} {reason}" for reason, number in sorted(by_reason.items()))
+
+
+status = _asking(
+    "status",
+    lambda found: "\n".join(f"{name:11} {printable(text)}" for name, text in status_lines(found)),
+    lambda found: 0 if found["state"] == "counting" else 1,
+    """Show what the daemon does: camera, fields, rejections, sample, disk.
+
+    Exit code 0 while it counts, 1 where it does not or is not there.
+    """,
+)
+capture = _asking(
+    "capture",
+    lambda found: printable(field_line(found)),
+    lambda found: 4 if found["status"] == "rejected" else 0,
+    """Count what the camera sees now, whatever the mode, into the log and the open sample.
+
+    Exit code 4 where the field was rejected.
+    """,
+)
+reload = _asking(
+    "reload",
+    lambda found: f"configuration in force: sha256 {found['sha256'][:12]}",
+    lambda found: 0,
+    """Have the daemon read its configuration again; one that cannot be used leaves the old one in force.
+
+    Exit code 1 where it was refused.
+    """,
+)

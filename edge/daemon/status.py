@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from edge.config import Config
-from edge.daemon.capture import Capture
+from edge.daemon.capture import Capture, Reconnect
 from edge.daemon.trigger import mode_of
 from edge.device.clock import utc_now
 from edge.device.durable import write_whole
@@ -247,23 +247,15 @@ def _state(camera: Capture | None, problem: LogBlockedError | None) -> str:
 
 
 def _camera_json(camera: Capture | None) -> dict[str, Any]:
-    if camera is None:
-        nothing = {
-            "restarts": 0,
-            "failures": 0,
-            "failures_in_a_row": 0,
-            "by_reason": {},
-            "refused_frames": {},
-        }
-        return {"connected": False, **nothing, "last_failure": None}
-    failure = camera.last_failure
+    reconnect = Reconnect() if camera is None else camera.reconnect
+    failure = None if camera is None else camera.last_failure
     return {
-        "connected": camera.is_connected,
-        "restarts": max(0, camera.restarts),
-        "failures": camera.reconnect.total,
-        "failures_in_a_row": camera.reconnect.in_a_row,
-        "by_reason": dict(camera.reconnect.by_reason),
-        "refused_frames": dict(camera.refused_frames),
+        "connected": camera is not None and camera.is_connected,
+        "restarts": 0 if camera is None else max(0, camera.restarts),
+        "failures": reconnect.total,
+        "failures_in_a_row": reconnect.in_a_row,
+        "by_reason": dict(reconnect.by_reason),
+        "refused_frames": {} if camera is None else dict(camera.refused_frames),
         "last_failure": None if failure is None else {"reason": failure.reason, "message": str(failure)},
     }
 

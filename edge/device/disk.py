@@ -65,15 +65,15 @@ class DiskGuard:
             raise DiskFullError(
                 f"{self.folder}: cannot be looked at: {error.strerror}; nothing is counted until it can"
             ) from error
+        low = None
         if free_mb < self.reserve_mb:
+            low = f"has {free_mb:.0f} MB left, {self.reserve_mb:g} MB"
+        elif inodes is not None and inodes < 1000:
+            low = f"has room for {inodes} more files only, 1000"
+        if low is not None:
             raise DiskFullError(
-                f"{self.folder}: the disk has {free_mb:.0f} MB left, {self.reserve_mb:g} MB are kept free; "
-                "nothing is counted until there is room: make a backup, then `blastcount log retention`"
-            )
-        if inodes is not None and inodes < 1000:
-            raise DiskFullError(
-                f"{self.folder}: the disk has room for {inodes} more files only, 1000 are kept free; "
-                "nothing is counted until there is room: make a backup, then `blastcount log retention`"
+                f"{self.folder}: the disk {low} are kept free; nothing is counted until there is room: "
+                "make a backup, then `blastcount log retention`"
             )
         keep_room(self.folder)
         return free_mb

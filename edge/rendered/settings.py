@@ -24,9 +24,9 @@ MAX_WHITE_PER_MM2 = 2500.0
 
 
 def in_range(owner: str, name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """Refuse a number that is not in [low, high]; NaN and wrong types are refused too."""
+    """Refuse a number that is not in [low, high], NaN among them."""
     suffix = f" {unit}" if unit else ""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if not low <= value <= high:
         raise ConfigError(f"{owner}.{name} must be {low:g} to {high:g}{suffix}, got {value!r}")
 
 
@@ -59,21 +59,9 @@ class Population:
     stacked_red_cells: float = 0.25
 
     def __post_init__(self) -> None:
-        """Refuse negative, absurd or unplaceable numbers."""
-        for kind in (*WHITE_KINDS, "smudge"):
-            in_range("Population", kind, getattr(self, kind), 0.0, MAX_WHITE_PER_MM2, "per mm²")
-        total = sum(getattr(self, kind) for kind in (*WHITE_KINDS, "smudge"))
-        if total > MAX_WHITE_PER_MM2:
-            raise ConfigError(
-                f"Population: {total:g} white cells and smudges per mm² do not fit side by side; "
-                f"give at most {MAX_WHITE_PER_MM2:g} together"
-            )
-        # 15,000 discs of 44 µm² cover 0.66 of the slide: denser than any field that is counted.
-        in_range("Population", "red_cell", self.red_cell, 0.0, 15_000.0, "per mm²")
-        in_range("Population", "platelet", self.platelet, 0.0, 10_000.0, "per mm²")
-        in_range("Population", "precipitate", self.precipitate, 0.0, 10_000.0, "per mm²")
-        in_range("Population", "clustered_blasts", self.clustered_blasts, 0.0, 1.0)
-        in_range("Population", "stacked_red_cells", self.stacked_red_cells, 0.0, 1.0)
+        """Refuse what ``blastcount render`` can be asked for and cannot place."""
+        others = sum(getattr(self, kind) for kind in (*WHITE_KINDS[1:], "smudge"))
+        in_range("Population", "blast", self.blast, 0.0, MAX_WHITE_PER_MM2 - others, "per mm²")
 
     @classmethod
     def only(cls, **per_mm2: float) -> Population:
@@ -84,11 +72,7 @@ class Population:
         >>> Population.only(blast=300.0).red_cell
         0.0
         """
-        blank: dict[str, float] = {f.name: 0.0 for f in fields(cls)}
-        unknown = sorted(set(per_mm2) - set(blank))
-        if unknown:
-            raise ConfigError(f"Population has no {', '.join(unknown)}; it has {', '.join(blank)}")
-        return cls(**(blank | per_mm2))
+        return cls(**({f.name: 0.0 for f in fields(cls)} | per_mm2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +104,7 @@ class Stain:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what is not three absorbances a dye."""
-        for name in ("chromatin", "azure", "eosin", "haemoglobin"):
-            vector = getattr(self, name)
-            if not isinstance(vector, tuple) or len(vector) != 3:
-                raise ConfigError(f"Stain.{name} must be three absorbances (R, G, B), got {vector!r}")
-            for value in vector:
-                in_range("Stain", name, value, 0.0, 3.0)
+        """Refuse stains that nothing has."""
         in_range("Stain", "strength", self.strength, 0.1, 3.0)
 
 
@@ -154,9 +132,6 @@ class Lamp:
         """Refuse lamps that no microscope has."""
         in_range("Lamp", "brightness", self.brightness, 0.02, 2.0, "of full scale")
         in_range("Lamp", "colour_temperature_k", self.colour_temperature_k, 2000.0, 12_000.0, "K")
-        in_range("Lamp", "vignetting", self.vignetting, 0.0, 0.9)
-        in_range("Lamp", "tilt", self.tilt, 0.0, 0.9)
-        in_range("Lamp", "tilt_deg", self.tilt_deg, -360.0, 360.0, "degrees")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +151,6 @@ class Sensor:
 
     def __post_init__(self) -> None:
         """Refuse sensors that do not exist."""
-        in_range("Sensor", "full_well_e", self.full_well_e, 50.0, 1e7, "electrons")
-        in_range("Sensor", "read_noise_e", self.read_noise_e, 0.0, 1000.0, "electrons")
         in_range("Sensor", "gain", self.gain, 0.05, 16.0)
 
 
@@ -209,13 +182,9 @@ class RenderSettings:
     def __post_init__(self) -> None:
         """Refuse sizes and optics out of range."""
         for name in ("width", "height"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"RenderSettings.{name} must be a whole number of px, got {value!r}")
             # 30 px is the smallest frame; 8192 px a side already take 2 GB to compose (31 bytes a px).
-            in_range("RenderSettings", name, value, 30, 8192, "px")
+            in_range("RenderSettings", name, getattr(self, name), 30, 8192, "px")
         in_range("RenderSettings", "um_per_px", self.um_per_px, 0.05, 0.4, "µm/px")
-        in_range("RenderSettings", "numerical_aperture", self.numerical_aperture, 0.2, 1.45)
         in_range("RenderSettings", "defocus_um", self.defocus_um, -10.0, 10.0, "µm")
 
     @property
@@ -227,12 +196,3 @@ class RenderSettings:
     def height_um(self) -> float:
         """Height of the field in µm."""
         return self.height * self.um_per_px
-
-
-def checked_seed(seed: int) -> int:
-    """Return the seed, or refuse what ``numpy.random.SeedSequence`` cannot take."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ConfigError(
-            f"the seed of a rendered smear must be a whole number from 0 to 2^63 - 1, got {seed!r}"
-        )
-    return seed

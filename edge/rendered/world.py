@@ -15,8 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from edge.errors import ConfigError
-from edge.rendered.settings import OBJECT_KINDS, WHITE_KINDS, ObjectKind, Population
+from edge.rendered.settings import WHITE_KINDS, ObjectKind, Population
 
 Layer = Literal["white", "red", "small"]
 PaintedKind = ObjectKind | Literal["precipitate"]
@@ -77,15 +76,6 @@ class Placement:
     x_um: float
     y_um: float
     diameter_um: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse unknown kinds and sizes that no cell has."""
-        if self.kind not in OBJECT_KINDS:
-            raise ConfigError(f"Placement.kind must be one of {', '.join(OBJECT_KINDS)}; got {self.kind!r}")
-        if not (math.isfinite(self.x_um) and math.isfinite(self.y_um)):
-            raise ConfigError(f"Placement: expected a finite place in µm, got ({self.x_um}, {self.y_um})")
-        if self.diameter_um is not None and not 1.0 <= self.diameter_um <= 22.0:
-            raise ConfigError(f"Placement.diameter_um must be 1 to 22 µm, got {self.diameter_um}")
 
 
 def radius_um(kind: PaintedKind, rng: np.random.Generator) -> float:
