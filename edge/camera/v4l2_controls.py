@@ -72,6 +72,8 @@ def _fix_exposure(capture: Controls, wanted: Any, look: Callable[[], UInt8Image]
     automatic, exposure = capture.get(cv2.CAP_PROP_AUTO_EXPOSURE), capture.get(cv2.CAP_PROP_EXPOSURE)
     if not _switched_off(capture, cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL_EXPOSURE, cv2.CAP_PROP_EXPOSURE):
         return False
+    if not (math.isfinite(exposure) and exposure > 0):
+        exposure = capture.get(cv2.CAP_PROP_EXPOSURE)  # some tell it only where they do not make it
     gain, step, missing_before, missing = _FIRST_GAIN, 0.0, 0.0, 0.0
     for looks in range(_LOOKS):
         missing = float(np.log(wanted.mean() / max(1.0, np.mean(mean_colour(look())))))

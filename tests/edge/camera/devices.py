@@ -100,6 +100,7 @@ class Device:
         self.gamma = 2.2
         #: What the driver says of an automatic exposure; None for the truth.
         self.says: float | None = None
+        self.never_tells = False
         #: Automatic exposure (3) and white balance, and what they are when they are fixed.
         self.controls = {AUTO_EXPOSURE: 3.0, EXPOSURE: DEFAULT, AUTO_WB: 1.0, WB_TEMPERATURE: 4600.0}
         self.asked_for: tuple[float, ...] = ()
@@ -154,6 +155,8 @@ class Device:
             return self.size[prop == HEIGHT]
         if prop == FOURCC:
             return float(cv2.VideoWriter.fourcc(*self.format)) if self.tells_format else -1.0
+        if prop == EXPOSURE and self.never_tells:
+            return math.nan
         if prop == EXPOSURE and prop in self.controls and self.controls.get(AUTO_EXPOSURE) != 1.0:
             return (self.exposure or STARTING) if self.says is None else self.says
         return self.controls.get(prop, -1.0)

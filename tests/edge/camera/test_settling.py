@@ -74,8 +74,8 @@ def test_exposure_is_fixed_where_it_ends(node: str, automatic: Automatic, frame_
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.2])
-@pytest.mark.parametrize("says", [DEFAULT, 3.0, 4000.0], ids=lambda says: f"{says:g}")
-def test_a_driver_that_tells_its_default_is_believed_less_than_the_picture(
+@pytest.mark.parametrize("says", [DEFAULT, 3.0, 4000.0, math.nan, -1.0, 0.0], ids=lambda says: f"{says:g}")
+def test_a_driver_that_tells_its_default_or_nothing_is_believed_less_than_the_picture(
     node: str, says: float, gamma: float
 ) -> None:
     source, device = usb(node, automatic=AUTOMATICS["quick"], says=says, gamma=gamma)
@@ -85,11 +85,10 @@ def test_a_driver_that_tells_its_default_is_believed_less_than_the_picture(
         assert device.controls[AUTO_WB] == 0.0
 
 
-@pytest.mark.parametrize("says", [math.nan, -1.0, 0.0])
-def test_an_exposure_that_is_not_told_and_jumps_stays_automatic(
-    node: str, says: float, caplog: pytest.LogCaptureFixture
+def test_an_exposure_that_is_never_told_and_jumps_stays_automatic(
+    node: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source, device = usb(node, automatic=AUTOMATICS["black, then quick"], says=says)
+    source, device = usb(node, automatic=AUTOMATICS["black, then quick"], never_tells=True)
     with source:
         assert device.controls[AUTO_EXPOSURE] == 3.0
         assert device.exposure == FINAL
