@@ -82,7 +82,7 @@ class V4L2Source:
     pixel_format : FourCC to ask for; None for an uncompressed one, and ``MJPG`` where the camera has
         the size in no other or does not start in another
     um_per_px : scale of the frames in µm per px, or None to find it in the fields
-    open_capture : makes the capture; replaced in tests
+    open_capture : makes the capture; None for OpenCV's
     clock : monotonic seconds, by which exposure settles
     """
 
@@ -94,14 +94,14 @@ class V4L2Source:
         height: int | None = None,
         pixel_format: str | None = None,
         um_per_px: float | None = None,
-        open_capture: Callable[[str, int], Capture] = cv2.VideoCapture,
+        open_capture: Callable[[str, int], Capture] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = Path(f"/dev/video{device}") if device.isdecimal() else Path(device)
         self._size = None if width is None or height is None else (width, height)
         self._pixel_format = pixel_format
         self._um_per_px = um_per_px
-        self._open_capture = open_capture
+        self._open_capture = open_capture or cv2.VideoCapture
         self._clock = clock
         self._capture: Capture | None = None
         self._settling: Settling | None = None
@@ -241,7 +241,7 @@ class V4L2Source:
             capture.set(axis, side)  # confirmed whatever it is; what it has become tells
         sides = [capture.get(axis) for axis in _AXES]
         if not all(math.isfinite(side) and side >= MIN_SIDE_PX for side in sides):
-            raise CameraError(f"{self.name}: its driver tells a size of {_as_text(sides)} px", "wrong_size")
+            raise CameraError(f"{self.name}: its driver tells a size of {_as_text(sides)} px")
         return int(sides[0]), int(sides[1])
 
     def _sizes(self, capture: Capture, formats: Iterable[str | None]) -> str:

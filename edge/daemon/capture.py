@@ -44,6 +44,8 @@ LONGEST_RETRY_S = 3.0
 #: number after 56 s; one that hangs in every attempt, which takes 8 s, after 160 s.
 MAX_FAILURES = 20
 FAILURE_WINDOW_S = 300.0
+#: Failures that may have passed a moment later, wherever they come from: what a driver or a library raises.
+PASSING = frozenset({"failed", "no_memory"})
 #: Faulty frames in a row after which the camera is opened anew. One torn frame is a lost USB packet.
 MAX_FAULTY = 3
 
@@ -73,6 +75,7 @@ class Capture:
     timeout_s : longest wait for a frame
     live : the source is a camera, whose frames are checked for being torn or frozen
     must_open : a first attempt that fails ends the run; otherwise it is a failure like any other
+    forgiven : reasons for which even then it does not
     nudge : called, in whatever thread, when there is something to look at
     clock : monotonic seconds
 
@@ -93,6 +96,7 @@ class Capture:
         timeout_s: float,
         live: bool,
         must_open: bool = True,
+        forgiven: frozenset[str] = frozenset(),
         nudge: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +104,7 @@ class Capture:
         self.timeout_s = timeout_s
         self.live = live
         self._must_open = must_open
+        self._forgiven = forgiven
         self._nudge = nudge
         self.clock = clock
         self.reconnect = Reconnect()
@@ -256,7 +261,7 @@ class Capture:
         self.is_connected = False
         self.last_failure = error
         wait_s = self.reconnect.failed(error.reason, now_s)
-        if self._must_open and self.restarts < 0:
+        if self._must_open and self.restarts < 0 and error.reason not in self._forgiven:
             self._broken = error
         elif self.reconnect.is_hopeless(now_s):
             self._broken = CameraError(

@@ -15,7 +15,7 @@ from edge.camera.configured import is_live
 from edge.camera.source import FrameSource
 from edge.config import Config
 from edge.counting.recorder import Recorder, field_guard
-from edge.daemon.capture import Capture, Captured
+from edge.daemon.capture import PASSING, Capture, Captured
 from edge.daemon.control import ControlServer
 from edge.daemon.protocol import SOCKET_NAME
 from edge.daemon.requests import Answer, Inbox, Requests
@@ -138,7 +138,7 @@ class Daemon:
             A field could not be logged.
         """
         with ExitStack() as stack:
-            self._begin_capture(must_open=True)
+            self._begin_capture(must_open=True, forgiven=PASSING)
             stack.callback(self._end)
             self._refresh()
             stack.enter_context(ControlServer(self._folder / SOCKET_NAME, self.answer))
@@ -305,13 +305,14 @@ class Daemon:
         assert self._capture is not None  # made before anything asks for it
         return self._capture
 
-    def _begin_capture(self, *, must_open: bool) -> None:
+    def _begin_capture(self, *, must_open: bool, forgiven: frozenset[str] = frozenset()) -> None:
         setup = self._setup
         self._capture = Capture(
             setup.make_source,
             timeout_s=setup.config.camera.timeout_s,
             live=is_live(setup.config),
             must_open=must_open,
+            forgiven=forgiven,
             nudge=self._requests.nudge,
             clock=self._clock,
         )

@@ -216,7 +216,7 @@ def test_what_opencv_raises_is_a_failure_of_the_camera(node: str, error: Excepti
 def test_a_size_that_is_none_is_refused(node: str, size: tuple[float, float]) -> None:
     with pytest.raises(CameraError, match="its driver tells a size of") as caught:
         opened(Device(size=size), node).__enter__()
-    assert caught.value.reason == "wrong_size"
+    assert caught.value.reason == "failed"
 
 
 def test_missing_and_forbidden_cameras_say_what_to_do(node: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,10 +105,11 @@ def test_whatever_a_driver_raises_is_the_camera_s_failure(make_bench: MakeBench,
     reason = "no_memory" if isinstance(error, MemoryError) else "failed"
     assert camera["by_reason"] == {reason: 1}
     assert type(error).__name__ in camera["last_failure"]["message"]
+    # At the start it may pass, too; a new camera of a reload has to open.
     at_start = make_bench()
     at_start.source.open_steps = [error]
-    with pytest.raises(CameraError, match=type(error).__name__):
-        at_start.run()
+    at_start.run(fields=1)
+    assert at_start.daemon.status()["camera"]["by_reason"] == {reason: 1}
 
 
 def test_a_driver_s_many_lines_are_one_for_systemd(make_bench: MakeBench) -> None:
