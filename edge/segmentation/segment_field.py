@@ -90,6 +90,8 @@ def segment(field: Field) -> Segmentation:
         scale_known=detection.scale.confidence > NUCLEI_SCALE_CONFIDENCE,
         # The densities of a washed-out picture are lower bounds: there, too, the dye's amount tells little.
         blue_red_cells=detection.survey.blue_red_cells or detection.against == "red",
+        red_cell_total=detection.survey.red_cell_total,
+        red_cell_spread=detection.survey.spread,
     )
     return assemble(
         detection.scale, field.background, detection.windows, planes.frame_edge, nuclei, cells, kinds

@@ -94,6 +94,7 @@ class Survey:
     scale : of the input
     ratio : red cells' (G - B) / (R + G + B) density
     foreground_density : total density above which a pixel is not blank slide
+    red_cell_total : median total density of the red cells, infinite where there are none
     red_cell_red : median density of the red cells in the red channel
     spread : of the red cells' own stain contrast
     blue_red_cells : the red cells are bluer than grey
@@ -102,6 +103,7 @@ class Survey:
     scale: Scale
     ratio: float
     foreground_density: float
+    red_cell_total: float
     red_cell_red: float
     spread: float
     blue_red_cells: bool
@@ -143,6 +145,7 @@ def survey(stain: DensityPlanes, shrink: float) -> Survey:
         scale,
         red_cells.ratio,
         foreground_density,
+        red_cells.total,
         red_cells.red,
         red_cells.spread,
         blue_red_cells=red_cells.red > _BLUER_THAN_GREY * red_cells.total,

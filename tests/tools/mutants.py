@@ -99,6 +99,10 @@ MUTANTS = [
             "_CONDENSED_DENSITY": "0.8",
             "_CONDENSED_BLUENESS": "1.4",
             "_LARGER_THAN_PLATELETS_UM2": "50.0",
+            "_DISTINCT_UM2, _DISTINCT_CELL_UM2, _DISTINCT_DYE": "28.0, 65.0, 6.5",
+            "_DISTINCT_RADIUS_UM, _DISTINCT_ROUNDNESS": "1.6, 0.46",
+            "_DISTINCT_SIGMAS": "6.0",
+            "_FAINT_RED_CELLS": "0.26",
             "_THREAD": "0.36",
             "_CUT_THREAD": "0.52",
             "_ROUND": "0.75",
@@ -176,7 +180,11 @@ MUTANTS = [
     *constants(
         "edge/segmentation/survey.py",
         f"{_SEGMENTATION}/test_scale.py",
-        {"_CLUSTER": "9.9", "_USUAL_NUCLEUS_UM2": "120.0", "_BLUER_THAN_GREY": "0.3"},
+        {
+            "_CLUSTER": "9.9",
+            "_USUAL_NUCLEUS_UM2": "120.0",
+            "_BLUER_THAN_GREY": "0.3",
+        },
     ),
     *constants(
         "edge/segmentation/axis.py",

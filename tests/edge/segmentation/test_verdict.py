@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ class Object:
     ragged: float = 1.0
 
 
-def judged(objects: list[Object], **circumstances: bool) -> list[int]:
+def judged(objects: list[Object], **circumstances: Any) -> list[int]:
     """Kinds of objects with just these measures."""
 
     def column(name: str) -> NDArray[np.float64]:
@@ -130,6 +131,9 @@ DARK_PEERS = [Object(nucleus_um2=160.0, cell_um2=250.0, stain=0.75, blue=0.5)] *
 INTACT = [Object(stain=0.5, blue=0.45)] * 3  # density 0.95, blueness 0.9
 RAGGED = Object(nucleus_um2=120.0, cell_um2=150.0, stain=0.3, blue=0.06, ragged=1.45)
 BLUE = {"blue_red_cells": True}
+FAINT = {"red_cell_total": 0.2}
+THIN = Object(40.0, 100.0, stain=0.14, blue=0.06)  # dye 8
+CUT = Object(30.0, 60.0, stain=0.08, blue=0.06, border=True)  # dye 4.2
 
 
 @pytest.mark.parametrize(
@@ -158,6 +162,16 @@ BLUE = {"blue_red_cells": True}
         # Area and inscribed circle among blue red cells.
         ([], Object(30, 60, 0.3, 0.0, 0.66), "nucleus_um2", 24.0, 26.0, BLUE),
         ([], Object(45.4, 60, 0.2, 0.0), "roundness", 0.48, 0.52, BLUE),
+        # Little dye among faint red cells, or far out of their spread.
+        ([], THIN, "stain", 0.10, 0.11, FAINT),
+        ([], replace(THIN, blue=0.2), "nucleus_um2", 24.0, 26.0, FAINT),
+        ([], THIN, "cell_um2", 63.0, 67.0, FAINT),
+        ([], replace(THIN, nucleus_um2=30.0, blue=0.1), "roundness", 0.51, 0.53, FAINT),
+        ([], replace(THIN, nucleus_um2=60.0), "roundness", 0.41, 0.43, FAINT),
+        ([], THIN, "stain", 0.135, 0.145, {"red_cell_spread": 0.025}),
+        ([], CUT, "stain", 0.05, 0.06, FAINT),
+        ([], CUT, "cell_um2", 39.0, 41.0, FAINT),
+        ([], CUT, "roundness", 0.80, 0.82, FAINT),
         # As dense and as large as the others.
         (FAINT_PEERS, Object(30, 60, blue=0.2), "stain", 0.22, 0.27, {}),
         (FAINT_PEERS, Object(stain=0.4, blue=0.2), "nucleus_um2", 23.0, 25.0, {}),
@@ -169,10 +183,14 @@ BLUE = {"blue_red_cells": True}
     ],
 )  # fmt: skip
 def test_a_white_cell_is_told_at_its_limits(
-    others: list[Object], this: Object, name: str, no: float, yes: float, circumstances: dict[str, bool]
+    others: list[Object], this: Object, name: str, no: float, yes: float, circumstances: dict[str, Any]
 ) -> None:
     kinds = [judged([*others, replace(this, **{name: value})], **circumstances)[-1] for value in (no, yes)]
     assert kinds == [NOTHING, WHITE_CELL]
+
+
+def test_little_dye_is_enough_where_the_red_cells_are_faint() -> None:
+    assert [judged([THIN], red_cell_total=total)[0] for total in (0.23, 0.21)] == [NOTHING, WHITE_CELL]
 
 
 @pytest.mark.parametrize(
