@@ -184,6 +184,7 @@ MUTANTS = [
             "_CLUSTER": "9.9",
             "_USUAL_NUCLEUS_UM2": "120.0",
             "_BLUER_THAN_GREY": "0.3",
+            "_NUCLEUS_WIDTH_PX": "3.0",
         },
     ),
     *constants(

@@ -129,6 +129,18 @@ def test_red_cells_that_are_bluer_than_grey(red_share: float, blue: bool) -> Non
     assert found.scale.um_per_px == pytest.approx(0.25, rel=0.06)
 
 
+def test_colour_fringes_of_red_cells_are_no_nuclei() -> None:
+    """Red cells whose rim is stained on one side, as out of focus, beside one nucleus."""
+    image = red_cells(0.2).image.copy()
+    for x, y in GRID:
+        cv2.ellipse(image, (x, y), (13, 13), 0, -70, 70, (170, 110, 190), 2)
+    cv2.circle(image, (200, 150), 19, (95, 45, 140), cv2.FILLED)
+    found = surveyed(Field(Frame(image, "drawn")))
+    assert found.scale.source == "red_cells"
+    assert found.scale.um_per_px == pytest.approx(0.25, rel=0.06)
+    assert found.red_cell_total == pytest.approx(0.4, rel=0.1)
+
+
 def test_nuclei_that_lie_apart_give_the_scale_where_others_touch() -> None:
     """No red cell, and chains of four nuclei beside three that lie apart: these have the usual area."""
     image = np.full((500, 700, 3), 220, np.uint8)
