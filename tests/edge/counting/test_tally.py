@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 
 from edge.counting import tally as tally_module
 from edge.counting.tally import RunningTally, binomial_tails, clopper_pearson, tally
-from edge.structures import (
-    Cell,
-    CellClass,
-    CellKind,
-    CellRef,
-    ClassifiedCell,
-    FieldResult,
-    ModelIdentity,
-    Scale,
-)
+from edge.structures import Cell, CellClass, CellKind, CellRef, ClassifiedCell, FieldResult
+from tests.edge.bloodlog.fields import make_result
 
 
 def cell(label: CellClass | None, *, border: bool = False) -> ClassifiedCell:
@@ -30,18 +22,8 @@ def cell(label: CellClass | None, *, border: bool = False) -> ClassifiedCell:
 
 
 def field(cells: Sequence[ClassifiedCell], *, rejected: bool = False) -> FieldResult:
-    return FieldResult(
-        source="f.jpg",
-        width=100,
-        height=100,
-        captured_at=None,
-        frame_sha256="0" * 64,
-        scale=Scale(0.1, "configured", 1.0),
-        status="rejected" if rejected else "counted",
-        reasons=("overexposed",) if rejected else (),
-        cells=tuple(cells),
-        model=ModelIdentity("m", "0" * 64),
-    )
+    refusal = {"status": "rejected", "reasons": ("overexposed",)} if rejected else {}
+    return replace(make_result(), cells=tuple(cells), **refusal)
 
 
 def test_cells_are_sorted_into_their_classes() -> None:

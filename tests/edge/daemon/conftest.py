@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +29,8 @@ from edge.daemon.trigger import make_trigger
 from edge.device.clock import WallClock
 from edge.errors import LogBlockedError
 from edge.light.field import Field
-from edge.structures import FieldResult, Frame, ModelIdentity, Scale
+from edge.structures import Frame
+from tests.edge.bloodlog.fields import make_result
 from tests.edge.made_by import PROVENANCE
 
 RNG = np.random.default_rng(5)
@@ -98,18 +99,12 @@ class Counter:
 
     def process(self, frame: Frame, *_: Any) -> ProcessedField:
         self.work()
-        result = FieldResult(
-            source=frame.source,
-            width=frame.width,
-            height=frame.height,
-            captured_at=datetime.now(UTC),
+        result = replace(
+            make_result(frame.source),
             frame_sha256=frame.sha256(),
-            scale=Scale(0.1, "assumed", 0.0),
             status="rejected" if self.reasons else "counted",
             reasons=self.reasons,
             cells=(),
-            model=ModelIdentity("m", "a" * 64),
-            stage_ms={"segment": 12.0},
             warnings=self.warnings,
         )
         return ProcessedField(result, None, Field(frame))

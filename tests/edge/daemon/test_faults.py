@@ -5,7 +5,6 @@ The daemon's V4L2 source and its whole pipeline, its times shortened; only the d
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -23,6 +21,7 @@ from edge.classification.classifier import Classifier
 from edge.counting.pipeline import Pipeline
 from edge.rendered import RenderSettings, render_field
 from edge.structures import Frame, UInt8Image
+from tests.edge.camera.devices import Device
 
 SETTINGS = RenderSettings(width=640, height=480, um_per_px=0.2)
 
@@ -32,10 +31,11 @@ def drawn(seed: int) -> UInt8Image:
     return render_field(seed, SETTINGS).image
 
 
-class Microscope:
+class Microscope(Device):
     """A UVC camera on a microscope, with faults to order."""
 
     def __init__(self, node: Path) -> None:
+        super().__init__()
         self.node = node
         self.fault: str | None = None
         self.fine = threading.Event()
@@ -44,8 +44,6 @@ class Microscope:
         self.rng = np.random.default_rng(1)
         self.last: Any = None
         self.faulty: set[str] = set()
-        self.controls: dict[int, float] = {}
-        self.reads = 0
 
     def begin(self, fault: str) -> None:
         self.fine.clear()
@@ -58,25 +56,12 @@ class Microscope:
         self.node.touch()
         self.fine.set()
 
-    def __call__(self, path: str, backend: int) -> Microscope:
-        return self
-
-    def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
-        return self.fault != "does not open"
-
-    def set(self, prop: int, value: float) -> bool:
-        self.controls[prop] = value
-        return True
-
-    def get(self, prop: int) -> float:
-        size = {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}
-        return size.get(prop, self.controls.get(prop, 0.0))
-
     def grab(self) -> bool:
+        self.clock.now_s += self.frame_s
         return self.fault != "disappears"
 
     def read(self) -> tuple[bool, Any]:
-        self.reads += 1
+        self.grab()
         fault = self.fault
         if fault == "hangs":
             self.fine.wait(60.0)
@@ -105,8 +90,6 @@ class Microscope:
         elif fault == "wrong size":
             frame = frame[:240]
         return frame
-
-    def release(self) -> None: ...
 
 
 class Patient(V4L2Source):
@@ -163,8 +146,7 @@ def test_a_fault_is_named_not_counted_and_over_soon_after_its_end(
     # Only what hangs is waited for in vain; the others get all the time that a busy machine needs.
     kind = V4L2Source if fault == "hangs" else Patient
     monkeypatch.setattr("edge.daemon.capture.READ_GRACE_S", 60.0)
-    tenths = itertools.count()
-    bench.source = kind(str(microscope.node), open_capture=microscope, clock=lambda: 0.1 * next(tenths))
+    bench.source = kind(str(microscope.node), open_capture=microscope, clock=microscope.clock)
     bench.counter = Pipeline(Classifier(load_bundle(tiny_model)))
     with bench.running():
 
