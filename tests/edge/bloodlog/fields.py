@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 
 from edge.structures import Cell, ClassifiedCell, FieldResult, ModelIdentity, Scale
@@ -34,3 +35,16 @@ def make_result(source: str = "rendered:1", cells: int = 2) -> FieldResult:
         model=ModelIdentity("akbar", "a" * 64),
         stage_ms={"segment": 12.5},
     )
+
+
+def insert_old_rows(connection: sqlite3.Connection) -> None:
+    """Add three fields with what the first schema knows of one."""
+    for number in range(3):
+        connection.execute(
+            "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
+            "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
+            "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
+            "1.0, 'file', ?, 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', ?, 'm', ?, ?, '1', 'r', "
+            "'{}')",
+            (f"old{number}.jpg", *["e" * 64] * 3),
+        )

@@ -17,7 +17,7 @@ from edge.bloodlog.chain import GENESIS, Head, head, link_existing
 from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.errors import LogError
 from edge.structures import CellRef
-from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from tests.edge.bloodlog.fields import PROVENANCE, insert_old_rows, make_result
 
 LINKS = 9  # two of the opened sample, four fields, two reviews, the closing
 
@@ -159,19 +159,6 @@ def test_a_known_head_from_earlier_still_fits(path: Path) -> None:
 def test_what_is_no_head_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a head of the chain is NUMBER:SHA256"):
         Head.parse(text)
-
-
-def insert_old_rows(connection: sqlite3.Connection) -> None:
-    """Add three fields with what the first schema knows of one."""
-    for number in range(3):
-        connection.execute(
-            "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
-            "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
-            "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
-            "1.0, 'file', ?, 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', ?, 'm', ?, ?, '1', 'r', "
-            "'{}')",
-            (f"old{number}.jpg", *["e" * 64] * 3),
-        )
 
 
 def test_rows_of_earlier_schemas_are_linked(tmp_path: Path) -> None:

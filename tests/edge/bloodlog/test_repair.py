@@ -16,7 +16,7 @@ from edge.bloodlog.inspection import inspect
 from edge.bloodlog.repair import repair, spans
 from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.errors import LogError, OutputError
-from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from tests.edge.bloodlog.fields import PROVENANCE, insert_old_rows, make_result
 
 FIELDS = 120
 PAGE = 4096
@@ -122,16 +122,9 @@ def test_a_log_of_the_first_schema(tmp_path: Path) -> None:
     old = tmp_path / "old.db"
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         migrate(connection, shipped_migrations()[:1], str(old))
-        connection.execute(
-            "INSERT INTO field (logged_at, monotonic_s, source_kind, source, width, height, um_per_px, "
-            "scale_source, scale_confidence, status, reasons, frame_sha256, model_name, model_sha256, "
-            "config_sha256, software_version, runtime, stage_ms) VALUES ('2026-01-01T00:00:00+00:00', "
-            "1.0, 'file', 'old.jpg', 640, 480, 0.1, 'assumed', 0.1, 'counted', '[]', :sha, 'm', :sha, "
-            ":sha, '1', 'r', '{}')",
-            {"sha": "e" * 64},
-        )
-    assert repair(old, tmp_path / "new.db").unchecked["field"] == [1]
-    assert len(results(tmp_path / "new.db")) == 1
+        insert_old_rows(connection)
+    assert repair(old, tmp_path / "new.db").unchecked["field"] == [1, 2, 3]
+    assert len(results(tmp_path / "new.db")) == 3
 
 
 def test_what_cannot_be_repaired_is_refused_and_nothing_is_left(long: Path, tmp_path: Path) -> None:
