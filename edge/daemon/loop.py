@@ -164,6 +164,7 @@ class Daemon:
             if self._requests.wait(_BUSY_LOOK_S):
                 return False
             self._camera.check()
+            self._notice_failures()
         return True
 
     def _loop(self, fields: int | None) -> None:

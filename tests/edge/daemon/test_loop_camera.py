@@ -178,6 +178,19 @@ def test_a_camera_whose_picture_stands_still_is_opened_anew(make_bench: MakeBenc
     assert bench.source.opened == 2
 
 
+def test_a_start_that_fails_at_first_is_told(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    with hanging() as hang:
+        bench.source.open_steps = [MemoryError(), hang]
+        thread = threading.Thread(target=bench.run)
+        thread.start()
+        bench.wait(lambda: any("camera failure 1 in a row" in m for m in bench.told.messages), "the failure")
+        assert bench.ask("status")["state"] == "no_camera"
+        bench.requests.stop()
+        thread.join(60.0)
+    assert "READY=1" not in bench.told.messages
+
+
 def test_captures_without_a_camera_are_refused_at_once(make_bench: MakeBench) -> None:
     bench = make_bench()
     bench.configure(trigger={"mode": "manual"})
