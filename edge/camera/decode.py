@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import warnings
@@ -13,12 +14,10 @@ import cv2
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.MpoImagePlugin import MpoImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from edge.camera.containers import check_bmp, check_png, check_webp
-from edge.camera.jpeg import decode_jpeg
+from edge.camera.jpeg import decode_jpeg, read_header
 from edge.camera.pixels import MAX_PIXELS, check_size, on_white, to_8_bit, to_rgb, upright
 from edge.camera.signature import HEAD_BYTES, kind_of
 from edge.errors import ImageError
@@ -27,7 +26,7 @@ from edge.structures import UInt8Image
 #: What is decoded, by signature. Pillow would also open formats that run other programs (EPS) or are no
 #: photographs.
 _KINDS = ("JPEG", "PNG", "BMP", "TIFF", "WebP")
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_FORMATS = ("PNG", "BMP", "WEBP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I;16B", "YCbCr")
 #: Largest file: 4 channels of 16 bits for each pixel, and room for metadata, previews and a pyramid. More is
 #: the length of a damaged directory, whatever lies there.
@@ -110,7 +109,8 @@ def decode_picture(path: Path) -> Picture:
                 from edge.camera.tiff import decode_tiff
 
                 return Picture(*decode_tiff(path))
-            return Picture(_decode(path, status.st_size))
+            decode = _decode_jpeg if kind == "JPEG" else _decode
+            return Picture(decode(path, status.st_size))
         except ImageError:
             raise
         except UnidentifiedImageError as error:
@@ -121,6 +121,39 @@ def decode_picture(path: Path) -> Picture:
             raise ImageError(
                 f"{path}: damaged or truncated ({error}); copy it again from the camera"
             ) from error
+
+
+def _decode_jpeg(path: Path, size: int) -> UInt8Image:
+    if size > _BYTES_PER_PX * MAX_PIXELS:
+        raise ImageError(f"{path}: {size / 1e6:.0f} MB are no JPEG of a field; copy it again from the camera")
+    with path.open("rb") as file:
+        # A tail that is no picture's is not read: of a header alone its size is known.
+        content = file.read(_BYTES_BESIDE)
+        header = read_header(content)
+        _check_size(path, header.width, header.height, size)
+        content += file.read()
+    if header.bits != 8 or header.lossless:
+        raise ImageError(
+            f"{path}: a {f'{header.bits}-bit' if header.bits != 8 else 'lossless'} JPEG; "
+            "save it as a usual one of 8 bits, or as PNG"
+        )
+    try:
+        pixels = decode_jpeg(content, header)
+    except ValueError as error:
+        try:
+            simplejpeg.decode_jpeg_header(content, strict=False)
+        except (ValueError, KeyError):  # what only lenient decoders read
+            raise ImageError(
+                f"{path}: the header of this JPEG is damaged, or its colours are sampled as no camera does; "
+                "save it again as RGB"
+            ) from error
+        raise
+    if header.components == 4 or header.has_exif:
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            if header.components == 4:  # Pillow knows whether it is inverted
+                pixels = to_rgb(path, image)
+            return upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
+    return pixels
 
 
 def _decode(path: Path, size: int) -> UInt8Image:
@@ -141,55 +174,35 @@ def _decode(path: Path, size: int) -> UInt8Image:
 
 def _decode_pixels(path: Path, image: Image.Image, bits: int, size: int) -> UInt8Image:
     """Decode what has passed by its header."""
-    if isinstance(image, JpegImageFile):
-        content = path.read_bytes()
-        try:
-            if image.mode in ("L", "RGB"):
-                return decode_jpeg(content, *image.size)
-            # Pillow knows whether CMYK is inverted, but not what is missing.
-            decode_jpeg(content, *image.size)
-        except ValueError:
-            _check_sampling(path, content)
-            raise
-    else:
-        with path.open("rb") as file:
-            if isinstance(image, PngImageFile):
-                check_png(file)
-            elif image.format == "BMP":
-                check_bmp(file, size)
-            else:
-                check_webp(file, size)
+    with path.open("rb") as file:
+        if isinstance(image, PngImageFile):
+            check_png(file)
+        elif image.format == "BMP":
+            check_bmp(file, size)
+        else:
+            check_webp(file, size)
     if bits == 16:
         return _decode_16_bit(path)
     image.load()
     return to_rgb(path, image)
 
 
-def _check_sampling(path: Path, content: bytes) -> None:
-    """Refuse what only lenient decoders read."""
-    try:
-        simplejpeg.decode_jpeg_header(content, strict=False)
-    except (ValueError, KeyError) as error:
-        raise ImageError(
-            f"{path}: the header of this JPEG is damaged, or its colours are sampled as no camera does; "
-            "save it again as RGB"
-        ) from error
-
-
-def _check_header(path: Path, image: Image.Image, bits: int, size: int) -> None:
-    """Refuse by what the header says, before memory is spent on pixels."""
-    width, height = image.size
+def _check_size(path: Path, width: int, height: int, size: int) -> None:
     check_size(path, width, height)
     if size > _BYTES_PER_PX * width * height + _BYTES_BESIDE:
         raise ImageError(
             f"{path}: {size / 1e6:.0f} MB for {width}x{height} px; copy it again from the camera"
         )
+
+
+def _check_header(path: Path, image: Image.Image, bits: int, size: int) -> None:
+    """Refuse by what the header says, before memory is spent on pixels."""
+    _check_size(path, *image.size, size)
     if image.mode not in _MODES or bits not in (1, 2, 4, 8, 16):
         raise ImageError(
             f"{path}: pixels of mode {image.mode} and {bits} bits are not supported; save as 8 or 16-bit RGB"
         )
-    # The preview of an MPO is no second page.
-    pages = 1 if isinstance(image, MpoImageFile) else int(getattr(image, "n_frames", 1))
+    pages = int(getattr(image, "n_frames", 1))
     if pages > 1:
         raise ImageError(f"{path}: holds {pages} pages; save each field as a file of its own")
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.camera.jpeg import decode_jpeg
+from edge.camera.jpeg import decode_jpeg, read_header
 from edge.camera.pixels import MAX_PIXELS
 from edge.errors import ImageError, SourceError
 from edge.structures import UInt8Image
@@ -108,7 +108,7 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
             elif (number - 1) % every == 0:
                 found, stored = capture.retrieve()
                 try:
-                    pixels = decode_jpeg(stored.tobytes() if found else b"", width, height)
+                    pixels = _decode_stored(stored.tobytes() if found else b"", width, height)
                 except ValueError:
                     damaged.append(number)
             if pixels is not None:
@@ -123,6 +123,13 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
         faults.append(f"truncated: ended after frame {number} of {promised}")
     if faults:
         raise SourceError(f"{path}: {'; '.join(faults)}; copy it again from the camera")
+
+
+def _decode_stored(content: bytes, width: int, height: int) -> UInt8Image:
+    header = read_header(content)
+    if (header.width, header.height) != (width, height):
+        raise ValueError(f"{header.width}x{header.height} px in a video of {width}x{height}")
+    return decode_jpeg(content, header)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from edge.camera import tiff
 from edge.camera.containers import check_bmp, check_holes, check_webp
 from edge.camera.decode import decode_image, decode_picture
 from edge.camera.files import read_image
-from edge.camera.jpeg import check_scans
+from edge.camera.jpeg import read_header
 from edge.camera.signature import kind_of
 from edge.errors import ImageError
 from tests.tools.damaged_files import cases, odd_files, silent_difference, smear
@@ -188,14 +188,14 @@ def scans(**options: Any) -> bytes:
 
 def test_every_scan_of_a_progressive_jpeg_is_needed() -> None:
     content = scans(progressive=True)
-    check_scans(content)
+    read_header(content)
     starts = [at for at in range(len(content)) if content.startswith(b"\xff\xda", at)]
     assert len(starts) > 5
     for start in starts:
         with pytest.raises(ValueError, match="a part of its data is missing"):
-            check_scans(content[:start] + b"\xff\xd9")
+            read_header(content[:start] + b"\xff\xd9")
     with pytest.raises(ValueError, match="markers are damaged"):
-        check_scans(content[: starts[-1]])
+        read_header(content[: starts[-1]])
 
 
 def bmp(picture: NDArray[np.uint8]) -> bytes:

@@ -40,7 +40,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "dot.png": (lambda path: Image.new("RGB", (1, 1)).save(path), "1x1 px is smaller than the 30 px"),
     "thin.png": (lambda path: Image.new("RGB", (900, 2)).save(path), "900x2 px is smaller than the 30 px"),
     "huge.png": (lambda path: path.write_bytes(png_header(20000, 10000)), "megapixels, at most 40"),
-    "float.tif": (lambda path: Image.new("F", (60, 60)).save(path), "pixels of mode F"),
+    "float.tif": (lambda path: Image.new("F", (60, 60)).save(path), "a 32-bit float TIFF"),
     "v.mp4": (lambda path: path.write_text("no video"), "not a video by its beginning"),
     "pipe.jpg": (lambda path: os.mkfifo(path), "not a regular file"),
     "dangling.jpg": (lambda path: path.symlink_to("nowhere"), "dangling.jpg: "),

@@ -1,0 +1,108 @@
+"""A JPEG in which a changed bit has made everything behind it lighter, darker or of another colour.
+
+The levels of blocks are stored as differences to the block before. A wrong one that still is a valid code
+shifts all blocks behind it, in reading order, to the end or the next restart marker, and no decoder notices.
+What is seen is one step along a staircase: above the first shifted block and all blocks right of it, and
+below all blocks left of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.structures import UInt8Image
+
+#: A step of so many levels is damage where its mean over the blocks is so many standard errors from none. Of
+#: 8,100 real JPEGs of nine sources the largest step of five levels has 8.4; those of twenty levels that a
+#: changed byte left in drawn smears had 20 to 150.
+_LEAST_STEP, _LEAST_ERRORS = 5.0, 12.0
+#: Columns looked at: first about so many, and of suspect rows every n-th.
+_COLUMNS, _EVERY = 128, 4
+#: Half a row of blocks at least is shifted; a row whose halves step by less has no seam.
+_SUSPECT_STEP, _SUSPECT_ERRORS = 0.7 * _LEAST_STEP, 0.5 * _LEAST_ERRORS
+#: Fewer blocks a row say nothing.
+_LEAST_BLOCKS = 8
+#: A picture of fewer blocks a side is one cell cut out of a field, which no camera wrote. The look would take
+#: as long as its decoding.
+_LEAST_SIDE = 24
+#: A step is taken twice, less one slope either side.
+_SLOPES = 2
+#: Variance of the steps that is never undercut: rounding to whole levels.
+_ROUNDING = 0.25
+
+_Steps = NDArray[np.float32]
+
+
+def has_seam(pixels: UInt8Image, block_height: int, block_width: int) -> bool:
+    """Whether all blocks from one on are shifted by the same levels.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8 RGB as decoded
+    block_height, block_width : px of the blocks (MCU) that are coded one after the other
+    """
+    height, width = pixels.shape[:2]
+    rows, columns = np.arange(block_height, height - 1, block_height), width // block_width
+    if len(rows) < _LEAST_SIDE or columns < _LEAST_SIDE:
+        return False
+    seen = pixels[:, :: max(1, width // _COLUMNS)]
+    steps = seen[rows].astype(np.int16) - seen[rows - 1]
+    half = steps.shape[1] // 2
+    sums = np.stack([steps[:, :half].sum(axis=1), steps[:, half : 2 * half].sum(axis=1)])
+    suspects = np.flatnonzero((np.abs(sums) > half * _SUSPECT_STEP).any(axis=(0, 2)))
+    if not len(suspects):
+        return False
+    closely = _steps(seen[:, : 2 * half], rows[suspects])[0].reshape(len(suspects), 2, half, 3)
+    errors = np.abs(closely.mean(axis=2)) / (closely.std(axis=2) + _ROUNDING) * half**0.5
+    suspects = suspects[(errors > _SUSPECT_ERRORS).any(axis=(1, 2))]
+    for suspect in suspects.tolist():
+        near = rows[max(0, suspect - 1) : suspect + 2]
+        steps, flat = _steps(pixels[:, : columns * block_width : _EVERY], near)
+        # Margins and bars without any noise were drawn; they step at every border of theirs.
+        steps[flat] = 0
+        by_block = steps.reshape(len(near), columns, -1, 3).mean(axis=2, dtype=np.float32) / _SLOPES
+        known = ~flat.reshape(len(near), columns, -1).all(axis=2)
+        last = suspect + 1 == len(rows)
+        for first in range(len(near) if last else len(near) - 1):
+            if _stepped(by_block[first : first + 2], known[first : first + 2]):
+                return True
+    return False
+
+
+def _steps(pixels: UInt8Image, rows: NDArray[np.intp]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Twice the step at the border above each row less the slopes at either side, and where a side is flat.
+
+    On average it is zero in any picture.
+    """
+    above, top, bottom, below = (pixels[rows + k].astype(np.int16) for k in (-2, -1, 0, 1))
+    return 3 * (bottom - top) + above - below, ((top == above) | (bottom == below)).all(axis=2)
+
+
+def _stepped(steps: _Steps, known: NDArray[np.bool_]) -> bool:
+    """Whether the border above a row of blocks steps from some block on, and the one below it up to there.
+
+    Parameters
+    ----------
+    steps : (1 or 2, columns, 3) at the border above, and at the one below unless it is the last
+    known : (1 or 2, columns), False where nothing is known
+    """
+    if len(steps) == 1:
+        steps, known = np.concatenate([steps, steps * 0]), np.concatenate([known, known & False])
+    number = known[..., None].astype(np.float32)
+    before = np.cumsum(np.stack([number * np.ones(3, np.float32), steps, steps**2]), axis=2)
+    before = np.concatenate([before[:, :, :1] * 0, before], axis=2)
+    behind = before[:, :, -1:] - before
+    turned = np.array([1, -1, 1], np.float32)[:, None, None]
+    # To the end of the picture; or to the end of the row, where a restart marker sets the levels anew.
+    for count, total, squares in (
+        behind[:, 0] + before[:, 1],
+        behind[:, 0] + turned * behind[:, 1],
+    ):
+        count = np.maximum(count, 1)
+        mean = total / count
+        errors = np.abs(mean) / np.sqrt((np.maximum(squares / count - mean**2, 0) + _ROUNDING) / count)
+        found = (count >= _LEAST_BLOCKS) & (np.abs(mean) >= _LEAST_STEP) & (errors >= _LEAST_ERRORS)
+        if found.any():
+            return True
+    return False
