@@ -21,6 +21,7 @@ import msgspec
 import platformdirs
 from msgspec import Meta, Struct, structs
 
+from edge.device.reading import read_bounded
 from edge.errors import ConfigError
 from edge.structures import Denominator
 
@@ -311,17 +312,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
     import tomllib  # only where there is a file: the start of `count` without one pays for nothing
 
     try:
-        text = path.read_text(encoding="utf-8")
+        # Editors on Windows put a byte order mark in front, which TOML itself does not allow.
+        text = read_bounded(path).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError("no such configuration file") from error
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"is not UTF-8 text: {error}") from error
-    if text.startswith("\ufeff"):
-        raise ConfigError(
-            "begins with a byte order mark, which TOML does not allow; save it as UTF-8 without BOM"
-        )
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.device.decoding import decode_json
 from edge.device.durable import write_whole
+from edge.device.reading import read_bounded
 from edge.errors import ConfigError, OutputError
 
 ScaleMethod = Literal["micrometer", "red_cells"]
@@ -137,7 +138,7 @@ class Calibration:
             It is missing, cannot be read, or holds anything that no calibration does.
         """
         try:
-            text = path.read_bytes()
+            text = read_bounded(path)
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: no such calibration; make one with `blastcount calibrate`") from error
         except OSError as error:

@@ -25,6 +25,7 @@ from msgspec import UNSET, Meta, Struct, structs
 from numpy.typing import NDArray
 
 from edge.device.decoding import decode_json
+from edge.device.reading import read_bounded
 from edge.errors import ModelError
 from edge.structures import InputSpec, ModelIdentity
 
@@ -41,6 +42,8 @@ TensorDtype = Literal["int8", "uint8", "float32"]
 DTYPES: tuple[TensorDtype, ...] = get_args(TensorDtype)
 Text = Annotated[str, Meta(min_length=1)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256, lower-case hexadecimal")]
+#: A network of more does not run on these devices.
+_MOST_BYTES = 500_000_000
 _ADVICE = "use the three files of one bundle as `blastcount convert` wrote them"
 
 
@@ -376,7 +379,7 @@ def parse_card(text: str | bytes, *, source: str = "card") -> ModelCard:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, _MOST_BYTES)
     except OSError as error:
         raise ModelError(
             f"model file {path} cannot be read ({error.strerror}); a bundle needs "

@@ -18,6 +18,7 @@ from edge.commands.progress import Progress
 from edge.counting.tally import tally
 from edge.device.decoding import decode_json
 from edge.device.printable import printable
+from edge.device.reading import read_bounded
 from edge.errors import SourceError
 from edge.i18n import catalogue
 from edge.quality import WARNINGS
@@ -319,7 +320,7 @@ def known_counts(image: Path) -> KnownCounts | None:
     path = truth_path(image)
     advice = "it is no truth of a rendered field: remove it or render it again"
     try:
-        text = path.read_bytes()
+        text = read_bounded(path)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}; {advice}") from error
     return decode_json(text, _Truth, source=str(path), advice=advice, error=SourceError).counts

@@ -31,6 +31,7 @@ from edge.classification.classifier import Classifier
 from edge.counting.pipeline import CellClassifier, Pipeline
 from edge.counting.recorder import field_guard
 from edge.device.durable import write_whole
+from edge.device.reading import read_bounded
 from edge.errors import FieldError, GateError, ModelError
 from edge.structures import CellClass, Frame
 
@@ -199,7 +200,7 @@ def load_golden_field(bundle: ModelBundle) -> GoldenField:
     path = field_path(bundle)
     advice = f"reinstall the bundle, or record it with `python -m edge.counting.golden {bundle.tflite_path}`"
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+        with np.load(io.BytesIO(read_bounded(path)), allow_pickle=False) as archive:
             golden = GoldenField(
                 archive["model_sha256"].tobytes().hex(),
                 archive["jpeg"].tobytes(),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from edge.device.reading import read_bounded
 from edge.errors import ConfigError, OutputError
 
 #: A password of a person's own must be at least this long; NIST SP 800-63B, 3.1.1.2, asks for 15 where it is
@@ -64,7 +65,7 @@ def read_token_file(path: Path) -> str:
         The file is missing, cannot be read, or holds no such hash.
     """
     try:
-        stored = path.read_text(encoding="ascii").strip()
+        stored = read_bounded(path).decode("ascii").strip()
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: no such token file; make it with `blastcount review --new-token {path}`"

@@ -1,0 +1,164 @@
+"""What people get wrong at the command line: one line says what, the exit code is right, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edge import cli
+from tests.edge.commands.invoking import blastcount
+
+#: A command line, its exit code and what is said. In its folder lie f.png, a picture; text, no log and no
+#: model; bad.toml; pipe; zero.png, a link to /dev/zero; and folder, which is empty. MODEL is the tiny one.
+TABLE: list[tuple[str, int, str]] = [
+    ("conut", 2, "No such command 'conut'"),
+    ("--no-such", 2, "No such option '--no-such'"),
+    ("--debug", 2, "Missing command"),
+    ("count", 2, "Missing argument 'PATH...'"),
+    ("count --jsonn f.png", 2, "Did you mean '--json'?"),
+    ("count ''", 2, "the name is empty"),
+    ("count --masks '' f.png", 2, "'--masks': the name is empty"),
+    ("count --annotate '' f.png", 2, "'--annotate': the name is empty"),
+    ("count --log '' f.png", 2, "'--log': the name is empty"),
+    ("count --model '' f.png", 2, "'--model': the name is empty"),
+    ("count --threads 0 f.png", 2, "1<=x<=64"),
+    ("count --threads 65 f.png", 2, "1<=x<=64"),
+    ("count --threads x f.png", 2, "'x' is not a valid integer range"),
+    ("count --every 0 f.png", 2, "x>=1"),
+    ("count --every -1 f.png", 2, "x>=1"),
+    ("count --um-per-px 0 f.png", 2, "0.01<=x<=0.4"),
+    ("count --um-per-px 0.41 f.png", 2, "0.01<=x<=0.4"),
+    ("count --um-per-px nan f.png", 2, "nan is no number"),
+    ("count --um-per-px inf f.png", 2, "0.01<=x<=0.4"),
+    ("count --um-per-px 0,1 f.png", 2, "'0,1' is not a valid float range"),
+    ("count --masks f.png f.png", 2, "'f.png' is a file"),
+    ("count --log folder f.png", 2, "'folder' is a directory"),
+    ("count --report r.pdf f.png", 2, "of a sample: name one with --sample"),
+    ("count --sample S-1 --report r.doc f.png", 2, "ends in .pdf, .html or .json"),
+    ("count --sample S-1 --report no/r.pdf f.png", 2, "the folder no does not exist"),
+    ("count --model absent f.png", 3, "model file absent.json cannot be read"),
+    ("count --model text f.png", 3, "model file text.json cannot be read"),
+    ("count MODEL absent", 1, "absent: no such file or folder"),
+    ("count MODEL text", 1, "not an image or video by its name"),
+    ("count MODEL pipe", 1, "not an image or video by its name"),
+    ("count MODEL folder", 1, "folder: no images or videos in this folder"),
+    ("count MODEL zero.png", 1, "zero.png: not a regular file"),
+    ("count MODEL -- -x", 1, "-x: no such file or folder"),
+    ("count MODEL --masks f.png/x f.png", 1, "f.png/x: cannot make this folder: Not a directory"),
+    ("count MODEL --log text f.png", 1, "text: is not a SQLite database"),
+    ("count MODEL --log pipe f.png", 1, "pipe: is a device, a pipe or a socket"),
+    ("count MODEL --log /dev/null f.png", 1, "/dev/null: is a device, a pipe or a socket"),
+    ("count MODEL --log no/log.db f.png", 1, "the folder no does not exist"),
+    ("count MODEL --sample S-1 f.png", 1, "no such log"),
+    ("run extra", 2, "unexpected extra argument (extra)"),
+    ("run --source webcam", 2, "'webcam' is not one of"),
+    ("run --source replay", 3, "camera.path must name a file or folder"),
+    ("run --source replay --path ''", 2, "'--path': the name is empty"),
+    ("run --source rendered --interval 0", 3, "camera.interval_s must be a number from 0.05"),
+    ("run --source rendered --fields 0", 2, "x>=1"),
+    ("run --config ''", 2, "'--config': the name is empty"),
+    ("run --config absent.toml", 3, "absent.toml: no such configuration file"),
+    ("run --config bad.toml", 3, "bad.toml: unknown section [camra]; did you mean [camera]?"),
+    ("run --config folder", 3, "folder: cannot be read: Is a directory"),
+    ("run --config pipe", 3, "pipe: cannot be read: is a pipe"),
+    ("run --config /dev/zero", 3, "/dev/zero: cannot be read: is larger than 4 MB"),
+    ("status extra", 2, "unexpected extra argument (extra)"),
+    ("status --socket absent", 1, "absent: no daemon listens here"),
+    ("status --socket text", 1, "text: no daemon listens here"),
+    ("capture --socket folder", 1, "folder: no daemon listens here"),
+    ("reload --socket absent", 1, "absent: no daemon listens here"),
+    ("sample opne", 2, "No such command 'opne'"),
+    ("sample open", 2, "Missing option '--id'"),
+    ("sample open --id ''", 2, "expected letters, digits"),
+    ("sample open --id 'Jane Doe'", 2, "'Jane Doe': expected letters, digits"),
+    ("sample open --id S-1 --specimen urine", 2, "'urine' is not one of 'blood', 'marrow'"),
+    ("sample open --id S-1 --quota 150", 2, "'150' is not one of '100', '200', '500'"),
+    ("sample open --id S-1 --log folder", 1, "folder: is a folder"),
+    ("sample open --id S-1 --log pipe", 1, "pipe: is a device, a pipe or a socket"),
+    ("sample close", 2, "Missing argument 'SAMPLE'"),
+    ("sample close S-1 --log absent.db", 1, "absent.db: no such log"),
+    ("sample keep S-1 --log absent.db", 1, "absent.db: no such log"),
+    ("sample list --log text", 1, "text: is not a SQLite database"),
+    ("sample list --log pipe", 1, "pipe: is a device, a pipe or a socket"),
+    ("sample show S-1 --log /dev/zero", 1, "/dev/zero: is a device, a pipe or a socket"),
+    ("sample export S-1", 2, "say in which form"),
+    ("sample export S-1 --csv ''", 2, "'--csv': the name is empty"),
+    ("report", 2, "Missing argument 'SAMPLE'"),
+    ("report S-1", 2, "say in which form"),
+    ("report S-1 --json -", 1, "no such log"),
+    ("report S-1 --html r.html --language xx", 2, "no language 'xx'; there are en, id"),
+    ("report S-1 --html r.html --language ../en", 2, "no language '../en'"),
+    ("log verify --log absent.db", 1, "absent.db: no such log"),
+    ("log verify --log folder", 1, "folder: is a folder"),
+    ("log verify --log /dev/zero", 1, "/dev/zero: is a device, a pipe or a socket"),
+    ("log verify --head 1", 2, "NUMBER:SHA256, got '1'"),
+    ("log verify --against absent", 2, "'absent' does not exist"),
+    ("log show x", 2, "'x' is not a valid integer range"),
+    ("log show 0", 2, "1<=x<="),
+    ("log show 99999999999999999999", 2, "1<=x<="),
+    ("log backup", 2, "Missing argument 'FOLDER'"),
+    ("log backup f.png", 2, "'f.png' is a file"),
+    ("log export", 2, "give --csv or --jsonl"),
+    ("log export --csv --out folder", 2, "'folder' is a directory"),
+    ("log repair", 2, "Missing option '--out'"),
+    ("log repair --out new.db --log text", 1, "text: nothing can be saved"),
+    ("log repair --out new.db --log pipe", 1, "pipe: no such log"),
+    ("review --host nowhere", 3, "review.host must be an address"),
+    ("review --host 0.0.0.0", 3, "needs review.token_file"),
+    ("review --port 65536", 2, "0<=x<=65535"),
+    ("review --token-file pipe", 3, "pipe: the token file cannot be read"),
+    ("review --new-token folder", 1, "folder: exists already"),
+    ("check extra", 2, "unexpected extra argument (extra)"),
+    ("calibrate blank absent", 1, "absent: no such file or folder"),
+    ("calibrate blank folder", 1, "folder: no images or videos"),
+    ("calibrate blank --frames 0", 2, "1<=x<=1000"),
+    ("calibrate micrometer --division-um nan f.png", 2, "nan is no number"),
+    ("calibrate show", 3, "no such calibration"),
+    ("calibrate show --file text", 3, "text: JSON is malformed"),
+    ("calibrate show --file /dev/zero", 3, "/dev/zero: cannot be read: is larger than 4 MB"),
+    ("render", 2, "Missing option '--out'"),
+    ("render --out ''", 2, "'--out': the name is empty"),
+    ("render --out r --width 0", 2, "width must be 30 to 8192 px, got 0"),
+    ("render --out r --um-per-px nan", 2, "um_per_px must be 0.05 to 0.4"),
+    ("bench absent", 1, "absent: no such file or folder"),
+    ("bench --fields 0", 2, "x>=1"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_system_config: None) -> Path:
+    here = tmp_path / "here"
+    (here / "folder").mkdir(parents=True)
+    (here / "text").write_text("neither a log nor a model " * 50)
+    (here / "bad.toml").write_text("[camra]\n")
+    os.mkfifo(here / "pipe")
+    (here / "zero.png").symlink_to("/dev/zero")
+    Image.new("RGB", (60, 60), (200, 200, 200)).save(here / "f.png")
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.mark.parametrize(("line", "code", "said"), TABLE, ids=[line for line, _, _ in TABLE])
+def test_wrong_usage(folder: Path, tiny_model: Path, line: str, code: int, said: str) -> None:
+    before = sorted(folder.iterdir())
+    arguments = shlex.split(line.replace("MODEL", f"--model {shlex.quote(str(tiny_model))}"))
+    result = blastcount(*arguments)
+    assert result.exit_code == code
+    assert said in result.stderr
+    # After click's two lines on usage there is one line; what the program itself says is one alone.
+    *usage, last = result.stderr.splitlines()
+    assert last.startswith("Error: " if code == 2 else "blastcount: error: ")
+    assert (code == 2) == bool(usage)
+    assert result.stdout == ""
+    assert sorted(folder.iterdir()) == before
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert {line.split()[0] for line, _, _ in TABLE} >= set(cli.COMMANDS)
