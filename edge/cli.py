@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
@@ -80,27 +81,41 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(lines)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        """Read the options of the group, which print its help and version."""
+        with _full_stdout_in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; one line on stderr and an exit code for every error meant for a person."""
         try:
-            return super().invoke(ctx)
+            with nullcontext() if ctx.params["debug"] else _full_stdout_in_one_line():
+                return super().invoke(ctx)
         except EdgeError as error:
             if ctx.params["debug"]:
                 raise
             click.echo(f"blastcount: error: {printable(error)}", err=True)
             ctx.exit(error.exit_code)
-        except OSError as error:
-            # What has a name was a file, and is an EdgeError or a fault of the program; stdout has none.
-            if ctx.params["debug"] or error.errno not in NO_ROOM or error.filename is not None:
-                raise
-            click.echo(
-                f"blastcount: error: stdout: cannot be written: {error.strerror}; write to another disk",
-                err=True,
-            )
-            ctx.exit(OutputError.exit_code)
         except KeyboardInterrupt:
             click.echo(err=True)  # ends the line on which the terminal shows ^C
             ctx.exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _full_stdout_in_one_line() -> Iterator[None]:
+    """Say that stdout takes nothing more, and end."""
+    try:
+        yield
+    except OSError as error:
+        # What has a name was a file, and is an EdgeError or a fault of the program; stdout has none.
+        if error.errno not in NO_ROOM or error.filename is not None:
+            raise
+        click.echo(
+            f"blastcount: error: stdout: cannot be written: {error.strerror}; write to another disk", err=True
+        )
+        sys.exit(OutputError.exit_code)
 
 
 def _plugins() -> dict[str, EntryPoint]:

@@ -22,13 +22,17 @@ _SQLITE_WAITS_S = 0.2
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
-def connect(path: Path, *, read_only: bool, patience: Patience = USUAL) -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool, must_exist: bool = False, patience: Patience = USUAL
+) -> sqlite3.Connection:
     """Open the log's file; see :meth:`edge.bloodlog.BloodLog.open`."""
     if path.is_dir():
         raise LogError(f"{path}: is a folder; name a file for the log")
+    if path.exists() and not path.is_file():  # opening a named pipe would wait for its writer
+        raise LogError(f"{path}: is a device, a pipe or a socket; name a file for the log")
     if not path.parent.is_dir():
         raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if read_only and not path.exists():
+    if (read_only or must_exist) and not path.exists():
         raise LogError(f"{path}: no such log; nothing has been counted into it yet")
     if not read_only and path.is_file() and path.stat().st_nlink > 1:
         # Each name has a journal, locks and pictures of its own: writers by two names lose each other's rows

@@ -49,7 +49,14 @@ class BloodLog:
             self._known = self.head()
 
     @classmethod
-    def open(cls, path: Path | str, *, read_only: bool = False, patience: Patience = USUAL) -> Self:
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        read_only: bool = False,
+        must_exist: bool = False,
+        patience: Patience = USUAL,
+    ) -> Self:
         """Open the log, making or migrating it where needed.
 
         The file is in write-ahead mode with ``synchronous=FULL``: a field whose :meth:`append` has
@@ -59,6 +66,7 @@ class BloodLog:
         ----------
         path : file of the log; its folder must exist
         read_only : never write, and refuse a log that does not exist or needs a migration
+        must_exist : refuse to make one
         patience : how long to wait for others who hold the log, a sample or its pictures
 
         Raises
@@ -72,7 +80,7 @@ class BloodLog:
         .. [1] https://www.sqlite.org/pragma.html#pragma_synchronous
         """
         path = Path(path)
-        connection = connect(path, read_only=read_only, patience=patience)
+        connection = connect(path, read_only=read_only, must_exist=must_exist, patience=patience)
         try:
             return cls(connection, path, patience)
         except BaseException:

@@ -47,6 +47,13 @@ WHERE :sample IS NULL OR sample_id = :sample
 ORDER BY field.id, cell.id
 """
 
+#: Whether a text that people chose has more than ASCII; without a byte order mark Excel takes it for Latin-1.
+_BEYOND_ASCII = """
+SELECT EXISTS (SELECT 1 FROM field LEFT JOIN sample ON sample.id = sample_id
+               WHERE (:sample IS NULL OR sample_id = :sample)
+                 AND (source || ' ' || ifnull(name, '') || ' ' || model_name) GLOB '*[^' || char(1) || '-~]*')
+"""
+
 
 def export_jsonl(log: BloodLog, file: TextIO, sample: Sample | None = None) -> int:
     """Write every row with its link, one JSON object each, in the order in which they were added.
@@ -71,24 +78,46 @@ def export_jsonl(log: BloodLog, file: TextIO, sample: Sample | None = None) -> i
     return rows
 
 
-def export_csv(log: BloodLog, file: TextIO, sample: Sample | None = None) -> int:
+def export_csv(
+    log: BloodLog, file: TextIO, sample: Sample | None = None, *, for_spreadsheet: bool = False
+) -> int:
     """Write one line a cell, and one a field without cells.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Parameters
+    ----------
+    log, file : from and to
+    sample : whose fields; None for all
+    for_spreadsheet : begin with a byte order mark where a text has more than ASCII
 
     Returns
     -------
     number of lines without the one of titles
     """
     number = 0
-    lines = csv.writer(file, lineterminator="\n")
+    lines = csv.writer(_Lines(file))
+    of = {"sample": None if sample is None else sample.id}
     with log.reading() as connection, snapshot(connection):
-        rows = connection.execute(_CELLS, {"sample": None if sample is None else sample.id})
+        if for_spreadsheet and connection.execute(_BEYOND_ASCII, of).fetchone()[0]:
+            file.write("\ufeff")
+        rows = connection.execute(_CELLS, of)
         lines.writerow(column[0] for column in rows.description)
         for row in rows:
             lines.writerow(map(_harmless, row))
             number += 1
     return number
+
+
+class _Lines:
+    """Ends lines by LF alone; a writer told to do so would leave a CR inside a text without its quotes."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        """Write one line, as :func:`csv.writer` gives it."""
+        self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def _harmless(value: object) -> object:

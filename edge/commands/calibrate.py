@@ -16,7 +16,7 @@ from edge.calibration.red_cells import scale_from_red_cells
 from edge.camera.configured import make_source
 from edge.camera.files import read_image
 from edge.camera.folders import find_files
-from edge.commands.options import PATH, config_option
+from edge.commands.options import PATH, FiniteRange, config_option
 from edge.config import Config, load_config
 from edge.device.clock import utc_now
 from edge.errors import CameraError, ConfigError
@@ -62,7 +62,7 @@ def blank(pictures: Sequence[Path], frames: int, config_path: Path | None, out: 
 @_pictures
 @click.option(
     "--division-um",
-    type=click.FloatRange(1.0, 1000.0),
+    type=FiniteRange(1.0, 1000.0),
     default=10.0,
     help="From one line to the next, in µm.",
 )

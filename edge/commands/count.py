@@ -19,7 +19,7 @@ from edge.camera.folders import VIDEO_SUFFIXES, Found, find, left_out_line
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.interrupt import Interrupt
-from edge.commands.options import FILE, FOLDER, PATH, model_option
+from edge.commands.options import FILE, FOLDER, PATH, FiniteRange, model_option
 from edge.commands.outputs import (
     encode_labels,
     encode_picture,
@@ -82,7 +82,7 @@ class _Counted:
 @model_option
 @click.option(
     "--um-per-px",
-    type=click.FloatRange(0.01, 0.4),
+    type=FiniteRange(0.01, 0.4),
     help="Scale of the images in µm per pixel; measured on the red cells if not given.",
 )
 @click.option(
@@ -130,7 +130,11 @@ def count(
     with ExitStack() as stack:
         stack.enter_context(notices.listening())
         log_path = log_path or (config.log_path if sample_id is not None else None)
-        log = stack.enter_context(BloodLog.open(log_path)) if log_path else None
+        log = (
+            stack.enter_context(BloodLog.open(log_path, must_exist=sample_id is not None))
+            if log_path
+            else None
+        )
         recorder = as_configured(config, classifier, log, source_kind="file", clock=WallClock())
         printer: Printer = (
             JsonPrinter(progress, config.sample.denominator)

@@ -30,6 +30,8 @@ from edge.errors import LogError, OutputError
 
 #: What a command ends with that found the log not to be as it was written.
 _GATE_SAID_NO = 4
+#: SQLite's largest number of a row.
+_LAST_ROW = 2**63 - 1
 #: Columns of a field that hold JSON.
 _JSON_COLUMNS = frozenset({"reasons", "warnings", "stage_ms", "provenance", "context"})
 #: Faults and numbers that are printed for a person; --json has all of them.
@@ -99,7 +101,7 @@ def verify(
 
 
 @log_group.command("show")
-@click.argument("row", type=click.IntRange(min=1), metavar="ROW")
+@click.argument("row", type=click.IntRange(1, _LAST_ROW), metavar="ROW")
 @log_option
 @json_option
 def show(row: int, log_path: Path | None, as_json: bool) -> None:
@@ -213,9 +215,12 @@ def export(form: str | None, name: str | None, out: Path | None, log_path: Path 
     if form is None:
         raise click.UsageError("give --csv or --jsonl")
     path = log_path or load_config().log_path
-    write = export_csv if form == "csv" else export_jsonl
     with BloodLog.open(path, read_only=True) as log, _output(out) as file:
-        write(log, file, None if name is None else log.sample(name))
+        sample = None if name is None else log.sample(name)
+        if form == "csv":
+            export_csv(log, file, sample, for_spreadsheet=out is not None)
+        else:
+            export_jsonl(log, file, sample)
 
 
 @log_group.command("repair")

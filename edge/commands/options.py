@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +11,35 @@ import click
 
 Command = Callable[..., None]
 
-PATH = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+
+class _Named(click.Path):
+    """A path with a name: an empty one, of a variable that a script has not set, would be ``.``."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Refuse what is empty."""
+        if value == "":
+            self.fail("the name is empty; name a file or folder, the working folder is .", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A range that NaN, which compares with nothing, is outside of."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is no number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
+
+
+PATH = _Named(path_type=Path)
+FILE = _Named(path_type=Path, dir_okay=False)
+FOLDER = _Named(path_type=Path, file_okay=False)
 #: A file for a result, or ``-`` for stdout.
-RESULT = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+RESULT = _Named(path_type=Path, dir_okay=False, allow_dash=True)
 
 config_option = click.option(
     "--config",

@@ -13,11 +13,17 @@ from edge.commands.options import RESULT, log_option
 from edge.commands.outputs import write_atomically
 from edge.config import load_config
 from edge.errors import OutputError
-from edge.i18n import catalogue
+from edge.i18n import DEFAULT_LANGUAGE, catalogue, languages
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record
 from edge.results.summary import SampleSummary, summarise_as_configured
+
+
+def _known(_ctx: click.Context, _parameter: click.Parameter, language: str) -> str:
+    if language not in languages():
+        raise click.BadParameter(f"no language {language!r}; there are {', '.join(languages())}")
+    return language
 
 
 @click.command("report")
@@ -25,7 +31,9 @@ from edge.results.summary import SampleSummary, summarise_as_configured
 @click.option("--pdf", type=RESULT, metavar="FILE", help="Write the sheet as PDF.")
 @click.option("--html", type=RESULT, metavar="FILE", help="Write the sheet as one HTML file.")
 @click.option("--json", "as_json", type=RESULT, metavar="FILE", help="Write the figures as JSON.")
-@click.option("--language", default="en", help="Language of the sheet, e.g. en or id.")
+@click.option(
+    "--language", callback=_known, default=DEFAULT_LANGUAGE, help="Language of the sheet, e.g. en or id."
+)
 @log_option
 def report(
     sample_id: str,
@@ -43,11 +51,10 @@ def report(
     if pdf is None and html is None and as_json is None:
         raise click.UsageError("say in which form: --pdf FILE, --html FILE or --json FILE")
     config = load_config()
-    texts = catalogue(language)
     log_path = log_path or config.log_path
     with BloodLog.open(log_path, read_only=True) as log:
         summary = summarise_as_configured(log, log.sample(sample_id), config)
-    write_report(summary, log_path, texts.language, pdf=pdf, html=html, as_json=as_json)
+    write_report(summary, log_path, language, pdf=pdf, html=html, as_json=as_json)
 
 
 def write_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _changing(name: str, change: SampleChange, text: str) -> None:
     @log_option
     @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
-        with BloodLog.open(log_path or load_config().log_path) as log:
+        with BloodLog.open(log_path or load_config().log_path, must_exist=True) as log:
             _say(log.change_sample(sample_id, change, who=who), as_json)
 
 
@@ -162,7 +163,8 @@ def export(
     with BloodLog.open(path, read_only=True) as log:
         sample = log.sample(sample_id)
         summary = summarise_as_configured(log, sample, config)
-        for file, write in ((csv_file, export_csv), (jsonl, export_jsonl)):
+        to_file = partial(export_csv, for_spreadsheet=str(csv_file) != "-")
+        for file, write in ((csv_file, to_file), (jsonl, export_jsonl)):
             if file is not None:
                 text = StringIO()
                 write(log, text, sample)

@@ -191,10 +191,11 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_full_disk_under_stdout_is_one_line() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sample", "--help"]], ids=" ".join)
+def test_a_full_disk_under_stdout_is_one_line(arguments: list[str]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        done = run_blastcount("sample", "--help", stdout=full)
+        done = run_blastcount(*arguments, stdout=full)
     finally:
         os.close(full)
     assert done.returncode == 1

@@ -65,7 +65,7 @@ def table(sample_id: int) -> Response:
     sample = _summary(sample_id).sample
     text = StringIO()
     with store.reading() as log:
-        export_csv(log, text, sample)
+        export_csv(log, text, sample, for_spreadsheet=True)
     return _file(text.getvalue(), "text/csv", sample, "csv")
 
 

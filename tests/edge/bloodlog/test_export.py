@@ -76,6 +76,25 @@ def test_a_line_a_cell(full: Path) -> None:
     )
 
 
+def test_a_spreadsheet_reads_every_text_as_it_was(full: Path) -> None:
+    """A CR inside a text stands in quotes, lines end alike, and what is not ASCII is said to be UTF-8."""
+
+    def content(log: BloodLog, *, for_spreadsheet: bool) -> str:
+        file = io.StringIO(newline="")
+        export_csv(log, file, for_spreadsheet=for_spreadsheet)
+        return file.getvalue()
+
+    with BloodLog.open(full) as log:
+        log.append(make_result('a\rb,"c".jpg'), **PROVENANCE)
+        assert content(log, for_spreadsheet=True) == content(log, for_spreadsheet=False)
+        last = list(csv.DictReader(io.StringIO(content(log, for_spreadsheet=True), newline="")))[-1]
+        assert last["source"] == 'a\rb,"c".jpg'
+        assert '"a\rb,""c"".jpg"' in content(log, for_spreadsheet=True)
+        assert "\r\n" not in content(log, for_spreadsheet=True)
+        log.append(make_result("Färbung 細胞.jpg"), **PROVENANCE)
+        assert content(log, for_spreadsheet=True) == "\ufeff" + content(log, for_spreadsheet=False)
+
+
 def test_an_unknown_sample_is_named(full: Path) -> None:
     with BloodLog.open(full) as log, pytest.raises(LogError, match="there is no sample S-9"):
         jsonl(log, "S-9")

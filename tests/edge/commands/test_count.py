@@ -412,24 +412,6 @@ def test_the_configured_model_and_scale_are_used(count: CountCommand) -> None:
     assert (record["um_per_px"], record["scale_source"]) == (0.2, "configured")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ([], "PATH..."),
-        (["--um-per-px", "9", "f"], "0.01<=x<=0.4"),
-        (["--every", "0", "f"], "x>=1"),
-        (["--threads", "0", "f"], "1<=x<=64"),
-        (["--report", "r.pdf", "f"], "of a sample"),
-        (["--report", "r.doc", "--sample", "S-1", "f"], ".pdf, .html or .json"),
-        (["--report", "no/such/r.pdf", "--sample", "S-1", "f"], "make it first"),
-    ],
-)
-def test_wrong_usage_is_refused_before_counting(arguments: list[str], named: str) -> None:
-    result = blastcount("count", *arguments)
-    assert result.exit_code == 2
-    assert named in result.stderr
-
-
 @pytest.mark.real_data
 def test_real_fields_have_cells_where_experts_saw_blasts(count: CountCommand, real_data: Path) -> None:
     fields = sorted((real_data / "all-idb1" / "im").glob("*_1.jpg"))[:3]
