@@ -216,6 +216,10 @@ def _complaints() -> list[bytes]:
     hear_c = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(hear)
     library = _library()
     if library is not None:
+        # Where OPENCV_FFMPEG_LOGLEVEL is set, as by the command line, OpenCV takes the messages for itself,
+        # but only once, when it first opens anything.
+        cv2.setLogLevel(_SILENT)
+        cv2.VideoCapture(os.devnull, cv2.CAP_FFMPEG).release()
         library.av_log_set_callback(hear_c)
         _KEPT.append(hear_c)  # FFmpeg calls it as long as the process lives
     return said

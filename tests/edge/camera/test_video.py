@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -78,6 +81,18 @@ def test_a_video_whose_frames_build_on_each_other_ends_at_the_damage(tmp_path: P
     assert [next(frames).source[-2:] for _ in range(2)] == ["#1", "#2"]
     with pytest.raises(SourceError, match="frame 3 is damaged, and those behind it build on it"):
         next(frames)
+    # In a process that has opened no video, and as the command line starts, OpenCV has not yet taken FFmpeg's
+    # messages for itself.
+    script = "import sys; from pathlib import Path; from edge.camera.files import read_frames\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script + "list(read_frames(Path(sys.argv[1])))", str(path)],
+        cwd=Path(video_module.__file__).parents[2],
+        env=os.environ | {"OPENCV_FFMPEG_LOGLEVEL": "-8"},
+        capture_output=True,
+        check=False,
+    )
+    assert b"SourceError" in done.stderr
+    assert b"frame 3 is damaged" in done.stderr
 
 
 def test_what_cannot_tell_damage_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
