@@ -326,7 +326,7 @@ def camera(number: int = 0, cameras: int = 1, **behaviour: Any) -> Any:
     )
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60.0
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

@@ -9,8 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from edge.commands.run import override
 from edge.config import Config, load_config, parse_config
 from edge.errors import ConfigError
 from edge.rendered import RenderSettings, render_field
+from tests.edge.camera.devices import wait_for
 from tests.edge.commands.invoking import blastcount
 
 #: A small field: a few cells, a tenth of a second.
@@ -83,13 +83,6 @@ def count_of(path: Path) -> int:
     except sqlite3.OperationalError:
         return 0
     return int(fields)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 def test_three_rendered_fields_reach_the_log(run: Run) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.web.child import ReviewChild
+from tests.edge.camera.devices import wait_for
 from tests.edge.web.conftest import SMALL, Clinic, append_field, log_clinic
 
 #: Longest wait for anything, however busy the machine is.
@@ -222,13 +223,6 @@ def is_served(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 def test_the_daemon_brings_the_page_and_takes_it_along(server: Server, tiny_model: Path) -> None:
