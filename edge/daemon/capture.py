@@ -36,8 +36,8 @@ FILE_DEADLINE_S = 120.0
 CLOSE_DEADLINE_S = 5.0
 Doing = Literal["starting", "opening", "waiting", "reading", "closing", "backing off", "ended"]
 #: A camera that failed is opened again after 0.5, 1, 2 and then every 3 seconds. An attempt takes up to 5 s
-#: (a USB camera that hangs while it opens), and its exposure rests after 2 s at the earliest: a camera is back
-#: within 10 s of its return.
+#: (a USB camera that hangs while it opens), and its exposure takes 2 s and more to rest: a camera is
+#: back within 10 s of its return.
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 3.0
 #: So many failures within so many seconds end the process. A new one, started by systemd, also gets rid of
