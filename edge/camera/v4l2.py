@@ -324,19 +324,21 @@ class V4L2Source:
         )
 
     def _decoded(self, content: bytes) -> tuple[UInt8Image, bytes | None]:
-        jpeg = without_metadata(content)
-        try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(content)
-            self._check_size(width, height)  # before there is room for what the header says
-            if jpeg is not None and _HUFFMAN_TABLES not in jpeg:
-                jpeg = None
-            # What is kept is what is decoded.
-            image = simplejpeg.decode_jpeg(jpeg or content, "RGB", strict=True)
-        except ValueError as error:
-            raise DamagedFrameError(
-                f"{self.name}: damaged frames came ({error}); check its cable", "damaged"
-            ) from error
-        return np.asarray(image, dtype=np.uint8), jpeg
+        bare = without_metadata(content)
+        jpeg = bare if bare is not None and _HUFFMAN_TABLES in bare else None
+        problem = None
+        for data in (jpeg, content):  # what is kept is what is decoded
+            if data is None:
+                continue
+            try:
+                height, width, *_ = simplejpeg.decode_jpeg_header(data)
+                self._check_size(width, height)  # before there is room for what the header says
+                image = simplejpeg.decode_jpeg(data, "RGB", strict=True)
+            except ValueError as error:
+                problem = error
+            else:
+                return np.asarray(image, dtype=np.uint8), jpeg if data is jpeg else None
+        raise DamagedFrameError(f"{self.name}: damaged frames came ({problem}); check its cable", "damaged")
 
     def _check_size(self, width: int, height: int) -> None:
         if (width, height) != self._frame_size:

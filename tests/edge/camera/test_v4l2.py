@@ -160,10 +160,12 @@ def test_damaged_jpegs_are_refused_and_whole_ones_kept(node: str) -> None:
         assert b"serial" not in frame.jpeg
         assert frame.jpeg.endswith(b"\xff\xd9")
         np.testing.assert_array_equal(simplejpeg.decode_jpeg(frame.jpeg, "RGB"), frame.image)
-        device.jpeg = without_tables
-        frame = source.read(5.0)
-        assert frame is not None
-        assert frame.jpeg is None
+        # Huffman tables may be left out, and markers may have bytes before them.
+        for odd in (without_tables, lambda jpeg: jpeg[:2] + b"\xff\xff" + jpeg[2:]):
+            device.jpeg = odd
+            frame = source.read(5.0)
+            assert frame is not None
+            assert frame.jpeg is None
     # The first frames after a start are often bad.
     some = itertools.chain([half] * 5, itertools.repeat(lambda jpeg: jpeg))
     with opened(
