@@ -96,6 +96,24 @@ def test_cells_are_cut_as_the_device_cuts_them(collection: Collection) -> None:
         assert np.array_equal(crop, expected)
 
 
+def test_a_cell_is_cut_once_whatever_is_asked_for_beside_it(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [cell for cell in collection.cells if cell.usable][:5]
+    spec = InputSpec(size_px=40, field_of_view_um=21.0)
+    first = cut(collection, cells[:3], spec)
+    fields: list[str] = []
+    whole = Collection.image
+    monkeypatch.setattr(
+        Collection, "image", lambda self, field: (fields.append(field), whole(self, field))[1]
+    )
+    again = cut(collection, cells[::-1], spec)[::-1]
+    assert set(fields) == {cell.field for cell in cells[3:]}
+    assert np.array_equal(again[:3], first)
+    assert np.array_equal(again[3:], cut(collection, cells[3:], spec))
+    assert not np.array_equal(again[3], first[0])
+
+
 def test_a_second_collection_comes_from_the_cache_and_is_equal(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

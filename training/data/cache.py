@@ -11,7 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.device.durable import write_whole
@@ -19,6 +21,7 @@ from edge.device.machine import describe_software
 from edge.errors import OutputError
 from edge.light.field import Field
 from edge.segmentation import Segmentation, segment
+from edge.structures import Cell, InputSpec
 from edge.version import folder_sha256
 
 Value = TypeVar("Value")
@@ -48,10 +51,16 @@ class Cache:
     Parameters
     ----------
     folder : where it is; None takes the user's cache folder
+
+    Attributes
+    ----------
+    folder : where it is
+    crops : cells that were cut in this process, by what a crop is made of, then by image file and cell
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(platformdirs.user_cache_dir("blastcount")) / "training"
+        self.crops: dict[InputSpec, dict[tuple[str, Cell], NDArray[np.uint8]]] = {}
 
     def segmentation(self, image: Path, sha256: str, um_per_px: float | None = None) -> Segmentation:
         """Segment an image of a known or unknown scale, or return what was found before.

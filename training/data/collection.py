@@ -221,18 +221,26 @@ def cut(collection: Collection, cells: Sequence[CellRecord], spec: InputSpec) ->
     -------
     (n, size_px, size_px, 3) uint8 RGB
     """
-    crops = np.zeros((len(cells), spec.size_px, spec.size_px, 3), np.uint8)
+    # A run of the protocol cuts the same cells for each of its trainings, which took longer than to train.
+    known = collection.cache.crops.setdefault(spec, {})
+    keys = [(collection.fields[cell.field].sha256, cell.cell) for cell in cells]
     by_field: dict[str, list[int]] = defaultdict(list)
-    for index, cell in enumerate(cells):
-        by_field[cell.field].append(index)
+    for index, (cell, key) in enumerate(zip(cells, keys, strict=True)):
+        if key not in known:
+            by_field[cell.field].append(index)
     for field, members in by_field.items():
         segmentation = collection.segmentation(field)
         whole = Field(Frame(collection.image(field), field), segmentation.background)
         cutter = Cutter(whole, spec, um_per_px=segmentation.scale.um_per_px)
         own = [cells[index].cell for index in members]
         outlines = [segmentation.outline(cell) for cell in own] if spec.needs_outline else None
-        crops[members] = cutter.cut([(cell.x, cell.y) for cell in own], outlines)
-    return crops
+        crops = cutter.cut([(cell.x, cell.y) for cell in own], outlines)
+        known.update({keys[index]: crop for index, crop in zip(members, crops, strict=True)})
+    return (
+        np.stack([known[key] for key in keys])
+        if keys
+        else np.zeros((0, spec.size_px, spec.size_px, 3), np.uint8)
+    )
 
 
 def _list_lab(root: Path, lab: str, cache: Cache) -> Listing:

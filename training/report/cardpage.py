@@ -11,16 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from training.protocol.figures import MYELOID
 from training.report.evaluation import called_table, figures_table, goals_table, interval, number, size
 from training.report.page import Block, Bullets, Heading, Table, Text, markdown
 
 Json = Mapping[str, Any]
 
-_OUT_OF_SCOPE = (
-    "Diagnosis, screening of patients, follow-up of a treatment, or any statement about a disease.",
-    "Leukaemias other than B-lymphoblastic: no blast of another kind was ever shown to it.",
-    "Cells that no person looks at: every count is meant to be checked against the pictures of its cells.",
-)
 _ETHICS = (
     "The data are public images of patients who cannot be asked again; no name, age or sex is known, and no "
     "image or crop of one is in the model's files (golden crops are rendered).",
@@ -60,7 +56,14 @@ def blocks(card: Json) -> Iterator[Block]:
     yield Heading("Intended use")
     yield Text(card["intended_use"])
     yield Text("Out of scope:")
-    yield Bullets(_OUT_OF_SCOPE)
+    yield Bullets(
+        (
+            "Diagnosis, screening of patients, follow-up of a treatment, or any statement about a disease.",
+            _leukaemias(training["data"]),
+            "Cells that no person looks at: every count is meant to be checked against the pictures of its "
+            "cells.",
+        )
+    )
     yield Heading("Factors")
     yield Text(
         "Camera, laboratory and stain, magnification, kind of normal cell, and whether a normal cell lies in "
@@ -80,6 +83,13 @@ def blocks(card: Json) -> Iterator[Block]:
     yield Bullets(_ETHICS)
     yield Heading("Caveats and recommendations")
     yield Bullets(tuple(card["limits"]))
+
+
+def _leukaemias(data: Json) -> str:
+    """Say which blasts it never saw."""
+    if any(f"{lab} blast" in data.get("by_laboratory_and_label", {}) for lab in MYELOID):
+        return "Leukaemias other than B-lymphoblastic and acute myeloid ones: it never saw a blast of theirs."
+    return "Leukaemias other than B-lymphoblastic: no blast of another kind was ever shown to it."
 
 
 def _training_data(training: Json) -> Iterator[Block]:

@@ -23,6 +23,7 @@ from training.protocol import random_split
 from training.protocol.decision import Chosen
 from training.protocol.evaluation import Evaluated
 from training.protocol.evaluation import sections as protocol_sections
+from training.protocol.figures import MYELOID
 from training.protocol.plan import deal, known_label
 from training.protocol.random_split import RandomSplit
 from training.protocol.recipe import Fitted, Recipe
@@ -51,8 +52,9 @@ INTENDED_USE = (
 LABEL_RULE = (
     "Cells are those that the product's own segmentation finds, whole ones, each once. ALL-IDB: blasts at "
     "the points of xyc, normal cells at those of other_xyc and where an ALL_IDB2 crop says so. "
-    "all-taleqani: the label of the field. Other laboratories: normal cells of people without leukaemia, "
-    "at their boxes or in the middle of their images."
+    "all-taleqani: the label of the field. jhu-aml and lmu-aml: the class of the cell in the middle of the "
+    "image; promyelocytes, promonocytes and crushed cells have no label. Other laboratories: normal cells of "
+    "people without leukaemia, at their boxes or in the middle of their images."
 )
 RANDOM_RULE = (
     " In random splits every crop of ALL_IDB2 has the label of its file's name (platelets among the normal "
@@ -172,9 +174,11 @@ def card(training: Training, files: Mapping[str, str]) -> Json:
 
 def limits(training: Training) -> list[str]:
     """Say what a reader must not overlook; figures below their goal among it."""
+    blasts = {cell.lab for cell in training.cells if known_label(cell) == 1}
     found = [
-        "Trained on public data of few patients; blasts come from two data sets at most, all of acute "
-        "lymphoblastic leukaemia. Other leukaemias were never shown to it.",
+        f"Trained on public data of few patients; its blasts come from {', '.join(sorted(blasts))}, all of "
+        f"acute lymphoblastic {'or myeloid ' if blasts & set(MYELOID) else ''}leukaemia. Other leukaemias "
+        "were never shown to it.",
         "ALL-IDB has no patient numbers: sessions stand for patients, which they may not.",
         "The labels of all-taleqani are those of fields: normal cells of a patient's field count as blasts.",
         "Immature normal cells (haematogones, myelocytes) look like blasts to people, too.",
