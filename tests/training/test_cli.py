@@ -35,9 +35,7 @@ def train(*arguments: object) -> Result:
 def _small_recipe(small: Akbar2024) -> Any:
     """Train the small network, and the compact recipe for a few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            cli, "load", lambda name: small if name == "akbar2024" else Relative(steps=2, members=1)
-        )
+        patch.setattr(cli, "load", lambda name: small if name == "akbar2024" else Relative(steps=2))
         yield
 
 

@@ -10,13 +10,15 @@ import pytest
 from edge.structures import Cell
 from training.data.records import CellRecord
 from training.recipes import relative
-from training.recipes.relative import SPEC, WEAK_TARGET, Views, sources
+from training.recipes.relative import SPEC, WEAK_TARGET, Views, kinds, sources
 
 
-def record(lab: str, label: int | None, weak_label: int = 1, camera: str = "c") -> CellRecord:
+def record(
+    lab: str, label: int | None, weak_label: int = 1, camera: str = "c", cell_type: str | None = None
+) -> CellRecord:
     cell = Cell(1, 10.0, 10.0, (5, 5, 10, 10), 80, 40, "wbc", touches_border=False)
     origin: Any = "unmarked" if label is None else "xyc"
-    return CellRecord("f", cell, lab, camera, "s", "g", weak_label, label, None, origin)
+    return CellRecord("f", cell, lab, camera, "s", "g", weak_label, label, cell_type, origin)
 
 
 def test_cells_are_drawn_by_what_is_known_of_them() -> None:
@@ -39,6 +41,30 @@ def test_cells_are_drawn_by_what_is_known_of_them() -> None:
         (0,): 1.0, (1,): 1.0, (2,): 0.0, (4,): 0.0, (5,): WEAK_TARGET[1], (6,): WEAK_TARGET[0], (7,): 0.0,
         (9,): 1.0, (10,): 0.0,
     }  # fmt: skip
+
+
+def test_patients_weigh_twice_as_much_as_a_camera() -> None:
+    labels = (("all-idb", 1), ("jhu-aml", 1), ("lmu-aml", 1), ("jhu-aml", None))
+    cells = [record(lab, label, camera=lab) for lab, label in labels]
+    weight = {tuple(source.members.tolist()): source.weight for source in sources(cells)}
+    assert weight == {(0,): 2.0, (1,): 4.0, (2,): 2.0}
+
+
+def test_the_second_head_learns_only_kinds_that_are_known() -> None:
+    cells = [
+        record("all-idb", 1),
+        record("all-idb", 0),
+        record("jhu-aml", 1, cell_type="blast"),
+        record("jhu-aml", 0, cell_type="neutrophil_band"),
+        record("pbc", 0, cell_type="neutrophil"),
+        record("jhu-aml", None, cell_type="promyelocyte"),
+        record("pbc", 0, cell_type="ig"),
+    ]
+    blast, *others = kinds(cells).tolist()
+    assert others == [-1, blast, 3, 3, -1, 6]
+    assert relative.KINDS[blast][0] == "blast"
+    named = [cell_type for types in relative.KINDS for cell_type in types]
+    assert len(named) == len(set(named))
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +96,18 @@ def test_views_differ_and_stay_the_same_cell(views: Views) -> None:
     assert np.allclose(inside, 128, atol=3)
 
 
-def test_the_joined_network_is_the_mean_of_its_members() -> None:
+def test_the_network_that_ships_is_the_trained_one_without_norms() -> None:
     rng = np.random.default_rng(2)
-    members = [relative.member(48) for _ in range(3)]
-    for member in members:
-        # As after a training: batch norms with means and variances of their own.
-        weights = [rng.uniform(0.2, 1.0, w.shape) if w.ndim == 1 else w for w in member.get_weights()]
-        member.set_weights(weights)
+    trained = relative.network(48)
+    # As after a training: batch norms with means and variances of their own.
+    trained.set_weights([rng.uniform(0.2, 1.0, w.shape) if w.ndim == 1 else w for w in trained.get_weights()])
     crops = rng.integers(0, 256, (6, 48, 48, 3)).astype(np.float32)
     crops[3:] *= np.linspace(0, 1, 48)[None, :, None, None]
-    logits = np.mean([np.asarray(member(crops, training=False))[:, 0] for member in members], axis=0)
-    joined = relative.joined_members(members, 48, "joined")
-    p = np.asarray(joined(crops, training=False))
+    logits = np.asarray(trained(crops, training=False))[:, 0]
+    shipped = relative.without_norms(trained, 48)
+    p = np.asarray(shipped(crops, training=False))
     assert np.allclose(p.sum(axis=1), 1.0, atol=1e-5)
     assert np.allclose(np.log(p[:, 1] / p[:, 0]), logits, atol=1e-3)
-    # One member alone is another network.
-    alone = np.asarray(relative.joined_members(members[:1], 48, "alone")(crops, training=False))
-    assert not np.allclose(alone, p, atol=1e-3)
-    assert not any("norm" in layer.name or "drop" in layer.name for layer in joined.layers)
+    assert np.ptp(logits) > 0.01
+    assert not any("norm" in layer.name or "drop" in layer.name for layer in shipped.layers)
+    assert shipped.count_params() < 2**20  # int8 keeps a byte of each

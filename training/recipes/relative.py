@@ -1,4 +1,4 @@
-"""The compact recipe: a crop without colour, every laboratory, three small networks in one.
+"""The compact recipe: a crop without colour, every laboratory, a small residual network.
 
 What decides the design is in docs/classifier.md: absolute colour tells cameras apart before it tells cells
 apart, so the network sees density relative to the cell's own nucleus and the outlines of cell and nucleus, at
@@ -8,7 +8,8 @@ fixed weights; and stain, resolution, noise, scale and outlines vary at random.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from training.backend import load_keras, make_repeatable
 from training.data.allidb import LAB as ALL_IDB
 from training.data.collection import Collection, cut
 from training.data.records import LABS, CellRecord
-from training.protocol.plan import WEAK
+from training.protocol.plan import PATIENTS, WEAK
 from training.protocol.recipe import Fitted
 
 if TYPE_CHECKING:
@@ -32,25 +33,44 @@ if TYPE_CHECKING:
 NAME = "relative"
 #: 0.5 µm a pixel: what the weakest sources (all-taleqani, wbc-chula) resolve.
 SPEC = InputSpec(size_px=48, field_of_view_um=24.0, white_point=235, channels="density+cell+nucleus")
-STEPS = 500
-BATCH = 64
+STEPS = 800
+BATCH = 96
 LEARNING_RATE = 2e-3
-#: Networks that learn from the same crops, each from its own start; their mean is one network.
-MEMBERS = 3
+#: Filters of the four stages.
+WIDTHS = (16, 32, 64, 96)
+DROPOUT = 0.3
+_WEIGHT_DECAY = 1e-4
+#: What the second head names while the network is trained; it is left out of what ships. Cells that the data
+#: sets name more finely share a kind, because some sets do not.
+KINDS = (
+    ("blast", "myeloblast"),
+    ("lymphocyte", "lymphocyte_variant"),
+    ("monocyte",),
+    ("neutrophil", "neutrophil_band"),
+    ("eosinophil",),
+    ("basophil",),
+    ("ig", "metamyelocyte", "myelocyte"),
+    ("erythroblast",),
+)
+#: Weight of the second head's cross-entropy beside the first's.
+KIND_WEIGHT = 0.3
+_NO_KIND = -1
 #: Targets are this far from 0 and 1: some marks are wrong.
 SMOOTHING = 0.02
 #: Most white cells of a malignant all-taleqani field are blasts, hardly any of a benign one: not the cell but
 #: the field was labelled.
 WEAK_TARGET = {1: 0.8, 0: 0.1}
-#: Weight of a source within its class. Blasts: each camera of ALL-IDB alike, weak labels half. Normal cells:
-#: laboratories by how many kinds of cells they show (wbc-chula had 16 fields), own ones as healthy persons'.
+#: Weight of a source within its class. Blasts: each camera alike, weak labels half, the 78 patients of
+#: jhu-aml twice. Normal cells: laboratories by how many kinds of cells they show (wbc-chula had 16 fields),
+#: own ones as healthy persons'.
 WEIGHT = {
     "blast": 2.0,
+    "jhu-aml blast": 4.0,
     "weak 1": 1.0,
     "weak 0": 0.5,
     "healthy": 1.0,
     "patient": 0.8,
-    "jhu-aml": 1.5,
+    "jhu-aml": 3.0,
     "lmu-aml": 0.5,
     "pbc": 1.0,
     "raabin": 0.5,
@@ -109,13 +129,21 @@ def _kind(cell: CellRecord) -> tuple[str, str, float] | None:
         weak_label = cell.weak_label or 0
         return f"weak {weak_label}", cell.camera, WEAK_TARGET[weak_label]
     if cell.label == 1:
-        return "blast", cell.camera, 1.0
+        return ("jhu-aml blast" if cell.lab == PATIENTS else "blast"), cell.camera, 1.0
     if cell.lab != ALL_IDB:
         return (cell.lab, cell.camera, 0.0) if cell.label == 0 else None
     if cell.weak_label == 0:
         # All white cells of a healthy person are normal, marked or not.
         return "healthy", cell.camera, 0.0
     return ("patient", cell.camera, 0.0) if cell.label == 0 else None
+
+
+def kinds(cells: Sequence[CellRecord]) -> NDArray[np.int32]:
+    """Give the number of each cell's kind in ``KINDS``; -1 where it is not known."""
+    number = {cell_type: i for i, types in enumerate(KINDS) for cell_type in types}
+    return np.array(
+        [0 if cell.label == 1 else number.get(cell.cell_type or "", _NO_KIND) for cell in cells], np.int32
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,24 +156,26 @@ class Relative:
     random_splits: int = 0
     about: Mapping[str, object] = field(default_factory=dict)
     steps: int = STEPS
-    members: int = MEMBERS
 
     def targets(self, cells: Sequence[CellRecord]) -> list[float | None]:
         """Every cell of which something is known, be it of its field only."""
         return [None if (kind := _kind(cell)) is None else kind[2] for cell in cells]
 
     def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
-        """Train ``members`` networks on the same random views, and join them into one."""
+        """Train the network on random views."""
         make_repeatable(seed)
-        members = [member(SPEC.size_px) for _ in range(self.members)]
-        _train(members, Views.of(collection, cells), sources(cells), self.steps, np.random.default_rng(seed))
-        return Fitted(joined_members(members, SPEC.size_px, NAME), collection, self.spec)
+        trained, size_px = network(SPEC.size_px), SPEC.size_px
+        views = Views.of(collection, cells)
+        rng = np.random.default_rng(seed)
+        _train(trained, views, sources(cells), kinds(cells), self.steps, rng)
+        return Fitted(without_norms(trained, size_px), collection, self.spec)
 
 
 def _train(
-    networks: Sequence[keras.Model],
+    network: keras.Model,
     views: Views,
     drawn_from: Sequence[Source],
+    kind_of: NDArray[np.int32],
     steps: int,
     rng: np.random.Generator,
 ) -> None:
@@ -155,27 +185,36 @@ def _train(
     is_blast = np.array([source.target > 0.5 for source in drawn_from])
     for of_class in (is_blast, ~is_blast):
         chance[of_class] /= 2 * chance[of_class].sum()
-    optimisers = []
-    for network in networks:
-        optimisers.append(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)))
-        optimisers[-1].build(network.trainable_variables)
+    optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps))
+    optimiser.build(network.trainable_variables)
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def step(crops: Any, targets: Any) -> None:  # noqa: ANN401  # tensors
-        for network, optimiser in zip(networks, optimisers, strict=True):
-            with tf.GradientTape() as tape:
-                logits = network(crops, training=True)[:, 0]
-                loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
-                loss += tf.add_n(network.losses)
-            gradients = tape.gradient(loss, network.trainable_variables)
-            optimiser.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+    def step(crops: Any, targets: Any, kinds: Any) -> None:  # noqa: ANN401  # tensors
+        with tf.GradientTape() as tape:
+            logits = network(crops, training=True)
+            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits[:, 0]))
+            known = tf.cast(kinds >= 0, tf.float32)
+            of_kind = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(kinds, 0), logits[:, 1:])
+            loss += KIND_WEIGHT * tf.reduce_sum(of_kind * known) / tf.maximum(tf.reduce_sum(known), 1.0)
+            loss += tf.add_n(network.losses)
+        gradients = tape.gradient(loss, network.trainable_variables)
+        optimiser.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
-    for _ in range(steps):
+    def batch() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
         picked = rng.choice(len(drawn_from), BATCH, p=chance)
         cells = [int(rng.choice(drawn_from[source].members)) for source in picked]
         targets = np.array([drawn_from[source].target for source in picked], np.float32)
         crops = np.stack([views.random(cell, rng) for cell in cells]).astype(np.float32)
-        step(tf.constant(crops), tf.constant(targets * (1 - 2 * SMOOTHING) + SMOOTHING))
+        return crops, targets * (1 - 2 * SMOOTHING) + SMOOTHING, kind_of[cells]
+
+    # One thread makes the next views while the others take a step: views are a third of the work.
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(batch)
+        for number in range(steps):
+            made = following.result()
+            if number + 1 < steps:
+                following = ahead.submit(batch)
+            step(*(tf.constant(array) for array in made))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,53 +296,43 @@ def _redrawn(
     return np.where(soft > 127 + rng.uniform(-levels, levels), 255, 0).astype(np.uint8)
 
 
-def member(size_px: int) -> keras.Model:
-    """Build one member of the compact network, for training.
+def network(size_px: int, name: str = NAME) -> keras.Model:
+    """Build the network for training.
 
-    The multi-scale idea of Akbar et al. at a hundredth of the cost: a 5×5 and two 3×3 convolutions of 16, 32
-    and 64 filters; what each scale saw is averaged over the crop instead of flattened, so that neither place
-    nor turn of a cell matters. The means of the input planes (areas, relative density) are joined, too.
+    A 5×5 convolution with stride 2, then four stages of one residual block each [1]_ of ``WIDTHS`` filters,
+    all but the first with stride 2. What the last two stages saw is averaged over the crop instead of
+    flattened, so that neither place nor turn of a cell matters.
+
+    Parameters
+    ----------
+    size_px : side of the input, px
+    name : of the network
 
     Returns
     -------
     keras.Model
-        Input (n, size_px, size_px, 3) in 0 to 255; output (n, 1), the logit of a blast.
+        Input (n, size_px, size_px, 3) in 0 to 255; output (n, 1 + kinds): the logit of a blast, then those of
+        ``KINDS``, which only help to find what tells cells apart.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
     """
-    keras = load_keras()
-    layers = keras.layers
-    decay = keras.regularizers.L2(1e-4)
-    crop = keras.Input((size_px, size_px, 3), name="crop")
-    features = layers.Rescaling(1 / 255, name="rescale")(crop)
-    scales = [layers.GlobalAveragePooling2D(name="scale0")(features)]
-    for number, (filters, kernel, stride) in enumerate(((16, 5, 2), (32, 3, 1), (64, 3, 1)), start=1):
-        if number > 1:
-            features = layers.MaxPooling2D(2, name=f"pool{number - 1}")(features)
-        features = layers.Conv2D(
-            filters, kernel, strides=stride, padding="same", use_bias=False, kernel_regularizer=decay,
-            name=f"conv{number}",
-        )(features)  # fmt: skip
-        features = layers.BatchNormalization(momentum=0.95, name=f"norm{number}")(features)
-        features = layers.ReLU(name=f"relu{number}")(features)
-        scales.append(layers.GlobalAveragePooling2D(name=f"scale{number}")(features))
-    scales.append(layers.GlobalMaxPooling2D(name="peaks")(features))
-    joined = layers.Concatenate(name="scales")(scales)
-    joined = layers.BatchNormalization(momentum=0.95, name="norm")(joined)
-    joined = layers.Dropout(0.3, name="drop")(joined)
-    hidden = layers.Dense(32, activation="relu", kernel_regularizer=decay, name="hidden")(joined)
-    hidden = layers.Dropout(0.3, name="drop_hidden")(hidden)
-    return keras.Model(crop, layers.Dense(1, name="logit")(hidden), name="relative_member")
+    layers = load_keras().layers
+    crop, means = _until_means(size_px, _normed)
+    dropped = layers.Dropout(DROPOUT, name="drop")(means)
+    logits = layers.Dense(1 + len(KINDS), kernel_regularizer=_decay(), name="logits")(dropped)
+    return load_keras().Model(crop, logits, name=name)
 
 
-def joined_members(members: Sequence[keras.Model], size_px: int, name: str) -> keras.Model:
-    """Join trained members into one network that gives the mean of their logits.
+def without_norms(trained: keras.Model, size_px: int, name: str = NAME) -> keras.Model:
+    """Write a trained network as the device runs it: the same function, with probabilities of both classes.
 
-    Each batch norm is a factor and an addend by now; they are folded into the convolution before it and the
-    dense layer behind it. Peaks have a dense layer of their own: joined with the means, which are a tenth as
-    large, they would take nearly all of the 255 steps that int8 has for both.
+    Each batch norm is a factor and an addend by now; they are folded into the convolution before it.
 
     Parameters
     ----------
-    members : of :func:`member`, trained
+    trained : of :func:`network`
     size_px : side of the input, px
     name : of the network
 
@@ -313,48 +342,58 @@ def joined_members(members: Sequence[keras.Model], size_px: int, name: str) -> k
         Input (n, size_px, size_px, 3) in 0 to 255; output (n, 2) probabilities of normal and blast.
     """
     keras = load_keras()
-    layers = keras.layers
-    crop = keras.Input((size_px, size_px, 3), name="crop")
-    scaled = layers.Rescaling(1 / 255, name="rescale")(crop)
-    hidden, weights, bias = [], [], 0.0
-    for number, trained in enumerate(members, start=1):
-        features, scales = scaled, [layers.GlobalAveragePooling2D(name=f"m{number}_scale0")(scaled)]
-        for stage in (1, 2, 3):
-            if stage > 1:
-                features = layers.MaxPooling2D(2, name=f"m{number}_pool{stage - 1}")(features)
-            old = trained.get_layer(f"conv{stage}")
-            factor, addend = _affine(trained.get_layer(f"norm{stage}"))
-            convolution = layers.Conv2D(
-                old.filters, old.kernel_size, strides=old.strides, padding="same", activation="relu",
-                name=f"m{number}_conv{stage}",
-            )  # fmt: skip
-            features = convolution(features)
-            convolution.set_weights([old.get_weights()[0] * factor, addend])
-            scales.append(layers.GlobalAveragePooling2D(name=f"m{number}_scale{stage}")(features))
-        peaks = layers.GlobalMaxPooling2D(name=f"m{number}_peaks")(features)
-        means = layers.Concatenate(name=f"m{number}_means")(scales)
-        factor, addend = _affine(trained.get_layer("norm"))
-        kernel, offset = trained.get_layer("hidden").get_weights()
-        kernel, offset = kernel * factor[:, None], offset + addend @ kernel
-        of_means = layers.Dense(kernel.shape[1], name=f"m{number}_of_means")
-        of_peaks = layers.Dense(kernel.shape[1], use_bias=False, name=f"m{number}_of_peaks")
-        both = layers.Add(name=f"m{number}_sum")([of_means(means), of_peaks(peaks)])
-        hidden.append(layers.ReLU(name=f"m{number}_hidden")(both))
-        of_means.set_weights([kernel[: means.shape[-1]], offset])
-        of_peaks.set_weights([kernel[means.shape[-1] :]])
-        last_kernel, last_bias = trained.get_layer("logit").get_weights()
-        weights.append(last_kernel[:, 0] / len(members))
-        bias += float(last_bias[0]) / len(members)
-    last = layers.Dense(2, activation="softmax", name="p")
-    probabilities = last(layers.Concatenate(name="members")(hidden) if len(hidden) > 1 else hidden[0])
+    crop, means = _until_means(size_px, _plain)
+    last = keras.layers.Dense(2, activation="softmax", name="p")
+    plain = keras.Model(crop, last(means), name=name)
+    for layer in plain.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            gamma, beta, mean, variance = (norm := trained.get_layer(f"{layer.name}_norm")).get_weights()
+            factor = gamma / np.sqrt(variance + norm.epsilon)
+            (kernel,) = trained.get_layer(layer.name).get_weights()
+            layer.set_weights([kernel * factor, beta - mean * factor])
+    kernel, bias = (weights[..., :1] / 2 for weights in trained.get_layer("logits").get_weights())
     # The softmax of (-z / 2, z / 2) is the logistic function of z.
-    half = np.concatenate(weights) / 2
-    last.set_weights([np.stack([-half, half], axis=1), np.array([-bias / 2, bias / 2], np.float32)])
-    return keras.Model(crop, probabilities, name=name)
+    last.set_weights([np.concatenate([-weights, weights], axis=-1) for weights in (kernel, bias)])
+    return plain
 
 
-def _affine(norm: keras.layers.Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Factor and addend that a trained batch norm is."""
-    gamma, beta, mean, variance = norm.get_weights()
-    factor = gamma / np.sqrt(variance + norm.epsilon)
-    return factor, beta - mean * factor
+def _until_means(size_px: int, convolved: Callable[..., Any]) -> tuple[Any, Any]:
+    """Lay the network out up to the means: its input and them; ``convolved`` lays one convolution."""
+    layers = load_keras().layers
+    crop = load_keras().Input((size_px, size_px, 3), name="crop")
+    features = layers.Rescaling(1 / 255, name="rescale")(crop)
+    features = convolved(features, WIDTHS[0], 5, 2, "stem")
+    means = []
+    for stage, filters in enumerate(WIDTHS, start=1):
+        stride = 1 if stage == 1 else 2
+        first = convolved(features, filters, 3, stride, f"stage{stage}_first")
+        second = convolved(first, filters, 3, 1, f"stage{stage}_second", relu=False)
+        if stage > 1:
+            features = convolved(features, filters, 1, stride, f"stage{stage}_shortcut", relu=False)
+        features = layers.Add(name=f"stage{stage}_sum")([second, features])
+        features = layers.ReLU(name=f"stage{stage}_relu")(features)
+        means.append(layers.GlobalAveragePooling2D(name=f"stage{stage}_mean")(features))
+    return crop, layers.Concatenate(name="means")(means[-2:])
+
+
+def _normed(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
+    """Lay a convolution with its batch norm."""
+    layers = load_keras().layers
+    features = layers.Conv2D(
+        filters, size, strides=stride, padding="same", use_bias=False, kernel_regularizer=_decay(), name=name
+    )(features)
+    features = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)
+    return layers.ReLU(name=f"{name}_relu")(features) if relu else features
+
+
+def _plain(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
+    """Lay a convolution that holds its batch norm."""
+    activation = "relu" if relu else None
+    layer = load_keras().layers.Conv2D(
+        filters, size, strides=stride, padding="same", activation=activation, name=name
+    )
+    return layer(features)
+
+
+def _decay() -> Any:  # noqa: ANN401  # a regulariser of Keras, which has no types here
+    return load_keras().regularizers.L2(_WEIGHT_DECAY)
