@@ -20,7 +20,7 @@ from edge.errors import ConfigError, ImageError
 UInt8Image = NDArray[np.uint8]
 CellKind = Literal["wbc", "smudge"]
 CellClass = Literal["blast", "normal", "uncertain"]
-ScaleSource = Literal["configured", "red_cells", "assumed"]
+ScaleSource = Literal["configured", "red_cells", "pooled", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
 #: Which cells the share of blasts is of: all classified white cells; those without the uncertain ones; all
 #: and the smudges, as normal cells.
@@ -46,6 +46,8 @@ class Frame:
     um_per_px : configured scale in µm per pixel, or None to find it in the field
     jpeg : a JPEG file that holds exactly these pixels and nothing else, or None
     warnings : doubts that its source has about it, names of :data:`edge.quality.WARNINGS`
+    um_per_px_interval : 95 % interval of the configured scale, or None where nobody measured one
+    pooled : what other fields of its sample or folder say of the scale, or None where there is nothing
     """
 
     image: UInt8Image
@@ -54,6 +56,8 @@ class Frame:
     um_per_px: float | None = None
     jpeg: bytes | None = None
     warnings: tuple[str, ...] = ()
+    um_per_px_interval: tuple[float, float] | None = None
+    pooled: PooledScale | None = None
 
     def __post_init__(self) -> None:
         """Refuse anything that is not a usable 8-bit RGB image."""
@@ -89,20 +93,56 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class RedCellScale:
+    """What the red cells of one field say of its scale.
+
+    Attributes
+    ----------
+    um_per_px : µm per px of the input image
+    confidence : 0 to 1, see :func:`edge.segmentation.scale.measure_scale`
+    """
+
+    um_per_px: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class PooledScale:
+    """What the red cells of many fields say of the scale that these have in common.
+
+    Attributes
+    ----------
+    um_per_px : µm per px; None where the fields have more than one scale
+    spread : relative standard deviation of a single field's scale about it, as far as that is known
+    confidence : share of the evidence that agrees with it, 0 to 1
+    fields : number of fields whose red cells were measured
+    """
+
+    um_per_px: float | None
+    spread: float
+    confidence: float
+    fields: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Physical size of a pixel and where that knowledge comes from.
 
     Attributes
     ----------
     um_per_px : working scale in µm per px of the input image, always a number
-    source : ``configured`` (calibration), ``red_cells`` (measured in this field) or
-        ``assumed`` (neither; good enough to search with, never reported)
+    source : ``configured`` (calibration), ``red_cells`` (measured in this field), ``pooled`` (over the fields
+        of its sample or folder) or ``assumed`` (none of these; good enough to search with, never reported)
     confidence : 0 to 1
+    interval : 95 % interval of the scale, or None where it is not known
+    red_cells : what the field's own red cells say, whether that was taken or not; None where they say nothing
     """
 
     um_per_px: float
     source: ScaleSource
     confidence: float
+    interval: tuple[float, float] | None = None
+    red_cells: RedCellScale | None = None
 
     @property
     def reported_um_per_px(self) -> float | None:

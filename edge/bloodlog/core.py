@@ -142,6 +142,8 @@ class BloodLog:
         """
         scale, model, captured_at = result.scale, result.model, result.captured_at
         stage_x_um, stage_y_um = result.stage_um or (None, None)
+        low, high = scale.interval or (None, None)
+        red_cells = scale.red_cells
         row = {
             "logged_at": utc_now().isoformat(),
             "monotonic_s": time.monotonic(),
@@ -155,6 +157,10 @@ class BloodLog:
             "um_per_px": float(scale.um_per_px),
             "scale_source": scale.source,
             "scale_confidence": float(scale.confidence),
+            "um_per_px_low": low,
+            "um_per_px_high": high,
+            "red_cells_um_per_px": None if red_cells is None else red_cells.um_per_px,
+            "red_cells_confidence": None if red_cells is None else red_cells.confidence,
             "status": result.status,
             "reasons": json.dumps(result.reasons),
             "frame_sha256": result.frame_sha256,

@@ -35,7 +35,8 @@ ORDER BY number
 _CELLS = """
 SELECT field.id AS field, sample.name AS sample, logged_at, clock_trusted, captured_at, source_kind, source,
        width, height, CASE scale_source WHEN 'assumed' THEN NULL ELSE um_per_px END AS um_per_px,
-       scale_source, status, (SELECT group_concat(value, ' ') FROM json_each(reasons)) AS reasons,
+       um_per_px_low, um_per_px_high, scale_source, status,
+       (SELECT group_concat(value, ' ') FROM json_each(reasons)) AS reasons,
        (SELECT group_concat(value, ' ') FROM json_each(warnings)) AS warnings,
        frame_sha256, image_sha256, stage_x_um, stage_y_um, model_name, model_sha256, config_sha256,
        software_version, runtime,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale
+from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, RedCellScale, Scale
 
 #: What a field's row and its record have alike.
 _FIELD_AS_STORED = (
@@ -37,7 +37,8 @@ class LoggedField:
     thumbnails : SHA-256 of the stored picture of a cell, by the cell's id
     image_sha256 : SHA-256 of the stored picture of the whole field (a small one of a rejected field), or None
     provenance : everything that produced the row, as JSON; None in rows of earlier versions
-    context : what the field took from those of its sample before it, as JSON; None without a sample
+    context : what the field took from those of its sample before it or of its folder, as JSON; None where
+        it took nothing
     """
 
     id: int
@@ -88,7 +89,7 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
     captured_at, trusted, stage_x_um = row["captured_at"], row["clock_trusted"], row["stage_x_um"]
     result = FieldResult(
         captured_at=None if captured_at is None else datetime.fromisoformat(captured_at),
-        scale=Scale(row["um_per_px"], row["scale_source"], row["scale_confidence"]),
+        scale=_scale(row),
         reasons=tuple(json.loads(row["reasons"])),
         cells=tuple(map(_classified_cell, cell_rows)),
         model=ModelIdentity(row["model_name"], row["model_sha256"]),
@@ -105,6 +106,17 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
             cell["id"]: cell["thumbnail_sha256"] for cell in cell_rows if cell["thumbnail_sha256"] is not None
         },
         **{name: row[name] for name in _FIELD_AS_STORED},
+    )
+
+
+def _scale(row: sqlite3.Row) -> Scale:
+    low, red_cells = row["um_per_px_low"], row["red_cells_um_per_px"]
+    return Scale(
+        row["um_per_px"],
+        row["scale_source"],
+        row["scale_confidence"],
+        None if low is None else (low, row["um_per_px_high"]),
+        None if red_cells is None else RedCellScale(red_cells, row["red_cells_confidence"]),
     )
 
 

@@ -87,10 +87,10 @@ class Correction:
             if self._flat is None:
                 self._flat = FlatField(calibration.blank.grid, frame.width, frame.height)
             frame = replace(frame, image=self._flat.applied(frame.image), jpeg=None)
-        um_per_px = frame.um_per_px
-        if um_per_px is None and calibration.scale is not None:
-            um_per_px = calibration.scale.um_per_px
-        return replace(frame, um_per_px=um_per_px)
+        scale = calibration.scale
+        if frame.um_per_px is not None or scale is None:
+            return frame
+        return replace(frame, um_per_px=scale.um_per_px, um_per_px_interval=(scale.low, scale.high))
 
 
 def _doubted(frame: Frame) -> Frame:

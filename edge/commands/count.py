@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -30,6 +30,7 @@ from edge.commands.outputs import (
 from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, has_truth
 from edge.commands.progress import Progress
 from edge.config import Config, load_config
+from edge.counting.folder import FolderScales
 from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
 from edge.counting.tally import RunningTally
@@ -245,9 +246,12 @@ def _count_files(
     notices: Notices,
     progress: Progress,
 ) -> Iterator[_Counted]:
+    scales = FolderScales(found.files, recorder.corrected)
     for file in found.files:
         try:
             with field_guard(file):  # a codec's failures
+                if config.scale.um_per_px is None:
+                    scales.look(file)
                 started = time.perf_counter()
                 um_per_px, in_sample = config.scale.um_per_px, sample_id is not None
                 for frame in read_frames(file, every=every, um_per_px=um_per_px, with_jpeg=in_sample):
@@ -255,6 +259,8 @@ def _count_files(
                         return
                     if sample_id is not None:
                         recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
+                    if frame.um_per_px is None:
+                        frame = replace(frame, pooled=scales.pooled(file, frame))
                     try:
                         recorded = recorder.record(frame)
                     except FieldError as error:  # the next frame of a video may be well

@@ -79,7 +79,7 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
     Control characters of file names come out as JSON escapes, undecodable bytes as the log has them, so that
     a line is always a line and valid in every encoding.
     """
-    um_per_px = result.scale.reported_um_per_px
+    um_per_px, interval = result.scale.reported_um_per_px, result.scale.interval
     record = {
         "schema": SCHEMA,
         # A lone surrogate, Python's form of a byte that is no UTF-8, is no text to other readers of JSON.
@@ -87,7 +87,9 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
         "width": result.width,
         "height": result.height,
         "um_per_px": None if um_per_px is None else round(um_per_px, 5),
+        "um_per_px_interval": None if interval is None else [round(limit, 5) for limit in interval],
         "scale_source": result.scale.source,
+        "scale_confidence": round(result.scale.confidence, 3),
         "status": result.status,
         "reasons": list(result.reasons),
         "warnings": list(result.warnings),

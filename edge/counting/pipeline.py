@@ -17,7 +17,7 @@ from edge.classification.card import ModelCard
 from edge.classification.crop import Cutter
 from edge.light.field import Field
 from edge.quality import Judgement, Reference, assess, assess_cells
-from edge.segmentation import Segmentation, segment
+from edge.segmentation import Segmentation, has_changed, segment
 from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale
 
 #: Crops that exist at once: 32 of 128 px are 1.6 MB, whatever segmentation found.
@@ -96,6 +96,8 @@ class Pipeline:
         segmentation = segment(field)
         started = self._lap(stage_ms, "segment", started)
         judgement += assess_cells(field, segmentation.cells, segmentation.scale)
+        if has_changed(segmentation.scale, frame):
+            judgement += Judgement(warnings=("scale_changed",))
         started = self._lap(stage_ms, "cells", started)
         if judgement.reasons:
             result = self._result(frame, segmentation.scale, judgement, (), stage_ms)
@@ -155,5 +157,5 @@ class Pipeline:
 
 def _known_scale(frame: Frame) -> Scale:
     if frame.um_per_px is not None:
-        return Scale(frame.um_per_px, "configured", 1.0)
+        return Scale(frame.um_per_px, "configured", 1.0, frame.um_per_px_interval)
     return Scale(_NO_SCALE_UM_PER_PX, "assumed", 0.0)

@@ -14,6 +14,7 @@ from edge.calibration import Correction
 from edge.classification.card import ModelCard
 from edge.config import Config
 from edge.quality import Reference
+from edge.structures import PooledScale
 from edge.version import code_sha256, software_version
 
 
@@ -83,14 +84,16 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a field took from those of its sample before it.
+    """What a field took from other fields: those of its sample before it, or those of its folder.
 
     Attributes
     ----------
-    reference : how the sample's first fields looked, which the gate compared it with
+    reference : how the sample's first fields looked, which the gate compared it with; None without a sample
+    pooled : what the others' red cells said of the scale; None where they had no word
     """
 
-    reference: Reference
+    reference: Reference | None
+    pooled: PooledScale | None = None
 
     def to_json(self) -> str:
         """Write the form that is stored."""

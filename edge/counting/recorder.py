@@ -155,23 +155,30 @@ class Recorder:
         with field_guard(frame.source):
             return self._record(frame)
 
+    def corrected(self, frame: Frame) -> Frame:
+        """Give a frame as it would be counted: with even light, and with its scale where that is known."""
+        return self._correction.applied(frame)
+
     def _record(self, frame: Frame) -> Recorded:
-        corrected = self._correction.applied(frame)
+        corrected = self.corrected(frame)
         provenance = self._provenance
         if UNUSED in corrected.warnings and provenance.calibration_sha256 is not None:
             provenance = replace(provenance, calibration_sha256=None)  # it is for frames of another size
         sample = self._sample
         if sample is None:
             processed = self._counter.process(corrected)
-            row = self._append(Entry.alone(processed), provenance)
+            pooled = None if corrected.um_per_px is not None else corrected.pooled
+            context = None if pooled is None else Context(None, pooled)
+            row = self._append(Entry.alone(processed), provenance, context=context)
             return Recorded(corrected, processed.result, processed.segmentation, row, None)
         corrected = sample.kept(corrected)
         sample.catch_up()
         reference = sample.reference
+        corrected = sample.prepared(corrected)
         processed = self._counter.process(corrected, reference)
         with sample.turn():
             entry = sample.enter(processed)
-            row = self._append(entry, provenance, sample.record.id, Context(reference))
+            row = self._append(entry, provenance, sample.record.id, Context(reference, corrected.pooled))
             sample.logged(row, entry)
         return Recorded(corrected, entry.result, processed.segmentation, row, sample.record.name)
 

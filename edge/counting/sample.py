@@ -17,6 +17,7 @@ from edge.light.field import Field
 from edge.light.pyramid import shrunk
 from edge.quality import Reference
 from edge.registration import Mosaic, Placement
+from edge.segmentation import ScalePool
 from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Frame, Tally, UInt8Image
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class OpenSample:
         self._log = log
         self._store = log.pictures
         self._mosaic = Mosaic()
+        self._scales = ScalePool()
         self._tally = RunningTally(denominator)
         self._rejected_pictures: Counter[tuple[str, ...]] = Counter()
         self._last_id = 0
@@ -132,6 +134,7 @@ class OpenSample:
         if result.status == "rejected":
             self._rejected_pictures[result.reasons[:1]] += logged.image_sha256 is not None
             return True
+        self._scales.add(result.scale)
         image = None if logged.image_sha256 is None else self._store.get(logged.image_sha256)
         if image is None:
             return False
@@ -140,6 +143,11 @@ class OpenSample:
         self._mosaic.restore(logged.id, image, result.scale.um_per_px, cells, seen)
         self.reference = self.reference.after(Field(Frame(image, result.source)))
         return True
+
+    def prepared(self, frame: Frame) -> Frame:
+        """Give a frame with what the sample says of its scale, where it says something."""
+        pooled = self._scales.pooled() or frame.pooled
+        return frame if frame.um_per_px is not None else replace(frame, pooled=pooled)
 
     def kept(self, frame: Frame) -> Frame:
         """Give a frame as its stored picture has it, so that what is kept is what is counted.
@@ -190,6 +198,7 @@ class OpenSample:
         if entry.result.status == "rejected":
             self._rejected_pictures[entry.result.reasons[:1]] += entry.image_sha256 is not None
         if entry.placement is not None:
+            self._scales.add(entry.result.scale)
             self._mosaic.add(field_id, entry.placement)
             self.reference = self.reference.after(entry.field)
 

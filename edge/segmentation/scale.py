@@ -9,7 +9,8 @@ import numpy as np
 
 from edge.segmentation.diameter import Contour, commonest_diameter, outer_contours, round_diameters_px
 from edge.segmentation.labels import Mask
-from edge.structures import Scale
+from edge.segmentation.pooled import scale_of_red_cells
+from edge.structures import RedCellScale, Scale
 
 #: Mean diameter of a red cell on a dried smear, 7.2 to 7.8 µm in health [1]_.
 #:
@@ -106,4 +107,4 @@ def measure_scale(
         diameter = float(np.median(isolated))
     support = 1.0 - float(np.exp(-vote.circles / _CONFIDENT_CIRCLES))
     agreement = min(1.0, vote.share / _CONFIDENT_SHARE)
-    return Scale(RED_CELL_DIAMETER_UM / diameter / shrink, "red_cells", agreement * support)
+    return scale_of_red_cells(RedCellScale(RED_CELL_DIAMETER_UM / diameter / shrink, agreement * support))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.light.density import Against, blank_planes, density_planes
+from edge.light.density import Against, DensityPlanes, blank_planes, density_planes
 from edge.light.field import Field
 from edge.segmentation.axis import stain_axis
 from edge.segmentation.canvas import CanvasPlanes, stain_planes
@@ -24,6 +24,7 @@ from edge.segmentation.labels import (
 )
 from edge.segmentation.nuclei import find_parts
 from edge.segmentation.outline import partition_cells, refine_nuclei, smooth_cells
+from edge.segmentation.pooled import settle
 from edge.segmentation.result import Segmentation, assemble
 from edge.segmentation.stain import DENSITY_LEVELS, contrast_levels, to_levels
 from edge.segmentation.survey import NUCLEI_SCALE_CONFIDENCE, SURVEY_SIDE_PX, Survey, survey
@@ -61,7 +62,7 @@ def segment(field: Field) -> Segmentation:
 
     Parameters
     ----------
-    field : to be segmented; ``frame.um_per_px``, where given, is the scale
+    field : to be segmented; ``frame.um_per_px``, where given, is the scale, else ``frame.pooled`` has a word
 
     Returns
     -------
@@ -98,6 +99,12 @@ def segment(field: Field) -> Segmentation:
     )
 
 
+def own_scale(field: Field) -> Scale:
+    """Find the scale that a field by itself has, and nothing else of it, in a fraction of the time."""
+    _, step, stain = _reduced(field)
+    return survey(stain, step).scale
+
+
 @dataclass(frozen=True, slots=True)
 class _Detection:
     """What is known of a field before its cells are looked at closely.
@@ -126,16 +133,9 @@ class _Detection:
 
 def _detect(field: Field) -> _Detection:
     """Find the scale and what is stained; the copies of the whole field that this takes end here."""
-    step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
-    against = stain_axis(field.density)
-    small = field.pyramid.reduced(step)
-    stain = density_planes(
-        small, blank_planes(field.background, small.shape[1], small.shape[0], against), against
-    )
+    against, step, stain = _reduced(field)
     found = survey(stain, step)
-    scale = found.scale
-    if field.frame.um_per_px is not None:
-        scale = Scale(field.frame.um_per_px, "configured", 1.0)
+    scale = settle(found.scale, field.frame)
     if scale.um_per_px * step < _WORK_UM_PER_PX / _LEAST_SHRINK:
         step = _WORK_UM_PER_PX / scale.um_per_px
         small = field.pyramid.reduced(step)
@@ -156,6 +156,15 @@ def _detect(field: Field) -> _Detection:
     isolated = isolated_mask(as_mask(foreground), as_mask(opened > threshold), um_per_px, _LARGEST_CELL_UM2)
     isolated = windows.gather(isolated, 0, cv2.INTER_NEAREST)
     return _Detection(against, found, scale, threshold, windows, shrink, roi, isolated > 0)
+
+
+def _reduced(field: Field) -> tuple[Against, float, DensityPlanes]:
+    """Channel that green is compared with, and the whole field's densities with what they are reduced by."""
+    against = stain_axis(field.density)
+    step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
+    small = field.pyramid.reduced(step)
+    blank = blank_planes(field.background, small.shape[1], small.shape[0], against)
+    return against, step, density_planes(small, blank, against)
 
 
 def _canvas_planes(detection: _Detection, field: Field) -> CanvasPlanes:

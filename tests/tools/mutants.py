@@ -121,6 +121,28 @@ MUTANTS = [
         },
     ),
     *constants(
+        "edge/segmentation/pooled.py",
+        f"{_SEGMENTATION}/test_pooled.py",
+        {
+            "_ERROR_TIMES_CONFIDENCE": "0.04",
+            "_ERROR_LESS": "0.0",
+            "_SYSTEMATIC": "0.02",
+            "BETWEEN_PERSONS": "0.0",
+            "_JUMP": "math.log(1.35)",
+            "_CERTAIN": "0.7",
+            "_LEAST_FIELDS": "4",
+            "_LEAST_PRECISION": "300.0",
+            "_LEAST_AGREEMENT": "0.75",
+            "_LEAST_FIELDS_MIXED": "10",
+            "_LEAST_CERTAIN_MIXED": "3",
+        },
+    ),
+    *constants(
+        "edge/counting/folder.py",
+        "tests/edge/counting/test_folder.py",
+        {"_LEAST_APART": "0.2", "_ERRORS_APART": "10.0"},
+    ),
+    *constants(
         "edge/segmentation/split.py",
         f"{_SEGMENTATION}/test_split.py",
         {

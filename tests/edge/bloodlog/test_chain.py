@@ -16,7 +16,7 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS, Head, head, link_existing
 from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.errors import LogError
-from edge.structures import CellRef
+from edge.structures import CellRef, RedCellScale, Scale
 from tests.edge.bloodlog.fields import PROVENANCE, insert_old_rows, make_result
 
 LINKS = 9  # two of the opened sample, four fields, two reviews, the closing
@@ -92,7 +92,8 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "INSERT INTO field SELECT 99, logged_at, monotonic_s, boot_id, captured_at, source_kind, source, "
             "width, height, um_per_px, scale_source, scale_confidence, status, reasons, frame_sha256, "
             "model_name, model_sha256, config_sha256, software_version, runtime, stage_ms, sample_id, "
-            "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context, warnings "
+            "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context, warnings, "
+            "um_per_px_low, um_per_px_high, red_cells_um_per_px, red_cells_confidence "
             "FROM field WHERE id = 1",
             [
                 "field 99 is missing at the end: the log once had it",
@@ -190,6 +191,27 @@ def test_rows_from_before_warnings_keep_their_links(tmp_path: Path) -> None:
         log.append(doubted, **PROVENANCE)
         assert log.verify(known) == ()
         assert [logged.result for logged in log.fields()][-1] == doubted
+
+
+def test_rows_from_before_pooled_scales_keep_their_links(tmp_path: Path) -> None:
+    """The list of sources that the table's CHECK allows is longer afterwards, and still one."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, shipped_migrations()[:5], str(path))
+        insert_old_rows(connection)
+        link_existing(connection)
+        known = head(connection)
+    pooled = Scale(0.1, "pooled", 0.9, (0.09, 0.11), RedCellScale(0.14, 0.3))
+    with BloodLog.open(path) as log:
+        assert log.verify(known) == ()
+        assert {logged.result.scale.interval for logged in log.fields()} == {None}
+        log.append(replace(make_result(), scale=pooled), **PROVENANCE)
+        with pytest.raises(LogError, match="scale_source"):
+            log.append(replace(make_result(), scale=replace(pooled, source="guessed")), **PROVENANCE)
+        assert log.verify(known) == ()
+        assert [logged.result.scale for logged in log.fields()][-1] == pooled
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_a_failed_append_leaves_no_link(path: Path) -> None:

@@ -23,11 +23,12 @@ from edge.calibration import Calibration, MeasuredScale
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting import pipeline
+from edge.counting.folder import FolderScales
 from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
 from edge.light.field import Field
 from edge.rendered import RenderedField
-from edge.structures import Frame
+from edge.structures import Frame, PooledScale
 from tests.edge.commands.invoking import CountCommand, blastcount
 
 #: The module; the package's attribute of this name is the command.
@@ -410,6 +411,24 @@ def test_the_configured_model_and_scale_are_used(count: CountCommand) -> None:
     # The command line wins over the file.
     (record,) = count.records("--um-per-px", "0.2", count.folder)
     assert (record["um_per_px"], record["scale_source"]) == (0.2, "configured")
+
+
+def test_pictures_of_a_folder_share_a_scale(count: CountCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    (alone,) = count.records(count.folder)
+    assert (alone["scale_source"], alone["warnings"]) == ("red_cells", [])
+    assert 0.5 < alone["scale_confidence"] <= 1
+    for number in range(2, 5):
+        shutil.copy(count.field, count.folder / f"copy_{number}.jpg")
+    for record in count.records(count.folder):
+        low, high = record["um_per_px_interval"]
+        assert (record["scale_source"], record["warnings"]) == ("pooled", [])
+        assert low < 0.2 < high
+        assert high - low < alone["um_per_px_interval"][1] - alone["um_per_px_interval"][0] + 1e-6
+    # A field that is sure of another magnification keeps it, and says so.
+    monkeypatch.setattr(FolderScales, "pooled", lambda *_: PooledScale(0.3, 0.05, 1.0, 20))
+    jumped = count.records(count.folder)[0]
+    assert (jumped["um_per_px"], jumped["scale_source"]) == (alone["um_per_px"], "red_cells")
+    assert jumped["warnings"] == ["scale_changed"]
 
 
 @pytest.mark.real_data

@@ -82,19 +82,43 @@ def again(row: LoggedField, config: Config) -> FieldResult:
     classifier = Classifier(load_bundle(config.model.path or ""))
     here = Provenance.of(config, classifier.card, classifier.runtime, correction)
     assert row.provenance == here.to_json()
-    reference = None if row.context is None else Context.from_json(row.context).reference
-    field = correction.applied(frame(float(row.result.source)))
+    context = Context(None) if row.context is None else Context.from_json(row.context)
+    field = replace(correction.applied(frame(float(row.result.source))), pooled=context.pooled)
     if row.image_sha256 is not None:
         picture = ThumbnailStore.beside(config.log_path).get(row.image_sha256)
         assert picture is not None
         field = replace(field, image=picture)
-    return numbers(Pipeline(classifier).process(field, reference).result)
+    return numbers(Pipeline(classifier).process(field, context.reference).result)
 
 
 def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField], config: Config) -> None:
     assert len(rows) == len(PLACES_UM) + 1
     assert sum(len(row.result.cells) for row in rows) > 30
     assert [row.image_sha256 is None for row in rows] == [True] + [False] * len(PLACES_UM)
+    for row in rows:
+        assert again(row, config) == numbers(row.result)
+
+
+def test_a_pooled_scale_is_in_its_row_and_outlives_a_restart(config: Config) -> None:
+    """Red cells give the scale of each field, those of the sample before it have the last word."""
+    Calibration(640, 480, datetime.now(UTC), Blank(LAMP, 9), None).save(config.calibration_path)
+    places_um = (0.0, 200.0, 400.0, 600.0)
+    with BloodLog.open(config.log_path) as log:
+        log.open_sample("S-1", "blood", 200)
+        for x_um in places_um:
+            line = recorder(config, log)  # made anew as after a restart
+            line.refresh()
+            line.record(frame(x_um))
+        rows = list(log.fields())
+    assert [row.result.scale.source for row in rows] == ["red_cells"] * 3 + ["pooled"]
+    last = rows[-1].result.scale
+    own = [row.result.scale.red_cells for row in rows]
+    assert None not in own
+    assert last.interval is not None
+    assert last.interval[0] < 0.2 < last.interval[1]
+    pool = Context.from_json(rows[-1].context or "").pooled
+    assert pool is not None
+    assert pool.fields == 3
     for row in rows:
         assert again(row, config) == numbers(row.result)
 
