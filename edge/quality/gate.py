@@ -57,6 +57,13 @@ class Judgement:
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a name that nobody could be told what to do about."""
+        unknown = [name for name in self.reasons if name not in ADVICE]
+        unknown += [name for name in self.warnings if name not in WARNINGS]
+        if unknown:
+            raise ValueError(f"no such reason or warning: {', '.join(unknown)}; edge.quality lists them")
+
     def __add__(self, later: Judgement) -> Judgement:
         """Put what was said at two moments together, each name once."""
         return Judgement(

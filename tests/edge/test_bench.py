@@ -212,7 +212,7 @@ def test_a_slowed_stage_shows_in_its_own_figure_alone(
 
 
 def test_a_rejected_field_goes_no_further(line: WholePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "assess", lambda *_: Judgement(("too_dark",)))
+    monkeypatch.setattr(pipeline, "assess", lambda *_: Judgement(("underexposed",)))
     ms = line.run()
     assert (ms["segment"], ms["crop"], ms["classify"]) == ([0.0], [0.0], [0.0])
 

@@ -114,10 +114,10 @@ def test_a_field_is_counted_with_every_doubt_that_somebody_has(
 def test_a_field_can_be_refused_for_its_cells_and_then_has_no_number_to_doubt(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = Judgement(("not_a_smear",), ("overlay",))
+    refused = Judgement(("too_dense",), ("overlay",))
     monkeypatch.setattr(pipeline_module, "assess_cells", lambda *_: refused)
     field = Pipeline(classifier).process(frame)
-    assert (field.result.status, field.result.reasons) == ("rejected", ("not_a_smear",))
+    assert (field.result.status, field.result.reasons) == ("rejected", ("too_dense",))
     assert (field.result.warnings, field.result.cells, field.segmentation) == ((), (), None)
     assert classifier.batches == []
 

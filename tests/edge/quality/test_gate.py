@@ -9,7 +9,7 @@ import pytest
 
 from edge.light.field import Field
 from edge.light.sharpness import blur_um
-from edge.quality import ADVICE, Reference, assess, assess_scaled
+from edge.quality import ADVICE, Judgement, Reference, assess, assess_scaled
 from edge.quality.focus import MAX_BLUR_UM
 from edge.rendered import Lamp, Population, RenderSettings, Slide, Stain
 from edge.structures import Background, Frame, UInt8Image
@@ -104,3 +104,9 @@ def test_stain_without_any_edge_is_out_of_focus() -> None:
     for _ in range(12):
         lost = DEGRADATIONS[2].apply(lost, 0.25, np.random.default_rng(1))
     assert "out_of_focus" in verdict(lost)
+
+
+@pytest.mark.parametrize("said", [(("no_such_reason",), ()), ((), ("no_such_warning",)), ((), ("blank",))])
+def test_a_name_without_advice_is_refused(said: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+    with pytest.raises(ValueError, match=f"no such reason or warning: {(said[0] + said[1])[0]}"):
+        Judgement(*said)
