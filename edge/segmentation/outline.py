@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from edge.segmentation.histogram import histogram, quantile
 from edge.segmentation.labels import (
     Labels,
     Mask,
+    RegionProperties,
     above,
     areas_by_label,
     as_mask,
@@ -23,6 +25,7 @@ from edge.segmentation.labels import (
     histograms_by_label,
     map_labels,
     quantile_by_label,
+    region_properties,
 )
 from edge.segmentation.stain import CONTRAST_LEVELS, DENSITY_LEVELS
 
@@ -32,6 +35,10 @@ _REACH_UM = 5.0
 _FAINT = (0.04, 0.08)
 #: Blue contrast that blank slide never has: its noise is a third of the total density's.
 _FAINT_BLUE = 0.02
+#: The palest tenth of a nucleus's surroundings is blank slide. Its density is 0.0 to 0.015 where the light
+#: is even, and up to 0.09 where it falls off more sharply than the surface that is fitted to it (wbc-chula).
+_BLANK_QUANTILE = 0.1
+_EVEN_BLANK, _UNEVEN_BLANK = 0.02, 0.1
 #: Half the red cells' own density: thinner is a rim or a pale centre, or cytoplasm of a red cell's colour.
 _RED_EDGE = 0.5
 #: Two red cells on top of each other are twice as dense, and the densest tenth is 20 % above the median.
@@ -57,6 +64,14 @@ _DARK_QUANTILE = 0.85
 _CORE_QUANTILE = 0.75
 #: The palest cytoplasm is half as dense as what is just no blank slide.
 _FAINT_SHARE = 0.5
+#: Directions that a cell's outline is followed in, rounds of the fit of its oval, and what an outline outside
+#: of it weighs there.
+_DIRECTIONS, _OVAL_ROUNDS, _OUTSIDE_WEIGHT = 32, 6, 0.05
+#: What reaches out of the oval by more is a neighbour; the blebs of annotated cells stay within ...
+_OVAL_FACTOR, _OVAL_MARGIN_UM = 1.2, 1.0
+#: ... but for ragged outlines, whose distance changes by a tenth from one direction to the next: 0.03 to 0.06
+#: in the median of good sources, 0.1 where outlines follow the fringes of red cells around (wbc-chula).
+_RAGGED, _RAGGED_MARGIN_UM = 0.1, 0.5
 _DENSEST_LIMIT = 254  # a level above it exists
 
 
@@ -92,9 +107,8 @@ def partition_cells(
     within_reach = distance <= _REACH_UM / planes.um_per_px
     away = distance > _AWAY_UM / planes.um_per_px
     del distance, nearest, owner  # memory that what follows can do without
-    cell_mask = above(
-        planes.total, float(np.clip(_FAINT_SHARE * foreground_density, *_FAINT)) * DENSITY_LEVELS
-    )
+    faint = float(np.clip(_FAINT_SHARE * foreground_density, *_FAINT)) * DENSITY_LEVELS
+    cell_mask = _above_blank(planes, voronoi, inside, faint)
     cell_mask |= above(planes.contrast, _FAINT_BLUE * CONTRAST_LEVELS)
     away &= planes.in_frame & ~planes.isolated
     sample = histogram(
@@ -110,6 +124,20 @@ def partition_cells(
     cell_mask |= inside
     cell_mask &= planes.in_frame & planes.roi
     return voronoi, cell_mask
+
+
+def _above_blank(
+    planes: CanvasPlanes, voronoi: Labels, inside: NDArray[np.bool_], faint: float
+) -> NDArray[np.bool_]:
+    """Where the total density is so many levels above that of the blank slide around each nucleus."""
+    around = planes.in_frame & planes.roi & ~inside
+    if quantile(histogram(planes.total, around), _BLANK_QUANTILE) <= _EVEN_BLANK * DENSITY_LEVELS:
+        return above(planes.total, faint)
+    blank = quantile_by_label(
+        histograms_by_label(voronoi, planes.total, around, int(voronoi.max())), _BLANK_QUANTILE
+    )
+    threshold = faint + np.clip(blank, 0.0, _UNEVEN_BLANK * DENSITY_LEVELS)
+    return np.asarray(planes.total > map_labels(voronoi, threshold.astype(np.uint8)), np.bool_)
 
 
 def refine_nuclei(
@@ -219,4 +247,63 @@ def smooth_cells(
     has_nucleus[0] = 0
     whole = fill_holes(map_labels(components, has_nucleus)) | as_mask(nucleus)
     whole &= as_mask(planes.in_frame)
-    return np.asarray(voronoi * whole, np.uint16)
+    cells = np.asarray(voronoi * whole, np.uint16)
+    _trim_to_ovals(cells, nuclei, count, planes.um_per_px)
+    return cells
+
+
+def _trim_to_ovals(cells: Labels, nuclei: Labels, count: int, um_per_px: float) -> None:
+    """Cut off, in place, what reaches far out of the oval that most of a cell's outline follows.
+
+    Notes
+    -----
+    The outline's distance from the nucleus's centroid as a function of direction is fitted with its first two
+    harmonics, a circle off its centre and its elongation, by iteratively reweighted least squares in which
+    what lies outside the fit weighs little: neighbours and fringes only ever widen an outline.
+    """
+    shapes = region_properties(nuclei, count)
+    around = np.ones((3, 3), np.uint8)
+    ys, xs = np.nonzero((cells > 0) & (cv2.erode(cells, around) != cv2.dilate(cells, around)))
+    label = cells[ys, xs]
+    radius, direction = _polar(xs, ys, shapes, label)
+    extent = np.zeros((count + 1, _DIRECTIONS))
+    np.maximum.at(extent, (label, direction), radius)
+    steps = np.abs(extent - np.roll(extent, 1, axis=1)).mean(axis=1)
+    ragged = steps > _RAGGED * extent.mean(axis=1)
+    factor, margin_um = np.where(
+        ragged, ((1.0,), (_RAGGED_MARGIN_UM,)), ((_OVAL_FACTOR,), (_OVAL_MARGIN_UM,))
+    )
+    limit = _oval(extent) * factor[:, None] + margin_um[:, None] / um_per_px
+    bboxes = region_properties(cells, count).bbox
+    for i in np.unique(label[radius > limit[label, direction]]).tolist():
+        x0, y0, x1, y1 = bboxes[i]
+        window = cells[y0 : y1 + 1, x0 : x1 + 1]
+        ys, xs = np.nonzero((window == i) & (nuclei[y0 : y1 + 1, x0 : x1 + 1] != i))
+        radius, direction = _polar(xs + x0, ys + y0, shapes, np.full(len(xs), i))
+        beyond = radius > limit[i, direction]
+        window[ys[beyond], xs[beyond]] = 0
+
+
+def _polar(
+    xs: NDArray[np.intp], ys: NDArray[np.intp], shapes: RegionProperties, label: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Distance of px from their label's centroid, and the number of the direction that they lie in."""
+    right, down = xs - shapes.x[label], ys - shapes.y[label]
+    direction = np.floor(np.arctan2(down, right) * (_DIRECTIONS / (2 * np.pi))).astype(np.intp) % _DIRECTIONS
+    return np.hypot(right, down), direction
+
+
+def _oval(extent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit each row, distances by direction, see :func:`_trim_to_ovals`."""
+    angle = (np.arange(_DIRECTIONS) + 0.5) * (2 * np.pi / _DIRECTIONS)
+    terms = np.stack([np.ones_like(angle), *(f(k * angle) for k in (1, 2) for f in (np.cos, np.sin))], axis=1)
+    weights = np.ones_like(extent)
+    fitted = extent
+    for _ in range(_OVAL_ROUNDS):
+        weighted = weights[:, :, None] * terms
+        solution = np.linalg.solve(
+            weighted.transpose(0, 2, 1) @ terms, weighted.transpose(0, 2, 1) @ extent[:, :, None]
+        )
+        fitted = (terms @ solution)[:, :, 0]
+        weights = np.where(extent > fitted, _OUTSIDE_WEIGHT, 1.0)
+    return fitted

@@ -11,7 +11,7 @@ from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation import segment
 from edge.segmentation.canvas import CanvasPlanes
-from edge.segmentation.outline import partition_cells
+from edge.segmentation.outline import partition_cells, smooth_cells
 from edge.structures import Frame
 
 BLANK = (225, 220, 210)
@@ -138,9 +138,9 @@ class Canvas:
         self.red_cell_coloured |= where
         self.total[where] = total
 
-    def cell_mask(self, foreground_density: float = FOREGROUND_DENSITY) -> Mask:
+    def planes(self) -> CanvasPlanes:
         everywhere = np.ones(self.total.shape, np.bool_)
-        planes = CanvasPlanes(
+        return CanvasPlanes(
             total=self.total,
             contrast=self.contrast,
             red=np.zeros(self.total.shape, np.int16),
@@ -151,7 +151,15 @@ class Canvas:
             isolated=~everywhere,
             um_per_px=CANVAS_UM_PER_PX,
         )
-        return partition_cells(planes, self.nucleus, foreground_density)[1]
+
+    def cell_mask(self, foreground_density: float = FOREGROUND_DENSITY) -> Mask:
+        return partition_cells(self.planes(), self.nucleus, foreground_density)[1]
+
+    def smoothed(self, cell: Mask) -> Mask:
+        """What is left of a cell's mask, all of one density."""
+        self.total[cell] = 100
+        voronoi = np.ones(cell.shape, np.uint16)
+        return smooth_cells(self.planes(), voronoi, cell | (self.nucleus > 0), self.nucleus, 1) > 0
 
 
 def test_cytoplasm_is_looked_for_within_reach_of_the_nucleus() -> None:
@@ -198,3 +206,48 @@ def test_red_cells_are_known_from_half_of_one_away_from_every_nucleus(
     canvas.red_cells(0.0, 2.0, 80)
     canvas.red_cells(first_um, last_um, 80)
     assert canvas.cell_mask()[canvas.ring(0, 2)].all() == is_cell
+
+
+@pytest.mark.parametrize(("offset", "held"), [(18, True), (36, False)])
+def test_blank_slide_is_what_it_is_around_the_cell(offset: int, held: bool) -> None:
+    """Where the fitted light is off by 0.09, blank slide is no cytoplasm; more than 0.1 is not blank."""
+    canvas = Canvas()
+    canvas.total[:] = offset
+    canvas.total[canvas.ring(0, 3)] += 16
+    cell = canvas.cell_mask()
+    assert cell[canvas.ring(0, 3)].all()
+    assert cell[canvas.ring(3.5, 4.5)].any() != held
+
+
+def arms(canvas: Canvas, directions_deg: list[int], width_um: float) -> Mask:
+    """Strips that reach 6 µm out of a cell of 12 µm in the middle."""
+    out = np.zeros(canvas.total.shape, np.uint8)
+    middle, far = len(out) // 2, 12 / CANVAS_UM_PER_PX
+    for angle in np.radians(directions_deg):
+        end = (round(middle + far * np.cos(angle)), round(middle + far * np.sin(angle)))
+        cv2.line(out, (middle, middle), end, (1,), round(width_um / CANVAS_UM_PER_PX))
+    return out > 0
+
+
+@pytest.mark.parametrize(
+    ("directions_deg", "width_um", "most_um2"),
+    [([20], 3.0, 10.0), ([20, 140], 3.0, 20.0), ([0, 60, 120, 180, 240, 300], 2.5, 25.0)],
+)
+def test_what_reaches_out_of_a_cell_is_cut_off(
+    directions_deg: list[int], width_um: float, most_um2: float
+) -> None:
+    canvas = Canvas()
+    cell = canvas.away_um <= 2.0
+    left = canvas.smoothed(cell | arms(canvas, directions_deg, width_um))
+    assert left[cell].mean() > 0.98
+    assert (left & ~cell).sum() * CANVAS_UM_PER_PX**2 < most_um2
+
+
+def test_oval_cells_with_a_nucleus_at_one_end_are_kept() -> None:
+    canvas = Canvas()
+    cell = np.zeros(canvas.total.shape, np.uint8)
+    middle = len(cell) // 2
+    centre = (middle + round(3 / CANVAS_UM_PER_PX), middle)
+    axes = (round(8.5 / CANVAS_UM_PER_PX), round(6 / CANVAS_UM_PER_PX))
+    cv2.ellipse(cell, centre, axes, 0, 0, 360, (1,), cv2.FILLED)
+    assert canvas.smoothed(cell > 0)[cell > 0].mean() > 0.98

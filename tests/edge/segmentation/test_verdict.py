@@ -165,8 +165,8 @@ CUT = Object(30.0, 60.0, stain=0.08, blue=0.06, border=True)  # dye 4.2
         # Little dye among faint red cells, or far out of their spread.
         ([], THIN, "stain", 0.10, 0.11, FAINT),
         ([], replace(THIN, blue=0.2), "nucleus_um2", 24.0, 26.0, FAINT),
-        ([], THIN, "cell_um2", 63.0, 67.0, FAINT),
-        ([], replace(THIN, nucleus_um2=30.0, blue=0.1), "roundness", 0.51, 0.53, FAINT),
+        ([], THIN, "cell_um2", 43.0, 47.0, FAINT),
+        ([], replace(THIN, nucleus_um2=30.0, blue=0.1), "roundness", 0.47, 0.50, FAINT),
         ([], replace(THIN, nucleus_um2=60.0), "roundness", 0.41, 0.43, FAINT),
         ([], THIN, "stain", 0.135, 0.145, {"red_cell_spread": 0.025}),
         ([], CUT, "stain", 0.05, 0.06, FAINT),
