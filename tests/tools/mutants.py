@@ -82,6 +82,14 @@ MUTANTS = [
         for mutant in constants(f"edge/quality/{file}.py", "tests/edge/quality/test_limits.py", wrong)
     ),
     *constants("edge/quality/reference.py", "tests/edge/quality/test_gate.py", {"REFERENCE_FIELDS": "4"}),
+    *(
+        mutant
+        for wrong in (
+            {"_FLAT_SHARE": "0.87", "_COLOURS_A_PIXEL": "0.004"},
+            {"_FLAT_SHARE": "0.93", "_COLOURS_A_PIXEL": "0.006"},
+        )
+        for mutant in constants("edge/camera/label_image.py", "tests/edge/camera/test_label_image.py", wrong)
+    ),
     *constants(
         "edge/segmentation/verdict.py",
         f"{_SEGMENTATION}/test_verdict.py",

@@ -48,6 +48,22 @@ def test_masks(image: UInt8Image) -> None:
     assert not is_label_image(noisy(image))
 
 
+@pytest.mark.parametrize(("every", "expected"), [(8, False), (12, True)])
+def test_the_least_share_of_flat_pixels(every: int, expected: bool) -> None:
+    """One pixel of so many of the objects is another one than those beside it: 87.5 and 91.7 % are flat."""
+    image = np.zeros((120, 240, 3), np.uint8)
+    image[:60] = 90
+    image[:60, ::every] = 160
+    assert is_label_image(image) is expected
+
+
+@pytest.mark.parametrize(("cells", "expected"), [(170, True), (230, False)])
+def test_the_most_colours(cells: int, expected: bool) -> None:
+    """200 for the 40,000 pixels looked at."""
+    mask = discs([(i % 256, 255 - i // 2, 40) for i in range(cells)], side=200, radius=4)
+    assert is_label_image(mask) is expected
+
+
 def test_photographs(small_field: RenderedField) -> None:
     field = small_field.image
     assert not is_label_image(field)
@@ -90,6 +106,7 @@ def test_a_marked_picture_is_refused_under_any_name(tmp_path: Path, small_field:
     assert len(list(read_frames(path))) == 1
 
 
+@pytest.mark.real_data
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
