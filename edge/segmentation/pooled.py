@@ -22,7 +22,8 @@ from edge.structures import Frame, PooledScale, RedCellScale, Scale
 #: Relative standard deviation of the error of a field's own scale by its confidence c: 0.026 / c - 0.01. The
 #: fields' scales were 0.15 apart at a confidence of 0.17, 0.11 at 0.25, 0.08 at 0.4, 0.06 at 0.65 and 0.03
 #: at 0.95, of which 0.05 are persons and not errors.
-_ERROR_TIMES_CONFIDENCE, _ERROR_LESS = 0.026, 0.01
+_ERROR_TIMES_CONFIDENCE = 0.026
+_ERROR_LESS = 0.01
 _LEAST_CONFIDENCE = 0.02
 #: What all fields of a sample share: mean diameters of healthy persons' red cells differ by 2 % (standard
 #: deviation), those of patients by more, and outlines by threshold against boxes by people by 4 %.
