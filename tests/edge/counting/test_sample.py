@@ -76,7 +76,7 @@ def test_without_a_sample_fields_are_logged_alone(desk: Desk) -> None:
     assert recorder.sample_status() is None
     (logged,) = desk.log.fields()
     assert (logged.sample_id, logged.image_sha256, logged.result.stage_um) == (None, None, None)
-    assert list(ThumbnailStore.beside(desk.log.path)) == []
+    assert list(ThumbnailStore.beside(desk.log.path).files()) == []
 
 
 def test_each_cell_is_counted_once(desk: Desk) -> None:
@@ -268,7 +268,7 @@ def test_a_camera_that_is_left_on_an_empty_slide_fills_no_disk(
         *(("underexposed", True), ("underexposed", True), ("underexposed", False), ("underexposed", False)),
         *(("underexposed", False), ("overexposed", True)),
     ]
-    assert len(list(desk.log.pictures)) == 3
+    assert len(list(desk.log.pictures.files())) == 3
 
 
 def test_without_a_sample_a_rejected_field_keeps_no_picture(desk: Desk) -> None:
@@ -295,7 +295,7 @@ def test_pictures_of_rejected_fields_are_backed_up_and_make_room_as_others_do(
     assert retain(desk.log, desk.log.pictures, no_room).by_space == ()  # the sample is open
     desk.log.change_sample("S-1", "closed")
     assert retain(desk.log, desk.log.pictures, no_room).by_space == (1, 2)
-    assert list(desk.log.pictures) == []
+    assert list(desk.log.pictures.files()) == []
     assert inspect(desk.log, store=desk.log.pictures).faults == ()
 
 

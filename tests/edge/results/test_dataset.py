@@ -131,7 +131,7 @@ def test_a_field_whose_picture_was_removed_is_left_out(sample_log: Path, tmp_pat
     with BloodLog.open(sample_log) as log:
         sha256 = log.image(1)
     assert sha256 is not None
-    ThumbnailStore.beside(sample_log).remove(sha256)
+    ThumbnailStore.beside(sample_log).path(sha256).unlink()
     made = export(sample_log, tmp_path / "set")
     assert (made.added, dict(made.left_out)) == (3, {"the field's picture was removed": 7})
 
