@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.background import estimate_background
+from edge.light.colour import Colour, measure_colour
 from edge.light.density import optical_density
 from edge.light.pyramid import Pyramid
 from edge.structures import Background, Frame, UInt8Image
@@ -69,9 +70,19 @@ class Field:
         return estimate_background(self.pyramid)
 
     @cached_property
+    def sampled(self) -> UInt8Image:
+        """Every n-th px of the image."""
+        step = max(1, round(max(self.width, self.height) / _DENSITY_SIDE_PX))
+        return np.ascontiguousarray(self.image[::step, ::step])
+
+    @cached_property
     def density(self) -> NDArray[np.float32]:
         """Optical density over the blank slide in R, G and B, (h, w, 3), of every n-th px of the image."""
-        step = max(1, round(max(self.width, self.height) / _DENSITY_SIDE_PX))
         # Three by three pixels of what is left: noise of a dark picture would be stain.
-        small = cv2.blur(np.ascontiguousarray(self.image[::step, ::step]), (3, 3))
+        small = cv2.blur(self.sampled, (3, 3))
         return optical_density(np.asarray(small, np.uint8), self.background)
+
+    @cached_property
+    def colour(self) -> Colour | None:
+        """Colours of what is stained; None where hardly anything is."""
+        return measure_colour(self.density, self.sampled)

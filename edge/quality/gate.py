@@ -11,6 +11,7 @@ from edge.quality.focus import focus_reasons
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
+from edge.quality.smear import smear_reasons, stain_judgement
 from edge.structures import Cell, Scale
 
 #: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
@@ -29,13 +30,17 @@ ADVICE = {
     "blank": "no cells here: go to another place",
     "colour_drift": "the light's colour has changed: check lamp, filters and the camera's white balance",
     "stain_drift": "the stain looks different than in the sample's first fields: is this the same slide?",
+    "channels_swapped": "no smear has these colours: are red and blue swapped by the program that wrote it?",
+    "not_a_smear": "this does not look like a stained blood smear: give pictures of smears only",
 }
 #: Every doubt that a field may be counted with, whoever has it, and what a person can do about it. A name may
 #: be in both tables: what is a doubt in one field makes another uncountable.
 WARNINGS = {
     "channels_swapped": "red and blue may be swapped: check the program that wrote the picture",
     "background_clipped": "the blank slide is burnt out: turn down the lamp or the exposure, count anew",
-    "not_a_smear": "this hardly looks like a stained blood smear: look at the picture",
+    "dark_clipped": "dark parts are cut off to black: turn the contrast down, count anew",
+    "faint_stain": "stain hardly differs from the slide: check stain, contrast and exposure",
+    "uneven_colour": "the light's colour differs from centre to edge: calibrate with a blank field",
     "implausible_white_share": "too many of the round cells were taken for white ones: look at the cells",
     "overlay": "lettering or a scale bar lies in the picture: store fields without it",
     "scale_changed": "the scale differs from the other fields': was the objective changed?",
@@ -98,7 +103,7 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
     if reasons:
         return Judgement(reasons)
     look = look_at(field, common=reference is not None)
-    reasons = cover_reasons(look)
+    reasons = (*smear_reasons(field), *cover_reasons(look))
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
@@ -119,10 +124,11 @@ def assess_cells(field: Field, cells: Sequence[Cell], scale: Scale) -> Judgement
     -------
     Judgement, of what :func:`assess` could not tell yet
     """
+    judgement = Judgement(*stain_judgement(field, cells, scale))
     if field.frame.um_per_px is not None:
-        return Judgement()
+        return judgement
     # Blur and crowding are judged in µm, and only now is it known what a pixel is.
-    return Judgement(assess_scaled(field, scale.um_per_px))
+    return Judgement(assess_scaled(field, scale.um_per_px)) + judgement
 
 
 def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:

@@ -91,6 +91,29 @@ MUTANTS = [
         for mutant in constants("edge/camera/label_image.py", "tests/edge/camera/test_label_image.py", wrong)
     ),
     *constants(
+        "edge/quality/smear.py",
+        "tests/edge/quality/test_smear.py",
+        {
+            "_LEAST_SIDE_PX, _LEAST_SIDE_UM": "410, 45.0",
+            "_LEAST_VARIETY": "0.024",
+            "_MOST_OF_ONE_CHANNEL, _LEAST_OF_ONE_CHANNEL": "0.75, -0.05",
+            "_DARKER, _COLOURS, _MOST_OF_COLOURS": "0.85, 6, 0.31",
+            "_LEAST_DARK_PX, _DARK_PX": "60, 5000",
+            "_INVERTED_MEDIAN, _INVERTED_DENSITY": "0.45, 0.28",
+            "_MOST_CUT_OFF": "(0.04, 0.03, 0.6)",
+            "_MOSTLY_CUT_OFF": "0.32",
+            "_MOST_BLACK": "0.0065",
+            "_FAINT, _GARISH": "0.06, 0.9",
+            "_LEAST_RED_CELL_DENSITY": "0.11",
+            "_LEAST_RED_BLUE": "-0.04",
+            "_UNSWAPPED_DEG": "(-50.0, 58.0)",
+            "_NUCLEI_DEG": "(-14.0, 145.0)",
+            "_ANYTHING_DEG": "(-50.0, 131.0)",
+            "_LEAST_APART": "0.058",
+            "_MOST_BEND, _LEAST_CELLS_OF_BEND": "0.04, 8",
+        },
+    ),
+    *constants(
         "edge/segmentation/verdict.py",
         f"{_SEGMENTATION}/test_verdict.py",
         {

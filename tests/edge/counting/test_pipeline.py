@@ -102,12 +102,12 @@ def test_a_field_is_counted_with_every_doubt_that_somebody_has(
     assert Pipeline(classifier).process(frame).result.warnings == ()
     monkeypatch.setattr(pipeline_module, "assess", lambda *_: Judgement(warnings=("overlay",)))
     monkeypatch.setattr(
-        pipeline_module, "assess_cells", lambda *_: Judgement(warnings=("overlay", "not_a_smear"))
+        pipeline_module, "assess_cells", lambda *_: Judgement(warnings=("overlay", "faint_stain"))
     )
     doubted = replace(frame, warnings=("exposure_unsettled",))
     result = Pipeline(classifier).process(doubted).result
     assert (result.status, result.reasons) == ("counted", ())
-    assert result.warnings == ("exposure_unsettled", "overlay", "not_a_smear")
+    assert result.warnings == ("exposure_unsettled", "overlay", "faint_stain")
     assert result.cells == Pipeline(classifier).process(frame).result.cells
 
 

@@ -1,0 +1,233 @@
+"""Whether a picture is one of a stained smear, and whether its colours and levels can be measured.
+
+A Romanowsky-stained smear holds red cells, and nuclei, which take away more green light than red cells of the
+same density do, and more red light than blue. Channels in the wrong order, a turned or missing colour, an
+inverted or a drawn picture, tissue, and levels that the camera cut off all break that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge.light.colour import PLANE, Colour
+from edge.light.field import Field
+from edge.structures import Cell, Scale
+
+#: A picture of which either side is shorter shows one cell rather than a field: crops of single cells have
+#: up to 363 px and 36 µm, the smallest fields 224 px and 75 µm.
+_LEAST_SIDE_PX, _LEAST_SIDE_UM = 400, 45.0
+#: Spread of colour among what is equally dark, as a share of the density, below which the picture is a grey
+#: one, in whatever colour it is shown. Of 1,150 real pictures the least has 0.024; grey ones shown in a
+#: colour have 0.01.
+_LEAST_VARIETY = 0.022
+#: Most that one channel has of the density that is commonest. Real pictures have up to 0.71; tissue in
+#: haematoxylin and eosin has 0.78 and more in green, drawings anything.
+_MOST_OF_ONE_CHANNEL, _LEAST_OF_ONE_CHANNEL = 0.73, -0.05
+#: Of what is darker than the blank slide in a channel, by this factor, the share that has one of the six
+#: commonest colours, to the last bit. Real pictures have up to 0.06, compressed to a JPEG of quality 40 up to
+#: 0.21; drawn ones (figures, pages, shapes) 0.33 and more.
+_DARKER, _COLOURS, _MOST_OF_COLOURS = 0.85, 6, 0.28
+#: Fewer such pixels say nothing, and so many are looked at, about.
+_LEAST_DARK_PX, _DARK_PX = 50, 5000
+#: Where the median px lies between the brightest and the darkest, and its density, from which the picture is
+#: inverted: blank slide is then darker than cells. Of 1,150 pictures none has both.
+_INVERTED_MEDIAN, _INVERTED_DENSITY = 0.45, 0.27
+#: Share of the stained px that a channel is burnt out in, from which density means little. Of whole fields
+#: the most has 0.025 in red or green. Blue counts for less: where it is burnt out, green less red tells
+#: nuclei.
+_MOST_CUT_OFF = (0.03, 0.03, 0.6)
+#: ... and from which it is that which leaves the density of one channel alone.
+_MOSTLY_CUT_OFF = 0.3
+#: Share of all px with a channel cut off at black; 0.003 in whole fields.
+_MOST_BLACK = 0.006
+#: Density by which something stands out in colour: whole fields 0.057 to 0.8.
+_FAINT, _GARISH = 0.055, 0.9
+#: Red cells' usual density, R + G + B, is 0.1 and more.
+_LEAST_RED_CELL_DENSITY = 0.1
+#: More red than blue, as a share of the density, that the middle nucleus has at least. Whole fields have
+#: -0.02 to 0.47; with red and blue swapped -0.05 to -0.47, but for two laboratories whose nuclei take away
+#: as much of both.
+_LEAST_RED_BLUE = -0.035
+#: ... unless what stands out most has a direction that no swapped picture has: 59 and more, or negative.
+_UNSWAPPED_DEG = (-50.0, 55.0)
+#: Direction in which the nuclei found stand out of the usual colour, degrees: -3 to 138 in whole fields ...
+_NUCLEI_DEG = (-12.0, 145.0)
+#: ... and in which anything does where none was found.
+_ANYTHING_DEG = (-50.0, 128.0)
+#: How far the middle nucleus is from the usual colour, as a share of its density: 0.06 to 0.6 in whole
+#: fields.
+_LEAST_APART = 0.055
+#: Nuclei looked at, and the share of a cell's box that its nucleus fills at least.
+_MOST_NUCLEI, _NUCLEUS_SHARE = 24, 1 / 3
+#: Change of the blank slide's colour from the centre outwards (log10 of one channel over another) that
+#: matters where there are so many cells. Four of five sources have up to 0.054; a lens that shades colour
+#: by 15 % gives 0.05 to 0.1.
+_MOST_BEND, _LEAST_CELLS_OF_BEND = 0.04, 7
+
+
+def smear_reasons(field: Field) -> tuple[str, ...]:
+    """Name why a picture shows no stained smear: ``no_colour``, ``not_a_smear``, ``overexposed``, or nothing.
+
+    Parameters
+    ----------
+    field : to be judged
+    """
+    colour = field.colour
+    if colour is not None and colour.variety < _LEAST_VARIETY:
+        return ("no_colour",)
+    if _is_drawn(field):
+        return ("not_a_smear",)
+    if colour is None:
+        return ()
+    one_dye = colour.usual.max() > _MOST_OF_ONE_CHANNEL or colour.usual.min() < _LEAST_OF_ONE_CHANNEL
+    if one_dye and max(colour.cut_off) > _MOSTLY_CUT_OFF:
+        return ("overexposed",)
+    return ("not_a_smear",) if one_dye or _is_inverted(field) else ()
+
+
+def _is_drawn(field: Field) -> bool:
+    """Whether what is darker than the slide consists of a few flat colours, which no camera gives."""
+    limits = _DARKER * field.background.grid.mean(axis=(0, 1))
+    red, green, blue = (plane < limit for plane, limit in zip(cv2.split(field.sampled), limits, strict=True))
+    dark = field.sampled[red | green | blue]
+    if len(dark) < _LEAST_DARK_PX:
+        return False
+    dark = dark[:: max(1, len(dark) // _DARK_PX)].astype(np.int32)
+    numbers = np.unique(dark @ np.array([1 << 16, 1 << 8, 1], np.int32), return_counts=True)[1]
+    return int(np.sort(numbers)[-_COLOURS:].sum()) > _MOST_OF_COLOURS * len(dark)
+
+
+def _is_inverted(field: Field) -> bool:
+    least, middle, most = np.percentile(field.density[::3, ::2].sum(axis=2), (1, 50, 99.5)).tolist()
+    return bool(middle > _INVERTED_DENSITY and middle - least > _INVERTED_MEDIAN * (most - least))
+
+
+@dataclass(frozen=True, slots=True)
+class Nuclei:
+    """The middle one of a field's nuclei, as its density says.
+
+    Attributes
+    ----------
+    angle_deg : direction in which it stands out of the usual colour, as in :class:`edge.light.colour.Colour`
+    apart : how far, as a share of its density
+    red_blue : more red than blue, as a share of its density
+    """
+
+    angle_deg: float
+    apart: float
+    red_blue: float
+
+
+def stain_judgement(
+    field: Field, cells: Sequence[Cell], scale: Scale
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name why the cells that were found in a field are not to be believed.
+
+    Parameters
+    ----------
+    field : that they were found in
+    cells : not yet classified
+    scale : of the field
+
+    Returns
+    -------
+    reasons to refuse the field, and warnings
+    """
+    colour = field.colour
+    if colour is None:
+        return (), ()
+    nuclei = measure_nuclei(field, colour, cells)
+    side_px = min(field.width, field.height)
+    if side_px < _LEAST_SIDE_PX and side_px * scale.um_per_px < _LEAST_SIDE_UM:
+        swapped = nuclei is not None and nuclei.red_blue < _LEAST_RED_BLUE
+        return (), (("channels_swapped",) if swapped else ())
+    reasons = ("channels_swapped",) if is_swapped(colour, nuclei) else ()
+    return reasons, light_warnings(field, colour, nuclei, len(cells))
+
+
+def is_swapped(colour: Colour, nuclei: Nuclei | None) -> bool:
+    """Whether what stands out of the red cells has no nucleus's colour.
+
+    Parameters
+    ----------
+    colour : of the field
+    nuclei : that were found, None without any
+    """
+    if nuclei is None:
+        return colour.strength > _FAINT and not _ANYTHING_DEG[0] < colour.angle_deg < _ANYTHING_DEG[1]
+    wrong_way = not _NUCLEI_DEG[0] < nuclei.angle_deg < _NUCLEI_DEG[1]
+    too_blue = nuclei.red_blue < _LEAST_RED_BLUE
+    usual_way = _UNSWAPPED_DEG[0] < colour.angle_deg < _UNSWAPPED_DEG[1]
+    return (too_blue and not usual_way) or (wrong_way and nuclei.apart > _LEAST_APART)
+
+
+def light_warnings(field: Field, colour: Colour, nuclei: Nuclei | None, cells: int) -> tuple[str, ...]:
+    """Name what makes a field's densities doubtful.
+
+    Parameters
+    ----------
+    field, colour : to be judged
+    nuclei : that were found, None without any
+    cells : number of cells found
+    """
+    warnings = []
+    if any(share > most for share, most in zip(colour.cut_off, _MOST_CUT_OFF, strict=True)):
+        warnings.append("background_clipped")
+    if colour.black > _MOST_BLACK:
+        warnings.append("dark_clipped")
+    if colour.strength < _FAINT and (nuclei is not None or colour.density < _LEAST_RED_CELL_DENSITY):
+        warnings.append("faint_stain")
+    if colour.strength > _GARISH:
+        warnings.append("overlay")
+    if nuclei is not None and nuclei.apart < _LEAST_APART:
+        warnings.append("implausible_white_share")
+    if cells >= _LEAST_CELLS_OF_BEND and _bend(field) > _MOST_BEND:
+        warnings.append("uneven_colour")
+    return tuple(warnings)
+
+
+def measure_nuclei(field: Field, colour: Colour, cells: Sequence[Cell]) -> Nuclei | None:
+    """Measure the nuclei of cells in the field's density; None without any.
+
+    Parameters
+    ----------
+    field, colour : that they lie in
+    cells : of which at most ``_MOST_NUCLEI`` are looked at
+    """
+    density = field.density
+    total = cv2.transform(density, np.ones((1, 3), np.float32))
+    height, width = total.shape
+    fx, fy = width / field.width, height / field.height
+    found = []
+    for cell in cells[:: max(1, -(-len(cells) // _MOST_NUCLEI))]:
+        x, y, w, h = cell.bbox
+        box = np.s_[int(y * fy) : int((y + h) * fy) + 1, int(x * fx) : int((x + w) * fx) + 1]
+        amounts = total[box].ravel()
+        at = np.argpartition(amounts, -max(1, int(_NUCLEUS_SHARE * amounts.size)))
+        darkest = at[-max(1, int(_NUCLEUS_SHARE * amounts.size)) :]
+        found.append(np.median(density[box].reshape(-1, 3)[darkest], axis=0))
+    if not found:
+        return None
+    dyes = np.array(found)
+    amount = np.maximum(dyes.sum(axis=1, keepdims=True), 1e-3)
+    away = (dyes - amount * colour.usual) @ PLANE.T
+    return Nuclei(
+        angle_deg=float(np.median(np.degrees(np.arctan2(away[:, 1], away[:, 0])))),
+        apart=float(np.median(np.hypot(away[:, 0], away[:, 1]) / amount[:, 0])),
+        red_blue=float(np.median(dyes @ PLANE[0] / amount[:, 0])),
+    )
+
+
+def _bend(field: Field) -> float:
+    """How the blank slide's colour changes from the centre outwards, log10 of one channel over another."""
+    logs = np.log10(field.background.grid)
+    rows, columns = logs.shape[:2]
+    y, x = np.mgrid[0:rows, 0:columns]
+    y, x = (y + 0.5) / rows * 2 - 1, (x + 0.5) / columns * 2 - 1
+    terms = np.stack([np.ones_like(x), x, y, x * x + y * y, x * x - y * y, x * y], axis=-1).reshape(-1, 6)
+    colours = (logs[..., (0, 2, 0)] - logs[..., (1, 1, 2)]).reshape(-1, 3)
+    return float(np.abs(np.linalg.lstsq(terms, colours, rcond=None)[0][3]).max())

@@ -1,0 +1,273 @@
+"""What a stained smear looks like: each limit from both sides, and pictures that break it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.light.colour import Colour, measure_colour
+from edge.light.field import Field
+from edge.quality import assess, assess_cells
+from edge.quality.smear import (
+    Nuclei,
+    is_swapped,
+    light_warnings,
+    measure_nuclei,
+    smear_reasons,
+    stain_judgement,
+)
+from edge.rendered import Population, RenderSettings, render_field
+from edge.segmentation import segment
+from edge.structures import Background, Frame, Scale, UInt8Image
+from tests.tools.altered_fields import altered, no_smear
+
+FIELD = render_field(4, RenderSettings(width=640, height=480, um_per_px=0.2)).image
+COLOUR = Colour(
+    usual=np.array([0.2, 0.43, 0.37], np.float32),
+    density=0.2,
+    angle_deg=40.0,
+    strength=0.3,
+    variety=0.1,
+    cut_off=(0.0, 0.0, 0.0),
+    black=0.0,
+)
+NUCLEI = Nuclei(angle_deg=45.0, apart=0.3, red_blue=0.1)
+
+
+def field(image: UInt8Image = FIELD) -> Field:
+    return Field(Frame(image, "drawn"))
+
+
+def judged(image: UInt8Image) -> tuple[str, ...]:
+    """Reasons and warnings, all of them."""
+    seen = field(image)
+    light = assess(seen)
+    if light.reasons:
+        return light.reasons
+    found = segment(seen)
+    cells = assess_cells(seen, found.cells, found.scale)
+    return (*cells.reasons, *light.warnings, *cells.warnings)
+
+
+def test_a_rendered_field_is_a_smear() -> None:
+    assert judged(FIELD) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("red and blue swapped", {"channels_swapped"}),
+        ("inverted", {"not_a_smear", "channels_swapped"}),
+        ("grey, tinted", {"no_colour"}),
+        ("contrast crushed", {"dark_clipped", "background_clipped", "obstructed"}),
+        ("burnt-out slide", {"background_clipped", "overexposed"}),
+    ],
+)
+def test_an_altered_field_is_refused_or_warned_of(kind: str, names: set[str]) -> None:
+    assert names & set(judged(altered(FIELD, kind, 0)))
+
+
+@pytest.mark.parametrize("kind", ["figure", "drawn shapes", "tissue", "page of text"])
+def test_what_is_no_smear_is_refused(kind: str) -> None:
+    assert "not_a_smear" in smear_reasons(field(no_smear(kind, 3)))
+
+
+def few_colours(share: float, colours: int = 6, px: int = 6000, level: int = 100) -> Field:
+    """So many dark px, of which a share has a few flat colours and the rest noise."""
+    rng = np.random.default_rng(0)
+    image = np.full((200, 200, 3), 200, np.uint8)
+    dark = rng.integers(level - 60, level, (px, 3)).astype(np.uint8)
+    flat = round(share * px)
+    number = np.arange(flat) * colours // max(1, flat)
+    # Two hues, so that it is no grey picture.
+    dark[:flat] = np.stack([number // 3 * 16, number * 0, -number], axis=1) + level - 30
+    image.reshape(-1, 3)[:px] = dark
+    return Field(Frame(image, "drawn"), Background(np.full((1, 1, 3), 200, np.float32), 200, 200))
+
+
+@pytest.mark.parametrize(
+    ("picture", "drawn"),
+    [
+        (few_colours(0.26), False),
+        (few_colours(0.3), True),
+        (few_colours(0.33, colours=7), True),
+        (few_colours(0.31, colours=7), False),
+        (few_colours(1.0, px=49), False),
+        (few_colours(1.0, px=51), True),
+        (few_colours(1.0, level=197), True),
+        (few_colours(1.0, level=205), False),
+    ],
+)
+def test_a_few_flat_colours_are_drawn(picture: Field, drawn: bool) -> None:
+    assert ("not_a_smear" in smear_reasons(picture)) == drawn
+
+
+def test_a_field_compressed_to_little_is_not_drawn() -> None:
+    coarse = cv2.imdecode(cv2.imencode(".jpg", FIELD, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
+    assert "not_a_smear" not in smear_reasons(field(np.asarray(coarse, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("colour", "reasons"),
+    [
+        (replace(COLOUR, variety=0.0225), ()),
+        (replace(COLOUR, variety=0.0215), ("no_colour",)),
+        (replace(COLOUR, usual=np.array([0.1, 0.72, 0.18], np.float32)), ()),
+        (replace(COLOUR, usual=np.array([0.1, 0.74, 0.16], np.float32)), ("not_a_smear",)),
+        (
+            replace(COLOUR, usual=np.array([0.1, 0.74, 0.16], np.float32), cut_off=(0.29, 0.0, 0.0)),
+            ("not_a_smear",),
+        ),
+        (
+            replace(COLOUR, usual=np.array([0.1, 0.74, 0.16], np.float32), cut_off=(0.31, 0.0, 0.0)),
+            ("overexposed",),
+        ),
+        (replace(COLOUR, usual=np.array([0.5, 0.54, -0.04], np.float32)), ()),
+        (replace(COLOUR, usual=np.array([0.5, 0.56, -0.06], np.float32)), ("not_a_smear",)),
+    ],
+)
+def test_colours(colour: Colour, reasons: tuple[str, ...]) -> None:
+    seen = field()
+    seen.colour = colour
+    assert smear_reasons(seen) == reasons
+
+
+def bright_in_dark(dark: float, bright: float) -> Field:
+    """Density of 99 px in a hundred, and of those less than that."""
+    seen = field()
+    seen.colour = COLOUR
+    seen.density = np.full((60, 60, 3), dark / 3, np.float32)
+    seen.density[:3] = bright / 3
+    seen.density[:, 57:] = 0.6 / 3
+    return seen
+
+
+@pytest.mark.parametrize(("dark", "reasons"), [(0.265, ()), (0.275, ("not_a_smear",))])
+def test_inverted(dark: float, reasons: tuple[str, ...]) -> None:
+    assert smear_reasons(bright_in_dark(dark, 0.0)) == reasons
+
+
+@pytest.mark.parametrize(("bright", "reasons"), [(0.02, ("not_a_smear",)), (0.06, ())])
+def test_the_middle_of_what_is_inverted(bright: float, reasons: tuple[str, ...]) -> None:
+    assert smear_reasons(bright_in_dark(0.29, bright)) == reasons
+
+
+@pytest.mark.parametrize(
+    ("colour", "nuclei", "swapped"),
+    [
+        (COLOUR, NUCLEI, False),
+        (replace(COLOUR, angle_deg=100.0), replace(NUCLEI, red_blue=-0.034), False),
+        (replace(COLOUR, angle_deg=100.0), replace(NUCLEI, red_blue=-0.036), True),
+        (replace(COLOUR, angle_deg=56.0), replace(NUCLEI, red_blue=-0.1), True),
+        (replace(COLOUR, angle_deg=54.0), replace(NUCLEI, red_blue=-0.1), False),
+        (COLOUR, replace(NUCLEI, angle_deg=-11.5), False),
+        (COLOUR, replace(NUCLEI, angle_deg=-12.5), True),
+        (COLOUR, replace(NUCLEI, angle_deg=144.5), False),
+        (COLOUR, replace(NUCLEI, angle_deg=145.5), True),
+        (COLOUR, replace(NUCLEI, angle_deg=170.0, apart=0.05), False),
+        (replace(COLOUR, angle_deg=127.0), None, False),
+        (replace(COLOUR, angle_deg=129.0), None, True),
+        (replace(COLOUR, angle_deg=-49.0), None, False),
+        (replace(COLOUR, angle_deg=-51.0), None, True),
+        (replace(COLOUR, angle_deg=170.0, strength=0.05), None, False),
+    ],
+)
+def test_what_stands_out_has_a_nucleus_colour(colour: Colour, nuclei: Nuclei | None, swapped: bool) -> None:
+    assert is_swapped(colour, nuclei) == swapped
+
+
+@pytest.mark.parametrize(
+    ("colour", "nuclei", "warnings"),
+    [
+        (COLOUR, NUCLEI, ()),
+        (replace(COLOUR, cut_off=(0.029, 0.029, 0.59)), NUCLEI, ()),
+        (replace(COLOUR, cut_off=(0.031, 0.0, 0.0)), NUCLEI, ("background_clipped",)),
+        (replace(COLOUR, cut_off=(0.0, 0.031, 0.0)), NUCLEI, ("background_clipped",)),
+        (replace(COLOUR, cut_off=(0.0, 0.0, 0.61)), NUCLEI, ("background_clipped",)),
+        (replace(COLOUR, black=0.0058), NUCLEI, ()),
+        (replace(COLOUR, black=0.0062), NUCLEI, ("dark_clipped",)),
+        (replace(COLOUR, strength=0.056), NUCLEI, ()),
+        (replace(COLOUR, strength=0.054), NUCLEI, ("faint_stain",)),
+        (replace(COLOUR, strength=0.054, density=0.105), None, ()),
+        (replace(COLOUR, strength=0.054, density=0.095), None, ("faint_stain",)),
+        (replace(COLOUR, strength=0.89), NUCLEI, ()),
+        (replace(COLOUR, strength=0.91), NUCLEI, ("overlay",)),
+        (COLOUR, replace(NUCLEI, apart=0.056), ()),
+        (COLOUR, replace(NUCLEI, apart=0.054), ("implausible_white_share",)),
+    ],
+)
+def test_light(colour: Colour, nuclei: Nuclei | None, warnings: tuple[str, ...]) -> None:
+    assert light_warnings(field(), colour, nuclei, 1) == warnings
+
+
+@pytest.mark.parametrize(
+    ("bend", "cells", "warnings"),
+    [(0.039, 20, ()), (0.041, 20, ("uneven_colour",)), (0.041, 7, ("uneven_colour",)), (0.041, 6, ())],
+)
+def test_a_lens_that_shades_colour(bend: float, cells: int, warnings: tuple[str, ...]) -> None:
+    y, x = np.mgrid[0:6, 0:8]
+    away = ((y + 0.5) / 3 - 1) ** 2 + ((x + 0.5) / 4 - 1) ** 2
+    grid = np.full((6, 8, 3), 200, np.float32)
+    grid[..., 0] *= 10 ** (bend * away)
+    seen = Field(Frame(FIELD, "drawn"), Background(grid, 640, 480))
+    assert light_warnings(seen, COLOUR, NUCLEI, cells) == warnings
+
+
+@pytest.mark.parametrize(
+    ("side", "um_per_px", "named"),
+    [
+        (399, 0.1, "warnings"),  # one cell's picture: swapped colours are a warning, and nothing else is one
+        (401, 0.1, "reasons"),
+        (200, 0.226, "reasons"),
+        (200, 0.224, "warnings"),
+    ],
+)
+def test_a_single_cell_is_not_judged_by_its_red_cells(side: int, um_per_px: float, named: str) -> None:
+    image = np.full((side, side, 3), 200, np.uint8)
+    cv2.circle(image, (side // 2, side // 2), side // 3, (150, 100, 140), -1)
+    cv2.circle(image, (side // 2, side // 2), side // 6, (150, 60, 90), -1)
+    seen = field(image)
+    assert seen.colour is not None
+    seen.colour = replace(seen.colour, angle_deg=100.0, black=0.5)
+    found = segment(field(image)).cells or ()
+    cells = found or segment(field()).cells[:1]
+    cells = [replace(cells[0], bbox=(side // 3, side // 3, side // 3, side // 3))]
+    reasons, warnings = stain_judgement(seen, cells, Scale(um_per_px, "configured", 1.0))
+    assert ("channels_swapped" in reasons) == (named == "reasons")
+    assert ("channels_swapped" in warnings) == (named == "warnings")
+    assert ("dark_clipped" in warnings) == (named == "reasons")
+
+
+def test_nuclei_are_the_darkest_third_of_their_boxes() -> None:
+    seen = field()
+    found = segment(seen)
+    assert seen.colour is not None
+    nuclei = measure_nuclei(seen, seen.colour, found.cells)
+    assert nuclei is not None
+    assert 20.0 < nuclei.angle_deg < 80.0
+    assert nuclei.apart > 0.2
+    assert nuclei.red_blue > 0.05
+
+
+def test_too_little_stain_has_no_colour() -> None:
+    empty = RenderSettings(width=320, height=240, um_per_px=0.2, population=Population.only())
+    seen = field(render_field(1, empty).image)
+    assert seen.colour is None
+    assert smear_reasons(seen) == ()
+    assert stain_judgement(seen, (), Scale(0.2, "assumed", 0.0)) == ((), ())
+
+
+def test_variety_is_that_of_what_is_equally_dark() -> None:
+    """Two dyes of one density have it; one dye in whatever amounts has none."""
+    amounts = np.linspace(0.15, 1.0, 3600, dtype=np.float32).reshape(60, 60, 1)
+    one = amounts * np.array([0.2, 0.5, 0.3], np.float32)
+    other = one.copy()
+    other[::2] = amounts[::2] * np.array([0.4, 0.5, 0.1], np.float32)
+    sampled = np.full((60, 60, 3), 128, np.uint8)
+    for dyes, variety in ((one, 0.0), (other, 0.1414)):
+        colour = measure_colour(dyes, sampled)
+        assert colour is not None
+        assert colour.variety == pytest.approx(variety, abs=0.002)

@@ -1,0 +1,380 @@
+"""Good fields with another colour or light or something drawn over them, and pictures that are no smear.
+
+Each kind has seeded cases without end. A case of :func:`altered` must be counted as the field that it was
+made of, counted with a warning, or refused; one of :func:`no_smear` must be refused or warned of, or hold no
+cell.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+from edge.structures import UInt8Image
+
+Alter = Callable[[UInt8Image, np.random.Generator], UInt8Image]
+Draw = Callable[[np.random.Generator], UInt8Image]
+
+_LETTERS = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_PLAIN,
+    cv2.FONT_HERSHEY_COMPLEX,
+)
+#: Strong colours first, as programs letter pictures; then black, white and the greys between.
+_INKS = (
+    (0, 0, 255), (255, 0, 0), (0, 255, 0), (255, 0, 255), (0, 255, 255), (255, 255, 0), (128, 0, 128),
+    (0, 0, 128), (90, 40, 160), (200, 60, 120), (0, 0, 0), (255, 255, 255), (64, 64, 64), (128, 128, 128),
+)  # fmt: skip
+
+
+def _bytes(values: NDArray[Any]) -> UInt8Image:
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+
+
+def _pick(rng: np.random.Generator, *values: Any) -> Any:
+    return values[int(rng.integers(len(values)))]
+
+
+def _permuted(*orders: tuple[int, int, int]) -> Alter:
+    return lambda image, rng: np.ascontiguousarray(image[..., list(_pick(rng, *orders))])
+
+
+def _hue(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Turn the hue by 40 to 320 degrees, as a wrong colour matrix or a filter does."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0].astype(int) + int(rng.integers(20, 161))) % 180
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+
+def _inverted(image: UInt8Image, _rng: np.random.Generator) -> UInt8Image:
+    return np.asarray(255 - image, np.uint8)
+
+
+def _tinted_grey(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A grey picture shown through a colour: sepia, a duotone, a heat map."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    kind = int(rng.integers(3))
+    if kind == 0:
+        return _bytes(grey[..., None] * rng.uniform(0.6, 1.0, 3))
+    if kind == 1:
+        dark, light = rng.uniform(0, 120, 3), rng.uniform(180, 255, 3)
+        return _bytes(dark + (light - dark) * grey[..., None] / 255)
+    maps = (cv2.COLORMAP_JET, cv2.COLORMAP_BONE, cv2.COLORMAP_PINK, cv2.COLORMAP_VIRIDIS)
+    return np.asarray(cv2.applyColorMap(grey, _pick(rng, *maps))[..., ::-1].copy(), np.uint8)
+
+
+def _lamp(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A lamp or a white balance far from neutral, one or two channels dimmed to 35 to 80 %."""
+    gains = np.ones(3)
+    gains[rng.permutation(3)[: int(rng.integers(1, 3))]] = rng.uniform(0.35, 0.8)
+    return _bytes(image * gains)
+
+
+def _one_channel_clipped(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """One channel turned up until its blank slide and part of the cells are burnt out."""
+    gains = np.ones(3)
+    channel = int(rng.integers(3))
+    gains[channel] = rng.uniform(1.05, 1.5) * 255 / max(1.0, float(np.percentile(image[..., channel], 90)))
+    return _bytes(image * gains)
+
+
+def _radial(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Colour that changes from 15 % less in the centre to 15 % more in the corner, or the other way round."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    x, y = rng.uniform(0.35, 0.65, 2)
+    away = np.hypot((columns / width - x) * 2, (rows / height - y) * 2)
+    power = float(_pick(rng, 2.0, 3.0, 4.0))
+    change = 0.15 * np.array(_pick(rng, (1, 0, -1), (-1, 0, 1), (1, -1, 1), (-1, 1, -1)), np.float32)
+    shading = 1 + change * (2 * (away[..., None] / away.max()) ** power - 1)
+    return _bytes(image * shading)
+
+
+def _burnt_out(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """More exposure: the blank slide at 1.05 to 1.8 times of what the camera can tell."""
+    blank = float(np.percentile(image, 90))
+    return _bytes(image * (rng.uniform(1.05, 1.8) * 255 / blank))
+
+
+def _washed_out(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A video camera: burnt out, little contrast and colour, coarse and shifted chroma, noise."""
+    blank = np.percentile(image, 90, axis=(0, 1))
+    light = (image / blank) ** rng.uniform(0.5, 1.0) * rng.uniform(1.0, 1.25) * 255
+    grey = light.mean(axis=2, keepdims=True)
+    light = grey + (light - grey) * rng.uniform(0.5, 1.0)
+    light = _bytes(light + rng.normal(0, 2, light.shape))
+    chroma = cv2.cvtColor(light, cv2.COLOR_RGB2YCrCb)
+    step = int(_pick(rng, 2, 4))
+    small = cv2.resize(chroma, None, fx=1 / step, fy=_pick(rng, 1.0, 0.5), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(small, chroma.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    chroma[..., 1:] = np.roll(coarse[..., 1:], int(rng.integers(-3, 4)), axis=1)
+    return np.asarray(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB), np.uint8)
+
+
+def _faded(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Little contrast: mixed with a flat colour, or with a strong gamma."""
+    if rng.random() < 0.5:
+        veil = rng.uniform(120, 255) * rng.uniform(0.9, 1.0, 3)
+        share = rng.uniform(0.3, 0.75)
+        return _bytes(image * (1 - share) + veil * share)
+    return _bytes(255 * (image / 255.0) ** rng.uniform(0.3, 0.6))
+
+
+def _saturation(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Colour nearly gone, or twice to three times as strong."""
+    grey = image.astype(np.float32).mean(axis=2, keepdims=True)
+    return _bytes(grey + (image - grey) * _pick(rng, 0.15, 0.3, 0.5, 2.0, 3.0))
+
+
+def _crushed(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Contrast stretched until dark things are black and the slide is white."""
+    low, high = np.percentile(image, rng.uniform(2, 15)), np.percentile(image, rng.uniform(60, 90))
+    return _bytes((image.astype(np.float32) - low) * (255 / max(1.0, high - low)))
+
+
+def _compressed(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """As a JPEG of some quality, or as it is."""
+    if rng.random() < 0.4:
+        return image
+    quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(50, 96))]
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+
+
+def _lettered(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A date, a name or a magnification burnt in, of any colour and size, at any edge."""
+    out = image.copy()
+    height, width = out.shape[:2]
+    for _ in range(int(rng.integers(1, 3))):
+        text = _pick(
+            rng, "2026-11-28 18:31:07", "100x OIL", "Sample 0042", "20 um", "Leica ICC50 W", "ALL-IDB"
+        )
+        font, ink = _pick(rng, *_LETTERS), _pick(rng, *_INKS)
+        size = rng.uniform(0.02, 0.07) * height / 22
+        thickness = max(1, round(size * rng.uniform(0.8, 2.5)))
+        (w, h), _ = cv2.getTextSize(text, font, size, thickness)
+        x = int(rng.integers(2, max(3, width - w - 2)))
+        y = _pick(rng, h + 4, height - 6, int(rng.integers(h + 2, height - 2)))
+        line = _pick(rng, cv2.LINE_8, cv2.LINE_AA)
+        if rng.random() < 0.25:
+            cv2.rectangle(out, (x - 4, y - h - 4), (x + w + 4, y + 6), _pick(rng, *_INKS), -1)
+        cv2.putText(out, text, (x, y), font, size, ink, thickness, line)
+    return _compressed(out, rng)
+
+
+def _barred(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A scale bar, an arrow, a frame, a circle or a grid drawn over it."""
+    out = image.copy()
+    height, width = out.shape[:2]
+    ink, thick = _pick(rng, *_INKS), max(1, int(rng.uniform(0.003, 0.02) * height))
+    kind = int(rng.integers(6))
+    x, y = int(rng.uniform(0.1, 0.6) * width), int(rng.uniform(0.1, 0.9) * height)
+    length = int(rng.uniform(0.1, 0.3) * width)
+    if kind == 0:
+        cv2.rectangle(out, (x, y), (x + length, y + 2 * thick), ink, -1)
+        if rng.random() < 0.6:
+            size = 0.04 * height / 22
+            cv2.putText(out, "10 um", (x, y - thick), cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
+    elif kind == 1:
+        cv2.arrowedLine(out, (x, y), (x + length, y - length // 3), ink, thick, cv2.LINE_AA)
+    elif kind == 2:
+        cv2.rectangle(out, (0, 0), (width - 1, height - 1), ink, 2 * thick)
+    elif kind == 3:
+        cv2.circle(out, (x, y), length // 2, ink, thick, cv2.LINE_AA)
+    elif kind == 4:
+        cv2.line(out, (width // 2, 0), (width // 2, height), ink, thick)
+        cv2.line(out, (0, height // 2), (width, height // 2), ink, thick)
+    else:
+        for _ in range(int(rng.integers(1, 5))):
+            at = (int(rng.integers(width)), int(rng.integers(height)))
+            cv2.circle(out, at, max(4, thick * 2), ink, -1, cv2.LINE_AA)
+    return _compressed(out, rng)
+
+
+#: By the kind's name: how a good field is altered.
+ALTERATIONS: dict[str, Alter] = {
+    "red and blue swapped": _permuted((2, 1, 0)),
+    "other channels swapped": _permuted((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)),
+    "hue turned": _hue,
+    "inverted": _inverted,
+    "grey, tinted": _tinted_grey,
+    "lamp far from neutral": _lamp,
+    "one channel saturated": _one_channel_clipped,
+    "radial shading of colour": _radial,
+    "burnt-out slide": _burnt_out,
+    "washed-out video": _washed_out,
+    "faded": _faded,
+    "colour too weak or too strong": _saturation,
+    "contrast crushed": _crushed,
+    "lettering": _lettered,
+    "bar, arrow, frame or marks": _barred,
+}
+
+
+def altered(image: UInt8Image, kind: str, seed: int) -> UInt8Image:
+    """Alter a good field in a way that the seed decides.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    kind : of ``ALTERATIONS``
+    seed : of the case
+    """
+    rng = np.random.default_rng([seed, list(ALTERATIONS).index(kind)])
+    return np.ascontiguousarray(ALTERATIONS[kind](image, rng))
+
+
+_PHOTOGRAPHS = (
+    "astronaut", "coffee", "chelsea", "rocket", "retina", "hubble_deep_field", "immunohistochemistry", "logo",
+    "colorwheel", "brick", "grass", "gravel", "camera", "coins", "page", "text", "moon", "cell", "clock",
+    "horse", "microaneurysms",
+)  # fmt: skip
+
+
+def _photograph(rng: np.random.Generator) -> UInt8Image:
+    """A picture that comes with scikit-image: faces, cups, tissue, stars, text; cut, scaled, tinted."""
+    picture = np.asarray(getattr(data, _pick(rng, *_PHOTOGRAPHS))())
+    if picture.dtype != np.uint8:
+        picture = _bytes(picture.astype(np.float32) * (255 if picture.max() <= 1 else 1))
+    if picture.ndim == 2:
+        picture = _bytes(picture[..., None] * rng.uniform(0.6, 1.0, 3))
+    picture = np.ascontiguousarray(picture[..., :3])
+    height, width = picture.shape[:2]
+    if rng.random() < 0.6 and min(height, width) > 300:
+        h, w = (int(rng.uniform(0.4, 1.0) * side) for side in (height, width))
+        y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+        picture = picture[y : y + h, x : x + w]
+    factor = rng.uniform(0.5, 1.5)
+    return np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _rendered_figure(figure: Figure) -> UInt8Image:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _figure(rng: np.random.Generator) -> UInt8Image:
+    """A plot: points, bars, lines, a histogram, a heat map."""
+    figure = Figure(figsize=tuple(rng.uniform(3, 8, 2)), dpi=float(_pick(rng, 80, 100, 150)))
+    axes = figure.add_subplot()
+    kind, n = int(rng.integers(5)), int(rng.integers(20, 400))
+    x, y = rng.normal(size=(2, n))
+    if kind == 0:
+        for colour in ("purple", "tab:blue", "crimson", "navy", "orchid")[: int(rng.integers(1, 6))]:
+            axes.scatter(rng.normal(size=n), rng.normal(size=n), s=float(rng.uniform(5, 400)), c=colour)
+    elif kind == 1:
+        axes.bar(range(8), rng.uniform(0, 1, 8), color=_pick(rng, "purple", "C0", "hotpink"))
+    elif kind == 2:
+        axes.plot(np.sort(x), y, color=_pick(rng, "purple", "C0", "C3"), marker=_pick(rng, "o", "s", None))
+    elif kind == 3:
+        axes.hexbin(x, y, gridsize=int(rng.integers(8, 25)), cmap=_pick(rng, "magma_r", "Purples", "BuPu"))
+    else:
+        axes.pie(rng.uniform(0.1, 1, 5))
+    axes.set_title("cells per field")
+    return _rendered_figure(figure)
+
+
+def _texture(rng: np.random.Generator) -> UInt8Image:
+    """Noise of a length of its own in colours of its own."""
+    height, width = int(rng.integers(200, 900)), int(rng.integers(200, 900))
+    sigma = float(np.exp(rng.uniform(0, np.log(30))))
+    field = cv2.GaussianBlur(rng.normal(size=(height, width, 3)).astype(np.float32), (0, 0), sigma)
+    field /= field.std()
+    if rng.random() < 0.5:
+        field = field[..., :1] @ rng.normal(size=(1, 3)).astype(np.float32)
+    return _bytes(rng.uniform(80, 220, 3) + rng.uniform(10, 70) * field)
+
+
+def _shapes(rng: np.random.Generator) -> UInt8Image:
+    """Discs, boxes and lines in a few flat colours, as of a game, a sign or an installer's bitmap."""
+    height, width = int(rng.integers(150, 800)), int(rng.integers(150, 800))
+    image = np.full((height, width, 3), rng.uniform(150, 255, 3), np.uint8)
+    if rng.random() < 0.5:
+        ramp = np.linspace(rng.uniform(0.3, 0.9), 1.0, height)[:, None, None]
+        image = _bytes(image * ramp)
+    palette = rng.integers(0, 256, (int(rng.integers(1, 5)), 3))
+    for _ in range(int(rng.integers(1, 40))):
+        colour = tuple(int(value) for value in palette[int(rng.integers(len(palette)))])
+        x, y, size = int(rng.integers(width)), int(rng.integers(height)), int(rng.integers(5, 90))
+        kind = int(rng.integers(3))
+        if kind == 0:
+            cv2.circle(image, (x, y), size // 2, colour, -1, cv2.LINE_AA)
+        elif kind == 1:
+            cv2.rectangle(image, (x, y), (x + size, y + int(rng.integers(5, 90))), colour, -1)
+        else:
+            cv2.line(image, (x, y), (int(rng.integers(width)), int(rng.integers(height))), colour, 3)
+    return image
+
+
+def _tissue(rng: np.random.Generator) -> UInt8Image:
+    """Tissue in haematoxylin and eosin: nuclei close together in pink that leaves hardly any blank slide."""
+    height, width = int(rng.integers(300, 900)), int(rng.integers(300, 900))
+    eosin, haematoxylin = np.array([0.07, 0.99, 0.11]), np.array([0.65, 0.70, 0.29])
+    waves = cv2.GaussianBlur(rng.normal(size=(height, width)).astype(np.float32), (0, 0), rng.uniform(3, 15))
+    pink = np.clip(0.25 + 0.15 * waves / waves.std(), 0.0, None)
+    nuclei = np.zeros((height, width), np.float32)
+    for _ in range(int(height * width / rng.uniform(800, 4000))):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (int(rng.integers(5, 14)), int(rng.integers(4, 10)))
+        depth = float(rng.uniform(0.3, 0.9))
+        cv2.ellipse(nuclei, centre, axes, float(rng.uniform(0, 180)), 0, 360, (depth,), -1)
+    nuclei = np.asarray(cv2.GaussianBlur(nuclei, (0, 0), 1.2), np.float32)
+    density = pink[..., None] * eosin + nuclei[..., None] * haematoxylin
+    return _bytes(240 * 10**-density + rng.normal(0, 2, density.shape))
+
+
+def _page(rng: np.random.Generator) -> UInt8Image:
+    """A window of a program or a page: text in colours, boxes, icons."""
+    height, width = int(rng.integers(300, 900)), int(rng.integers(400, 1100))
+    image = np.full((height, width, 3), _pick(rng, 255, 245, 230), np.uint8)
+    if rng.random() < 0.6:
+        image[: int(rng.integers(20, 90))] = _pick(rng, (0, 60, 140), (90, 40, 160), (40, 40, 40))
+    y = 20
+    while y < height:
+        ink = _pick(rng, (0, 0, 0), (0, 0, 180), (120, 0, 120), (60, 60, 60))
+        size = rng.uniform(0.35, 1.2)
+        cv2.putText(image, "blastcount count field_0042.jpg"[: int(rng.integers(5, 32))], (12, y),
+                    _pick(rng, *_LETTERS), size, ink, 1 + int(size > 0.8), cv2.LINE_AA)  # fmt: skip
+        if rng.random() < 0.3:
+            cv2.circle(image, (int(rng.integers(width)), y), int(rng.integers(5, 20)), ink, -1, cv2.LINE_AA)
+        y += int(30 * size) + int(rng.integers(4, 40))
+    return image
+
+
+#: By the kind's name: what is no smear.
+NO_SMEARS: dict[str, Draw] = {
+    "photograph": _photograph,
+    "figure": _figure,
+    "texture": _texture,
+    "drawn shapes": _shapes,
+    "tissue": _tissue,
+    "page of text": _page,
+}
+
+
+def no_smear(kind: str, seed: int) -> UInt8Image:
+    """Draw a picture that is no smear, as the seed decides.
+
+    Parameters
+    ----------
+    kind : of ``NO_SMEARS``
+    seed : of the case
+    """
+    return np.ascontiguousarray(NO_SMEARS[kind](np.random.default_rng([seed, list(NO_SMEARS).index(kind)])))
+
+
+def as_png(image: UInt8Image) -> bytes:
+    """Return a picture as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
