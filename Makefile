@@ -11,7 +11,7 @@ DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -54,6 +54,10 @@ test-log-crash: $(DEV)/.installed
 # Every real image counted by this state and by the commit BASE: a move of code must change no line.
 compare: $(DEV)/.installed
 	$(DEV)/bin/python -m tests.tools.compare_counts $(BASE)
+
+# Wrong numbers in silence, by this state and by the commit BASE: writes docs/silent.json, then `make docs`.
+silent: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.tools.silent_numbers $(BASE)
 
 # Wrong values of the constants that decide whether a cell counts: a test must notice each.
 mutants: $(DEV)/.installed

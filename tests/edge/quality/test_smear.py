@@ -95,8 +95,6 @@ def few_colours(share: float, colours: int = 6, px: int = 6000, level: int = 100
         (few_colours(0.3), True),
         (few_colours(0.33, colours=7), True),
         (few_colours(0.31, colours=7), False),
-        (few_colours(1.0, px=49), False),
-        (few_colours(1.0, px=51), True),
         (few_colours(1.0, level=197), True),
         (few_colours(1.0, level=205), False),
     ],
