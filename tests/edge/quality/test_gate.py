@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import edge
 from edge.light.field import Field
 from edge.light.sharpness import blur_um
-from edge.quality import ADVICE, Judgement, Reference, assess, assess_scaled
+from edge.quality import ADVICE, WARNINGS, Judgement, Reference, assess, assess_scaled
 from edge.quality.focus import MAX_BLUR_UM
 from edge.rendered import Lamp, Population, RenderSettings, Slide, Stain
 from edge.structures import Background, Frame, UInt8Image
@@ -110,3 +114,15 @@ def test_stain_without_any_edge_is_out_of_focus() -> None:
 def test_a_name_without_advice_is_refused(said: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
     with pytest.raises(ValueError, match=f"no such reason or warning: {(said[0] + said[1])[0]}"):
         Judgement(*said)
+
+
+def test_every_reason_and_every_warning_is_given_somewhere() -> None:
+    """A name that nobody gives is a promise that nobody keeps."""
+    written = Counter(
+        node.value
+        for path in Path(edge.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+    )
+    in_tables = Counter([*ADVICE, *WARNINGS])
+    assert [name for name, tables in in_tables.items() if written[name] <= tables] == []

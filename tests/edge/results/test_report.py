@@ -217,7 +217,7 @@ def test_a_sample_without_cells_has_a_page(tmp_path: Path) -> None:
     [
         ([], 2, "say in which form"),
         (["--pdf", "no/such/folder/r.pdf"], 1, "make it first"),
-        (["--html", "r.html", "--language", "xx"], 3, "no language 'xx'"),
+        (["--html", "r.html", "--language", "xx"], 2, "no language 'xx'"),
     ],
 )
 def test_wrong_usage(sample_log: Path, arguments: list[str], code: int, message: str) -> None:
