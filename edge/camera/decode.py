@@ -32,11 +32,14 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I;16B", "YC
 #: the length of a damaged directory, whatever lies there.
 _MOST_BYTES = 8 * MAX_PIXELS + 80_000_000
 _BYTES_PER_PX, _BYTES_BESIDE = 8, 32_000_000
+#: Largest PNG of 16 bits: OpenCV 4.11 holds its pixels twice, 16 bytes each with an alpha channel. Of this
+#: size it takes 1.5 times what 8 bits take of ``MAX_PIXELS``.
+_MOST_DEEP_PIXELS = 26_000_000
 #: What Pillow 10 to 13 and tifffile raise on damaged files (found by decoding thousands of randomly damaged
 #: ones).
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, AssertionError,
                   OverflowError, AttributeError, ZeroDivisionError, MemoryError, struct.error, zlib.error,
-                  cv2.error)  # fmt: skip
+                  cv2.error, Image.DecompressionBombError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,11 @@ def _check_header(path: Path, image: Image.Image, bits: int, size: int) -> None:
         raise ImageError(
             f"{path}: pixels of mode {image.mode} and {bits} bits are not supported; save as 8 or 16-bit RGB"
         )
+    if bits == 16 and image.width * image.height > _MOST_DEEP_PIXELS:
+        raise ImageError(
+            f"{path}: {image.width}x{image.height} px of 16 bits, at most {_MOST_DEEP_PIXELS / 1e6:.0f} "
+            "megapixels fit the device's memory; save it as 8-bit RGB"
+        )
     pages = int(getattr(image, "n_frames", 1))
     if pages > 1:
         raise ImageError(f"{path}: holds {pages} pages; save each field as a file of its own")
@@ -218,7 +226,8 @@ def _bit_depth(path: Path, image: Image.Image) -> int:
 
 def _decode_16_bit(path: Path) -> UInt8Image:
     """Decode a PNG by OpenCV, because Pillow keeps only the upper 8 bits."""
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    with path.open("rb") as file:  # by its number, because OpenCV takes no name that is not UTF-8
+        decoded = cv2.imread(f"/proc/self/fd/{file.fileno()}", cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise ImageError(f"{path}: its 16-bit pixels cannot be decoded; save it as 8-bit RGB")
     values = decoded.astype(np.uint16, copy=False)
@@ -226,5 +235,5 @@ def _decode_16_bit(path: Path) -> UInt8Image:
         return np.repeat(to_8_bit(values)[..., None], 3, axis=2)
     pixels = to_8_bit(values[..., 2::-1])
     if values.shape[2] == 4:
-        on_white(path, pixels, values[..., 3])
+        on_white(path, pixels, (values[..., 3] >> 8).astype(np.uint8))
     return pixels

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ MAX_PIXELS = 40_000_000
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 #: Rows that are converted at once: bounds what lies beside the picture to a few MB on a 2592 px wide field.
 _STRIP_ROWS = 64
+#: The same where NumPy takes 8 bytes for an index.
+_INDEXED_ROWS = 16
 _TRANSPARENT_MODES = ("LA", "PA", "RGBA")
 
 
@@ -59,18 +61,33 @@ def to_8_bit(values: NDArray[np.uint16], bits: int | None = None) -> UInt8Image:
     >>> to_8_bit(np.array([0, 2048, 4095], np.uint16)).tolist()
     [0, 128, 255]
     """
-    highest = int(values.max(initial=0))
+    return scaled(values, sensor_bits(int(values.max(initial=0)), bits))
+
+
+def sensor_bits(highest: int, bits: int | None = None) -> int:
+    """Find how many bits a sensor has that gives such a value; see :func:`to_8_bit`."""
     choices = (bits, *_SENSOR_BITS) if bits else _SENSOR_BITS
-    full_scale = next(2**bits - 1 for bits in choices if highest < 2**bits)
-    if full_scale == 255:
+    return next(choice for choice in choices if highest < 2**choice)
+
+
+def scaled(values: NDArray[np.uint16], bits: int) -> UInt8Image:
+    """Scale values of so many bits to 8 bits."""
+    if bits == 8:
         return values.astype(np.uint8)
     # A table of at most 65,536 entries instead of a float image of 4 bytes a value.
-    table = np.rint(np.arange(full_scale + 1, dtype=np.float32) * (255.0 / full_scale)).astype(np.uint8)
-    scaled = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), _STRIP_ROWS):  # NumPy takes 8 bytes for an index
-        rows = slice(top, top + _STRIP_ROWS)
-        scaled[rows] = table[values[rows]]
-    return scaled
+    table = _table(bits)
+    pixels = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _INDEXED_ROWS):
+        rows = slice(top, top + _INDEXED_ROWS)
+        pixels[rows] = table[values[rows]]
+    return pixels
+
+
+@cache
+def _table(bits: int) -> NDArray[np.uint8]:
+    full_scale = 2**bits - 1
+    levels = np.rint(np.arange(full_scale + 1, dtype=np.float32) * (255.0 / full_scale))
+    return np.asarray(levels, np.uint8)
 
 
 def to_rgb(path: Path, image: Image.Image) -> UInt8Image:
@@ -93,16 +110,14 @@ def to_rgb(path: Path, image: Image.Image) -> UInt8Image:
     return pixels
 
 
-def on_white(
-    path: Path, colours: UInt8Image, alpha: NDArray[np.unsignedinteger[Any]], *, multiplied: bool = False
-) -> None:
+def on_white(path: Path, colours: UInt8Image, alpha: NDArray[np.uint8], *, multiplied: bool = False) -> None:
     """Lay a picture in place on white, the colour of a blank slide.
 
     Parameters
     ----------
     path : for the message
     colours : (H, W, 3) uint8 RGB
-    alpha : (H, W) unsigned, the largest value of its type is opaque
+    alpha : (H, W) uint8, 255 is opaque
     multiplied : colours were multiplied by it already
 
     Raises
@@ -114,7 +129,7 @@ def on_white(
         raise ImageError(f"{path}: all of it is transparent; save it without its alpha channel")
     for top in range(0, len(colours), _STRIP_ROWS):
         rows = slice(top, top + _STRIP_ROWS)
-        opacity = alpha[rows, :, None] / np.float32(np.iinfo(alpha.dtype).max)
+        opacity = alpha[rows, :, None] / np.float32(255)
         seen = colours[rows] * (np.float32(1) if multiplied else opacity)
         colours[rows] = np.rint(np.minimum(seen + 255 * (1 - opacity), 255)).astype(np.uint8)
 

@@ -24,7 +24,7 @@ from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
 
 from edge.camera.containers import check_coded, check_holes
-from edge.camera.pixels import check_size, on_white, to_8_bit, to_rgb, upright
+from edge.camera.pixels import MAX_PIXELS, check_size, on_white, scaled, sensor_bits, to_rgb, upright
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 
@@ -45,7 +45,7 @@ _UNSIGNED, _VOID = 1, 4
 _FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex float"}
 _HORIZONTAL = 2
 #: Bytes of pixels that are decoded at once.
-_GROUP_BYTES = 4 << 20
+_GROUP_BYTES = 1 << 20
 #: An Adobe segment that says: no transform, these are RGB.
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 #: µm of a unit of length in OME data; without one it is µm.
@@ -168,42 +168,59 @@ def _check(path: Path, page: TiffPage) -> int:
 def _pixels(path: Path, file: TiffFile, page: TiffPage, bits: int, significant: int | None) -> UInt8Image:
     colours = 3 if page.photometric in (_RGB, _YCBCR) else 1
     kinds = [int(kind) for kind in page.extrasamples[: page.samplesperpixel - colours]]
-    alpha = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
-    kept = [*range(colours), *([] if alpha is None else [colours + alpha])]
-    dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype(np.uint16 if bits == 16 else np.uint8)
-    values = np.empty((page.imagelength, page.imagewidth, len(kept)), dtype)
-    for block in _blocks(file, page, dtype):
-        _place(values, block, kept)
-    picture = values[..., :colours]
-    if page.photometric == _WHITE_IS_ZERO:
-        np.invert(picture, out=picture)
-    opacity = None if alpha is None else values[..., colours].copy()
-    pixels = to_8_bit(picture.astype(np.uint16, copy=False), significant) if bits == 16 else picture
+    extra = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
+    pixels = np.empty((page.imagelength, page.imagewidth, colours), np.uint8)
+    alpha = None if extra is None else np.empty(pixels.shape[:2], np.uint8)
+    # How many bits count is known for sure when all is read; that it were more than the first values tell is
+    # rare, and then all is read again. So 16 bits take no more memory than 8.
+    depth = None if bits == 16 else 8
+    while (depth := _fill(pixels, alpha, colours + (extra or 0), file, page, depth, significant)) is not None:
+        pass
     if colours == 1:
         pixels = np.repeat(pixels, 3, axis=2)
-    pixels = np.ascontiguousarray(pixels, np.uint8)
-    if opacity is not None and alpha is not None:
-        on_white(path, pixels, opacity, multiplied=kinds[alpha] == _ASSOCIATED)
+    if alpha is not None and extra is not None:
+        on_white(path, pixels, alpha, multiplied=kinds[extra] == _ASSOCIATED)
     return pixels
+
+
+def _fill(
+    pixels: UInt8Image,
+    alpha: NDArray[np.uint8] | None,
+    alpha_sample: int,
+    file: TiffFile,
+    page: TiffPage,
+    depth: int | None,
+    significant: int | None,
+) -> int | None:
+    """Decode into ``pixels`` and ``alpha``; return the depth that it takes where ``depth`` is too small."""
+    height, width, colours = pixels.shape
+    deep = depth != 8 or page.bitspersample == 16
+    for top, left, plane, block in _blocks(file, page, np.dtype(np.uint16 if deep else np.uint8)):
+        samples = block[: height - top, : width - left]
+        rows, columns = slice(top, top + samples.shape[0]), slice(left, left + samples.shape[1])
+        if plane is None or plane < colours:
+            colour = samples[..., :colours] if plane is None else samples
+            if page.photometric == _WHITE_IS_ZERO:
+                colour = np.invert(colour)
+            if deep:
+                needed = sensor_bits(int(colour.max(initial=0)), significant)
+                depth = needed if depth is None else depth
+                if needed > depth:
+                    return needed
+                colour = scaled(colour.astype(np.uint16, copy=False), depth)
+            pixels[rows, columns, slice(None) if plane is None else slice(plane, plane + 1)] = colour
+        if alpha is not None and plane in (None, alpha_sample):
+            opacity = samples[..., alpha_sample if plane is None else 0]
+            alpha[rows, columns] = opacity >> 8 if deep else opacity
+    return None
 
 
 #: First row, first column, plane or None, and (h, w, samples) values.
 _Block = tuple[int, int, int | None, NDArray[np.unsignedinteger[Any]]]
 
 
-def _place(values: NDArray[np.unsignedinteger[Any]], block: _Block, kept: list[int]) -> None:
-    top, left, plane, samples = block
-    height, width = values.shape[0] - top, values.shape[1] - left
-    samples = samples[:height, :width]
-    place = values[top : top + len(samples), left : left + samples.shape[1]]
-    if plane is None:
-        place[:] = samples if samples.shape[2] == len(kept) else samples[..., kept]
-    elif plane in kept:
-        place[..., kept.index(plane)] = samples[..., 0]
-
-
 def _blocks(file: TiffFile, page: TiffPage, dtype: np.dtype[np.unsignedinteger[Any]]) -> Iterator[_Block]:
-    """Decode strips or tiles, in order."""
+    """Decode strips or tiles, in order and in pieces of about ``_GROUP_BYTES``."""
     width, height = page.imagewidth, page.imagelength
     planar = page.planarconfig == 2 and page.samplesperpixel > 1
     samples = 1 if planar else page.samplesperpixel
@@ -213,11 +230,17 @@ def _blocks(file: TiffFile, page: TiffPage, dtype: np.dtype[np.unsignedinteger[A
     else:
         wide, tall = width, min(page.rowsperstrip, height)
         across, down = 1, math.ceil(height / tall)
+    if wide * tall > MAX_PIXELS:
+        raise ValueError(f"a tile has {wide}x{tall} px")
     planes = page.samplesperpixel if planar else 1
     offsets, counts = page.dataoffsets, page.databytecounts
     if not len(offsets) == len(counts) == across * down * planes:
         raise ValueError("a part of its table of contents is missing")
+    places = sorted(set(zip(offsets, counts, strict=True)))  # equal tiles may be stored once
+    if any(a + n > b for (a, n), (b, _) in pairwise(places)):
+        raise ValueError("its strips overlap")
     row_bytes = wide * samples * dtype.itemsize
+    stored = dtype.newbyteorder(file.byteorder)
     for first in range(0, len(offsets), across * down):
         plane = first // (across * down) if planar else None
         group: list[int] = []
@@ -227,44 +250,55 @@ def _blocks(file: TiffFile, page: TiffPage, dtype: np.dtype[np.unsignedinteger[A
                 continue
             rows = [tall if page.is_tiled else min(tall, height - (i - first) * tall) for i in group]
             parts = _parts(file, page, [(offsets[i], counts[i]) for i in group], rows, row_bytes)
-            at = group[0] - first
-            for count, part in parts:
-                block = np.frombuffer(part, dtype.newbyteorder(file.byteorder)).reshape(-1, wide, samples)
+            for number, row, part in parts:
+                down_by, right_by = divmod(group[0] - first + number, across)
+                block = np.frombuffer(part, stored).reshape(-1, wide, samples)
                 if page.predictor == _HORIZONTAL:
                     block = np.cumsum(block, axis=1, dtype=dtype)
-                yield at // across * tall, at % across * wide, plane, block
-                at += count
+                yield down_by * tall + row, right_by * wide, plane, block
             group = []
 
 
 def _parts(
     file: TiffFile, page: TiffPage, places: list[tuple[int, int]], rows: list[int], row_bytes: int
-) -> Iterator[tuple[int, bytes | bytearray | NDArray[np.uint8]]]:
-    """Read strips or tiles and decompress them; give how many they are, and their bytes."""
-    following = all(a + n == b for (a, n), (b, _) in pairwise(places))
-    exact = all(count == n * row_bytes for (_, count), n in zip(places, rows, strict=True))
-    if page.compression == _NONE and not page.is_tiled and following and exact:
-        data = _read(file, places[0][0], sum(rows) * row_bytes)
-        check_holes(np.frombuffer(data, np.uint8), places[0][0], row_bytes)
-        yield len(places), data
+) -> Iterator[tuple[int, int, bytes | NDArray[np.uint8]]]:
+    """Read strips or tiles and decompress them.
+
+    Yields
+    ------
+    Which of them, or the first of those that follow, a row in it, and the bytes from there on: whole rows
+    """
+    at_once = max(1, _GROUP_BYTES // row_bytes)
+    if page.compression == _NONE:
+        following = all(a + n == b for (a, n), (b, _) in pairwise(places))
+        exact = all(count == n * row_bytes for (_, count), n in zip(places, rows, strict=True))
+        if not page.is_tiled and following and exact:
+            places, rows = [(places[0][0], sum(rows) * row_bytes)], [sum(rows)]
+        for number, ((offset, count), n) in enumerate(zip(places, rows, strict=True)):
+            if count < n * row_bytes:
+                raise ValueError("a strip is too short")
+            for row in range(0, n, at_once):
+                start = offset + row * row_bytes
+                data = _read(file, start, min(at_once, n - row) * row_bytes)
+                check_holes(np.frombuffer(data, np.uint8), start, row_bytes)
+                yield number, row, data
         return
     coded = [_read(file, offset, count) for offset, count in places]
     if page.compression == _LZW:
         for data in coded:
             check_coded(data)
-        for lengths, strips in _equal(coded, rows):
-            yield from ((1, part) for part in _lzw(strips, lengths * row_bytes))
+        # Only the last strip may have fewer rows.
+        equal = [(0, coded)] if rows[-1] == rows[0] else [(0, coded[:-1]), (len(coded) - 1, coded[-1:])]
+        for number, strips in equal:
+            yield from _lzw(strips, number, rows[number], row_bytes)
         return
-    for (offset, _), data, n in zip(places, coded, rows, strict=True):
-        if page.compression == _NONE:
-            if len(data) < n * row_bytes:
-                raise ValueError("a strip is too short")
-            check_holes(np.frombuffer(data, np.uint8), offset, row_bytes)
-            yield 1, data[: n * row_bytes]
-        elif page.compression == _JPEG:
-            yield 1, _jpeg(page, data, n, row_bytes)
+    for number, (data, n) in enumerate(zip(coded, rows, strict=True)):
+        if page.compression == _JPEG:
+            yield number, 0, _jpeg(page, data, n, row_bytes)
         else:
-            yield 1, _inflated(data, n * row_bytes)
+            sizes = [min(at_once, n - row) * row_bytes for row in range(0, n, at_once)]
+            for piece, inflated in enumerate(_inflated(data, sizes)):
+                yield number, piece * at_once, inflated
 
 
 def _read(file: TiffFile, offset: int, count: int) -> bytes:
@@ -277,27 +311,24 @@ def _read(file: TiffFile, offset: int, count: int) -> bytes:
     return bytes(data)
 
 
-def _equal(coded: list[bytes], rows: list[int]) -> Iterator[tuple[int, list[bytes]]]:
-    """Part strips by their number of rows: only the last one may have another."""
-    if rows[-1] == rows[0]:
-        yield rows[0], coded
-    else:
-        yield rows[0], coded[:-1]
-        yield rows[-1], coded[-1:]
-
-
-def _inflated(data: bytes, size: int) -> bytes:
+def _inflated(data: bytes, sizes: list[int]) -> Iterator[bytes]:
+    """Decompress to pieces of these sizes; the checksum behind the last one is compared."""
     stream = zlib.decompressobj()
-    inflated = stream.decompress(data, size + 1)
-    if len(inflated) == size:
-        stream.decompress(stream.unconsumed_tail, 1)  # the checksum may be all that is left
-    if len(inflated) != size or not stream.eof:
-        raise ValueError("a strip has another length than its size asks for")
-    return inflated
+    for size in sizes:
+        piece = stream.decompress(data, size)
+        data = stream.unconsumed_tail
+        if len(piece) != size:
+            raise ValueError("a strip is too short")
+        yield piece
+    if stream.decompress(data, 1) or not stream.eof:
+        raise ValueError("a strip is too long")
 
 
-def _lzw(strips: list[bytes], size: int) -> Iterator[NDArray[np.uint8]]:
-    """Decompress strips of equal size, as the rows of a grey picture."""
+def _lzw(
+    strips: list[bytes], first: int, rows: int, row_bytes: int
+) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Decompress strips of equal size, each as one row of a grey picture."""
+    size = rows * row_bytes
     n = len(strips)
     lengths = [len(strip) for strip in strips]
     tables = 8 + 2 + 9 * 12 + 4
@@ -317,8 +348,12 @@ def _lzw(strips: list[bytes], size: int) -> Iterator[NDArray[np.uint8]]:
     grey = b"II*\0" + struct.pack("<IH", 8, len(tags))
     grey += b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     grey += struct.pack(f"<{2 * n}I", *starts, *lengths)
+    at_once = max(1, _GROUP_BYTES // row_bytes)
     with Image.open(io.BytesIO(grey + b"".join(strips)), formats=("TIFF",)) as image:
-        yield from np.asarray(image)
+        for row in range(0, rows, at_once):
+            columns = row * row_bytes, min(size, (row + at_once) * row_bytes)
+            for number, part in enumerate(np.asarray(image.crop((columns[0], 0, columns[1], n)))):
+                yield first + number, row, part
 
 
 def _jpeg(page: TiffPage, data: bytes, rows: int, row_bytes: int) -> NDArray[np.uint8]:
@@ -332,7 +367,12 @@ def _jpeg(page: TiffPage, data: bytes, rows: int, row_bytes: int) -> NDArray[np.
     width = row_bytes // samples
     # A strip or tile at the edge may be coded as far as the picture reaches only.
     height, coded, *_ = simplejpeg.decode_jpeg_header(data, strict=True)
-    if (height < rows and page.is_tiled) or height > max(rows, page.rowsperstrip) or coded != width:
+    if (
+        (height < rows and page.is_tiled)
+        or height > max(rows, page.rowsperstrip)
+        or height * width > MAX_PIXELS
+        or coded != width
+    ):
         raise ValueError("a strip has another size")
     decoded = simplejpeg.decode_jpeg(data, "RGB" if samples == 3 else "GRAY", strict=True)
     return np.ascontiguousarray(decoded[:rows])

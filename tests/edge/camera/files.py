@@ -6,9 +6,9 @@ import struct
 import zlib
 
 
-def png_header(width: int, height: int) -> bytes:
+def png_header(width: int, height: int, bits: int = 8) -> bytes:
     """A PNG that ends behind its header and a little of its pixels."""
-    ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    ihdr = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
     chunks = b""
     for kind, data in ((b"IHDR", ihdr), (b"IDAT", zlib.compress(bytes(300)))):
         chunks += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

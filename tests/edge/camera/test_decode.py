@@ -184,6 +184,16 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path: Path, size: tuple[i
         decode_image(path)
 
 
+def test_a_png_of_16_bits_takes_more_memory_and_may_have_fewer_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    path.write_bytes(png_header(6500, 4500, bits=16))
+    with pytest.raises(ImageError, match="6500x4500 px of 16 bits, at most 26 megapixels"):
+        decode_image(path)
+    path.write_bytes(png_header(6500, 3900, bits=16))  # negative control
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        decode_image(path)
+
+
 def written(path: Path) -> Path:
     """Write the picture as the name says; of 16 bits where it begins with "deep"."""
     if path.stem == "deep":
@@ -261,6 +271,6 @@ def test_what_holds_no_pixels_of_8_or_16_bit_is_refused(
     with pytest.raises(ImageError, match="a 32-bit signed TIFF"):
         decode_image(saved(tmp_path / "f.tif", Image.new("I", (40, 40))))
     deep = written(tmp_path / "deep.png")
-    monkeypatch.setattr(cv2, "imdecode", lambda content, flags: None)
+    monkeypatch.setattr(cv2, "imread", lambda name, flags: None)
     with pytest.raises(ImageError, match="16-bit pixels cannot be decoded"):
         decode_image(deep)
