@@ -62,11 +62,12 @@ _CONDENSED_BLUENESS = 1.2
 #: Where the stain is faint or the red cells are blue, size speaks: platelets have 41 µm² at most ...
 _LARGER_THAN_PLATELETS_UM2 = 45.0
 #: Where poor optics or a pale stain leave less dye than that, size, thickness and contrast speak together: a
-#: cell as large as a red one, with a nucleus 3 µm thick and no thread, that stands out by 5.5
+#: cell half as large again as a red one, with a nucleus 3 µm thick and no thread, that stands out by 5.5
 #: sigmas of the red cells' own contrast, or where the red cells are faint, too (total density 0.22; 0.14 to
 #: 0.21 in wbc-chula, 0.2 to 0.6 elsewhere). All 14 white cells there with too little dye are such, and of 190
 #: platelets, pieces and fringes of eight sources three.
-_DISTINCT_UM2, _DISTINCT_CELL_UM2, _DISTINCT_DYE = 25.0, 45.0, 6.5
+_DISTINCT_UM2, _DISTINCT_CELL_UM2, _DISTINCT_DYE = 25.0, 65.0, 6.5
+_FAINT_CELL_UM2 = 45.0
 _DISTINCT_RADIUS_UM, _DISTINCT_ROUNDNESS = 1.5, 0.42
 _DISTINCT_SIGMAS = 5.5
 _FAINT_RED_CELLS = 0.22
@@ -253,13 +254,14 @@ def _distinct(
     m: Measures, possible: NDArray[np.bool_], red_cell_total: float, red_cell_spread: float
 ) -> NDArray[np.bool_]:
     """Objects with little dye, as large and as thick as white cells, that stand out of the red cells."""
-    large = (m.nucleus_um2 >= _DISTINCT_UM2) & (
-        m.cell_um2 >= np.where(m.border, _CUT_DISTINCT_CELL_UM2, _DISTINCT_CELL_UM2)
-    )
+    faint = red_cell_total < _FAINT_RED_CELLS
+    least_cell_um2 = _FAINT_CELL_UM2 if faint else _DISTINCT_CELL_UM2
+    large = m.cell_um2 >= np.where(m.border, _CUT_DISTINCT_CELL_UM2, least_cell_um2)
+    large &= m.nucleus_um2 >= _DISTINCT_UM2
     large &= m.radius_um >= np.where(m.border, _CUT_DISTINCT_RADIUS_UM, _DISTINCT_RADIUS_UM)
     large &= m.dye >= np.where(m.border, _CUT_DISTINCT_DYE, _DISTINCT_DYE)
     large &= m.roundness >= _DISTINCT_ROUNDNESS
-    if red_cell_total < _FAINT_RED_CELLS:
+    if faint:
         return large & possible
     if not red_cell_spread:
         return np.zeros_like(possible)

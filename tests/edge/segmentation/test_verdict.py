@@ -169,6 +169,7 @@ CUT = Object(30.0, 60.0, stain=0.08, blue=0.06, border=True)  # dye 4.2
         ([], replace(THIN, nucleus_um2=30.0, blue=0.1), "roundness", 0.47, 0.50, FAINT),
         ([], replace(THIN, nucleus_um2=60.0), "roundness", 0.41, 0.43, FAINT),
         ([], THIN, "stain", 0.135, 0.145, {"red_cell_spread": 0.025}),
+        ([], THIN, "cell_um2", 63.0, 67.0, {"red_cell_spread": 0.025}),
         ([], CUT, "stain", 0.05, 0.06, FAINT),
         ([], CUT, "cell_um2", 39.0, 41.0, FAINT),
         ([], CUT, "roundness", 0.80, 0.82, FAINT),
