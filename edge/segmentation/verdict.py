@@ -99,6 +99,10 @@ _SMUDGE_BLUENESS = 0.66
 _SMUDGE_RAGGED = 1.35
 _SMUDGE_VERY_RAGGED = 1.6
 _LEAST_SMUDGE_UM2 = 40.0
+#: ... or a naked nucleus: it takes most of what is outlined, and the rest has no stain but the nucleus's blur
+#: (share of its stain, density). Of 400 smudges of jhu-aml 12 % are such, none of 620 blasts, 0.6 % of
+#: 520 lymphocytes, 0.2 % of 420 others, and one of 450 cells of nine other sources.
+_NAKED_SHARE, _NAKED_BLUR, _NAKED_CYTOPLASM = 0.6, 0.14, 0.04
 #: Percentile of the intact nuclei's density that smudges are measured by: above the median, since smudges
 #: that are round enough are among them; 50 to 60 leave 95 real fields the same.
 _INTACT_PERCENTILE = 60
@@ -115,6 +119,7 @@ class Measures:
     nucleus_um2, cell_um2 : areas
     stain : mean stain contrast of the nucleus, density
     blue : mean red-light density of the nucleus in excess of a red cell's
+    cytoplasm : mean stain contrast of the rest of the cell, density; infinite where there is none
     radius_um : of the largest circle in the nucleus
     border : cut by the frame's border
     """
@@ -123,6 +128,7 @@ class Measures:
     cell_um2: NDArray[np.float64]
     stain: NDArray[np.float64]
     blue: NDArray[np.float64]
+    cytoplasm: NDArray[np.float64]
     radius_um: NDArray[np.float64]
     border: NDArray[np.bool_]
 
@@ -176,8 +182,12 @@ def measure(
     radius[0] = 0
     border = labels_at(cells, planes.frame_edge, count)
     cell_px = areas_by_label(cells, count)
+    rest = (cells > 0) & ~inside
+    rest_px = cell_px - pixels
+    levels = np.bincount(cells[rest], weights=planes.contrast[rest], minlength=n)
+    cytoplasm = np.where(rest_px > 0, levels / (CONTRAST_LEVELS * np.maximum(rest_px, 1)), np.inf)
     radius_um = radius.astype(np.float64) * planes.um_per_px
-    return Measures(pixels * um2, cell_px * um2, stain, blue, radius_um, border)
+    return Measures(pixels * um2, cell_px * um2, stain, blue, cytoplasm, radius_um, border)
 
 
 def judge(
@@ -237,6 +247,7 @@ def judge(
             # Red cells there have red density of their own; what tells them is that they lack contrast.
             sure &= ~m.border | (m.stain >= _CUT_STAIN * _weighted_median(m.stain, m.dye, peers))
         smudges = _smudges(m, possible & (m.dye >= share), peers, nuclei, um_per_px)
+    smudges |= sure & _naked(m)
     kinds = np.where(sure, WHITE_CELL, NOTHING).astype(np.uint8)
     kinds[smudges] = SMUDGE
     return kinds
@@ -248,6 +259,12 @@ def _condensed(m: Measures, possible: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(
         small & (m.density >= _CONDENSED_DENSITY) & (m.blue >= _CONDENSED_BLUENESS * m.stain), dtype=np.bool_
     )
+
+
+def _naked(m: Measures) -> NDArray[np.bool_]:
+    """Nuclei of ruptured cells, without cytoplasm; whole ones only."""
+    naked = m.cytoplasm <= np.minimum(_NAKED_BLUR * m.stain, _NAKED_CYTOPLASM)
+    return np.asarray(naked & (m.nucleus_um2 >= _NAKED_SHARE * m.cell_um2) & ~m.border, np.bool_)
 
 
 def _distinct(

@@ -143,6 +143,7 @@ MUTANTS = [
             "_CUT_STAIN": "0.6",
             "_LEAST_PEERS": "3",
             "_FAINT_CELL_UM2": "50.0",
+            "_NAKED_SHARE, _NAKED_BLUR, _NAKED_CYTOPLASM": "0.6, 0.14, 0.06",
             "_SMUDGE_DENSITY": "0.65",
             "_SMUDGE_BLUENESS": "0.8",
             "_SMUDGE_RAGGED": "1.8",

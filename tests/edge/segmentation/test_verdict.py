@@ -98,6 +98,7 @@ class Object:
     roundness: float = 0.9
     border: bool = False
     ragged: float = 1.0
+    cytoplasm: float = 0.1
 
 
 def judged(objects: list[Object], **circumstances: Any) -> list[int]:
@@ -112,6 +113,7 @@ def judged(objects: list[Object], **circumstances: Any) -> list[int]:
         column("cell_um2"),
         column("stain"),
         column("blue"),
+        column("cytoplasm"),
         column("roundness") * np.sqrt(nucleus_um2 / np.pi),
         column("border") > 0,
     )
@@ -207,6 +209,22 @@ def test_little_dye_is_enough_where_the_red_cells_are_faint() -> None:
 def test_a_smudge_is_told_at_its_limits(this: Object, name: str, white: float, smudge: float) -> None:
     kinds = [judged([*INTACT, replace(this, **{name: value})])[-1] for value in (white, smudge)]
     assert kinds == [WHITE_CELL, SMUDGE]
+
+
+@pytest.mark.parametrize(
+    ("stain", "name", "white", "smudge"),
+    [
+        (0.5, "nucleus_um2", 58.0, 62.0),
+        (0.5, "cytoplasm", 0.042, 0.038),
+        (0.2, "cytoplasm", 0.030, 0.026),
+        (0.5, "border", True, False),
+    ],
+)
+def test_a_nucleus_without_cytoplasm_is_a_smudge(
+    stain: float, name: str, white: float, smudge: float
+) -> None:
+    naked = Object(80.0, 100.0, stain=stain, cytoplasm=0.02)
+    assert [judged([replace(naked, **{name: value})])[0] for value in (white, smudge)] == [WHITE_CELL, SMUDGE]
 
 
 def test_a_smudge_is_drained_only_beside_nuclei_that_are_bluer_than_red_cells() -> None:
