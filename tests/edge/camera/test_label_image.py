@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +49,39 @@ def test_masks(image: UInt8Image) -> None:
     assert not is_label_image(noisy(image))
 
 
+def as_jpeg(image: UInt8Image, quality: int) -> UInt8Image:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    with Image.open(file) as picture:
+        return np.asarray(picture)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize(
+    "colours", [[(255, 255, 0)], [(255, 0, 0), (0, 0, 255)], [(128, 128, 128), (255, 255, 255)]]
+)
+def test_masks_saved_as_jpeg(quality: int, colours: list[tuple[int, int, int]]) -> None:
+    assert is_label_image(as_jpeg(discs(colours * 2, radius=40), quality))
+
+
+def test_burnt_out_photographs_saved_as_jpeg(small_field: RenderedField) -> None:
+    """White where nothing is, and black around a round field of view: two flat colours, and cells in one."""
+    rows, columns = np.ogrid[:480, :640]
+    burnt = np.where(small_field.image.min(axis=2, keepdims=True) > 150, 255, small_field.image).astype(
+        np.uint8
+    )
+    surround = np.where(np.hypot(rows - 240, columns - 320)[..., None] > 230, 0, burnt).astype(np.uint8)
+    for photograph in (burnt, surround):
+        for quality in (30, 75, 95):
+            assert not is_label_image(as_jpeg(photograph, quality))
+
+
 @pytest.mark.parametrize(("every", "expected"), [(8, False), (12, True)])
 def test_the_least_share_of_flat_pixels(every: int, expected: bool) -> None:
     """One pixel of so many of the objects is another one than those beside it: 87.5 and 91.7 % are flat."""
-    image = np.zeros((120, 240, 3), np.uint8)
+    image = np.full((120, 240, 3), 60, np.uint8)
     image[:60] = 90
-    image[:60, ::every] = 160
+    image[:60, ::every] = 110
     assert is_label_image(image) is expected
 
 
