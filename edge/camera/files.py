@@ -121,10 +121,9 @@ def read_frames(
         for number, pixels in read_video(path, every):
             yield Frame(pixels, f"{path}#{number}", um_per_px=um_per_px)
         return
+    if _is_marked(path):
+        raise NotAFieldError(f"{path}: {OWN}; count the picture that it was made of", OWN)
     frame = read_image(path, um_per_px=um_per_px, with_jpeg=with_jpeg)
-    with path.open("rb") as file:
-        if OWN_MARK in file.read(_MARK_WITHIN):
-            raise NotAFieldError(f"{path}: {OWN}; count the picture that it was made of", OWN)
     if is_label_image(frame.image):
         raise NotAFieldError(
             f"{path}: a label image (mask) or a drawing, few colours in flat areas; "
@@ -132,3 +131,14 @@ def read_frames(
             "label images",
         )
     yield frame
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether this program has written a picture; of what cannot be read, the decoder says why."""
+    try:
+        if not path.is_file():  # opening a named pipe would wait for its writer
+            return False
+        with path.open("rb") as file:
+            return OWN_MARK in file.read(_MARK_WITHIN)
+    except OSError:
+        return False
