@@ -24,6 +24,7 @@ from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
 
 from edge.camera.containers import check_coded, check_holes
+from edge.camera.jpeg import read_header
 from edge.camera.pixels import MAX_PIXELS, check_size, on_white, scaled, sensor_bits, to_rgb, upright
 from edge.errors import ImageError
 from edge.structures import UInt8Image
@@ -366,7 +367,8 @@ def _jpeg(page: TiffPage, data: bytes, rows: int, row_bytes: int) -> NDArray[np.
         data = data[:2] + _ADOBE_RGB + data[2:]
     width = row_bytes // samples
     # A strip or tile at the edge may be coded as far as the picture reaches only.
-    height, coded, *_ = simplejpeg.decode_jpeg_header(data, strict=True)
+    header = read_header(data)
+    height, coded = header.height, header.width
     if (
         (height < rows and page.is_tiled)
         or height > max(rows, page.rowsperstrip)

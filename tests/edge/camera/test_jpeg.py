@@ -49,6 +49,12 @@ def test_blocks_that_are_shifted_from_one_on_are_seen(
     assert not has_seam(shifted(2, block, to_the_end=to_the_end, channel=channel), 16, 16)
 
 
+def test_flat_blocks_of_a_coarse_jpeg_hide_no_seam() -> None:
+    coarse = simplejpeg.decode_jpeg(encoded(shifted(-25, (21, 11), to_the_end=True), quality=40), "RGB")
+    assert has_seam(coarse, 16, 16)
+    assert not has_seam(simplejpeg.decode_jpeg(encoded(smear(0), quality=40), "RGB"), 16, 16)
+
+
 def test_what_a_picture_may_have_is_no_seam() -> None:
     picture = smear(0).copy()
     assert not has_seam(picture, 16, 16)
