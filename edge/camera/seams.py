@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.structures import UInt8Image
 
 #: A step of so many levels, its mean over the blocks so many standard errors from none, is damage where the
-#: product of both is as large as this. In every sixth of 8,114 real JPEGs of nine sources steps of five levels
+#: product of both is as large as this. In every sixth of 8,114 real JPEGs of 9 sources, steps of five levels
 #: have at most 8.4 standard errors and a product of 45, and none of all is taken for damage; those that a
 #: changed byte left in drawn smears have 89 and more.
 _LEAST_STEP, _LEAST_ERRORS, _LEAST_PRODUCT = 5.0, 9.0, 60.0
