@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from training.protocol.decision import (
 )
 from training.protocol.evaluation import Evaluated, evaluate, sections
 from training.protocol.figures import of_test
+from training.protocol.folds import SCHEMA
 from training.protocol.judged import decide_on, judge
 from training.protocol.plan import Split, check, joined, plan
 from training.report import evaluation as report
@@ -343,6 +345,18 @@ def test_a_damaged_fold_is_trained_anew(collection: Collection, by_nucleus: Any,
     again = by_nucleus()
     run.run(collection, again, splits, seed=0, folds=tmp_path)
     assert len(again.fits) == 1
+
+
+def test_the_folds_of_the_repository_are_whole(repository: Path) -> None:
+    paths = sorted((repository / "training" / "models").glob("*/folds/*.json"))
+    assert paths
+    for path in paths:
+        fold = json.loads(path.read_text())
+        assert (fold["schema"], fold["recipe"]) == (SCHEMA, path.parts[-3]), path
+        assert path.stem == re.sub(r"[^A-Za-z0-9]+", "-", fold["name"]) + f"-seed{fold['seed']}"
+        assert fold["trained_on"] > 0, path
+        assert fold["logits"], path
+        assert np.isfinite(fold["logits"]).all(), path
 
 
 def test_folds_that_cannot_be_written_are_named(
