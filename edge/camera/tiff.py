@@ -26,6 +26,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
 from edge.camera.containers import check_coded, check_holes
 from edge.camera.jpeg import read_header
 from edge.camera.pixels import MAX_PIXELS, check_size, on_white, scaled, sensor_bits, to_rgb, upright
+from edge.camera.seams import has_seam
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 
@@ -179,6 +180,10 @@ def _pixels(path: Path, file: TiffFile, page: TiffPage, bits: int, significant: 
         pass
     if colours == 1:
         pixels = np.repeat(pixels, 3, axis=2)
+    if page.compression == _JPEG:
+        across, down = page.subsampling or (1, 1)
+        if has_seam(pixels, 8 * down, 8 * across):
+            raise ValueError("from one block on it is lighter, darker or of another colour")
     if alpha is not None and extra is not None:
         on_white(path, pixels, alpha, multiplied=kinds[extra] == _ASSOCIATED)
     return pixels

@@ -83,6 +83,18 @@ def test_a_changed_bit_of_coded_data_shifts_no_picture_in_silence(tmp_path: Path
     assert lenient > 5  # negative control: another decoder gives these pictures
 
 
+def test_a_tiff_of_jpegs_is_looked_at_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "f.tif"
+    for levels in (0, -25):
+        picture = shifted(levels, (7, 4), to_the_end=False)
+        Image.fromarray(picture).save(path, compression="jpeg", quality=90)
+        if levels:
+            with pytest.raises(ImageError, match="from one block on it is lighter"):
+                decode_image(path)
+        else:
+            np.testing.assert_allclose(decode_image(path).mean(), picture.mean(), atol=1)
+
+
 def test_tables_that_were_the_standards_before_a_byte_changed(tmp_path: Path) -> None:
     content = encoded(smear(0)[:96, :96], quality=85)
     read_header(content)
