@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from edge import bench
 from training.report import cardpage
 from training.report import evaluation as report
 from training.report.page import markdown
 
+#: Between these ``docs/quality.md`` has the tables of ``docs/silent.json``.
+_SILENT, _SILENT_END = "<!-- docs/silent.json -->", "<!-- end -->"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -24,7 +27,8 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     Yields
     ------
     path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
-    ``docs/evaluation-NAME.json``, ``docs/bench.md`` and ``docs/bench-NAME.md``
+    ``docs/evaluation-NAME.json``, ``docs/bench.md`` and ``docs/bench-NAME.md``, and
+    ``docs/quality.md`` with the tables of ``docs/silent.json`` between its marks
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -35,6 +39,27 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
         yield evaluation.with_suffix(".md"), text
     for path in sorted(docs.glob("bench*.json")):
         yield path.with_suffix(".md"), bench.markdown(json.loads(path.read_text("utf-8")))
+    page = docs / "quality.md"
+    before, mark, rest = page.read_text("utf-8").partition(_SILENT)
+    _, end, after = rest.partition(_SILENT_END)
+    silent = json.loads((docs / "silent.json").read_text("utf-8"))
+    yield page, f"{before}{mark}\n{_silent_tables(silent)}\n{end}{after}"
+
+
+def _silent_tables(document: dict[str, Any]) -> str:
+    """Wrong numbers in silence by kind, and good pictures refused or warned of by source."""
+    lines = ["| kind | tried | wrong in silence before | after |", "|---|---|---|---|"]
+    lines += [
+        f"| {row['kind']} | {row['n']} | {row['before']} | {row['after'] or 'none'} |"
+        for row in document["kinds"]
+    ]
+    tried, before, after = (sum(row[name] for row in document["kinds"]) for name in ("n", "before", "after"))
+    lines += [f"| all | {tried} | {before} | {after or 'none'} |", ""]
+    lines += ["| good pictures | n | refused | warned of | names |", "|---|---|---|---|---|"]
+    for row in document["good"]:
+        names = ", ".join(row["names"])
+        lines.append(f"| {row['source']} | {row['n']} | {row['refused']} | {row['warned']} | {names} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
