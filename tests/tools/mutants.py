@@ -215,7 +215,7 @@ MUTANTS = [
             "_NUCLEUS_EDGE_SHARE": "0.75",
             "_OVAL_FACTOR, _OVAL_MARGIN_UM": "1.6, 2.5",
             "_BLANK_QUANTILE": "0.9",
-            "_EVEN_BLANK, _UNEVEN_BLANK": "0.02, 0.04",
+            "_EVEN_BLANK, _UNEVEN_BLANK": "0.1, 0.1",
         },
     ),
     *constants(
