@@ -274,7 +274,7 @@ _PICTURE_DAMAGES = {**_DAMAGES, "cut, with an end": _cut_with_end, "half of anot
 #: Files without any checksum or coding, whose sectors or halves of another picture are a picture like any.
 _UNCODED = ("f.bmp", "f.tif", "deep.tif", "planar.tif")
 #: What every decoder makes a picture of, and nothing in the file tells: the arithmetic coder of WebP and the
-#: dictionary of LZW know no wrong codes.
+#: dictionary of LZW know no wrong codes, and few of those of frames that build on each other are.
 _UNDECIDABLE = {
     **dict.fromkeys(_UNCODED, ("sectors of another file", "half of another file", "sectors twice")),
     **dict.fromkeys(
@@ -288,6 +288,10 @@ _UNDECIDABLE = {
         ),
     ),
     **dict.fromkeys(("lzw.tif", "deeplzw.tif"), ("bytes changed", "header changed")),
+    **dict.fromkeys(
+        ("xvid.avi", "mpeg4.mp4", "mpeg2.mpg"),
+        ("bytes changed", "header changed", "sectors of another file", "sectors twice"),
+    ),
 }
 #: Bytes that are changed, at most; each is a pixel where nothing is coded.
 _CHANGES = 6
