@@ -18,6 +18,10 @@ from edge.structures import UInt8Image
 #: have at most 8.4 standard errors and a product of 45, and none of all is taken for damage; those that a
 #: changed byte left in drawn smears have 89 and more.
 _LEAST_STEP, _LEAST_ERRORS, _LEAST_PRODUCT = 5.0, 9.0, 60.0
+#: All blocks are shifted alike: their steps spread by at most so many times as those at the rest of the same
+#: borders. What is drawn into a field, a line of text on white, steps by what lies above it: of 640 pictures
+#: (40 real fields, eight such drawings, quality 75 and 92) 68 were called damaged without this, 4 with it.
+_MOST_SPREAD = 1.5
 #: Columns looked at: first about so many, and of suspect rows every n-th.
 _COLUMNS, _EVERY = 128, 4
 #: Half a row of blocks at least is shifted; a row whose halves step by less has no seam.
@@ -96,15 +100,22 @@ def _stepped(steps: _Steps, known: NDArray[np.bool_]) -> bool:
     behind = before[:, :, -1:] - before
     turned = np.array([1, -1, 1], np.float32)[:, None, None]
     # To the end of the picture; or to the end of the row, where a restart marker sets the levels anew.
-    for count, total, squares in (
-        behind[:, 0] + before[:, 1],
-        behind[:, 0] + turned * behind[:, 1],
+    for shifted, rest in (
+        (behind[:, 0] + before[:, 1], before[:, 0] + behind[:, 1]),
+        (behind[:, 0] + turned * behind[:, 1], before[:, 0] + before[:, 1]),
     ):
-        count = np.maximum(count, 1)
-        mean = total / count
-        errors = np.abs(mean) / np.sqrt((np.maximum(squares / count - mean**2, 0) + _ROUNDING) / count)
-        size = np.abs(mean)
+        # By channel, the block from which one level tells the steps best: the change point of least squares.
+        first = np.argmin(shifted[2] - shifted[1] ** 2 / np.maximum(shifted[0], 1) + rest[2], axis=0)
+        count, total, squares = np.take_along_axis(shifted, first[None, None], axis=1)[:, 0]
+        others, _, other_squares = np.take_along_axis(rest, first[None, None], axis=1)[:, 0]
+        # Pictures that are joined, a field and a strip of text below it, step along a whole row.
+        enough = (first > 0) & (count >= _LEAST_BLOCKS) & (others >= _LEAST_BLOCKS)
+        count, others = np.maximum(count, 1), np.maximum(others, 1)
+        size = np.abs(total) / count
+        variance = np.maximum(squares / count - size**2, 0) + _ROUNDING
+        errors = size / np.sqrt(variance / count)
         large = (size >= _LEAST_STEP) & (errors >= _LEAST_ERRORS) & (size * errors >= _LEAST_PRODUCT)
-        if (large & (count >= _LEAST_BLOCKS)).any():
+        alike = variance <= _MOST_SPREAD**2 * (other_squares / others + _ROUNDING)
+        if (enough & large & alike).any():
             return True
     return False

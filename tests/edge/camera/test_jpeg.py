@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -62,6 +63,16 @@ def test_what_a_picture_may_have_is_no_seam() -> None:
     picture[448:, :200] = 255  # a legend
     assert not has_seam(picture, 16, 16)
     assert not has_seam(shifted(12, (5, 3), to_the_end=True)[:, :368], 16, 16)  # one cell, cut out
+
+
+@pytest.mark.parametrize("left", [0, 320])
+@pytest.mark.parametrize("seed", range(4))
+def test_text_on_a_strip_or_box_of_one_colour_is_no_seam(seed: int, left: int) -> None:
+    picture = smear(seed).copy()
+    picture[-48:, left:] = 0  # from a border of blocks on
+    cv2.putText(picture, "Sample 12, 100x", (left + 8, len(picture) - 10), 0, 0.8, (255,) * 3, 1, cv2.LINE_AA)
+    stored = encoded(picture, quality=75, subsampling=2)
+    assert not has_seam(simplejpeg.decode_jpeg(stored, "RGB"), 16, 16)
 
 
 def test_a_changed_bit_of_coded_data_shifts_no_picture_in_silence(tmp_path: Path) -> None:
