@@ -32,6 +32,7 @@ from training.protocol.decision import (
 from training.protocol.evaluation import Evaluated, evaluate, sections
 from training.protocol.figures import of_test
 from training.protocol.folds import SCHEMA
+from training.protocol.goals import against_goals
 from training.protocol.judged import decide_on, judge
 from training.protocol.plan import Split, check, joined, plan
 from training.report import evaluation as report
@@ -217,6 +218,17 @@ def test_blasts_of_patients_are_judged_against_mature_cells_and_erythroblasts(
     assert found["figures"]["auc"]["groups"] == 4
     assert found["by_type"]["myelocyte"]["called_blast"]["value"] == 1.0
     assert found["by_type"]["promyelocyte"]["called_blast"]["n"] == 4
+
+
+def test_a_camera_is_the_worse_one_only_of_several() -> None:
+    def left_out(auc: float) -> dict[str, Any]:
+        return {"figures": {"auc": {"value": auc, "ci95": [None, None], "n": 9}}}
+
+    both = {"camera:A": left_out(0.9), "camera:B": left_out(0.95)}
+    assert [goal["name"] for goal in against_goals(both)] == ["worse camera left out (A): AUC"]
+    del both["camera:A"]
+    (alone,) = against_goals(both)
+    assert (alone["name"], alone["reached"]) == ("camera left out (B): AUC", True)
 
 
 def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any]) -> None:
