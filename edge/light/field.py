@@ -69,10 +69,15 @@ class Field:
         """Colour of the blank slide."""
         return estimate_background(self.pyramid)
 
+    @property
+    def sampling_px(self) -> int:
+        """Px of the image from one sampled px to the next."""
+        return max(1, round(max(self.width, self.height) / _DENSITY_SIDE_PX))
+
     @cached_property
     def sampled(self) -> UInt8Image:
         """Every n-th px of the image."""
-        step = max(1, round(max(self.width, self.height) / _DENSITY_SIDE_PX))
+        step = self.sampling_px
         return np.ascontiguousarray(self.image[::step, ::step])
 
     @cached_property

@@ -11,7 +11,7 @@ from edge.quality.focus import focus_reasons
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
-from edge.quality.smear import smear_reasons, stain_judgement
+from edge.quality.smear import few_colours, smear_reasons, stain_judgement
 from edge.structures import Cell, Scale
 
 #: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
@@ -39,6 +39,7 @@ WARNINGS = {
     "channels_swapped": "red and blue may be swapped: check the program that wrote the picture",
     "background_clipped": "the blank slide is burnt out: turn down the lamp or the exposure, count anew",
     "dark_clipped": "dark parts are cut off to black: turn the contrast down, count anew",
+    "few_colours": "the picture has few colours: store it as PNG or as a JPEG of higher quality, count anew",
     "faint_stain": "stain hardly differs from the slide: check stain, contrast and exposure",
     "uneven_colour": "the light's colour differs from centre to edge: calibrate with a blank field",
     "implausible_white_share": "too many of the round cells were taken for white ones: look at the cells",
@@ -108,7 +109,7 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
         reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
-    return Judgement(reasons)
+    return Judgement(reasons, ("few_colours",) if few_colours(field) else ())
 
 
 def assess_cells(field: Field, cells: Sequence[Cell], scale: Scale) -> Judgement:

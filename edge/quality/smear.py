@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.light.colour import PLANE, Colour
 from edge.light.field import Field
-from edge.structures import Cell, Scale
+from edge.structures import Cell, Scale, UInt8Image
 
 #: A picture of which either side is shorter shows one cell rather than a field: crops of single cells have
 #: up to 363 px and 36 µm, the smallest fields 224 px and 75 µm.
@@ -29,8 +30,16 @@ _LEAST_VARIETY = 0.022
 _MOST_OF_ONE_CHANNEL, _LEAST_OF_ONE_CHANNEL = 0.73, -0.05
 #: Of what is darker than the blank slide in a channel, by this factor, the share that has one of the six
 #: commonest colours, to the last bit. Real pictures have up to 0.06, compressed to a JPEG of quality 40 up to
-#: 0.21; drawn ones (figures, pages, shapes) 0.33 and more.
+#: 0.27, in 256 colours of their own up to 0.19; drawn ones (figures, pages, shapes) 0.28 and more.
 _DARKER, _COLOURS, _MOST_OF_COLOURS = 0.85, 6, 0.28
+#: ... and the share of it that has one of them and lies beside its like, to the right and below, in a drawn
+#: one. Of 30 real pictures in the 216 colours of the web, dithered, the most has 0.13; drawn ones 0.17 and
+#: more but for a few, which are warned of.
+_MOST_OF_FLAT = 0.15
+#: A coarse JPEG is flat as well. Change between its blocks of 8 px over the most change between two columns
+#: or rows elsewhere: 3.7 to 21 in 10 real pictures that a quality of 10 to 30 leaves that few colours, up to
+#: 2 in 45 drawn ones, of whatever quality.
+_BLOCK_PX, _LEAST_EDGE_OF_BLOCKS = 8, 2.8
 #: Fewer such pixels say nothing, and so many are looked at, about.
 _LEAST_DARK_PX, _DARK_PX = 50, 5000
 #: Where the median px lies between the brightest and the darkest, and its density, from which the picture is
@@ -89,16 +98,56 @@ def smear_reasons(field: Field) -> tuple[str, ...]:
     return ("not_a_smear",) if one_dye or _is_inverted(field) else ()
 
 
+def few_colours(field: Field) -> bool:
+    """Whether what is darker than the slide has few colours: drawn, of a small palette, or a coarse JPEG.
+
+    Parameters
+    ----------
+    field : to be judged
+    """
+    dark = field.sampled[_is_dark(field)]
+    return _most_have(dark, len(dark), _MOST_OF_COLOURS)
+
+
 def _is_drawn(field: Field) -> bool:
-    """Whether what is darker than the slide consists of a few flat colours, which no camera gives."""
+    """Whether what is darker than the slide is flat in a few colours, which no camera gives."""
+    if not few_colours(field):
+        return False
+    dark, step = _is_dark(field), field.sampling_px
+    rows, columns = (np.arange(side) * step for side in dark.shape)
+    right = field.image[np.ix_(rows, np.minimum(columns + 1, field.width - 1))]
+    below = field.image[np.ix_(np.minimum(rows + 1, field.height - 1), columns)]
+    flat = ((field.sampled == right) & (field.sampled == below)).all(axis=2)
+    flat_and_dark = field.sampled[dark & flat]
+    return _most_have(flat_and_dark, int(np.count_nonzero(dark)), _MOST_OF_FLAT) and not _has_blocks(field)
+
+
+def _is_dark(field: Field) -> NDArray[np.bool_]:
+    """Which of the sampled px are darker than the slide."""
     limits = _DARKER * field.background.grid.mean(axis=(0, 1))
     red, green, blue = (plane < limit for plane, limit in zip(cv2.split(field.sampled), limits, strict=True))
-    dark = field.sampled[red | green | blue]
-    if len(dark) < _LEAST_DARK_PX:
+    return np.asarray(red | green | blue, np.bool_)
+
+
+def _most_have(colours: UInt8Image, px: int, share: float) -> bool:
+    """Whether the commonest of (n, 3) colours are those of more than a share of so many px."""
+    if px < _LEAST_DARK_PX:
         return False
-    dark = dark[:: max(1, len(dark) // _DARK_PX)].astype(np.int32)
-    numbers = np.unique(dark @ np.array([1 << 16, 1 << 8, 1], np.int32), return_counts=True)[1]
-    return int(np.sort(numbers)[-_COLOURS:].sum()) > _MOST_OF_COLOURS * len(dark)
+    step = max(1, px // _DARK_PX)
+    numbers = colours[::step].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    most = np.sort(np.unique(numbers, return_counts=True)[1])[-_COLOURS:]
+    return int(most.sum()) * step > share * px
+
+
+def _has_blocks(field: Field) -> bool:
+    """Whether columns and rows change at the edges of a coarse JPEG's blocks most."""
+    green = field.image[..., 1].astype(np.int16)
+    for plane in (green, green.T):
+        change = np.abs(np.diff(plane, axis=1)).mean(axis=0)
+        phases = change[: len(change) // _BLOCK_PX * _BLOCK_PX].reshape(-1, _BLOCK_PX).mean(axis=0)
+        if phases[-1] < _LEAST_EDGE_OF_BLOCKS * phases[:-1].max():
+            return False
+    return True
 
 
 def _is_inverted(field: Field) -> bool:

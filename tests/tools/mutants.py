@@ -98,6 +98,8 @@ MUTANTS = [
             "_LEAST_VARIETY": "0.024",
             "_MOST_OF_ONE_CHANNEL, _LEAST_OF_ONE_CHANNEL": "0.75, -0.05",
             "_DARKER, _COLOURS, _MOST_OF_COLOURS": "0.85, 6, 0.31",
+            "_MOST_OF_FLAT": "0.11",
+            "_BLOCK_PX, _LEAST_EDGE_OF_BLOCKS": "8, 3.4",
             "_INVERTED_MEDIAN, _INVERTED_DENSITY": "0.45, 0.28",
             "_MOST_CUT_OFF": "(0.04, 0.03, 0.6)",
             "_MOSTLY_CUT_OFF": "0.32",

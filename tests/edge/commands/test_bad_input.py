@@ -93,6 +93,7 @@ def test_other_modes_are_counted(count: CountCommand, tmp_path: Path) -> None:
     plain, rgba, cmyk, palette = count.records(*paths)
     assert plain["wbc"] == rgba["wbc"] == cmyk["wbc"]
     assert palette["status"] == "counted"
+    assert "few_colours" in palette["warnings"]
 
 
 def test_grey_images_are_rejected_with_a_reason(count: CountCommand, tmp_path: Path) -> None:

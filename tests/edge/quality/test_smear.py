@@ -10,7 +10,7 @@ import pytest
 
 from edge.light.colour import Colour, measure_colour
 from edge.light.field import Field
-from edge.quality import assess, assess_cells
+from edge.quality import Judgement, assess, assess_cells
 from edge.quality.smear import (
     Nuclei,
     is_swapped,
@@ -84,7 +84,7 @@ def few_colours(share: float, colours: int = 6, px: int = 6000, level: int = 100
     number = np.arange(flat) * colours // max(1, flat)
     # Two hues, so that it is no grey picture.
     dark[:flat] = np.stack([number // 3 * 16, number * 0, -number], axis=1) + level - 30
-    image.reshape(-1, 3)[:px] = dark
+    image[: px // 200] = dark.reshape(200, -1, 3).swapaxes(0, 1)
     return Field(Frame(image, "drawn"), Background(np.full((1, 1, 3), 200, np.float32), 200, 200))
 
 
@@ -103,9 +103,46 @@ def test_a_few_flat_colours_are_drawn(picture: Field, drawn: bool) -> None:
     assert ("not_a_smear" in smear_reasons(picture)) == drawn
 
 
-def test_a_field_compressed_to_little_is_not_drawn() -> None:
-    coarse = cv2.imdecode(cv2.imencode(".jpg", FIELD, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
+@pytest.mark.parametrize("quality", [10, 20, 40])
+def test_a_field_compressed_to_little_is_not_drawn(quality: int) -> None:
+    options = [int(cv2.IMWRITE_JPEG_QUALITY), quality]
+    coarse = cv2.imdecode(cv2.imencode(".jpg", FIELD, options)[1], cv2.IMREAD_COLOR)
     assert "not_a_smear" not in smear_reasons(field(np.asarray(coarse, np.uint8)))
+
+
+@pytest.mark.parametrize("kind", ["figure", "drawn shapes", "page of text"])
+def test_what_is_drawn_is_refused_as_a_jpeg_too(kind: str) -> None:
+    options = [int(cv2.IMWRITE_JPEG_QUALITY), 75]
+    stored = cv2.imdecode(cv2.imencode(".jpg", no_smear(kind, 3), options)[1], cv2.IMREAD_COLOR)
+    assert assess(field(np.asarray(stored, np.uint8))) != Judgement()
+
+
+@pytest.mark.parametrize(("edge", "drawn"), [(11, True), (12, False)])
+def test_blocks_of_a_coarse_jpeg(edge: int, drawn: bool) -> None:
+    """Few colours that change by 4 levels in the middle of blocks of 8 px, and by more at their edges."""
+    image = np.full((200, 200, 3), 200, np.uint8)
+    levels = np.arange(200) % 8 // 4 * 4 + np.arange(200) // 8 % 2 * edge
+    image[:96, :, 1] = 60 + levels[:96, None] + levels
+    image[:96, :100, ::2], image[:96, 100:, ::2] = (110, 70), (80, 110)
+    seen = Field(Frame(image, "drawn"), Background(np.full((1, 1, 3), 200, np.float32), 200, 200))
+    assert ("not_a_smear" in smear_reasons(seen)) == drawn
+
+
+_DARK_ROWS = 90
+
+
+@pytest.mark.parametrize(("alone", "drawn"), [(0.8, True), (0.88, False)])
+def test_single_pixels_of_a_few_colours_are_dithered(alone: float, drawn: bool) -> None:
+    """Rows of which a share has neighbours of its colour, and the others none."""
+    image = np.full((200, 200, 3), 200, np.uint8)
+    dithered = round(alone * _DARK_ROWS)
+    y, x = np.mgrid[0:dithered, 0:200]
+    image[:dithered] = np.stack([60 + 60 * (x // 100) + 20 * ((x + y) % 2), 60 + 0 * x, 80 + 0 * x], axis=2)
+    image[dithered:_DARK_ROWS] = (110, 60, 70)
+    seen = Field(Frame(image, "drawn"), Background(np.full((1, 1, 3), 200, np.float32), 200, 200))
+    seen.colour = COLOUR
+    assert ("not_a_smear" in smear_reasons(seen)) == drawn
+    assert "few_colours" in assess(seen).warnings
 
 
 @pytest.mark.parametrize(
