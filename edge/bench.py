@@ -36,6 +36,7 @@ from edge.device.machine import describe_machine, describe_software
 from edge.device.memory import keep_freed_memory
 from edge.device.pi import read_condition
 from edge.device.printable import markdown_table
+from edge.device.reading import read_bounded
 from edge.errors import ConfigError, EdgeError, GateError, SourceError
 from edge.rendered import Population, RenderSettings, render_field
 from edge.structures import FieldResult
@@ -504,7 +505,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
         The file is missing or no such run.
     """
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(read_bounded(path))
         if document["schema"] != SCHEMA:
             raise ValueError(f"expected schema {SCHEMA}")
         compare(document, document)

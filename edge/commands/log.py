@@ -151,7 +151,7 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     path = log_path or config.log_path
     storage = config.storage
     # Where the disk is full there is room set aside to write down what goes.
-    with borrowed_room(path.parent), BloodLog.open(path) as log:
+    with borrowed_room(path.parent), BloodLog.open(path, must_exist=True) as log:
         removed = retain(
             log,
             log.pictures,

@@ -105,9 +105,12 @@ def keep_room(folder: Path) -> None:
 @contextmanager
 def borrowed_room(folder: Path) -> Iterator[None]:
     """Give back for the block what :func:`keep_room` has set aside, and set it aside again after."""
+    kept = False
     with suppress(OSError):
         os.truncate(folder / PROBE, 0)
+        kept = True
     try:
         yield
     finally:
-        keep_room(folder)
+        if kept:
+            keep_room(folder)

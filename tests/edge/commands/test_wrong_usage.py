@@ -45,6 +45,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("count MODEL absent", 1, "absent: no such file or folder"),
     ("count MODEL text", 1, "not an image or video by its name"),
     ("count MODEL pipe", 1, "not an image or video by its name"),
+    ("count MODEL x.heic", 1, "x.heic: not an image or video by its name; by its content this is HEIC; exp"),
     ("count MODEL folder", 1, "folder: no images or videos in this folder"),
     ("count MODEL zero.png", 1, "zero.png: not a regular file"),
     ("count MODEL -- -x", 1, "-x: no such file or folder"),
@@ -104,6 +105,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("log backup f.png", 2, "'f.png' is a file"),
     ("log export", 2, "give --csv or --jsonl"),
     ("log export --csv --out folder", 2, "'folder' is a directory"),
+    ("log retention --log absent.db", 1, "absent.db: no such log"),
     ("log repair", 2, "Missing option '--out'"),
     ("log repair --out new.db --log text", 1, "text: nothing can be saved"),
     ("log repair --out new.db --log pipe", 1, "pipe: no such log"),
@@ -126,6 +128,8 @@ TABLE: list[tuple[str, int, str]] = [
     ("render --out r --um-per-px nan", 2, "um_per_px must be 0.05 to 0.4"),
     ("bench absent", 1, "absent: no such file or folder"),
     ("bench --fields 0", 2, "x>=1"),
+    ("bench --baseline /dev/zero", 3, "/dev/zero cannot be used ([Errno 27] is larger than 4 MB"),
+    ("bench --baseline pipe", 3, "pipe cannot be used ([Errno 29] is a pipe, not a file"),
 ]
 
 
@@ -135,6 +139,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_system_config: No
     (here / "folder").mkdir(parents=True)
     (here / "text").write_text("neither a log nor a model " * 50)
     (here / "bad.toml").write_text("[camra]\n")
+    (here / "x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     os.mkfifo(here / "pipe")
     (here / "zero.png").symlink_to("/dev/zero")
     Image.new("RGB", (60, 60), (200, 200, 200)).save(here / "f.png")
