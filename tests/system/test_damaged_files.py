@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+#: A hang of one file ends the tool itself; how long all take depends on what else the machine does.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
 
 @pytest.mark.parametrize("seed", [["--seed", "1"], []], ids=["fixed", "drawn"])
