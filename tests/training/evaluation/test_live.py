@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from edge.cli import main
-from edge.errors import ConfigError
 from edge.registration import Mosaic, Placement
 from edge.rendered import RenderedField, RenderSettings, Scan, Slide, scan
 from training.evaluation import registration
@@ -118,12 +117,6 @@ def test_sessions_are_judged_live_by_their_first_fields(tmp_path: Path) -> None:
     assert outcome.good["live"].n == 2
     assert outcome.good["live"].rejected == 0
     assert read_sessions(tmp_path) == []
-
-
-@pytest.mark.parametrize("wrong", [{"overlap": (0.6, 0.2)}, {"returns": 2.0}, {"jitter_um": -1.0}])
-def test_scans_that_no_stage_does(wrong: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"Scan\."):
-        Scan(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_scan_is_the_same_again() -> None:
