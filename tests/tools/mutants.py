@@ -104,6 +104,7 @@ MUTANTS = [
             "_MOST_CUT_OFF": "(0.04, 0.03, 0.6)",
             "_MOSTLY_CUT_OFF": "0.32",
             "_MOST_BLACK": "0.0065",
+            "_BRIGHTER, _MOST_BRIGHTER": "1.18, 0.003",
             "_FAINT, _GARISH": "0.06, 0.9",
             "_LEAST_RED_CELL_DENSITY": "0.11",
             "_LEAST_RED_BLUE": "-0.04",

@@ -239,6 +239,17 @@ def test_light(colour: Colour, nuclei: Nuclei | None, warnings: tuple[str, ...])
 
 
 @pytest.mark.parametrize(
+    ("level", "rows", "warnings"),
+    [(228, 8, ()), (234, 8, ("overlay",)), (234, 3, ())],
+)
+def test_nothing_is_brighter_than_the_slide(level: int, rows: int, warnings: tuple[str, ...]) -> None:
+    image = np.full((200, 200, 3), 200, np.uint8)
+    image[50 : 50 + rows, 50:80] = level
+    seen = Field(Frame(image, "drawn"), Background(np.full((1, 1, 3), 200, np.float32), 200, 200))
+    assert light_warnings(seen, COLOUR, NUCLEI, 1) == warnings
+
+
+@pytest.mark.parametrize(
     ("bend", "cells", "warnings"),
     [(0.039, 20, ()), (0.041, 20, ("uneven_colour",)), (0.041, 7, ("uneven_colour",)), (0.041, 6, ())],
 )
