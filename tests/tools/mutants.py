@@ -105,6 +105,7 @@ MUTANTS = [
             "_MOSTLY_CUT_OFF": "0.32",
             "_MOST_BLACK": "0.0065",
             "_BRIGHTER, _MOST_BRIGHTER": "1.18, 0.003",
+            "_MOST_PAINT": "0.36",
             "_FAINT, _GARISH": "0.06, 0.9",
             "_LEAST_RED_CELL_DENSITY": "0.11",
             "_LEAST_RED_BLUE": "-0.04",

@@ -56,6 +56,20 @@ def test_a_rendered_field_is_a_smear() -> None:
     assert judged(FIELD) == ()
 
 
+def painted(spot_px: int, noise: float) -> UInt8Image:
+    """A field with a spot of one colour, as large as a cell, and grain over all of it."""
+    image = FIELD.copy()
+    cv2.circle(image, (60, 60), spot_px, (90, 50, 140), -1)
+    grain = np.random.default_rng(1).normal(0, noise, image.shape)
+    return np.clip(np.rint(image + grain), 0, 255).astype(np.uint8)
+
+
+def test_a_cell_without_a_cameras_noise_is_paint() -> None:
+    # A hundredth of a level more or less noise is 2 % more or fewer px alike.
+    assert judged(painted(30, 0.34)) == ("overlay",)
+    assert judged(painted(30, 0.38)) == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
