@@ -54,6 +54,8 @@ _MADE_UP = (b"concealing", b"Packet corrupt")
 _CUT = (b"prematurely", b"exceeds containing")
 #: Numbers of damaged frames that a message names.
 _NAMED = 8
+#: Marker behind the last byte of a JPEG; AVI pads with a zero.
+_END_OF_JPEG = b"\xff\xd9"
 
 
 def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
@@ -82,7 +84,7 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
         promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         cut = any(part in said for said in complaints for part in _CUT)
         complaints.clear()
-        number, damaged = 0, []
+        number, damaged, whole = 0, [], True
         code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
         motion_jpeg = code.upper() in _MOTION_JPEG
         if motion_jpeg:
@@ -105,12 +107,16 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
                     pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
             elif not grabbed:
                 damaged.append(number)
-            elif (number - 1) % every == 0:
+            else:
                 found, stored = capture.retrieve()
-                try:
-                    pixels = _decode_stored(stored.tobytes() if found else b"", width, height)
-                except ValueError:
-                    damaged.append(number)
+                content = stored.tobytes() if found else b""
+                if (number - 1) % every == 0:
+                    try:
+                        pixels = _decode_stored(content, width, height)
+                    except ValueError:
+                        damaged.append(number)
+                # What is left out is not decoded; as the last frame it still tells that the file was cut.
+                whole = content.rstrip(b"\0").endswith(_END_OF_JPEG)
             if pixels is not None:
                 yield number, pixels
     if number == 0:
@@ -121,6 +127,8 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
         faults.append(f"damaged and not counted: frame{'s'[: len(damaged) - 1]} {named}")
     if cut or promised - number > (0 if is_avi else max(_MISSING_AT_LEAST, _MISSING_FRAMES * promised)):
         faults.append(f"truncated: ended after frame {number} of {promised}")
+    elif not whole and number not in damaged:
+        faults.append(f"truncated: frame {number}, the last one, is cut")
     if faults:
         raise SourceError(f"{path}: {'; '.join(faults)}; copy it again from the camera")
 

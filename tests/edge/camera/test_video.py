@@ -71,6 +71,17 @@ def test_damaged_frames_of_motion_jpeg_are_named_and_the_others_given(tmp_path: 
     assert [frame.source[-2:] for frame in read_frames(path, every=3)] == ["#1", "#4"]
 
 
+def test_a_cut_last_frame_is_told_though_it_is_left_out(tmp_path: Path) -> None:
+    path = written(tmp_path / "v.avi", "MJPG")
+    content = bytearray(path.read_bytes())
+    content[chunks(bytes(content))[-1] + 4000 :] = b""
+    path.write_bytes(content)
+    for every in (2, 6):
+        frames = read_frames(path, every=every)
+        with pytest.raises(SourceError, match="truncated"):
+            list(frames)
+
+
 def test_a_video_whose_frames_build_on_each_other_ends_at_the_damage(tmp_path: Path) -> None:
     path = written(tmp_path / "v.avi", "XVID")
     content = bytearray(path.read_bytes())
