@@ -150,11 +150,13 @@ def left_out_line(left_out: Counter[str], folders: Counter[str]) -> str | None:
     --------
     >>> left_out_line(Counter({".heic": 3, ".svs": 1}), Counter({"hidden subfolder": 2}))
     '4 files left out: 3 .heic, 1 .svs; 2 hidden subfolders not searched'
+    >>> left_out_line(Counter({"label images": 1}), Counter())
+    '1 file left out: 1 label image'
     """
     parts = []
     if number := left_out.total():
         named = left_out.most_common(_MAX_KINDS)
-        kinds = [f"{n} {kind}" for kind, n in named]
+        kinds = [f"{n} {kind.removesuffix('s') if n == 1 and kind[0] != '.' else kind}" for kind, n in named]
         if others := number - sum(n for _, n in named):
             kinds.append(f"{others} of other kinds")
         parts.append(f"{_number_of(number, 'file')} left out: {', '.join(kinds)}")

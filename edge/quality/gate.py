@@ -44,7 +44,7 @@ WARNINGS = {
     "uneven_colour": "the light's colour differs from centre to edge: calibrate with a blank field",
     "implausible_white_share": "too many of the round cells were taken for white ones: look at the cells",
     "overlay": "lettering or a scale bar lies in the picture: store fields without it",
-    "scale_changed": "the scale differs from the other fields': was the objective changed?",
+    "scale_changed": "the red cells do not fit the given scale or the other fields: check the objective",
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
     "calibration_unused": "the calibration cannot be read or is for frames of another size: make one anew",
 }
