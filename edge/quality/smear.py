@@ -294,9 +294,11 @@ def _is_paint(image: UInt8Image, cell: Cell) -> bool:
     x, y, width, height = cell.bbox
     box = image[y : y + height, x : x + width]
     here, right, below = box[:-1:_PAINT_ROWS, :-1], box[:-1:_PAINT_ROWS, 1:], box[1::_PAINT_ROWS, :-1]
-    if not here.size:
+    # Green alone says no for most cells, and in a tenth of the time.
+    alike = (here[..., 1] == right[..., 1]) & (here[..., 1] == below[..., 1])
+    if np.count_nonzero(alike) <= _MOST_PAINT * _NUCLEUS_SHARE * alike.size:
         return False
-    flat = ((here == right) & (here == below)).all(axis=2)
+    flat = alike & ((here == right) & (here == below)).all(axis=2)
     brightness = here.sum(axis=2, dtype=np.int32)
     nucleus = brightness <= np.quantile(brightness, _NUCLEUS_SHARE)
     return float(flat[nucleus].mean()) > _MOST_PAINT
