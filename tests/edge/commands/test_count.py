@@ -193,7 +193,7 @@ def test_what_a_folder_holds_besides_fields_is_left_out_and_summed_up(
     result = count("--json", count.folder)
     assert (result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]) == (0, whole)
     assert result.stderr == (
-        "blastcount: 5 files left out: 3 written by this program, 1 .svs, 1 label images\n"
+        "blastcount: 5 files left out: 3 written by this program, 1 .svs, 1 label image\n"
     )
     # Left-out files alone are no failure; named ones are.
     result = count(count.folder / "masks")
