@@ -11,7 +11,7 @@ from edge.quality.focus import focus_reasons
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
-from edge.quality.smear import few_colours, smear_reasons, stain_judgement
+from edge.quality.smear import smear_judgement, stain_judgement
 from edge.structures import Cell, Scale
 
 #: Coarsest scale of a field that is counted; see ``edge.structures.MIN_SIDE_PX``.
@@ -104,12 +104,13 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
     if reasons:
         return Judgement(reasons)
     look = look_at(field, common=reference is not None)
-    reasons = (*smear_reasons(field), *cover_reasons(look))
+    smear = Judgement(*smear_judgement(field))
+    reasons = (*smear.reasons, *cover_reasons(look))
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
         reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
-    return Judgement(reasons, ("few_colours",) if few_colours(field) else ())
+    return Judgement(reasons, smear.warnings)
 
 
 def assess_cells(field: Field, cells: Sequence[Cell], scale: Scale) -> Judgement:

@@ -89,17 +89,30 @@ _MOST_NUCLEI, _NUCLEUS_SHARE = 24, 1 / 3
 _MOST_BEND, _LEAST_CELLS_OF_BEND = 0.04, 7
 
 
-def smear_reasons(field: Field) -> tuple[str, ...]:
-    """Name why a picture shows no stained smear: ``no_colour``, ``not_a_smear``, ``overexposed``, or nothing.
+def smear_judgement(field: Field) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name why a picture shows no stained smear, and what else its colours tell.
 
     Parameters
     ----------
     field : to be judged
+
+    Returns
+    -------
+    reasons to refuse it, one of ``no_colour``, ``not_a_smear`` and ``overexposed`` or none; and warnings,
+    ``few_colours`` or none: it is drawn, of a small palette, or a coarse JPEG
     """
+    dark = _is_dark(field)
+    of_dark = field.sampled[dark]
+    few_colours = _most_have(of_dark, len(of_dark), _MOST_OF_COLOURS)
+    is_drawn = few_colours and _is_flat(field, dark)
+    return _reasons(field, is_drawn=is_drawn), ("few_colours",) if few_colours else ()
+
+
+def _reasons(field: Field, *, is_drawn: bool) -> tuple[str, ...]:
     colour = field.colour
     if colour is not None and colour.variety < _LEAST_VARIETY:
         return ("no_colour",)
-    if _is_drawn(field):
+    if is_drawn:
         return ("not_a_smear",)
     if colour is None:
         return ()
@@ -109,22 +122,9 @@ def smear_reasons(field: Field) -> tuple[str, ...]:
     return ("not_a_smear",) if one_dye or _is_inverted(field) else ()
 
 
-def few_colours(field: Field) -> bool:
-    """Whether what is darker than the slide has few colours: drawn, of a small palette, or a coarse JPEG.
-
-    Parameters
-    ----------
-    field : to be judged
-    """
-    dark = field.sampled[_is_dark(field)]
-    return _most_have(dark, len(dark), _MOST_OF_COLOURS)
-
-
-def _is_drawn(field: Field) -> bool:
-    """Whether what is darker than the slide is flat in a few colours, which no camera gives."""
-    if not few_colours(field):
-        return False
-    dark, step = _is_dark(field), field.sampling_px
+def _is_flat(field: Field, dark: NDArray[np.bool_]) -> bool:
+    """Whether what is darker than the slide is flat in its few colours, which no camera gives."""
+    step = field.sampling_px
     rows, columns = (np.arange(side) * step for side in dark.shape)
     right = field.image[np.ix_(rows, np.minimum(columns + 1, field.width - 1))]
     below = field.image[np.ix_(np.minimum(rows + 1, field.height - 1), columns)]

@@ -16,7 +16,7 @@ from edge.quality.smear import (
     is_swapped,
     light_warnings,
     measure_nuclei,
-    smear_reasons,
+    smear_judgement,
     stain_judgement,
 )
 from edge.rendered import Population, RenderSettings, render_field
@@ -39,6 +39,10 @@ NUCLEI = Nuclei(angle_deg=45.0, apart=0.3, red_blue=0.1)
 
 def field(image: UInt8Image = FIELD) -> Field:
     return Field(Frame(image, "drawn"))
+
+
+def smear_reasons(seen: Field) -> tuple[str, ...]:
+    return smear_judgement(seen)[0]
 
 
 def judged(image: UInt8Image) -> tuple[str, ...]:
