@@ -42,7 +42,7 @@ def encode(image: UInt8Image, quality: int = QUALITY, sampling: Literal["420", "
 
 
 def decode(data: bytes) -> UInt8Image:
-    """Read a JPEG file as (H, W, 3) uint8 RGB, as :func:`edge.camera.decode.decode_image` does."""
+    """Read a JPEG file as (H, W, 3) uint8 RGB, as :func:`edge.camera.decode.decode_picture` does."""
     return np.asarray(simplejpeg.decode_jpeg(data, "RGB"), dtype=np.uint8)
 
 

@@ -56,11 +56,6 @@ class Picture:
     um_per_px: float | None = None
 
 
-def decode_image(path: Path) -> UInt8Image:
-    """Read the pixels of an image file; see :func:`decode_picture`."""
-    return decode_picture(path).pixels
-
-
 def decode_picture(path: Path) -> Picture:
     """Read an image file as 8-bit RGB, upright, whatever its mode.
 

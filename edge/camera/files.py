@@ -11,6 +11,7 @@ import simplejpeg
 from edge.camera.decode import decode_picture
 from edge.camera.folders import OWN, VIDEO_SUFFIXES
 from edge.camera.label_image import is_label_image
+from edge.camera.signature import read_head
 from edge.camera.video import read_video
 from edge.errors import ImageError, NotAFieldError
 from edge.structures import Frame, UInt8Image
@@ -23,7 +24,6 @@ _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 #: Stands near the beginning of every picture that `count` writes, so that it is known under any name.
 OWN_MARK = b"blastcount: not a field"
-_MARK_WITHIN = 512
 
 
 def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = False) -> Frame:
@@ -135,10 +135,4 @@ def read_frames(
 
 def _is_marked(path: Path) -> bool:
     """Whether this program has written a picture; of what cannot be read, the decoder says why."""
-    try:
-        if not path.is_file():  # opening a named pipe would wait for its writer
-            return False
-        with path.open("rb") as file:
-            return OWN_MARK in file.read(_MARK_WITHIN)
-    except OSError:
-        return False
+    return OWN_MARK in (read_head(path) or b"")

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.camera.signature import HEAD_BYTES, kind_of
+from edge.camera.signature import kind_of, read_head
 from edge.errors import SourceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
@@ -70,7 +70,8 @@ def find(path: Path, *, recursive: bool = True) -> Found:
         if not path.is_dir():
             path.stat()
             if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-                content = _content(path)
+                head = read_head(path)
+                content = None if head is None else kind_of(head)
                 raise SourceError(
                     f"{path}: not an image or video by its name; "
                     f"{f'by its content this is {content}; ' if content else ''}"
@@ -110,17 +111,6 @@ def find(path: Path, *, recursive: bool = True) -> Found:
     if not (found.files or found.left_out or found.folders.total() or found.errors):
         raise SourceError(f"{path}: no images or videos in this folder")
     return found
-
-
-def _content(file: Path) -> str | None:
-    """Name what a file is by its beginning, None where that tells nothing or cannot be read."""
-    if not file.is_file():  # opening a named pipe would wait for its writer
-        return None
-    try:
-        with file.open("rb") as opened:
-            return kind_of(opened.read(HEAD_BYTES))
-    except OSError:
-        return None
 
 
 def find_files(path: Path) -> list[Path]:

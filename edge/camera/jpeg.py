@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from edge.camera.seams import has_seam
+from edge.camera.seams import check_seam
 from edge.structures import UInt8Image
 
 #: Markers: those of the frame (without DHT, JPG and DAC), start of scan, end of image, tables, and the
@@ -85,8 +85,7 @@ def decode_jpeg(content: bytes, header: JpegHeader) -> UInt8Image:
     decoded = simplejpeg.decode_jpeg(content, "RGB", buffer=pixels, strict=True)
     if decoded.shape != pixels.shape:
         raise ValueError("its data have another size than its header says")
-    if has_seam(pixels, header.block_height, header.block_width):
-        raise ValueError("from one block on it is lighter, darker or of another colour")
+    check_seam(pixels, header.block_height, header.block_width)
     return pixels
 
 

@@ -39,6 +39,18 @@ _ROUNDING = 0.25
 _Steps = NDArray[np.float32]
 
 
+def check_seam(pixels: UInt8Image, block_height: int, block_width: int) -> None:
+    """Refuse a picture with a seam; see :func:`has_seam`.
+
+    Raises
+    ------
+    ValueError
+        It has one.
+    """
+    if has_seam(pixels, block_height, block_width):
+        raise ValueError("from one block on it is lighter, darker or of another colour")
+
+
 def has_seam(pixels: UInt8Image, block_height: int, block_width: int) -> bool:
     """Whether all blocks from one on are shifted by the same levels.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 #: So many bytes tell.
 HEAD_BYTES = 512
 #: Signature, where it stands, and what such a file is. The first that fits counts.
@@ -49,6 +51,17 @@ _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"7z\xbc\xaf", 0, "7-Zip archive"),
     (b"\x1f\x8b", 0, "gzip archive"),
 )
+
+
+def read_head(path: Path) -> bytes | None:
+    """Read the first ``HEAD_BYTES`` of a file; None where it is no file, or cannot be read."""
+    try:
+        if not path.is_file():  # opening a named pipe would wait for its writer
+            return None
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return None
 
 
 def kind_of(head: bytes) -> str | None:

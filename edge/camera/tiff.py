@@ -26,7 +26,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
 from edge.camera.containers import check_coded, check_holes
 from edge.camera.jpeg import read_header
 from edge.camera.pixels import MAX_PIXELS, check_size, on_white, scaled, sensor_bits, to_rgb, upright
-from edge.camera.seams import has_seam
+from edge.camera.seams import check_seam
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 
@@ -62,6 +62,8 @@ _UNITS_UM = {
     "pm": 1e-6,
     "Å": 1e-4,
 }
+#: Numbers of bits that count, as OME data tell them of a sensor with fewer than 16.
+_SIGNIFICANT_BITS = tuple(map(str, range(9, 16)))
 #: Sides of a pixel that differ by more are no rounding.
 _SQUARE = 0.01
 
@@ -182,8 +184,7 @@ def _pixels(path: Path, file: TiffFile, page: TiffPage, bits: int, significant: 
         pixels = np.repeat(pixels, 3, axis=2)
     if page.compression == _JPEG:
         across, down = page.subsampling or (1, 1)
-        if has_seam(pixels, 8 * down, 8 * across):
-            raise ValueError("from one block on it is lighter, darker or of another colour")
+        check_seam(pixels, 8 * down, 8 * across)
     if alpha is not None and extra is not None:
         on_white(path, pixels, alpha, multiplied=kinds[extra] == _ASSOCIATED)
     return pixels
@@ -404,15 +405,7 @@ def _ome(path: Path, file: TiffFile, page: TiffPage) -> tuple[float | None, int 
             f"{path}: its pixels are not square: {across:g} x {down:g} µm; save it with equal sides"
         )
     significant = pixels.get("SignificantBits", "")
-    return across or down, int(significant) if significant in (
-        "9",
-        "10",
-        "11",
-        "12",
-        "13",
-        "14",
-        "15",
-    ) else None
+    return across or down, int(significant) if significant in _SIGNIFICANT_BITS else None
 
 
 def _length_um(pixels: dict[str, str], axis: str) -> float | None:

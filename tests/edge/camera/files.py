@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
+
+from edge.camera.decode import decode_picture
+from edge.structures import UInt8Image
+
+
+def decode_image(path: Path) -> UInt8Image:
+    """Pixels of an image file."""
+    return decode_picture(path).pixels
 
 
 def png_header(width: int, height: int, bits: int = 8) -> bytes:

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from edge.camera.decode import decode_image
 from edge.camera.pixels import to_8_bit
 from edge.errors import ImageError
-from tests.edge.camera.files import png_header
+from tests.edge.camera.files import decode_image, png_header
 
 SHAPE = (40, 56)
 

@@ -13,11 +13,11 @@ import simplejpeg
 from PIL import Image
 
 from edge.camera import jpeg
-from edge.camera.decode import decode_image
 from edge.camera.jpeg import read_header
 from edge.camera.seams import has_seam
 from edge.errors import ImageError
 from edge.structures import UInt8Image
+from tests.edge.camera.files import decode_image
 from tests.tools.damaged_files import smear
 
 

@@ -16,12 +16,13 @@ from PIL import Image
 
 from edge.camera import tiff
 from edge.camera.containers import check_bmp, check_holes, check_webp
-from edge.camera.decode import decode_image, decode_picture
+from edge.camera.decode import decode_picture
 from edge.camera.files import read_image
 from edge.camera.jpeg import read_header
 from edge.camera.pixels import to_8_bit
 from edge.camera.signature import kind_of
 from edge.errors import ImageError
+from tests.edge.camera.files import decode_image
 from tests.tools.damaged_files import cases, odd_files, silent_difference, smear
 
 RNG = np.random.default_rng(5)
