@@ -129,12 +129,9 @@ class OpenSample:
     def _take_up(self, logged: LoggedField) -> bool:
         """Add a field of the log; say whether its cells will be recognised."""
         result = logged.result
-        self._last_id = logged.id
-        self._tally.add(result)
+        self._remember(logged.id, result, logged.image_sha256)
         if result.status == "rejected":
-            self._rejected_pictures[result.reasons[:1]] += logged.image_sha256 is not None
             return True
-        self._scales.add(result.scale)
         image = None if logged.image_sha256 is None else self._store.get(logged.image_sha256)
         if image is None:
             return False
@@ -193,14 +190,19 @@ class OpenSample:
 
     def logged(self, field_id: int, entry: Entry) -> None:
         """Remember a field that is in the log."""
-        self._last_id = field_id
-        self._tally.add(entry.result)
-        if entry.result.status == "rejected":
-            self._rejected_pictures[entry.result.reasons[:1]] += entry.image_sha256 is not None
+        self._remember(field_id, entry.result, entry.image_sha256)
         if entry.placement is not None:
-            self._scales.add(entry.result.scale)
             self._mosaic.add(field_id, entry.placement)
             self.reference = self.reference.after(entry.field)
+
+    def _remember(self, field_id: int, result: FieldResult, image_sha256: str | None) -> None:
+        """Add what needs no picture of a field, whoever has counted it."""
+        self._last_id = field_id
+        self._tally.add(result)
+        if result.status == "rejected":
+            self._rejected_pictures[result.reasons[:1]] += image_sha256 is not None
+        else:
+            self._scales.add(result.scale)
 
     def status(self) -> dict[str, Any]:
         """Tell its name and what it adds up to, with the interval."""
