@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from edge.structures import UInt8Image
 
 #: Summed density from which a pixel is stained, and how many of them say something about colour.
-_STAINED = 0.12
-_LEAST_PX = 100
+STAINED = 0.12
+LEAST_STAINED_PX = 100
 #: ... and from which it counts for the density of what is there.
 _HARDLY_STAINED = 0.08
 #: Pixels that a median is taken of, about.
@@ -70,9 +70,9 @@ def measure_colour(density: NDArray[np.float32], sampled: UInt8Image) -> Colour 
     sampled : (h, w, 3) the pixels that it was made of
     """
     total = cv2.transform(density, np.ones((1, 3), np.float32))
-    stained = total > _STAINED
+    stained = total > STAINED
     n = np.count_nonzero(stained)
-    if n < _LEAST_PX:
+    if n < LEAST_STAINED_PX:
         return None
     # Plane by plane: NumPy sorts and adds contiguous numbers several times as fast.
     step = max(1, n // _MEDIAN_PX)

@@ -14,12 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.colour import LEAST_STAINED_PX, STAINED
 from edge.light.density import Against
+from edge.segmentation.stain import MAD_TO_SIGMA
 
-#: Summed density from which a pixel holds stain, as in :mod:`edge.segmentation.survey`.
-_STAINED = 0.12
-#: Fewer pixels of it say nothing about red cells.
-_LEAST_PX = 100
 #: Pixels of a nucleus that the strongest contrast is taken over: one of 6 µm in a field 230 µm wide.
 _NUCLEUS_PX = 30
 #: A nucleus must stand out of the red cells by so many of their own sigmas before green less red is taken ...
@@ -29,7 +27,6 @@ _LEAST_SIGNAL = 12.0
 _POOR_SIGNAL, _FACTOR = 13.0, 2.0
 #: Spread below which it is the camera's rounding.
 _LEAST_SPREAD = 0.004
-_MAD_TO_SIGMA = 1.4826  # sigma over median absolute deviation of a normal distribution
 
 
 def stain_axis(density: NDArray[np.float32]) -> Against:
@@ -45,8 +42,8 @@ def stain_axis(density: NDArray[np.float32]) -> Against:
     """
     red, green, blue = cv2.split(density)
     total = cv2.add(cv2.add(red, green), blue)
-    stained = total > _STAINED
-    if np.count_nonzero(stained) < _LEAST_PX:
+    stained = total > STAINED
+    if np.count_nonzero(stained) < LEAST_STAINED_PX:
         return "blue"
     usual = _signal(cv2.subtract(green, blue), total, stained)
     if usual >= _POOR_SIGNAL:
@@ -60,7 +57,7 @@ def _signal(difference: NDArray[Any], total: NDArray[Any], stained: NDArray[np.b
     ratio = float(np.median(difference[stained] / total[stained]))
     contrast = cv2.addWeighted(difference, 1.0, total, -ratio, 0.0)
     below = contrast[stained & (contrast < 0)]
-    spread = -_MAD_TO_SIGMA * float(np.median(below)) if below.size else 0.0
+    spread = -MAD_TO_SIGMA * float(np.median(below)) if below.size else 0.0
     inner = cv2.erode(contrast, np.ones((3, 3), np.uint8)).ravel()
     strongest = float(np.partition(inner, -_NUCLEUS_PX)[-_NUCLEUS_PX])
     return strongest / max(spread, _LEAST_SPREAD)

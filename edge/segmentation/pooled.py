@@ -17,6 +17,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.segmentation.stain import MAD_TO_SIGMA
 from edge.structures import Frame, PooledScale, RedCellScale, Scale
 
 #: Relative standard deviation of the error of a field's own scale by its confidence c: 0.026 / c - 0.01. The
@@ -29,10 +30,8 @@ _LEAST_CONFIDENCE = 0.02
 #: deviation), those of patients by more, and outlines by threshold against boxes by people by 4 %.
 _SYSTEMATIC = 0.04
 _Z95 = 1.96
-#: The median of normal deviates has this much more spread than their mean; that of their absolute deviations
-#: is 1 / 1.4826 of their standard deviation.
+#: The median of normal deviates has this much more spread than their mean.
 _MEDIAN_SPREAD = 1.2533
-_MAD_TO_SIGMA = 1.4826
 #: Relative standard deviation of the scales, as red cells give them, of one folder's persons: 0.03 and 0.04
 #: in 84 fields of confidence 1 by two cameras, 0.07 between 73 patients of one scanner.
 BETWEEN_PERSONS = 0.05
@@ -103,7 +102,7 @@ class ScalePool:
         if (agreement := _agreement(logs, confidence, middle)) < _LEAST_AGREEMENT:
             return PooledScale(None, 0.0, 0.0, len(logs)) if len(logs) >= _LEAST_FIELDS_MIXED else None
         effective = float(weights.sum() ** 2 / (weights**2).sum())
-        found = _MAD_TO_SIGMA * _weighted_median(np.abs(logs - middle), weights)
+        found = MAD_TO_SIGMA * _weighted_median(np.abs(logs - middle), weights)
         expected = math.sqrt(len(logs) / float(weights.sum()))
         error = _MEDIAN_SPREAD * max(found, expected) / math.sqrt(effective)
         return PooledScale(math.exp(middle), math.hypot(error, self._between), agreement, len(logs))

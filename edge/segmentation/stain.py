@@ -41,7 +41,7 @@ _NO_RED_CELL_RATIO = 0.42
 _LEAST_RED_SHARE = 0.1
 #: Levels to a unit of contrast for its spread: 0.00125 a level, from -0.16 to 0.16.
 _SPREAD_LEVELS = 800.0
-_MAD_TO_SIGMA = 1.4826  # sigma over median absolute deviation of a normal distribution
+MAD_TO_SIGMA = 1.4826  # sigma over median absolute deviation of a normal distribution
 
 
 def to_levels(fine: DensityImage, levels: float = DENSITY_LEVELS, most: float = 255.0) -> Mask:
@@ -140,4 +140,4 @@ def red_cell_spread(contrast: DensityImage, mask: NDArray[np.bool_]) -> float:
     counts[int(np.ceil(middle)) :] = 0
     if not counts.any():
         return 0.0
-    return _MAD_TO_SIGMA * (middle - quantile(counts, 0.5)) / _SPREAD_LEVELS
+    return MAD_TO_SIGMA * (middle - quantile(counts, 0.5)) / _SPREAD_LEVELS
