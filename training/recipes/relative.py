@@ -167,11 +167,11 @@ class Relative:
     def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
         """Train the network on random views."""
         make_repeatable(seed)
-        trained, size_px = network(SPEC.size_px), SPEC.size_px
+        trained = network(SPEC.size_px)
         views = Views.of(collection, cells)
         rng = np.random.default_rng(seed)
         _train(trained, views, sources(cells), kinds(cells), self.steps, rng)
-        return Fitted(without_norms(trained, size_px), collection, self.spec)
+        return Fitted(without_norms(trained, SPEC.size_px), collection, self.spec)
 
 
 def _train(

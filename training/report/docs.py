@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import bench
+from edge.device.printable import markdown_table
 from training.report import cardpage
 from training.report import evaluation as report
 from training.report.page import markdown
@@ -48,18 +49,22 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
 
 def _silent_tables(document: dict[str, Any]) -> str:
     """Wrong numbers in silence by kind, and good pictures refused or warned of by source."""
-    lines = ["| kind | tried | wrong in silence before | after |", "|---|---|---|---|"]
-    lines += [
-        f"| {row['kind']} | {row['n']} | {row['before']} | {row['after'] or 'none'} |"
-        for row in document["kinds"]
+    kinds, good = document["kinds"], document["good"]
+    total = {name: sum(row[name] for row in kinds) for name in ("n", "before", "after")}
+    by_kind = [
+        (row["kind"], str(row["n"]), str(row["before"]), str(row["after"] or "none"))
+        for row in (*kinds, {"kind": "all", **total})
     ]
-    tried, before, after = (sum(row[name] for row in document["kinds"]) for name in ("n", "before", "after"))
-    lines += [f"| all | {tried} | {before} | {after or 'none'} |", ""]
-    lines += ["| good pictures | n | refused | warned of | names |", "|---|---|---|---|---|"]
-    for row in document["good"]:
-        names = ", ".join(row["names"])
-        lines.append(f"| {row['source']} | {row['n']} | {row['refused']} | {row['warned']} | {names} |")
-    return "\n".join(lines)
+    by_source = [
+        (row["source"], *(str(row[name]) for name in ("n", "refused", "warned")), ", ".join(row["names"]))
+        for row in good
+    ]
+    return "\n\n".join(
+        (
+            markdown_table(("kind", "tried", "wrong in silence before", "after"), by_kind, aligned=False),
+            markdown_table(("good pictures", "n", "refused", "warned of", "names"), by_source, aligned=False),
+        )
+    )
 
 
 if __name__ == "__main__":
