@@ -41,19 +41,24 @@ def images(data: Path, every: int) -> list[Path]:
     return found[::every]
 
 
+def count_once(code: Path, paths: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Run ``count --json`` by the code in a folder, in one process on one thread."""
+    return subprocess.run(
+        [sys.executable, "-m", "edge.cli", "count", "--json", "--threads", "1", *map(str, paths)],
+        cwd=code,
+        env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def count(code: Path, paths: list[Path], data: Path) -> list[str]:
     """Lines of ``count --json`` by the code in a folder, in the order of the paths."""
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
 
     def one(chunk: list[Path]) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "edge.cli", "count", "--json", "--threads", "1", *map(str, chunk)],
-            cwd=code,
-            env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = count_once(code, chunk)
         if done.returncode not in (0, 1):
             raise SystemExit(f"count ended with {done.returncode} in {code}: {done.stderr[-2000:]}")
         return [line.replace(str(data), "DATA") for line in done.stdout.splitlines()]

@@ -19,16 +19,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edge.rendered import Population, RenderSettings, render_field
+from edge.bench import CROWDED
+from edge.rendered import render_field
 from tests.tools.compare_counts import REPOSITORY, worktree
 
-#: Some 115 white cells and smudges on a field of the public sets' size, as crowded as their fullest.
-CROWDED = RenderSettings(
-    um_per_px=0.2,
-    population=Population(
-        blast=500.0, lymphocyte=250.0, neutrophil=220.0, monocyte=90.0, eosinophil=60.0, smudge=60.0
-    ),
-)
 #: Counts its arguments, and before each field waits for a byte; says how long it took, by the clock on the
 #: wall and by the processor's. Only the command is used, so that it runs with every state of the code.
 WORKER = """

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -33,7 +32,7 @@ import numpy as np
 
 from edge.camera.files import read_image
 from tests.tools.altered_fields import ALTERATIONS, NO_SMEARS, altered, as_png, no_smear
-from tests.tools.compare_counts import REPOSITORY, worktree
+from tests.tools.compare_counts import REPOSITORY, count_once, worktree
 from tests.tools.damaged_files import cases, video_cases
 
 #: Whole fields by source, and pictures of single cells.
@@ -76,14 +75,7 @@ def counted(code: Path, paths: Iterable[Path]) -> Lines:
     files = sorted(set(paths))
 
     def one(chunk: list[Path]) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "edge.cli", "count", "--json", "--threads", "1", *map(str, chunk)],
-            cwd=code,
-            env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = count_once(code, chunk)
         if "Traceback" in done.stderr:
             sys.stderr.write(done.stderr[-2000:])
         return done.stdout.splitlines()

@@ -176,14 +176,19 @@ def test_rows_of_earlier_schemas_are_linked(tmp_path: Path) -> None:
     assert faults(path) == ["link 2: field 2 was changed, or its place in the order was"]
 
 
+def chained_log_of_schema(number: int, path: Path) -> Head:
+    """Make a log as an earlier program left it; return its head."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, shipped_migrations()[:number], str(path))
+        insert_old_rows(connection)
+        link_existing(connection)
+        return head(connection)
+
+
 def test_rows_from_before_warnings_keep_their_links(tmp_path: Path) -> None:
     """A log of the fourth schema with its chain: the column that is added changes no head of it."""
     path = tmp_path / "old.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        migrate(connection, shipped_migrations()[:4], str(path))
-        insert_old_rows(connection)
-        link_existing(connection)
-        known = head(connection)
+    known = chained_log_of_schema(4, path)
     with BloodLog.open(path) as log:
         assert log.verify(known) == ()
         assert [logged.result.warnings for logged in log.fields()] == [()] * 3
@@ -196,11 +201,7 @@ def test_rows_from_before_warnings_keep_their_links(tmp_path: Path) -> None:
 def test_rows_from_before_pooled_scales_keep_their_links(tmp_path: Path) -> None:
     """The list of sources that the table's CHECK allows is longer afterwards, and still one."""
     path = tmp_path / "old.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        migrate(connection, shipped_migrations()[:5], str(path))
-        insert_old_rows(connection)
-        link_existing(connection)
-        known = head(connection)
+    known = chained_log_of_schema(5, path)
     pooled = Scale(0.1, "pooled", 0.9, (0.09, 0.11), RedCellScale(0.14, 0.3))
     with BloodLog.open(path) as log:
         assert log.verify(known) == ()
