@@ -308,6 +308,17 @@ def load_config(path: Path | str | None = None) -> Config:
         raise ConfigError(f"{path}{named_by}: {error}") from error
 
 
+def names_a_camera(config: Config) -> bool:
+    """Whether anybody has said where frames come from: the built-in default is not a camera that is there.
+
+    Parameters
+    ----------
+    config : as it was read from its file, or changed since
+    """
+    said = {} if config.origin is None else _read_toml(config.origin).get("camera", {})
+    return bool(said) or config.camera != CameraConfig()
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     import tomllib  # only where there is a file: the start of `count` without one pays for nothing
 

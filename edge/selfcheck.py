@@ -5,31 +5,35 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from edge.bloodlog import BloodLog
 from edge.calibration import Calibration
 from edge.camera.configured import is_live, make_source
 from edge.classification.card import ModelBundle, default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
-from edge.config import CameraConfig, Config, load_config
+from edge.config import Config, load_config, names_a_camera
 from edge.counting.golden import check_golden_field, load_golden_field
 from edge.daemon.client import ask, find_socket
 from edge.device.clock import WallClock, utc_now
 from edge.device.disk import RESERVE_MB, DiskGuard
 from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
-from edge.errors import ControlError, DiskFullError, EdgeError, GateError
+from edge.errors import CameraError, ControlError, DiskFullError, EdgeError, GateError, RuntimeMissingError
 from edge.light.field import Field
 from edge.quality import ADVICE, WARNINGS, FrameWatch, assess
 from edge.structures import Frame
 
 _T = TypeVar("_T")
 _CAMERA = "camera"
+#: Where a unit lies that a person or a package has installed: that device is there to count for a camera.
+SERVICE_UNITS = (
+    Path("/etc/systemd/system/blastcount.service"),
+    Path("/usr/lib/systemd/system/blastcount.service"),
+)
 #: Frames read one after the other: two show whether the picture stands still.
 _FRAMES = 2
 #: A daemon whose newest frame is older has lost its camera: it asks every 2 s and waits for 4 s at most.
@@ -56,12 +60,14 @@ class Finding:
     passed : whether it is as it must be
     detail : what was found, and where it failed what to do
     exit_code : what the command ends with if this is the first check that failed; 0 where passed
+    reason : ``no_camera`` where there is none, ``not_looked_at`` where none is needed; else None
     """
 
     name: str
     passed: bool
     detail: str
     exit_code: int
+    reason: Literal["no_camera", "not_looked_at"] | None = None
 
 
 def good(name: str, detail: str) -> Finding:
@@ -72,6 +78,24 @@ def good(name: str, detail: str) -> Finding:
 def bad(name: str, detail: str) -> Finding:
     """Make a finding of something that is not: the self-test is a gate, and says no."""
     return Finding(name, False, detail, GateError.exit_code)
+
+
+def verdict(findings: list[Finding]) -> str:
+    """Say in one line what the device is fit for.
+
+    Examples
+    --------
+    >>> verdict([good("disk", "12 GB free"), bad("clock", "1970-01-01"), bad("log", "damaged")])
+    'not fit: clock, log'
+    >>> verdict([good("disk", "12 GB free"), good("camera", "picamera:0, 2028x1520 px")])
+    'fit to count'
+    """
+    failed = ["no camera" if f.reason == "no_camera" else f.name for f in findings if not f.passed]
+    if failed:
+        return f"not fit: {', '.join(failed)}"
+    if any(finding.reason == "not_looked_at" for finding in findings):
+        return "fit to count files; no camera looked at"
+    return "fit to count"
 
 
 def attempt(
@@ -148,20 +172,24 @@ def _describe_bundle(bundle: ModelBundle) -> str:
 
 
 def check_camera(config: Config) -> Finding:
-    """Take two frames from the configured source, or ask the daemon that holds it."""
+    """Take two frames from the configured source, or ask the daemon that holds it.
+
+    Where no camera is configured and no service is installed, none is looked at: files are counted there.
+    """
     running = _from_daemon(config)
     if running is not None:
         return running
-    if config.camera == CameraConfig() and find_spec("picamera2") is None:
-        return good(
-            _CAMERA,
-            "not looked at: none is configured and picamera2 is not installed; set camera.source",
-        )
+    if not names_a_camera(config) and not any(unit.exists() for unit in SERVICE_UNITS):
+        told = "not looked at: none is configured and no service is installed; set camera.source"
+        return replace(good(_CAMERA, told), reason="not_looked_at")
     try:
         with make_source(config) as source:
             started = time.monotonic()
             frames = [source.read(config.camera.timeout_s) for _ in range(_FRAMES)]
             took_ms = (time.monotonic() - started) / _FRAMES * 1000.0
+    except (CameraError, RuntimeMissingError) as error:
+        absent = isinstance(error, RuntimeMissingError) or error.reason == "missing"
+        return replace(bad(_CAMERA, str(error)), reason="no_camera" if absent else None)
     except EdgeError as error:
         return bad(_CAMERA, str(error))
     return _judge([frame for frame in frames if frame is not None], took_ms, live=is_live(config))
@@ -181,7 +209,8 @@ def _from_daemon(config: Config) -> Finding | None:
     age_s, failure = status["queue_age_s"], status["camera"]["last_failure"]
     held = f"held by the daemon (process {status['pid']})"
     if not status["camera"]["connected"]:
-        return bad(_CAMERA, f"{held}, which has lost it: {failure['message'] if failure else 'being opened'}")
+        told = f"{held}, which waits for it: {failure['message'] if failure else 'being opened'}"
+        return replace(bad(_CAMERA, told), reason="no_camera")
     if age_s is not None and age_s > _STALE_S and status["mode"] == "auto":
         return bad(
             _CAMERA, f"{held}, which has had no frame for {age_s:.0f} s; `systemctl restart blastcount`"

@@ -10,7 +10,7 @@ import click
 
 from edge.commands.options import json_option, model_option
 from edge.device.printable import printable
-from edge.selfcheck import examine
+from edge.selfcheck import examine, verdict
 from edge.version import software_version
 
 SCHEMA = "blastcount.check/1"
@@ -22,7 +22,8 @@ SCHEMA = "blastcount.check/1"
 def check(as_json: bool, model: Path | None) -> None:
     """Test model, golden crops and field, camera, disk, clock, rights, supply, calibration and log.
 
-    Exit code 4 where a check says no, 3 where configuration or model cannot be used.
+    A camera is looked for where one is configured or the service is installed. Exit code 4 where a check
+    says no, 3 where configuration or model cannot be used.
     """
     findings = examine(model)
     passed = all(finding.passed for finding in findings)
@@ -30,6 +31,7 @@ def check(as_json: bool, model: Path | None) -> None:
         report = {
             "schema": SCHEMA,
             "passed": passed,
+            "verdict": verdict(findings),
             "version": software_version(),
             "checks": [asdict(finding) for finding in findings],
         }
@@ -39,5 +41,5 @@ def check(as_json: bool, model: Path | None) -> None:
             click.echo(
                 f"{'pass' if finding.passed else 'FAIL'}  {finding.name:13} {printable(finding.detail)}"
             )
-        click.echo("fit to count" if passed else "not fit to count")
+        click.echo(verdict(findings))
     click.get_current_context().exit(next((f.exit_code for f in findings if not f.passed), 0))

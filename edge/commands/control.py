@@ -127,7 +127,7 @@ def _state(status: dict[str, Any]) -> str:
     text = {
         "counting": "counting",
         "opening": "the camera is being opened",
-        "no_camera": "no frames from the camera",
+        "no_camera": "waiting for the camera",
         "stopped": "stopped",
     }.get(status["state"], f"not counting: {status['problem']}")
     return f"{text} ({since})"

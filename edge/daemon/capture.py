@@ -18,7 +18,7 @@ from typing import Literal
 
 from edge.camera.failure import driver_failure
 from edge.camera.source import FrameSource
-from edge.errors import CameraError, DamagedFrameError, EdgeError, ImageError
+from edge.errors import CameraError, DamagedFrameError, EdgeError, ImageError, RuntimeMissingError
 from edge.quality import ADVICE, FrameWatch
 from edge.structures import Frame
 
@@ -41,12 +41,14 @@ Doing = Literal["starting", "opening", "waiting", "reading", "closing", "backing
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 3.0
 #: So many failures within so many seconds end the process. A new one, started by systemd, also gets rid of
-#: whatever state a driver's library was left in, and of threads that hang in it. An absent camera reaches the
-#: number after 56 s; one that hangs in every attempt, which takes 8 s, after 160 s.
+#: whatever state a driver's library was left in, and of threads that hang in it. A camera that fails at once
+#: reaches the number after 56 s; one that hangs in every attempt, which takes 8 s, after 160 s.
 MAX_FAILURES = 20
 FAILURE_WINDOW_S = 300.0
 #: Failures that may have passed a moment later, wherever they come from: what a driver or a library raises.
 PASSING = frozenset({"failed", "no_memory"})
+#: A camera that is not there is waited for, however long: nothing was opened that could be in a bad state.
+ABSENT = "missing"
 #: Faulty frames in a row after which the camera is opened anew. One torn frame is a lost USB packet.
 MAX_FAULTY = 3
 
@@ -104,7 +106,7 @@ class Capture:
         self._make_source = make_source
         self.timeout_s = timeout_s
         self.live = live
-        self._must_open = must_open
+        self.must_open = must_open
         self._forgiven = forgiven
         self._nudge = nudge
         self.clock = clock
@@ -262,7 +264,7 @@ class Capture:
         self.is_connected = False
         self.last_failure = error
         wait_s = self.reconnect.failed(error.reason, now_s)
-        if self._must_open and self.restarts < 0 and error.reason not in self._forgiven:
+        if self.must_open and self.restarts < 0 and error.reason not in self._forgiven:
             self._broken = error
         elif self.reconnect.is_hopeless(now_s):
             self._broken = CameraError(
@@ -296,12 +298,15 @@ class _Reader(threading.Thread):
                     if self._read_until_the_end():
                         break
                 except Exception as error:  # noqa: BLE001  # a driver or codec may raise whatever it likes
-                    wait_s = self._owner.failed(self, _failure(self.source, error))
+                    wait_s = self._owner.failed(self, self._failure(error))
                     self._do("backing off")
                     self._owner.back_off(self, wait_s)
         except BaseException as error:  # noqa: BLE001  # handed on to the loop, whatever it is
             self._owner.broke(self, error)
         self._do("ended")
+
+    def _failure(self, error: Exception) -> CameraError:
+        return _failure(self.source, error, must_open=self._owner.must_open)
 
     def _do(self, doing: Doing) -> None:
         self.state = (doing, self._owner.clock())
@@ -337,10 +342,12 @@ class _Reader(threading.Thread):
                 return
 
 
-def _failure(source: FrameSource, error: Exception) -> CameraError:
+def _failure(source: FrameSource, error: Exception, *, must_open: bool) -> CameraError:
     """Make whatever a driver or a codec raises the camera's failure, but what no new attempt can mend."""
     if isinstance(error, CameraError):
         return error
+    if isinstance(error, RuntimeMissingError) and not must_open:
+        return CameraError(str(error), ABSENT)  # its packages may be installed while the camera is waited for
     if isinstance(error, EdgeError) and not isinstance(error, ImageError):
         raise error
     return driver_failure(source.name, error)
@@ -384,7 +391,8 @@ class Reconnect:
         [0.5, 1.0, 2.0, 3.0, 3.0]
         """
         self.by_reason[reason] += 1
-        self._recent_s.append(now_s)
+        if reason != ABSENT:
+            self._recent_s.append(now_s)
         self.in_a_row += 1
         # The exponent is bounded, because a camera that is away for a month fails more than 1,024 times.
         return float(min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self.in_a_row - 1, 10)))

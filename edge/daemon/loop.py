@@ -138,17 +138,23 @@ class Daemon:
             A field could not be logged.
         """
         with ExitStack() as stack:
-            self._begin_capture(must_open=True, forgiven=PASSING)
+            # A service waits for its camera; a person in front of a terminal is told that there is none.
+            waits = self._supervisor.is_there and is_live(self._setup.config)
+            self._begin_capture(must_open=not waits, forgiven=PASSING)
             stack.callback(self._end)
             self._refresh()
             stack.enter_context(ControlServer(self._folder / SOCKET_NAME, self.answer))
             stack.callback(self._inbox.refuse_all, ControlError("the daemon is stopping", "stopping"))
             stack.enter_context(self._buttons)
             self._open_button()
-            if self._wait_until_open():
+            if self._wait_until_open(waits=waits):
                 name = self._camera.name
-                _log.info("counting from %s, mode %s", name, mode_of(self._setup.config))
-                self._supervisor.tell("READY=1", f"STATUS=counting from {name}")
+                if self._camera.is_connected or self._camera.has_ended:
+                    _log.info("counting from %s, mode %s", name, mode_of(self._setup.config))
+                    self._supervisor.tell("READY=1", f"STATUS=counting from {name}")
+                else:
+                    _log.warning("waiting for the camera: %s", self._camera.last_failure)
+                    self._supervisor.tell("READY=1")  # the status has been told by now
                 self._loop(fields)
         _log.info(
             "stopped: %d fields logged, %d of them rejected; %d camera failures",
@@ -157,14 +163,21 @@ class Daemon:
             self._seen_failures,
         )
 
-    def _wait_until_open(self) -> bool:
-        """Wait for the camera's first opening; False where a stop came first."""
+    def _wait_until_open(self, *, waits: bool = False) -> bool:
+        """Wait for the camera's first opening; False where a stop came first.
+
+        Parameters
+        ----------
+        waits : a first failure is enough, and the loop goes on without the camera
+        """
         while not self._camera.is_connected and not self._camera.has_ended:
             self._feed()
             if self._requests.wait(_BUSY_LOOK_S):
                 return False
             self._camera.check()
             self._notice_failures()
+            if waits and self._seen_failures:
+                break
         return True
 
     def _loop(self, fields: int | None) -> None:

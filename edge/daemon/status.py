@@ -113,7 +113,7 @@ def status_line(status: Mapping[str, Any]) -> str:
     camera, fields, sample = status["camera"], status["fields"], status["sample"]
     if status["state"] == "no_camera":
         failure = camera["last_failure"]
-        return f"no frames, camera failure {camera['failures_in_a_row']} in a row: {failure['message']}"
+        return f"waiting for the camera, failure {camera['failures_in_a_row']} in a row: {failure['message']}"
     head = f"not counting: {status['problem']}" if status["problem"] else f"counting from {status['source']}"
     rejected, warned = (
         ", ".join(f"{n} {name}" for name, n in sorted(fields[counts].items()))

@@ -13,6 +13,7 @@ class Supervisor:
 
     Attributes
     ----------
+    is_there : whether there is one: systemd has started this, and a person does not wait for its end
     watchdog_s : seconds after which systemd kills a service that does not report, or None
 
     References
@@ -23,6 +24,7 @@ class Supervisor:
     def __init__(self) -> None:
         """Connect to the socket that ``NOTIFY_SOCKET`` names."""
         self._notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
+        self.is_there = self._notifier is not None
         # systemd also says whom it watches; a variable inherited from another service is not ours.
         ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         watchdog_us = os.environ.get("WATCHDOG_USEC", "")

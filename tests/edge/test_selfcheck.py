@@ -84,10 +84,13 @@ def test_a_camera_that_gives_good_frames(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_a_camera_is_not_held_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_check, "find_spec", lambda name: None)
-    assert check_camera(Config()).passed
+    monkeypatch.setattr(camera_check, "SERVICE_UNITS", ())
+    found = check_camera(Config())
+    assert (found.passed, found.reason) == (True, "not_looked_at")
     # One that was asked for is looked for.
-    assert not check_camera(parse_config({"camera": {"device": 1}})).passed
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    found = check_camera(parse_config({"camera": {"device": 1}}))
+    assert (found.passed, found.exit_code, found.reason) == (False, 4, "no_camera")
 
 
 def test_cameras_that_do_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +109,7 @@ def test_cameras_that_do_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
         found = check_camera(with_camera(monkeypatch, *frames))
         assert (found.passed, found.exit_code) == (False, 4)
         assert named in found.detail
+        assert found.reason == ("no_camera" if "no such" in named else None)
 
 
 def test_what_a_field_would_be_counted_with_a_warning_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     monkeypatch.setattr("edge.selfcheck.read_condition", lambda: Condition({}, None, 0.0))
-    monkeypatch.setattr("edge.selfcheck.find_spec", lambda name: None)
+    monkeypatch.setattr("edge.selfcheck.SERVICE_UNITS", (tmp_path / "blastcount.service",))
 
 
 def check(*arguments: str | Path) -> Result:
@@ -34,10 +35,11 @@ def test_a_sound_device(tiny_model: Path) -> None:
     result = check("--model", tiny_model)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[-1] == "fit to count"
+    assert lines[-1] == "fit to count files; no camera looked at"
     assert [line.split()[0] for line in lines[:-1]] == ["pass"] * 13
     report = json.loads(check("--json", "--model", tiny_model).stdout)
     assert (report["schema"], report["passed"]) == ("blastcount.check/1", True)
+    assert report["verdict"] == lines[-1]
     names = [finding["name"] for finding in report["checks"]]
     assert ", ".join(names) == (
         "software, configuration, model, interpreter, golden crops, golden field, calibration, camera, "
@@ -50,7 +52,23 @@ def test_a_missing_model(tmp_path: Path) -> None:
     result = check("--model", tmp_path / "absent")
     assert result.exit_code == 3
     assert "FAIL  model" in result.stdout
-    assert result.stdout.splitlines()[-1] == "not fit to count"
+    assert result.stdout.splitlines()[-1] == "not fit: model"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_camera_that_should_be_there(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    """Where the service is installed, or the file names a camera, even the default one."""
+    if installed:
+        (tmp_path / "blastcount.service").touch()
+    else:
+        (tmp_path / "b.toml").write_text('[camera]\nsource = "picamera"\n')
+        monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "b.toml"))
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    result = check("--model", tiny_model)
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (4, "not fit: no camera")
+    assert "FAIL  camera        picamera2 cannot be imported" in result.stdout
 
 
 def test_golden_crops_that_disagree(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

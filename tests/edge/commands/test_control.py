@@ -100,7 +100,7 @@ def test_status_for_people_and_machines(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"state": "no_camera"}, "no frames from the camera"),
+        ({"state": "no_camera"}, "waiting for the camera"),
         ({"state": "opening", "queue_age_s": None}, "the camera is being opened"),
         ({"state": "stopped"}, "stopped"),
         (

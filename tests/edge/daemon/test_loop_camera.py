@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge.daemon.capture import MAX_FAILURES
-from edge.errors import CameraError, ControlError, DamagedFrameError, ImageError
+from edge.errors import CameraError, ControlError, DamagedFrameError, ImageError, RuntimeMissingError
 from tests.edge.daemon.troubles import hanging, unplugged
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -83,7 +83,8 @@ def test_failures_are_counted_logged_and_forgotten_after_a_frame(
     assert caplog.text.count("script gives frames again") == 2
     # Each failure closes the camera, and the next try opens it afresh.
     assert bench.source.opened == bench.source.closed == 6
-    assert any("no frames, camera failure 4 in a row: script: gave no" in m for m in bench.told.messages)
+    told = "waiting for the camera, failure 4 in a row: script: gave no"
+    assert any(told in message for message in bench.told.messages)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,33 @@ def test_a_camera_that_is_not_there_at_the_start_ends_the_run(make_bench: MakeBe
     assert "READY=1" not in bench.told.messages
 
 
+def test_a_service_waits_for_a_camera_that_is_not_there(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.live = bench.told.is_there = True
+    bench.configure(trigger={"mode": "interval"})
+    absent = [CameraError("no such camera", "missing") for _ in range(MAX_FAILURES + 5)]
+    bench.source.open_steps = [RuntimeMissingError("picamera2 cannot be imported"), *absent]
+    with bench.running(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge.daemon.capture.LONGEST_RETRY_S", 0.01)
+        bench.wait(lambda: "READY=1" in bench.told.messages, "readiness without a camera")
+        assert bench.ask("status")["state"] == "no_camera"
+        assert any("waiting for the camera, " in message for message in bench.told.messages)
+        with pytest.raises(ControlError, match="nothing counted: "):
+            bench.ask("capture")
+        bench.wait(lambda: len(bench.fields()) > 0, "a field once it is there")
+    assert bench.error is None
+
+
+def test_a_camera_that_is_there_and_fails_ends_a_service_all_the_same(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.live = bench.told.is_there = True
+    bench.source.open_steps = [CameraError("busy", "busy") for _ in range(99)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge.daemon.capture.LONGEST_RETRY_S", 0.01)
+        with pytest.raises(CameraError, match=r"^busy .gave up after"):
+            bench.run()
+
+
 def test_faulty_frames_of_a_camera_are_not_counted(make_bench: MakeBench) -> None:
     bench = make_bench()
     bench.live = True
@@ -184,7 +212,7 @@ def test_a_start_that_fails_at_first_is_told(make_bench: MakeBench) -> None:
         bench.source.open_steps = [MemoryError(), hang]
         thread = threading.Thread(target=bench.run)
         thread.start()
-        bench.wait(lambda: any("camera failure 1 in a row" in m for m in bench.told.messages), "the failure")
+        bench.wait(lambda: any("failure 1 in a row" in m for m in bench.told.messages), "the failure")
         assert bench.ask("status")["state"] == "no_camera"
         bench.requests.stop()
         thread.join(60.0)

@@ -27,6 +27,7 @@ def test_the_notification_socket(systemd: socket.socket, monkeypatch: pytest.Mon
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     with Supervisor() as supervisor:
         assert supervisor.watchdog_s == 20.0
+        assert supervisor.is_there
         supervisor.tell("READY=1", "STATUS=ok")
         assert systemd.recv(1000) == b"READY=1\nSTATUS=ok"
     assert systemd.recv(1000) == b"STOPPING=1"
@@ -38,6 +39,7 @@ def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Non
     with Supervisor() as supervisor:
         supervisor.tell("READY=1")
         assert supervisor.watchdog_s is None
+        assert not supervisor.is_there
 
 
 def test_a_watchdog_meant_for_another_process_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
