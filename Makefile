@@ -20,6 +20,7 @@ count: $(DEVICE)/.installed
 	@mkdir -p "$(OUT)"
 	@$(DEVICE)/bin/blastcount count --annotate "$(OUT)/annotated" --log "$(OUT)/blastcount.sqlite" "$(IMAGES)"
 	@echo "annotated pictures: $(OUT)/annotated    log: $(OUT)/blastcount.sqlite"
+	@echo "the program: $(DEVICE)/bin/blastcount (--help lists its commands)"
 
 # Pages rendered from JSON; a test says when they are stale.
 docs: $(DEV)/.installed

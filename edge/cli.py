@@ -160,6 +160,7 @@ def _never_fail_to_print(streams: Iterable[object]) -> None:
 )
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     is_eager=True,

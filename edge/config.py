@@ -23,7 +23,7 @@ from msgspec import Meta, Struct, structs
 
 from edge.device.reading import read_bounded
 from edge.errors import ConfigError
-from edge.structures import Denominator
+from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
 
 #: Names the configuration file.
 CONFIG_VARIABLE = "BLASTCOUNT_CONFIG"
@@ -62,8 +62,12 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class ScaleConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[scale]``: physical size of a pixel; None to measure it on each field's red cells."""
 
-    #: A 100x objective on a 1.2 µm sensor gives 0.012; beyond 0.4 a white cell is under 30 px wide.
-    um_per_px: Annotated[float, Meta(ge=0.01, le=0.4, description="µm per px of the frame")] | None = None
+    um_per_px: (
+        Annotated[
+            float, Meta(ge=FINEST_UM_PER_PX, le=COARSEST_UM_PER_PX, description="µm per px of the frame")
+        ]
+        | None
+    ) = None
 
 
 class CameraConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,6 +29,11 @@ Denominator = Literal["classified", "without_uncertain", "with_smudges"]
 #: What the three planes of a crop are, see :func:`edge.classification.crop.to_input`.
 CHANNELS = ("RGB", "density+cell+nucleus")
 
+#: Scales that a field may be said to have, in µm per px: as coarse as one that red cells give, which are
+#: 7.5 µm across and found from 6 px on (see ``edge.segmentation.diameter``); a 100x objective on a 1.2 µm
+#: sensor has 0.012.
+FINEST_UM_PER_PX, COARSEST_UM_PER_PX = 0.01, 1.25
+
 #: Smallest side of a usable image. A white cell of 12 µm at the coarsest supported
 #: scale (0.4 µm/px) is 30 px wide; an image smaller than that holds no whole cell.
 MIN_SIDE_PX = 30

@@ -26,14 +26,12 @@ def connect(
     path: Path, *, read_only: bool, must_exist: bool = False, patience: Patience = USUAL
 ) -> sqlite3.Connection:
     """Open the log's file; see :meth:`edge.bloodlog.BloodLog.open`."""
-    if path.is_dir():
-        raise LogError(f"{path}: is a folder; name a file for the log")
-    if path.exists() and not path.is_file():  # opening a named pipe would wait for its writer
-        raise LogError(f"{path}: is a device, a pipe or a socket; name a file for the log")
-    if not path.parent.is_dir():
-        raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
+    check_name(path)
     if (read_only or must_exist) and not path.exists():
-        raise LogError(f"{path}: no such log; nothing has been counted into it yet")
+        raise LogError(
+            f"{path}: no such log; `blastcount sample open --id ID` makes the configured one, "
+            "`blastcount count --log FILE` another"
+        )
     if not read_only and path.is_file() and path.stat().st_nlink > 1:
         # Each name has a journal, locks and pictures of its own: writers by two names lose each other's rows
         # (https://www.sqlite.org/howtocorrupt.html, section 2.5).
@@ -68,6 +66,22 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def check_name(path: Path) -> None:
+    """See whether a log can be under this name.
+
+    Raises
+    ------
+    LogError
+        Something else is, or its folder is missing.
+    """
+    if path.is_dir():
+        raise LogError(f"{path}: is a folder; name a file for the log")
+    if path.exists() and not path.is_file():  # opening a named pipe would wait for its writer
+        raise LogError(f"{path}: is a device, a pipe or a socket; name a file for the log")
+    if not path.parent.is_dir():
+        raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
 def _prepare_patiently(

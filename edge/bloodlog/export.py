@@ -105,7 +105,7 @@ def export_csv(
         rows = connection.execute(_CELLS, of)
         lines.writerow(column[0] for column in rows.description)
         for row in rows:
-            lines.writerow(map(_harmless, row))
+            lines.writerow(map(harmless, row))
             number += 1
     return number
 
@@ -121,7 +121,8 @@ class _Lines:
         self._file.write(line.removesuffix("\r\n") + "\n")
 
 
-def _harmless(value: object) -> object:
+def harmless(value: object) -> object:
+    """Put an apostrophe in front of a text that a spreadsheet would run as a formula."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value

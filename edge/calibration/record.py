@@ -18,6 +18,7 @@ from edge.device.decoding import decode_json
 from edge.device.durable import write_whole
 from edge.device.reading import read_bounded
 from edge.errors import ConfigError, OutputError
+from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX
 
 ScaleMethod = Literal["micrometer", "red_cells"]
 _ADVICE = "make it anew with `blastcount calibrate`, or remove it"
@@ -64,7 +65,7 @@ class MeasuredScale(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     #: The range of [scale] um_per_px in the configuration.
-    um_per_px: Annotated[float, Meta(ge=0.01, le=0.4)]
+    um_per_px: Annotated[float, Meta(ge=FINEST_UM_PER_PX, le=COARSEST_UM_PER_PX)]
     low: Annotated[float, Meta(gt=0.0)]
     high: float
     method: ScaleMethod

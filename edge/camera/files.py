@@ -14,10 +14,8 @@ from edge.camera.label_image import is_label_image
 from edge.camera.signature import read_head
 from edge.camera.video import read_video
 from edge.errors import ImageError, NotAFieldError
-from edge.structures import Frame, UInt8Image
+from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Frame, UInt8Image
 
-#: Scales that can be counted, as in the configuration's ``[scale]``.
-_FINEST_UM_PER_PX, _COARSEST_UM_PER_PX = 0.01, 0.4
 #: Markers of JPEG: where the coded picture begins and ends, and what is besides it: APP1 to APP13, APP15 and
 #: comments.
 _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, b"\xff\xd9"
@@ -48,10 +46,10 @@ def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = 
     image = picture.pixels
     if um_per_px is None and picture.um_per_px is not None:
         um_per_px = picture.um_per_px
-        if not _FINEST_UM_PER_PX <= um_per_px <= _COARSEST_UM_PER_PX:
+        if not FINEST_UM_PER_PX <= um_per_px <= COARSEST_UM_PER_PX:
             raise ImageError(
-                f"{path}: it says that a pixel is {um_per_px:g} µm; expected {_FINEST_UM_PER_PX} to "
-                f"{_COARSEST_UM_PER_PX}; give --um-per-px if it is wrong"
+                f"{path}: it says that a pixel is {um_per_px:g} µm; expected {FINEST_UM_PER_PX} to "
+                f"{COARSEST_UM_PER_PX}; give --um-per-px if it is wrong"
             )
     return Frame(image, str(path), um_per_px=um_per_px, jpeg=_bare_jpeg(path, image) if with_jpeg else None)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.connection import check_name
 from edge.camera.files import read_frames
 from edge.camera.folders import VIDEO_SUFFIXES, Found, find, left_out_line
 from edge.classification.card import default_bundle_path
@@ -27,7 +29,7 @@ from edge.commands.outputs import (
     unique_stems,
     write_atomically,
 )
-from edge.commands.printing import JsonPrinter, Notices, Printer, Repeats, TablePrinter, has_truth
+from edge.commands.printing import CsvPrinter, JsonPrinter, Notices, Printer, Repeats, TablePrinter, has_truth
 from edge.commands.progress import Progress
 from edge.config import Config, load_config
 from edge.counting.folder import FolderScales
@@ -41,7 +43,7 @@ from edge.errors import FieldError, ImageError, NotAFieldError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
 from edge.results.summary import summarise_as_configured
-from edge.structures import Denominator
+from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
 from edge.version import software_version
 
 #: A field has too few cells to keep more threads busy; each one costs memory.
@@ -60,6 +62,8 @@ class _Counted:
 @click.command("count")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a field instead of a table.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one line a field for a spreadsheet instead.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors and warnings.")
 @click.option(
     "--masks", type=FOLDER, metavar="DIR", help="Write label images of cells and nuclei (16-bit PNG)."
 )
@@ -83,7 +87,7 @@ class _Counted:
 @model_option
 @click.option(
     "--um-per-px",
-    type=FiniteRange(0.01, 0.4),
+    type=FiniteRange(FINEST_UM_PER_PX, COARSEST_UM_PER_PX),
     help="Scale of the images in µm per pixel; measured on the red cells if not given.",
 )
 @click.option(
@@ -94,6 +98,8 @@ class _Counted:
 def count(
     paths: Sequence[Path],
     as_json: bool,
+    as_csv: bool,
+    quiet: bool,
     masks: Path | None,
     pictures: Path | None,
     log_path: Path | None,
@@ -112,6 +118,8 @@ def count(
     is named there, the rest is counted, and the exit code is 1. Ctrl-C ends after the field at hand and
     prints the sum so far; a second one ends at once.
     """
+    if as_json and as_csv:
+        raise click.UsageError("give --json or --csv, not both")
     form = _report_form(report_file, sample_id)
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     cv2.setNumThreads(threads)
@@ -121,7 +129,7 @@ def count(
     for folder in (masks, pictures):
         if folder:
             prepare_folder(folder)
-    progress = Progress("counting")
+    progress = Progress("counting", quiet=quiet)
     notices = Notices(progress)
     found = _found(paths, recursive, notices)
     files = found.files
@@ -131,17 +139,19 @@ def count(
     with ExitStack() as stack:
         stack.enter_context(notices.listening())
         log_path = log_path or (config.log_path if sample_id is not None else None)
-        log = (
-            stack.enter_context(BloodLog.open(log_path, must_exist=sample_id is not None))
-            if log_path
-            else None
+        log, new_log = None, None
+        if log_path is not None:
+            check_name(log_path)
+            new_log = partial(_open_log, stack, log_path, must_exist=sample_id is not None)
+            if sample_id is not None or log_path.exists():  # else it is made with the first field
+                log = new_log()
+        recorder = as_configured(
+            config, classifier, log, source_kind="file", clock=WallClock(), new_log=new_log
         )
-        recorder = as_configured(config, classifier, log, source_kind="file", clock=WallClock())
-        printer: Printer = (
-            JsonPrinter(progress, config.sample.denominator)
-            if as_json
-            else TablePrinter(progress, files, _footer(classifier, config.sample.denominator))
-        )
+        denominator = config.sample.denominator
+        printer: Printer = TablePrinter(progress, files, _footer(classifier, denominator))
+        if as_json or as_csv:
+            printer = (JsonPrinter if as_json else CsvPrinter)(progress, denominator)
         stack.enter_context(progress.over(len(files)))
         interrupt = stack.enter_context(Interrupt().listening())
         for counted in _count_files(
@@ -161,7 +171,7 @@ def count(
             write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
     total = running.total()
     printer.end(total, notices.failures)
-    for line in (repeats.warning(), left_out_line(found.left_out, found.folders)):
+    for line in (repeats.warning(), None if quiet else left_out_line(found.left_out, found.folders)):
         if line:
             click.echo(f"blastcount: {line}", err=True)
     if interrupt.asked:
@@ -172,6 +182,10 @@ def count(
         raise KeyboardInterrupt  # the group ends it as any other
     if notices.failures:
         click.get_current_context().exit(1)
+
+
+def _open_log(stack: ExitStack, path: Path, *, must_exist: bool) -> BloodLog:
+    return stack.enter_context(BloodLog.open(path, must_exist=must_exist))
 
 
 def _report_form(file: Path | None, sample_id: str | None) -> dict[str, Path] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import logging
 import unicodedata
@@ -13,6 +15,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from edge.bloodlog.export import harmless
 from edge.camera.folders import TRUTH_SUFFIX, VIDEO_SUFFIXES
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
@@ -21,8 +24,8 @@ from edge.device.printable import printable
 from edge.device.reading import read_bounded
 from edge.errors import SourceError
 from edge.i18n import catalogue
-from edge.quality import WARNINGS
-from edge.results.texts import warned_text, warning_text
+from edge.quality import ADVICE, WARNINGS
+from edge.results.texts import reason_text, warned_text, warning_text
 from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
 
 SCHEMA = "blastcount.field/1"
@@ -137,6 +140,60 @@ def _cell_json(classified: ClassifiedCell) -> dict[str, object]:
     )
 
 
+class CsvPrinter:
+    """One line a field for a spreadsheet, below a line of titles; nothing follows.
+
+    The columns are those of the table and the keys of ``--json`` under the same names. A share is given as it
+    is: whoever shows it rounds it.
+
+    Parameters
+    ----------
+    progress : through which lines are printed
+    denominator : which cells the share is of
+    """
+
+    _TITLES = (
+        "source", "status", "reasons", "warnings", "wbc", "blasts", "normal", "uncertain", "border", "smudge",
+        "share", "low", "high", "denominator", "um_per_px", "scale_source", "model_name", "model_sha256",
+    )  # fmt: skip
+
+    def __init__(self, progress: Progress, denominator: Denominator) -> None:
+        self._progress = progress
+        self._denominator: Denominator = denominator
+        self._begun = False
+
+    def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
+        """Print one field, below the titles if it is the first."""
+        if not self._begun:
+            self._begun = True
+            self._print(self._TITLES)
+        counted = tally([result], self._denominator)
+        is_counted = result.status == "counted"
+        self._print(
+            (
+                printable(result.source),
+                result.status,
+                " ".join(result.reasons),
+                " ".join(result.warnings),
+                *(_sums(counted).values() if is_counted else [""] * len(_sums(counted))),
+                *((counted.blast_fraction, counted.ci_low, counted.ci_high) if is_counted else ("", "", "")),
+                counted.denominator,
+                result.scale.reported_um_per_px,
+                result.scale.source,
+                result.model.name,
+                result.model.sha256,
+            )
+        )
+
+    def end(self, total: Tally, failures: int) -> None:
+        """Print nothing: a reader adds up by its own rules."""
+
+    def _print(self, values: Sequence[object]) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(map(harmless, values))
+        self._progress.print(line.getvalue())
+
+
 class TablePrinter:
     """The table, the share of blasts with its interval, and what counted.
 
@@ -158,6 +215,7 @@ class TablePrinter:
         self._truth = KnownCounts(0, 0)
         self._warned: Counter[str] = Counter()
         self._warned_fields = 0
+        self._rejected: Counter[str] = Counter()
         self._progress = progress
         self._footer = footer
         self._begun = False
@@ -186,6 +244,7 @@ class TablePrinter:
             "",
             blast_share(total),
             fields,
+            *self._refusals(),
             *self._doubts(total),
             *self._footer,
         ]
@@ -194,6 +253,13 @@ class TablePrinter:
         if self._with_truth:
             lines.append("Fields with a known truth are rendered: drawn by this program, no patient's smear.")
         self._print(lines)
+
+    def _refusals(self) -> list[str]:
+        """Sum the reasons up, a line each, with what a person can do about it."""
+        return [
+            f"  {number} {reason_text(catalogue(), name)}: {ADVICE[name]}"
+            for name, number in self._rejected.most_common()
+        ]
 
     def _doubts(self, total: Tally) -> list[str]:
         """Sum the warnings up, and say what a person can do about each."""
@@ -212,7 +278,9 @@ class TablePrinter:
     def _row(self, result: FieldResult, total_ms: float, truth: KnownCounts | None) -> str:
         name = _shortened(printable(result.source))
         if result.status == "rejected":
-            return f"{self._left(name)}{_GAP}rejected: {', '.join(result.reasons).replace('_', ' ')}"
+            self._rejected.update(result.reasons)
+            reasons = ", ".join(reason_text(catalogue(), reason) for reason in result.reasons)
+            return f"{self._left(name)}{_GAP}rejected: {reasons}"
         um_per_px = result.scale.reported_um_per_px
         values = _sums(tally([result])) | {
             "µm/px": "–" if um_per_px is None else f"{um_per_px:.3f}",

@@ -30,9 +30,11 @@ class Progress:
     Parameters
     ----------
     label : what is being done
+    quiet : never show it
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._steps = 0
         self._label = label
         self._done = 0
@@ -45,7 +47,7 @@ class Progress:
     def over(self, steps: int) -> Iterator[None]:
         """Show the line until the end of a ``with`` block of this many steps."""
         self._steps, self._done = steps, 0
-        self._visible = steps >= MIN_STEPS and sys.stderr.isatty()
+        self._visible = not self._quiet and steps >= MIN_STEPS and sys.stderr.isatty()
         self._started_at = time.monotonic()
         try:
             yield

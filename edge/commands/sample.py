@@ -25,7 +25,7 @@ from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
-from edge.results.summary import summarise, summarise_as_configured
+from edge.results.summary import SampleSummary, summarise, summarise_as_configured
 
 _who = click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")
 
@@ -61,7 +61,7 @@ def open_(
         raise click.BadParameter(f"{name!r}: {wrong}", param_hint="--id")
     if not sure and (doubt := personal_doubt(name)) is not None:
         raise click.BadParameter(
-            f"{name!r}: {doubt}, and the log never forgets; use a code of your own, or say --sure",
+            f"{name!r}: {doubt}, and the log never forgets; use a code of your own, as S-0142, or say --sure",
             param_hint="--id",
         )
     path = log_path or load_config().log_path
@@ -102,10 +102,12 @@ _changing("release", "released", "Let the pictures of SAMPLE be removed when roo
 def list_(log_path: Path | None, as_json: bool) -> None:
     """List all samples, the newest last."""
     config = load_config()
-    with BloodLog.open(log_path or config.log_path, read_only=True) as log:
-        summaries = [
-            summarise(log, sample, denominator=config.sample.denominator) for sample in log.samples()
-        ]
+    summaries: list[SampleSummary] = []
+    if log_path is not None or config.log_path.exists():  # before the first use there is no log, and no fault
+        with BloodLog.open(log_path or config.log_path, read_only=True) as log:
+            summaries = [
+                summarise(log, sample, denominator=config.sample.denominator) for sample in log.samples()
+            ]
     if as_json:
         for summary in summaries:
             program = summary.program

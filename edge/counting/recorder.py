@@ -68,6 +68,8 @@ class Recorder:
     provenance : what the rows say about their making
     source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     log : where results and pictures go; None counts only
+    new_log : makes the log with the first row, so that a count which comes to nothing leaves none; not for
+        samples, which are in a log already
     clock : says whether the wall clock can be believed; None where nobody asks
     correction : evens out light and knows the scale, or None
     denominator : which cells the share of blasts in the status is of
@@ -80,6 +82,7 @@ class Recorder:
         source_kind: str = "file",
         *,
         log: BloodLog | None = None,
+        new_log: Callable[[], BloodLog] | None = None,
         clock: WallClock | None = None,
         correction: Correction | None = None,
         denominator: Denominator = "classified",
@@ -88,6 +91,7 @@ class Recorder:
         self._provenance = provenance
         self._source_kind = source_kind
         self._log = log
+        self._new_log = new_log
         self._clock = clock
         self._correction = correction or Correction(None)
         self._denominator: Denominator = denominator
@@ -189,6 +193,8 @@ class Recorder:
         sample_id: int | None = None,
         context: Context | None = None,
     ) -> int:
+        if self._log is None and self._new_log is not None:
+            self._log = self._new_log()
         log = self._log
         if log is None:
             return 0
@@ -244,6 +250,7 @@ def as_configured(
     *,
     source_kind: str,
     clock: WallClock,
+    new_log: Callable[[], BloodLog] | None = None,
 ) -> Recorder:
     """Make the line that a configuration asks for, for whatever feeds it.
 
@@ -251,7 +258,7 @@ def as_configured(
     ----------
     config : of scale, calibration and denominator
     classifier : a loaded model whose golden crops agree
-    log : where rows go, or None
+    log, new_log : where rows go, or what makes it with the first row
     source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     clock : says whether the wall clock can be believed
     """
@@ -261,6 +268,7 @@ def as_configured(
         Provenance.of(config, classifier.card, classifier.runtime, correction),
         source_kind,
         log=log,
+        new_log=new_log,
         clock=clock,
         correction=correction,
         denominator=config.sample.denominator,

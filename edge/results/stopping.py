@@ -27,7 +27,7 @@ _TAIL = 0.025
 MOST_CELLS = 2000
 
 Side = Literal["above", "below", "open"]
-Advice = Literal["nothing_counted", "clear", "count_on", "quota_clear", "quota_open"]
+Advice = Literal["nothing_counted", "no_cells", "clear", "count_on", "quota_clear", "quota_open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Stopping:
     Attributes
     ----------
     cells, quota : counted, and to be counted
+    fields, rejected : fields that were counted, and that were refused
     quota_reached : whether cells >= quota
     live : ``above`` or ``below`` the line by the rule that may be looked at after every cell, or ``open``
     interval : the same by the exact 95 % interval, which holds for one look only, at the end
@@ -46,6 +47,8 @@ class Stopping:
 
     cells: int
     quota: int
+    fields: int
+    rejected: int
     live: Side
     interval: Side
     more_cells: int | None
@@ -59,7 +62,7 @@ class Stopping:
     def advice(self) -> Advice:
         """What to tell whoever moves the stage."""
         if self.cells == 0:
-            return "nothing_counted"
+            return "no_cells" if self.fields + self.rejected else "nothing_counted"
         if self.quota_reached:
             return "quota_open" if self.interval == "open" else "quota_clear"
         return "count_on" if self.live == "open" else "clear"
@@ -99,7 +102,7 @@ def stopping(tally: Tally, quota: int, line: float = LINE) -> Stopping:
     if _log_martingale(blasts, cells, line) >= -math.log(LEVEL):
         live = "above" if blasts > line * cells else "below"
     more = None if interval != "open" or not cells else _more_cells(blasts / cells, cells, line)
-    return Stopping(cells, quota, live, interval, more)
+    return Stopping(cells, quota, tally.fields, tally.rejected, live, interval, more)
 
 
 def _side(low: float, high: float, line: float) -> Side:

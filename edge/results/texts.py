@@ -96,7 +96,14 @@ def _named(_: Catalogue, section: str, name: str) -> str:
 def stop_text(_: Catalogue, stopping: Stopping) -> str:
     """Say whether to count on."""
     line = _.percent(LINE, 0)
-    advice = _(f"stop.{stopping.advice}", cells=stopping.cells, quota=stopping.quota, line=line)
+    advice = _(
+        f"stop.{stopping.advice}",
+        cells=stopping.cells,
+        quota=stopping.quota,
+        fields=stopping.fields,
+        rejected=stopping.rejected,
+        line=line,
+    )
     if stopping.advice in ("quota_open", "count_on") and stopping.more_cells is not None:
         advice += " " + _("stop.more", more=stopping.more_cells)
     return advice

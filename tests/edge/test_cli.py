@@ -122,6 +122,7 @@ def test_an_unknown_command_and_the_version() -> None:
     result = invoke("conut")
     assert (result.exit_code, "'conut'" in result.stderr) == (2, True)
     result = invoke("--version")
+    assert invoke("-V").stdout == result.stdout
     assert (result.exit_code, result.stdout.split()[0]) == (0, "blastcount")
 
 

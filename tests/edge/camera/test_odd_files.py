@@ -88,7 +88,7 @@ def test_the_scale_of_an_ome_tiff(tmp_path: Path, x: float, unit: str, expected:
 
 @pytest.mark.parametrize(
     ("x", "y", "named"),
-    [(0.2, 0.3, "not square: 0.2 x 0.3 µm"), (0.65, 0.65, "a pixel is 0.65 µm; expected 0.01 to 0.4")],
+    [(0.2, 0.3, "not square: 0.2 x 0.3 µm"), (1.3, 1.3, "a pixel is 1.3 µm; expected 0.01 to 1.25")],
 )
 def test_a_scale_that_cannot_be_counted(tmp_path: Path, x: float, y: float, named: str) -> None:
     with pytest.raises(ImageError, match=named):

@@ -120,7 +120,7 @@ def test_a_rejected_field_is_reported_with_its_reason(count: CountCommand, tmp_p
     assert (record["status"], record["reasons"], record["cells"]) == ("rejected", ["underexposed"], [])
     result = count("--masks", tmp_path / "masks", tmp_path / "dark.png")
     assert result.exit_code == 0
-    assert "rejected: underexposed" in result.stdout
+    assert "rejected: too dark" in result.stdout
     assert "fields: 0 counted, 1 rejected" in result.stdout
     for part in ("cells", "nuclei"):
         labels = cv2.imread(str(tmp_path / "masks" / f"dark.{part}.png"), cv2.IMREAD_UNCHANGED)

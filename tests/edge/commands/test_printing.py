@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.commands.printing import TablePrinter, blast_share, field_json
+from edge.commands.printing import CsvPrinter, TablePrinter, blast_share, field_json
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
-from edge.quality import WARNINGS
+from edge.quality import ADVICE, WARNINGS
 from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
 
 
@@ -94,6 +96,37 @@ def test_a_field_with_a_warning_says_so_in_its_row_and_the_end_sums_them_up(tabl
     assert any("with a warning: 1 of 2 (blank slide burnt out 1, another scale 1)" in line for line in rest)
     assert f"  another scale: {WARNINGS['scale_changed']}" in rest
     assert json.loads(field_json(doubted))["warnings"] == ["background_clipped", "scale_changed"]
+
+
+def test_rejections_are_explained_below_the_table_a_line_a_kind(table: Table) -> None:
+    refused = [
+        replace(field(f"{n}.jpg"), status="rejected", reasons=reasons)
+        for n, reasons in enumerate([("blank",), ("out_of_focus", "too_dense"), ("out_of_focus",)])
+    ]
+    lines = table(field("f.jpg", "blast"), *refused)
+    assert lines[3].endswith("rejected: out of focus, too dense")
+    (at,) = (number for number, line in enumerate(lines) if line == "fields: 1 counted, 3 rejected")
+    assert lines[at + 1 : at + 5] == [
+        f"  2 out of focus: {ADVICE['out_of_focus']}",
+        f"  1 blank: {ADVICE['blank']}",
+        f"  1 too dense: {ADVICE['too_dense']}",
+        "the end",
+    ]
+
+
+def test_a_line_a_field_for_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = CsvPrinter(Progress("counting"), "classified")
+    counted = field("=1+1.jpg", "blast", "normal", "normal", None, border=1)
+    rejected = replace(field('a",\nb.jpg'), status="rejected", reasons=("blank", "torn"))
+    for result in (counted, rejected):
+        printer.field(Path("f.jpg"), result, 1.0)
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    whole = tally([counted])
+    assert first["source"] == "'=1+1.jpg"
+    assert [int(first[name]) for name in ("wbc", "blasts", "normal", "border", "smudge")] == [3, 0, 2, 1, 1]
+    assert [float(first[n]) for n in ("share", "low", "high")] == [0.0, whole.ci_low, whole.ci_high]
+    assert (second["source"], second["reasons"]) == ('a",\\nb.jpg', "blank torn")
+    assert {second[name] for name in ("wbc", "blasts", "share", "low")} == {""}
 
 
 def test_fields_without_a_warning_say_so_in_json_alone(table: Table) -> None:

@@ -12,8 +12,9 @@ from PIL import Image
 from edge import cli
 from tests.edge.commands.invoking import blastcount
 
-#: A command line, its exit code and what is said. In its folder lie f.png, a picture; text, no log and no
-#: model; bad.toml; pipe; zero.png, a link to /dev/zero; and folder, which is empty. MODEL is the tiny one.
+#: A command line, its exit code and what is said. In its folder lie f.png, a picture; broken.png, none; text,
+#: no log and no model; bad.toml; pipe; zero.png, a link to /dev/zero; and folder, which is empty. MODEL is
+#: the tiny one.
 TABLE: list[tuple[str, int, str]] = [
     ("conut", 2, "No such command 'conut'"),
     ("--no-such", 2, "No such option '--no-such'"),
@@ -30,11 +31,12 @@ TABLE: list[tuple[str, int, str]] = [
     ("count --threads x f.png", 2, "'x' is not a valid integer range"),
     ("count --every 0 f.png", 2, "x>=1"),
     ("count --every -1 f.png", 2, "x>=1"),
-    ("count --um-per-px 0 f.png", 2, "0.01<=x<=0.4"),
-    ("count --um-per-px 0.41 f.png", 2, "0.01<=x<=0.4"),
+    ("count --um-per-px 0 f.png", 2, "0.01<=x<=1.25"),
+    ("count --um-per-px 1.26 f.png", 2, "0.01<=x<=1.25"),
     ("count --um-per-px nan f.png", 2, "nan is no number"),
-    ("count --um-per-px inf f.png", 2, "0.01<=x<=0.4"),
+    ("count --um-per-px inf f.png", 2, "0.01<=x<=1.25"),
     ("count --um-per-px 0,1 f.png", 2, "'0,1' is not a valid float range"),
+    ("count --json --csv f.png", 2, "give --json or --csv, not both"),
     ("count --masks f.png f.png", 2, "'f.png' is a file"),
     ("count --log folder f.png", 2, "'folder' is a directory"),
     ("count --report r.pdf f.png", 2, "of a sample: name one with --sample"),
@@ -53,6 +55,8 @@ TABLE: list[tuple[str, int, str]] = [
     ("count MODEL --log text f.png", 1, "text: is not a SQLite database"),
     ("count MODEL --log pipe f.png", 1, "pipe: is a device, a pipe or a socket"),
     ("count MODEL --log /dev/null f.png", 1, "/dev/null: is a device, a pipe or a socket"),
+    ("count MODEL --log new.db absent", 1, "absent: no such file or folder"),
+    ("count MODEL --log new.db broken.png", 1, "broken.png: "),
     ("count MODEL --log no/log.db f.png", 1, "the folder no does not exist"),
     ("count MODEL --sample S-1 f.png", 1, "no such log"),
     ("run extra", 2, "unexpected extra argument (extra)"),
@@ -140,6 +144,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_system_config: No
     (here / "text").write_text("neither a log nor a model " * 50)
     (here / "bad.toml").write_text("[camra]\n")
     (here / "x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (here / "broken.png").write_text("no picture")
     os.mkfifo(here / "pipe")
     (here / "zero.png").symlink_to("/dev/zero")
     Image.new("RGB", (60, 60), (200, 200, 200)).save(here / "f.png")

@@ -52,6 +52,9 @@ def test_a_configured_log_is_used_and_its_folder_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    before = run("list")  # nobody has done anything wrong yet
+    assert (before.exit_code, "`blastcount sample open --id ID` opens one" in before.stdout) == (0, True)
+    assert not (tmp_path / "state").exists()
     assert run("open", "--id", NAME, "--quota", "100").exit_code == 0
     assert "no cells" in run("list").stdout
 
@@ -130,7 +133,7 @@ def test_ids_never_hold_what_a_path_or_a_shell_reads(text: str) -> None:
         assert "/" not in text
 
 
-@given(st.integers(0, 99_999_999), st.sampled_from(["S-", "LAB.", "x_"]))
+@given(st.integers(0, 99_999_999), st.sampled_from(["S-", "LAB.", "x_", "ABC"]))
 def test_short_codes_are_taken_without_a_word(number: int, prefix: str) -> None:
     code = f"{prefix}{number % 100_000}"
     assert wrong_id(code) is None
@@ -142,6 +145,17 @@ def test_long_numbers_are_doubted(digits: str) -> None:
     assert personal_doubt(digits) is not None
 
 
-@given(st.text(string.ascii_letters, min_size=3, max_size=20))
-def test_words_are_doubted(word: str) -> None:
-    assert personal_doubt(word) == "it looks like a name"
+@given(st.text(string.ascii_letters, min_size=4, max_size=20), st.integers(0, 9999), st.sampled_from("._-"))
+def test_words_are_doubted_with_and_without_a_number(word: str, number: int, mark: str) -> None:
+    for name in (word, f"{word}{number}", f"{number}{word}", f"{word}{mark}{number}", f"S{mark}{word}"):
+        assert "looks like a name" in (personal_doubt(name) or "")
+
+
+@pytest.mark.parametrize("name", ["Budi1", "budi", "BUDI1", "Ani", "ani2", "J.Doe", "Li-Wei3", "12Ali"])
+def test_names_are_doubted(name: str) -> None:
+    assert "looks like a name" in (personal_doubt(name) or "")
+
+
+@pytest.mark.parametrize("code", ["ABC", "ABC-12", "S-0142", "m7", "bm-7", "A1B2C3", "AML.31"])
+def test_codes_are_taken(code: str) -> None:
+    assert personal_doubt(code) is None

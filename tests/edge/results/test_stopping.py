@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edge.counting.tally import clopper_pearson
+from edge.i18n import catalogue
 from edge.results.stopping import LEVEL, LINE, MOST_CELLS, _log_martingale, stopping
+from edge.results.texts import stop_text
 from edge.structures import Tally
 
 Rule = Callable[[int, int], bool]
@@ -66,7 +69,7 @@ def test_the_exact_interval_may_not_be_watched() -> None:
 @pytest.mark.parametrize(
     ("blasts", "cells", "advice", "live", "interval"),
     [
-        (0, 0, "nothing_counted", "open", "open"),
+        (0, 0, "no_cells", "open", "open"),
         (4, 20, "count_on", "open", "open"),
         (60, 100, "clear", "above", "above"),
         (1, 100, "clear", "below", "below"),
@@ -80,6 +83,18 @@ def test_what_is_said(blasts: int, cells: int, advice: str, live: str, interval:
     state = stopping(make_tally(blasts, cells), 200)
     assert (state.advice, state.live, state.interval) == (advice, live, interval)
     assert state.quota_reached == (cells >= 200)
+
+
+def test_fields_without_a_cell_are_not_nothing() -> None:
+    """Two fields counted and eleven refused: the stage has been moved, and nobody is told to begin."""
+    nothing = Tally(0, 0, 0, 0, 0, 0, 0, None, 0.0, 1.0)
+    assert stopping(nothing, 200).advice == "nothing_counted"
+    assert stopping(replace(nothing, rejected=11), 200).advice == "no_cells"
+    seen = stopping(replace(nothing, fields=2, rejected=11), 200)
+    for language in ("en", "id"):
+        text = stop_text(catalogue(language), seen)
+        assert " 2" in text
+        assert " 11" in text
 
 
 def test_how_many_more_cells() -> None:
