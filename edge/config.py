@@ -29,6 +29,8 @@ from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
 CONFIG_VARIABLE = "BLASTCOUNT_CONFIG"
 #: Read where the variable is not set and this file exists.
 SYSTEM_CONFIG = Path("/etc/blastcount/blastcount.toml")
+#: The service's state folder, where there is a service: everybody's commands mean its log.
+SYSTEM_STATE = Path("/var/lib/blastcount")
 #: The log's name in the state folder.
 LOG_NAME = "blastcount.db"
 #: The calibration's name in the state folder.
@@ -244,7 +246,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def calibration_path(self) -> Path:
         """The calibration's file: the configured one, else ``calibration.json`` in the state folder."""
         configured = self.calibration.path
-        return configured if configured is not None else state_folder() / CALIBRATION_NAME
+        if configured is not None:
+            return configured
+        folder = state_folder()
+        if folder == SYSTEM_STATE and folder.is_dir() and not os.access(folder, os.X_OK):
+            folder = _own_state()  # the microscope is not this user's, nor are its pictures
+        return folder / CALIBRATION_NAME
 
     def changed(self, **sections: Mapping[str, Any]) -> Config:
         """Return the configuration with some settings of some sections changed, checked as a file's are.
@@ -271,13 +278,19 @@ def section_types() -> dict[str, type[Struct]]:
 
 
 def state_folder() -> Path:
-    """Folder for what must survive a restart: systemd's ``StateDirectory=``, else the user's state folder.
+    """Folder for what must survive a restart: the service's where one is installed, else the user's own.
 
-    It is not made here.
+    systemd's ``StateDirectory=`` goes before both. It is not made here.
     """
     # systemd gives a colon-separated list where a unit has more than one.
     first = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(first) if first else platformdirs.user_state_path("blastcount", appauthor=False)
+    if first:
+        return Path(first)
+    return SYSTEM_STATE if SYSTEM_STATE.is_dir() else _own_state()
+
+
+def _own_state() -> Path:
+    return platformdirs.user_state_path("blastcount", appauthor=False)
 
 
 def load_config(path: Path | str | None = None) -> Config:

@@ -93,6 +93,10 @@ class LogError(EdgeError):
     """The blood log cannot be opened, written or understood."""
 
 
+class LogBehindError(LogError):
+    """Another process has counted into the sample since it was looked at; whoever looks again can go on."""
+
+
 class LogBlockedError(LogError):
     """Nothing can be logged at present, for a reason that can pass.
 

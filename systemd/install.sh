@@ -23,13 +23,7 @@ if [ $# -gt 0 ]; then
 else
     "$target/bin/pip" install --quiet --disable-pip-version-check --no-compile --upgrade --use-pep517 "$here/.."
 fi
-# In a shell, too, the log and the calibration are the service's, for whoever may read them.
-cat >/usr/local/bin/blastcount <<'WRAPPER'
-#!/bin/sh
-if [ -z "${STATE_DIRECTORY:-}" ] && [ -r /var/lib/blastcount ]; then export STATE_DIRECTORY=/var/lib/blastcount; fi
-exec /opt/blastcount/bin/blastcount "$@"
-WRAPPER
-chmod 755 /usr/local/bin/blastcount
+ln -sf "$target/bin/blastcount" /usr/local/bin/blastcount
 
 install -D -m 644 "$here/blastcount.sysusers" /usr/lib/sysusers.d/blastcount.conf
 install -D -m 644 "$here/blastcount.tmpfiles" /usr/lib/tmpfiles.d/blastcount.conf

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
+from edge.device.rights import refusal
 from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogDamagedError, LogError
 
 _SAVE = "restore a backup, or save what can be read with `blastcount log repair --out FILE`"
@@ -22,10 +23,47 @@ _SQLITE_WAITS_S = 0.2
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
+class Undisturbed:
+    """A log that nobody writes to, read without locks: whether that was so all the time.
+
+    Parameters
+    ----------
+    path : the log's file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state = self._look()
+
+    def _look(self) -> tuple[int, int, bool]:
+        found = self._path.stat()
+        return found.st_mtime_ns, found.st_size, _journal(self._path).exists()
+
+    def check(self) -> None:
+        """Look again.
+
+        Raises
+        ------
+        LogBusyError
+            Somebody has begun to write, so that what was read may not belong together.
+        """
+        if self._look() != self._state:
+            raise LogBusyError(f"{self._path}: the service began to write while this was read; ask again")
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
 def connect(
     path: Path, *, read_only: bool, must_exist: bool = False, patience: Patience = USUAL
-) -> sqlite3.Connection:
-    """Open the log's file; see :meth:`edge.bloodlog.BloodLog.open`."""
+) -> tuple[sqlite3.Connection, Undisturbed | None]:
+    """Open the log's file; see :meth:`edge.bloodlog.BloodLog.open`.
+
+    Returns
+    -------
+    the connection; and where it reads without locks, what tells whether somebody wrote meanwhile
+    """
     check_name(path)
     if (read_only or must_exist) and not path.exists():
         raise LogError(
@@ -42,10 +80,15 @@ def connect(
     # On a disk that nobody can write to there is no place for locks, nor for the journal and its index, and
     # no need of them. Rows that a crash left in the journal are read through an index in memory.
     alone = read_only and bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
-    has_journal = path.with_name(f"{path.name}-wal").exists()
+    has_journal = _journal(path).exists()
     options = f"mode={'ro' if read_only else 'rwc'}"
-    if alone:
-        options += "&vfs=unix-none" if has_journal else "&immutable=1"
+    undisturbed = None
+    if read_only and not has_journal and (alone or not os.access(path.parent, os.W_OK)):
+        # Nor can a reader without the right to write make them while the log's owner is away.
+        undisturbed = Undisturbed(path)
+        options += "&immutable=1"
+    elif alone:
+        options += "&vfs=unix-none"
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?{options}",
@@ -65,7 +108,7 @@ def connect(
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, undisturbed
 
 
 def check_name(path: Path) -> None:
@@ -74,8 +117,10 @@ def check_name(path: Path) -> None:
     Raises
     ------
     LogError
-        Something else is, or its folder is missing.
+        Something else is, its folder is missing, or this user may not read it.
     """
+    if (why := refusal(path)) is not None:
+        raise LogError(f"{path}: {why}")
     if path.is_dir():
         raise LogError(f"{path}: is a folder; name a file for the log")
     if path.exists() and not path.is_file():  # opening a named pipe would wait for its writer

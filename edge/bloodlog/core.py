@@ -13,7 +13,16 @@ from typing import Any, Self
 
 from edge.bloodlog import chain, samples
 from edge.bloodlog.chain import Fault, Head
-from edge.bloodlog.connection import DAMAGE, connect, refused, snapshot, transaction, unusable, unwritable
+from edge.bloodlog.connection import (
+    DAMAGE,
+    Undisturbed,
+    connect,
+    refused,
+    snapshot,
+    transaction,
+    unusable,
+    unwritable,
+)
 from edge.bloodlog.identity import FileIdentity
 from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.bloodlog.pictures import ThumbnailStore
@@ -21,7 +30,7 @@ from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word,
 from edge.bloodlog.rows import LoggedField, cell_row, logged_field
 from edge.bloodlog.samples import Sample, SampleChange, Specimen
 from edge.device.clock import utc_now
-from edge.errors import LogBusyError, LogError
+from edge.errors import LogBehindError, LogBusyError, LogError
 from edge.structures import CellRef, FieldResult
 
 #: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
@@ -36,9 +45,16 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class BloodLog:
     """An open blood log. Use :meth:`open` in a ``with`` statement, in one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, patience: Patience) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        patience: Patience,
+        undisturbed: Undisturbed | None = None,
+    ) -> None:
         """Wrap an open and migrated connection; see :meth:`open`."""
         self._connection = connection
+        self._undisturbed = undisturbed
         self._real = path.resolve()
         self.path = path
         self.patience = patience
@@ -80,9 +96,9 @@ class BloodLog:
         .. [1] https://www.sqlite.org/pragma.html#pragma_synchronous
         """
         path = Path(path)
-        connection = connect(path, read_only=read_only, must_exist=must_exist, patience=patience)
+        connection, undisturbed = connect(path, read_only=read_only, must_exist=must_exist, patience=patience)
         try:
-            return cls(connection, path, patience)
+            return cls(connection, path, patience, undisturbed)
         except BaseException:
             connection.close()
             raise
@@ -113,6 +129,7 @@ class BloodLog:
         image_sha256: str | None = None,
         provenance: str | None = None,
         context: str | None = None,
+        after: int | None = None,
     ) -> int:
         """Write a field and all its cells in one transaction.
 
@@ -129,6 +146,7 @@ class BloodLog:
         image_sha256 : SHA-256 of the stored picture of the field, or None
         provenance : everything that produced it, as JSON
         context : what it took from the fields of its sample before it, as JSON
+        after : the last field of its sample that was taken up before it was placed; None without a place
 
         Returns
         -------
@@ -136,6 +154,8 @@ class BloodLog:
 
         Raises
         ------
+        LogBehindError
+            Nothing was written: others have counted into the sample since.
         LogError
             Nothing was written: the disk is full, the file is read-only, another program holds it,
             or a value is outside what the schema allows.
@@ -180,7 +200,10 @@ class BloodLog:
             "warnings": json.dumps(result.warnings),
         }
         pictures = thumbnails or {}
+        newer = "SELECT 1 FROM field WHERE sample_id = ? AND id > ? LIMIT 1"
         with self.writing(f"field {result.source} was not logged") as connection:
+            if after is not None and connection.execute(newer, (sample_id, after)).fetchone() is not None:
+                raise LogBehindError(f"{self.path}: others have counted into the sample meanwhile")
             field_id = chain.insert(connection, "field", row)
             for cell in result.cells:
                 chain.insert(connection, "cell", cell_row(field_id, cell, pictures.get(cell.cell.id)))
@@ -456,4 +479,8 @@ class BloodLog:
         try:
             yield self._connection
         except DAMAGE as error:
+            if self._undisturbed is not None:
+                self._undisturbed.check()
             raise unusable(self.path, error) from error
+        if self._undisturbed is not None:
+            self._undisturbed.check()

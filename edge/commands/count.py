@@ -36,6 +36,7 @@ from edge.counting.folder import FolderScales
 from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
 from edge.counting.tally import RunningTally
+from edge.daemon.served import open_log
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
 from edge.device.printable import printable
@@ -185,7 +186,7 @@ def count(
 
 
 def _open_log(stack: ExitStack, path: Path, *, must_exist: bool) -> BloodLog:
-    return stack.enter_context(BloodLog.open(path, must_exist=must_exist))
+    return stack.enter_context(open_log(path, must_exist=must_exist))
 
 
 def _report_form(file: Path | None, sample_id: str | None) -> dict[str, Path] | None:

@@ -22,6 +22,7 @@ from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
 from edge.commands.options import FILE, FOLDER, json_option, log_option
 from edge.config import load_config
+from edge.daemon.served import ServedLog, open_log
 from edge.device.clock import WallClock
 from edge.device.disk import borrowed_room
 from edge.device.durable import written_whole
@@ -151,14 +152,17 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     path = log_path or config.log_path
     storage = config.storage
     # Where the disk is full there is room set aside to write down what goes.
-    with borrowed_room(path.parent), BloodLog.open(path, must_exist=True) as log:
-        removed = retain(
-            log,
-            log.pictures,
-            Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb),
-            clock_problem=WallClock().problem(log.newest_trusted()),
-            dry_run=dry_run,
-        )
+    with borrowed_room(path.parent), open_log(path, must_exist=True) as log:
+        if isinstance(log, ServedLog) and not dry_run:
+            removed = log.retain()
+        else:
+            removed = retain(
+                log,
+                log.pictures,
+                Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb),
+                clock_problem=WallClock().problem(log.newest_trusted()),
+                dry_run=dry_run,
+            )
     if as_json:
         click.echo(json.dumps({"schema": "blastcount.retention/1", "dry_run": dry_run, **asdict(removed)}))
         return

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from edge.bloodlog import BloodLog
 from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
+from edge.daemon.served import open_log
 from edge.results.summary import known_errors
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
 from edge.web.server import give_way, serve, stop_with_stdin
@@ -66,7 +66,7 @@ def review(
     setup = make_setup(config, section)
     if setup.log_path.exists():
         # Brings an older log up to date, and says now what is wrong with one that cannot be used.
-        BloodLog.open(setup.log_path).close()
+        open_log(setup.log_path).close()
     with logging_to_stderr(logging.INFO):
         give_way()
         if until_stdin_ends:

@@ -18,6 +18,7 @@ from edge.bloodlog.samples import SampleChange
 from edge.commands.options import PATH, RESULT, json_option, log_option
 from edge.commands.report import write_file
 from edge.config import load_config
+from edge.daemon.served import open_log, writes_itself
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
@@ -65,9 +66,9 @@ def open_(
             param_hint="--id",
         )
     path = log_path or load_config().log_path
-    if log_path is None:
+    if log_path is None and writes_itself(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with BloodLog.open(path) as log:
+    with open_log(path) as log:
         sample = log.open_sample(
             name,
             "marrow" if specimen == "marrow" else "blood",
@@ -86,7 +87,7 @@ def _changing(name: str, change: SampleChange, text: str) -> None:
     @log_option
     @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
-        with BloodLog.open(log_path or load_config().log_path, must_exist=True) as log:
+        with open_log(log_path or load_config().log_path, must_exist=True) as log:
             _say(log.change_sample(sample_id, change, who=who), as_json)
 
 

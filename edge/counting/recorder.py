@@ -23,7 +23,7 @@ from edge.counting.pipeline import Pipeline, ProcessedField
 from edge.counting.provenance import Context, Provenance
 from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
-from edge.errors import EdgeError, FieldError, LogError
+from edge.errors import EdgeError, FieldError, LogBehindError, LogError
 from edge.quality import Reference
 from edge.segmentation import Segmentation
 from edge.structures import Denominator, FieldResult, Frame
@@ -180,17 +180,22 @@ class Recorder:
         reference = sample.reference
         corrected = sample.prepared(corrected)
         processed = self._counter.process(corrected, reference)
-        with sample.turn():
-            entry = sample.enter(processed)
-            row = self._append(entry, provenance, sample.record.id, Context(reference, corrected.pooled))
-            sample.logged(row, entry)
-        return Recorded(corrected, entry.result, processed.segmentation, row, sample.record.name)
+        context = Context(reference, corrected.pooled)
+        while True:
+            with sample.turn():
+                entry = sample.enter(processed)
+                try:
+                    row = self._append(entry, provenance, sample, context)
+                except LogBehindError:  # whoever writes through the service's socket has no turn of his own
+                    continue
+                sample.logged(row, entry)
+            return Recorded(corrected, entry.result, processed.segmentation, row, sample.record.name)
 
     def _append(
         self,
         entry: Entry,
         provenance: Provenance,
-        sample_id: int | None = None,
+        sample: OpenSample | None = None,
         context: Context | None = None,
     ) -> int:
         if self._log is None and self._new_log is not None:
@@ -204,12 +209,13 @@ class Recorder:
             software_version=provenance.software_version,
             runtime=provenance.runtime,
             source_kind=self._source_kind,
-            sample_id=sample_id,
+            sample_id=None if sample is None else sample.record.id,
             clock_trusted=None if self._clock is None else self._clock.is_trusted(log.newest_trusted()),
             thumbnails=entry.thumbnails,
             image_sha256=entry.image_sha256,
             provenance=provenance.to_json(),
             context=None if context is None else context.to_json(),
+            after=None if sample is None else sample.last_id,
         )
 
     def sample_status(self) -> dict[str, Any] | None:

@@ -76,6 +76,7 @@ class OpenSample:
     Attributes
     ----------
     reference : how the sample's first fields looked
+    last_id : the last of its fields that was taken up
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class OpenSample:
         self._scales = ScalePool()
         self._tally = RunningTally(denominator)
         self._rejected_pictures: Counter[tuple[str, ...]] = Counter()
-        self._last_id = 0
+        self.last_id = 0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -115,7 +116,7 @@ class OpenSample:
         whether all were taken up
         """
         lost = 0
-        for logged in self._log.fields(self.record.id, after=self._last_id):
+        for logged in self._log.fields(self.record.id, after=self.last_id):
             lost += not self._take_up(logged)
             if not go_on():
                 return False
@@ -197,7 +198,7 @@ class OpenSample:
 
     def _remember(self, field_id: int, result: FieldResult, image_sha256: str | None) -> None:
         """Add what needs no picture of a field, whoever has counted it."""
-        self._last_id = field_id
+        self.last_id = field_id
         self._tally.add(result)
         if result.status == "rejected":
             self._rejected_pictures[result.reasons[:1]] += image_sha256 is not None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, encode, socket_path
+from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, Peer, encode, socket_path
+from edge.device.rights import refusal
 from edge.errors import ControlError
 
 #: A field on a Pi 4 takes one or two seconds, and a camera that has just failed is waited for.
@@ -26,17 +26,25 @@ def find_socket(log_path: Path) -> Path:
     """
     own = socket_path(log_path)
     service = SYSTEM_RUNTIME / SOCKET_NAME
-    return service if not own.exists() and service.exists() else own
+    return service if not _is_there(own) and _is_there(service) else own
 
 
-def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # in a folder that this user may not look into; whoever opens it says so
+
+
+def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S, body: bytes | None = None) -> dict[str, Any]:
     """Send one command and return its result; see :mod:`edge.daemon.protocol`.
 
     Parameters
     ----------
     path : the control socket
-    command : ``status``, ``capture``, ``preview`` or ``reload``
+    command : ``status``, ``capture``, ``preview``, ``reload`` or ``write``
     timeout_s : longest wait for the answer
+    body : what follows the line that asks
 
     Raises
     ------
@@ -50,7 +58,8 @@ def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any
             _refuse_stranger(connection, path)
             # A daemon that has too many clients answers and hangs up without having listened.
             with suppress(BrokenPipeError):
-                connection.sendall(encode({"command": command}))
+                connection.sendall(encode({"command": command} | ({"bytes": len(body)} if body else {})))
+                connection.sendall(body or b"")
             with connection.makefile("rb") as lines:
                 line = lines.readline()
     except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -59,11 +68,7 @@ def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any
             "not_running",
         ) from error
     except PermissionError as error:
-        raise ControlError(
-            f"{path}: belongs to another user; ask as the daemon's user: "
-            f"`sudo -u blastcount blastcount {command}`",
-            "no_permission",
-        ) from error
+        raise ControlError(f"{path}: {refusal(path, os.W_OK) or error.strerror}", "no_permission") from error
     except TimeoutError as error:
         raise ControlError(
             f"{path}: no answer to {command} within {timeout_s:g} s; see `journalctl -u blastcount`", "hung"
@@ -75,8 +80,8 @@ def ask(path: Path, command: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any
         if answer["ok"]:
             result: dict[str, Any] = answer["result"]
             return result
-        refusal = answer["error"]
-        error_ = ControlError(str(refusal["message"]), str(refusal["reason"]))
+        refused = answer["error"]
+        error_ = ControlError(str(refused["message"]), str(refused["reason"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ControlError(f"{path}: answered with {line[:80]!r}, not as the daemon does") from error
     raise error_
@@ -88,7 +93,7 @@ def _refuse_stranger(connection: socket.socket, path: Path) -> None:
     The folder for temporary files is everybody's: whoever is first there could make a socket of the expected
     name and say what he likes. The kernel says whose process listens (unix(7), ``SO_PEERCRED``).
     """
-    uid = _peer_uid(connection)
+    uid = Peer.of(connection).uid
     if uid in (os.geteuid(), 0) or (_is_given_by_root(path.parent) and uid == path.parent.stat().st_uid):
         return
     raise ControlError(
@@ -96,12 +101,6 @@ def _refuse_stranger(connection: socket.socket, path: Path) -> None:
         "remove the socket, or ask as the daemon's user",
         "stranger",
     )
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return int(uid)
 
 
 def _is_given_by_root(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from edge.daemon.requests import Answer, Inbox, Requests
 from edge.daemon.status import Counts, make_status, preview_json, status_line, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Trigger, mode_of
+from edge.daemon.writer import LogWriter
 from edge.device.clock import utc_now
 from edge.errors import (
     ConfigError,
@@ -143,7 +144,8 @@ class Daemon:
             self._begin_capture(must_open=not waits, forgiven=PASSING)
             stack.callback(self._end)
             self._refresh()
-            stack.enter_context(ControlServer(self._folder / SOCKET_NAME, self.answer))
+            writer = LogWriter(lambda: self._setup.config, self._requests.nudge)
+            stack.enter_context(ControlServer(self._folder / SOCKET_NAME, self.answer, writer))
             stack.callback(self._inbox.refuse_all, ControlError("the daemon is stopping", "stopping"))
             stack.enter_context(self._buttons)
             self._open_button()

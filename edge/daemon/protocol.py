@@ -15,12 +15,18 @@ A request is ``{"protocol": 1, "command": "status"}``, the answer
     It asks the camera for a newer one, so that a page which asks twice a second shows a moving picture.
 ``reload``
     Reads the configuration again; answers with its ``sha256``.
+``write``
+    Writes to the log for a member of the service's group: ``"bytes"`` says how many follow the line, one
+    operation of :mod:`edge.daemon.writes`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,10 +34,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from edge.device.rights import user_name
 from edge.errors import ControlError
 
 PROTOCOL = 1
-COMMANDS = ("status", "capture", "preview", "reload")
+COMMANDS = ("status", "capture", "preview", "reload", "write")
 SOCKET_NAME = "control.sock"
 #: The folder that systemd makes for the service, where a person's shell looks for its socket, too.
 SYSTEM_RUNTIME = Path("/run/blastcount")
@@ -69,6 +76,36 @@ class _Request(Struct):
 
     protocol: Any = None
     command: Any = None
+    bytes: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection, as the kernel says (unix(7), ``SO_PEERCRED``).
+
+    Attributes
+    ----------
+    pid, uid : process and user
+    """
+
+    pid: int
+    uid: int
+
+    @classmethod
+    def of(cls, connection: socket.socket) -> Peer:
+        """Ask the kernel."""
+        size = struct.calcsize("3i")
+        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return cls(pid, uid)
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+        return user_name(self.uid)
+
+    def __str__(self) -> str:
+        """Name user and process, for the journal."""
+        return f"user {self.name} ({self.uid}), process {self.pid}"
 
 
 def encode(record: dict[str, Any]) -> bytes:
@@ -76,8 +113,8 @@ def encode(record: dict[str, Any]) -> bytes:
     return json.dumps({"protocol": PROTOCOL, **record}).encode("ascii") + b"\n"
 
 
-def decode_request(line: bytes) -> str:
-    """Read a request and return its command.
+def decode_request(line: bytes) -> tuple[str, int]:
+    """Read a request and return its command, and how many bytes follow it.
 
     Raises
     ------
@@ -87,7 +124,7 @@ def decode_request(line: bytes) -> str:
     Examples
     --------
     >>> decode_request(b'{"protocol": 1, "command": "status"}')
-    'status'
+    ('status', 0)
     """
     try:
         request = msgspec.json.decode(line, type=_Request)
@@ -99,4 +136,7 @@ def decode_request(line: bytes) -> str:
         raise ControlError(
             f"expected one of {', '.join(COMMANDS)}, got {request.command!r}", "unknown_command"
         )
-    return str(request.command)
+    size = 0 if request.bytes is None else request.bytes
+    if type(size) is not int or size < 0 or (request.command != "write" and size):
+        raise ControlError(f"expected a number of bytes, got {request.bytes!r}", "bad_request")
+    return str(request.command), size

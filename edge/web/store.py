@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from flask import abort
 
 from edge.bloodlog import BloodLog, Sample
+from edge.daemon.served import open_log
 from edge.web.setup import setup
 
 
@@ -23,7 +24,7 @@ def reading() -> Iterator[BloodLog]:
 
 def writing() -> BloodLog:
     """Open the log to add to it; what is added is checked by the log against what others add meanwhile."""
-    return BloodLog.open(setup().log_path)
+    return open_log(setup().log_path)
 
 
 def sample_of(log: BloodLog, sample_id: int) -> Sample:

@@ -112,8 +112,8 @@ def test_clients_that_say_nothing_do_not_keep_others_out_for_ever(server: Contro
         pytest.fail("the places of clients that have gone were not given back")
 
 
-def test_only_the_owner_may_ask(server: ControlServer) -> None:
-    assert server.path.stat().st_mode & 0o777 == 0o600
+def test_only_the_owner_and_the_group_may_ask(server: ControlServer) -> None:
+    assert server.path.stat().st_mode & 0o777 == 0o660
     assert server.path.parent.stat().st_mode & 0o777 == 0o700
     python = shutil.which("python3", path="/usr/bin:/bin")
     if os.geteuid() != 0 or python is None:
@@ -122,8 +122,13 @@ def test_only_the_owner_may_ask(server: ControlServer) -> None:
     for parent in server.path.parents[1:-1]:
         parent.chmod(parent.stat().st_mode | 0o011)
     code = f"import socket; socket.socket(socket.AF_UNIX).connect({str(server.path)!r})"
-    done = subprocess.run([python, "-c", code], user=65534, capture_output=True, text=True, check=False)
-    assert "PermissionError" in done.stderr
+    for group, told in ((65534, "PermissionError"), (os.getegid(), "")):
+        done = subprocess.run(
+            [python, "-c", code], user=65534, group=group, extra_groups=[], capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert told in done.stderr
+        assert bool(told) == bool(done.stderr)
 
 
 def test_a_socket_left_behind_is_replaced_and_a_living_one_is_not(path: Path) -> None:
@@ -180,7 +185,7 @@ def test_a_stranger_on_the_socket_is_told_apart(path: Path, line: bytes) -> None
 def test_a_stranger_s_daemon_is_not_believed(
     server: ControlServer, monkeypatch: pytest.MonkeyPatch, given_by_root: bool, believed: bool
 ) -> None:
-    monkeypatch.setattr("edge.daemon.client._peer_uid", lambda connection: 65534)
+    monkeypatch.setattr(protocol.Peer, "of", lambda connection: protocol.Peer(1, 65534))
     monkeypatch.setattr("edge.daemon.client._is_given_by_root", lambda folder: given_by_root)
     if os.geteuid() == 0:
         os.chown(server.path.parent, 65534, -1)
@@ -237,7 +242,7 @@ def test_where_the_socket_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_requests_decode() -> None:
     commands: list[Callable[[], str]] = [
-        lambda command=command: decode_request(json.dumps({"protocol": 1, "command": command}).encode())
+        lambda command=command: decode_request(json.dumps({"protocol": 1, "command": command}).encode())[0]
         for command in protocol.COMMANDS
     ]
     assert [decode() for decode in commands] == list(protocol.COMMANDS)

@@ -1,0 +1,221 @@
+"""A log that another user's daemon writes: read from its file, written through the daemon's socket.
+
+After the service was installed there is one log a device. Its files are the service's; members of its group
+read them, and ask the service to write. Whoever opens a log here need not know which of the two it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.bloodlog import BloodLog, Review, ReviewLabel, Sample, Specimen
+from edge.bloodlog.core import NOBODY
+from edge.bloodlog.locks import USUAL, Patience
+from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.retention import Removed
+from edge.bloodlog.samples import SampleChange
+from edge.config import SYSTEM_STATE
+from edge.counting.provenance import Context, Provenance
+from edge.daemon.client import ask, find_socket
+from edge.daemon.writes import (
+    AddReviews,
+    AnyWrite,
+    AppendField,
+    ChangeSample,
+    OpenSample,
+    Retain,
+    UndoReview,
+    encode_write,
+)
+from edge.device.rights import user_name
+from edge.errors import (
+    ControlError,
+    DiskFullError,
+    EdgeError,
+    LogBehindError,
+    LogBusyError,
+    LogDamagedError,
+    LogError,
+    LogLostError,
+    OutputError,
+)
+from edge.structures import CellRef, FieldResult
+
+#: What the daemon says went wrong, as the local log would have raised it.
+_RAISED: dict[str, type[EdgeError]] = {
+    error.state: error for error in (DiskFullError, LogBusyError, LogLostError, LogDamagedError)
+} | {"log": LogError, "log_behind": LogBehindError, "output": OutputError}
+#: Removing the pictures of years from a slow card takes minutes.
+_RETENTION_S = 3600.0
+
+
+def open_log(path: Path, *, must_exist: bool = False, patience: Patience = USUAL) -> BloodLog:
+    """Open a log to write to: its file where it is this user's, else through the daemon that owns it.
+
+    Parameters
+    ----------
+    path : the log's file
+    must_exist : refuse to make one
+    patience : how long to wait for others who hold the log
+
+    Raises
+    ------
+    LogError
+        As :meth:`edge.bloodlog.BloodLog.open`.
+    """
+    if writes_itself(path):
+        return BloodLog.open(path, must_exist=must_exist, patience=patience)
+    return ServedLog.open(path, read_only=True, patience=patience)
+
+
+def writes_itself(path: Path) -> bool:
+    """Whether this user writes a log's file, rather than asking the daemon of the user whose it is.
+
+    Root may write anything, and would leave files that the service cannot write any more.
+    """
+    try:
+        owner = path.stat().st_uid
+    except FileNotFoundError:
+        return path.parent != SYSTEM_STATE or path.parent.stat().st_uid == os.geteuid()
+    except OSError:
+        return True  # opening it says what is wrong
+    may = os.geteuid() != 0 and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return owner == os.geteuid() or may
+
+
+class ServedLog(BloodLog):
+    """A log that is read from its file and written by its owner's daemon."""
+
+    def __init__(self, *given: Any) -> None:  # noqa: ANN401  # those of BloodLog
+        super().__init__(*given)
+        self._sent = SentPictures(self.pictures.folder)
+        self.pictures = self._sent
+
+    def _ask(self, write: AnyWrite, failed: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401  # of `ask`
+        try:
+            return ask(find_socket(self.path), "write", body=encode_write(write), **options)
+        except ControlError as error:
+            message = str(error)
+            if error.reason in _RAISED:
+                raise _RAISED[error.reason](message) from error
+            if error.reason == "not_running":
+                owner = user_name(self.path.stat().st_uid)
+                message += f"; the log is user {owner}'s, for whom that daemon writes"
+            raise LogError(f"{self.path}: {failed}: {message}") from error
+
+    @property
+    def _name(self) -> str:
+        return str(self._real)
+
+    def append(
+        self,
+        result: FieldResult,
+        *,
+        sample_id: int | None = None,
+        thumbnails: Mapping[int, str] | None = None,
+        image_sha256: str | None = None,
+        provenance: str | None = None,
+        context: str | None = None,
+        after: int | None = None,
+        **_known_from_provenance: object,
+    ) -> int:
+        """Have a field written with its pictures; see :meth:`edge.bloodlog.BloodLog.append`."""
+        if sample_id is None or provenance is None or after is None:
+            raise LogError(
+                f"{self.path}: is the service's log, which takes pictures into a sample only; name one with "
+                "--sample, or another log with --log"
+            )
+        write = AppendField(
+            log=self._name,
+            result=result,
+            sample_id=sample_id,
+            after=after,
+            provenance=msgspec.json.decode(provenance, type=Provenance),
+            context=None if context is None else Context.from_json(context),
+            image_sha256=image_sha256,
+            thumbnails=dict(thumbnails or {}),
+            pictures=self._sent.take(),
+        )
+        return int(self._ask(write, f"field {result.source} was not logged")["field"])
+
+    def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
+        """Have a sample opened; see :meth:`edge.bloodlog.BloodLog.open_sample`."""
+        write = OpenSample(log=self._name, name=name, specimen=specimen, quota=quota, who=who)
+        return _sample(self._ask(write, f"sample {name} was not opened"))
+
+    def change_sample(self, name: str, change: SampleChange, *, who: str = NOBODY) -> Sample:
+        """Have a sample changed; see :meth:`edge.bloodlog.BloodLog.change_sample`."""
+        write = ChangeSample(log=self._name, name=name, change=change, who=who)
+        return _sample(self._ask(write, f"sample {name} was not {change}"))
+
+    def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
+        """Have words on cells written down; see :meth:`edge.bloodlog.BloodLog.add_reviews`."""
+        said = [(cell.field_id, cell.cell_id, word) for cell, word in words.items()]
+        write = AddReviews(log=self._name, words=said, observer=observer)
+        return int(self._ask(write, "the reviews were not logged")["added"])
+
+    def undo_review(self, observer: str, sample_id: int, expected: int | None = None) -> Review | None:
+        """Have a word taken back; see :meth:`edge.bloodlog.BloodLog.undo_review`."""
+        write = UndoReview(log=self._name, observer=observer, sample_id=sample_id, expected=expected)
+        undone = self._ask(write, "the review was not undone")["undone"]
+        return None if undone is None else msgspec.convert(undone, Review)
+
+    def retain(self) -> Removed:
+        """Have pictures removed as the service's ``[storage]`` says."""
+        found = self._ask(Retain(log=self._name), "no pictures were removed", timeout_s=_RETENTION_S)
+        return msgspec.convert(found, Removed)
+
+    @contextmanager
+    def counting_lock(self, sample: Sample) -> Iterator[None]:
+        """Do nothing: the daemon refuses a field that was placed without what came meanwhile."""
+        yield
+
+    @contextmanager
+    def writing(self, failed: str) -> Iterator[Any]:
+        """Refuse: what has no operation of its own is the owner's to do.
+
+        Raises
+        ------
+        LogError
+            Always.
+        """
+        raise LogError(
+            f"{self.path}: {failed}: only its owner, user {user_name(self.path.stat().st_uid)}, can"
+        )
+        yield  # makes it a generator
+
+
+class SentPictures(ThumbnailStore):
+    """Reads the pictures beside a log, and keeps new ones until they are sent with their row."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._new: dict[str, bytes] = {}
+
+    def put_jpeg(self, data: bytes) -> str:
+        """Keep a picture; return its SHA-256."""
+        name = sha256(data).hexdigest()
+        self._new[name] = data
+        return name
+
+    def take(self) -> dict[str, bytes]:
+        """Give what was kept."""
+        taken, self._new = self._new, {}
+        return taken
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Begin a row's pictures."""
+        self._new = {}
+        yield
+
+
+def _sample(answer: Mapping[str, Any]) -> Sample:
+    return msgspec.convert(answer["sample"], Sample)

@@ -1,0 +1,258 @@
+"""Writes to the log for other users: what a member of the group asks for, checked, and by whom it was asked.
+
+It works in the threads of the control socket, on a connection of its own each time, beside the loop: a sample
+can be opened while the loop waits for a camera, and a client that is slow keeps nobody waiting. The loop and
+these threads take turns on the log as processes do.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import simplejpeg
+
+from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog.core import NOBODY
+from edge.bloodlog.locks import Patience
+from edge.bloodlog.pictures import decode
+from edge.bloodlog.retention import Policy, Removed, retain
+from edge.config import Config
+from edge.daemon.protocol import Peer
+from edge.daemon.writes import (
+    AddReviews,
+    AnyWrite,
+    AppendField,
+    ChangeSample,
+    OpenSample,
+    Retain,
+    UndoReview,
+    Write,
+    decode_write,
+)
+from edge.device.clock import WallClock
+from edge.device.disk import DiskGuard, borrowed_room
+from edge.errors import ControlError, EdgeError, LogBehindError, LogBlockedError, LogError, OutputError
+from edge.quality import ADVICE, WARNINGS
+from edge.structures import CellRef, FieldResult, Frame, UInt8Image
+
+_log = logging.getLogger(__name__)
+
+#: Longest wait for the loop or another process; a client waits for longer.
+_WAIT_S = 10.0
+#: Scales beyond these are of no microscope: a cell would be of a pixel, or a field of one cell.
+_LEAST_UM_PER_PX, _MOST_UM_PER_PX = 0.001, 10.0
+#: The decoded picture of a field of so many pixels takes 200 MB; the service may take 1 GB.
+_MAX_PIXELS = 64_000_000
+#: Longest text of a field from outside: a path.
+_MAX_TEXT = 4096
+
+
+class LogWriter:
+    """Does what :mod:`edge.daemon.writes` describes.
+
+    Parameters
+    ----------
+    config : gives the configuration in force: which log, and what its ``[storage]`` says
+    wrote : called after each, in the client's thread: the loop may want to look
+    """
+
+    def __init__(self, config: Callable[[], Config], wrote: Callable[[], None] = lambda: None) -> None:
+        self._config = config
+        self._wrote = wrote
+        self._clock = WallClock()
+
+    def __call__(self, body: bytes, peer: Peer) -> dict[str, Any]:
+        """Do one of them, and note in the journal who wanted it.
+
+        Raises
+        ------
+        ControlError
+            It is no such request, or cannot be done; nothing was written.
+        """
+        try:
+            write = decode_write(body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise ControlError(f"no operation on a log: {error}", "bad_request") from error
+        what = type(write).__struct_config__.tag
+        try:
+            result: dict[str, Any] = self._do(write, peer)
+        except EdgeError as error:
+            _log.warning("%s refused to %s: %s", what, peer, error)
+            raise ControlError(str(error), _reason(error)) from error
+        _log.info("%s by %s", what, peer)
+        self._wrote()
+        return result
+
+    @contextmanager
+    def _opened(self, write: Write) -> Iterator[BloodLog]:
+        path = self._config().log_path
+        if write.log != str(path.resolve()):
+            raise LogError(f"{write.log}: this daemon writes {path} only; name that one, or none")
+        with BloodLog.open(path, must_exist=True, patience=Patience(_WAIT_S)) as log:
+            yield log
+
+    def _do(self, write: AnyWrite, peer: Peer) -> dict[str, Any]:
+        if isinstance(write, Retain):
+            with borrowed_room(self._config().log_path.parent), self._opened(write) as log:
+                return asdict(self._retain(log))
+        with self._opened(write) as log:
+            match write:
+                case OpenSample(name=name, specimen=specimen, quota=quota, who=who):
+                    return _told(log.open_sample(name, specimen, quota, who=_sign(who, peer)))
+                case ChangeSample(name=name, change=change, who=who):
+                    return _told(log.change_sample(name, change, who=_sign(who, peer)))
+                case AddReviews(words=words, observer=observer):
+                    said = {CellRef(field_id, cell_id): word for field_id, cell_id, word in words}
+                    return {"added": log.add_reviews(said, observer)}
+                case UndoReview(observer=observer, sample_id=sample_id, expected=expected):
+                    undone = log.undo_review(observer, sample_id, expected)
+                    return {"undone": None if undone is None else msgspec.to_builtins(undone)}
+                case AppendField():
+                    return {"field": self._append(log, write)}
+
+    def _retain(self, log: BloodLog) -> Removed:
+        storage = self._config().storage
+        policy = Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb)
+        problem = self._clock.problem(log.newest_trusted())
+        return retain(log, log.pictures, policy, clock_problem=problem)
+
+    def _append(self, log: BloodLog, write: AppendField) -> int:
+        _check_field(write)
+        sample = next((sample for sample in log.samples() if sample.id == write.sample_id), None)
+        if sample is None or not sample.is_open:
+            raise LogError(f"sample {write.sample_id if sample is None else sample.name} is not open")
+        _check_seen(log, sample, write.result)
+        DiskGuard(log.path.parent, self._config().storage.reserve_mb).check()
+        made_by = write.provenance
+        with log.counting_lock(sample), log.pictures.holding():
+            for data in write.pictures.values():
+                log.pictures.put_jpeg(data)
+            return log.append(
+                write.result,
+                config_sha256=made_by.config_sha256,
+                software_version=made_by.software_version,
+                runtime=made_by.runtime,
+                source_kind="file",
+                sample_id=sample.id,
+                clock_trusted=self._clock.is_trusted(log.newest_trusted()),
+                thumbnails=write.thumbnails,
+                image_sha256=write.image_sha256,
+                provenance=made_by.to_json(),
+                context=None if write.context is None else write.context.to_json(),
+                after=write.after,
+            )
+
+
+def _told(sample: Sample) -> dict[str, Any]:
+    return {"sample": msgspec.to_builtins(sample)}
+
+
+def _sign(who: str, peer: Peer) -> str:
+    """Whom a change is put down to: the sign that was given, else the user who asked."""
+    return peer.name if who == NOBODY else who
+
+
+def _reason(error: EdgeError) -> str:
+    """Name an error so that the client can raise the same one."""
+    if isinstance(error, LogBlockedError):
+        return error.state
+    return {LogBehindError: "log_behind", OutputError: "output"}.get(type(error), "log")
+
+
+def _check_field(write: AppendField) -> None:
+    """Refuse a field that the line cannot have made, and that whoever reads the log would stumble over.
+
+    A member of the group is trusted to count; a program of his with a fault must not reach the log.
+
+    Raises
+    ------
+    LogError
+        Something of it cannot be.
+    """
+    result, made_by = write.result, write.provenance
+    pictures = {name: _picture(name, data, result) for name, data in write.pictures.items()}
+    named = [*write.thumbnails.values(), *([write.image_sha256] if write.image_sha256 else [])]
+    is_counted = result.status == "counted"
+    texts = (result.source, result.model.name, made_by.software_version, made_by.runtime)
+    faults = {
+        "names pictures that were not sent": set(named) != set(pictures),
+        "has a picture of other pixels than were counted": is_counted
+        and not _is_picture_of(pictures.get(write.image_sha256 or ""), result),
+        "was counted by another model than its provenance names": (result.model.name, result.model.sha256)
+        != (made_by.model_name, made_by.model_sha256),
+        "has reasons or warnings that there are none of": not set(result.reasons) <= set(ADVICE)
+        or not set(result.warnings) <= set(WARNINGS)
+        or is_counted == bool(result.reasons),
+        "has cells although it was rejected": not is_counted and bool(result.cells),
+        "has cells that lie outside it or have one number": not _are_cells_of(result),
+        "has pictures of cells that it has not": not set(write.thumbnails)
+        <= {cell.cell.id for cell in result.cells},
+        "has a scale of no microscope": not _LEAST_UM_PER_PX < result.scale.um_per_px < _MOST_UM_PER_PX,
+        "has a text that is too long": max(map(len, texts)) > _MAX_TEXT,
+    }
+    for fault, is_so in faults.items():
+        if is_so:
+            raise LogError(f"{result.source[:_MAX_TEXT]}: was not logged: it {fault}")
+
+
+def _picture(name: str, data: bytes, result: FieldResult) -> UInt8Image:
+    """Read a picture; a few bytes can say that they are gigapixels, so they are asked first."""
+    if sha256(data).hexdigest() != name:
+        raise LogError(f"picture {name[:64]} is not what its name says")
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        if height > result.height or width > result.width or height * width > _MAX_PIXELS:
+            raise LogError(f"picture {name} is larger than its field, or than {_MAX_PIXELS} pixels")
+        return decode(data)
+    except ValueError as error:
+        raise LogError(f"picture {name} is no JPEG file: {error}") from error
+
+
+def _is_picture_of(image: UInt8Image | None, result: FieldResult) -> bool:
+    """Whether the picture holds the pixels that were counted, as it does of every field of a sample."""
+    if image is None or image.shape[:2] != (result.height, result.width):
+        return False
+    return Frame(image, result.source).sha256() == result.frame_sha256
+
+
+def _are_cells_of(result: FieldResult) -> bool:
+    cells = [classified.cell for classified in result.cells]
+    inside = all(
+        cell.bbox[0] >= 0
+        and cell.bbox[1] >= 0
+        and cell.bbox[2] > 0
+        and cell.bbox[3] > 0
+        and cell.bbox[0] + cell.bbox[2] <= result.width
+        and cell.bbox[1] + cell.bbox[3] <= result.height
+        and 0 <= cell.x <= result.width
+        and 0 <= cell.y <= result.height
+        for cell in cells
+    )
+    places = (number for cell in cells for number in (cell.x, cell.y))
+    return inside and all(map(math.isfinite, places)) and len({cell.id for cell in cells}) == len(cells)
+
+
+def _check_seen(log: BloodLog, sample: Sample, result: FieldResult) -> None:
+    """Refuse cells that are said to be the same as ones that the sample has not."""
+    earlier: dict[int, set[int]] = {}
+    for classified in result.cells:
+        seen = classified.seen_before
+        if seen is None:
+            continue
+        if seen.field_id not in earlier:
+            there = log.field(seen.field_id)
+            is_of_sample = there is not None and there.sample_id == sample.id
+            cells = there.result.cells if there is not None and is_of_sample else ()
+            earlier[seen.field_id] = {cell.cell.id for cell in cells}
+        if seen.cell_id not in earlier[seen.field_id]:
+            raise LogError(
+                f"{result.source}: was not logged: sample {sample.name} has no cell {seen.cell_id} in field "
+                f"{seen.field_id}"
+            )
