@@ -220,8 +220,8 @@ def test_people_can_ask_it(running: Machine) -> None:
     captured = json.loads(as_the_daemon(running, "capture", "--json"))
     assert captured["status"] == "counted"
     assert running.fields() > before
-    assert running.run("stat", "-c", "%U %a", "/run/blastcount/control.sock") == "blastcount 600"
-    assert running.run("stat", "-c", "%U %a", "/run/blastcount") == "blastcount 700"
+    assert running.run("stat", "-c", "%U %a", "/run/blastcount/control.sock") == "blastcount 660"
+    assert running.run("stat", "-c", "%U %a", "/run/blastcount") == "blastcount 750"
     heartbeat = json.loads(running.run("cat", "/run/blastcount/status.json"))
     assert heartbeat["pid"] == int(running.show("MainPID"))
 

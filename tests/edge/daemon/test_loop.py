@@ -241,7 +241,7 @@ def test_the_heartbeat_is_whole_and_private(make_bench: MakeBench) -> None:
             time.sleep(0.01)
         bench.wait(lambda: bench.ask("status")["fields"]["logged"] >= 1, "a field")
         metrics = (run / "metrics.prom").read_text()
-        assert (run / "control.sock").stat().st_mode & 0o777 == 0o600
+        assert (run / "control.sock").stat().st_mode & 0o777 == 0o660
         assert run.stat().st_mode & 0o777 == 0o700
     assert 'blastcount_rejected_total{reason="blank"} ' in metrics
     assert "blastcount_up 1" in metrics

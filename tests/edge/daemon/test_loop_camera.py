@@ -225,7 +225,10 @@ def test_captures_without_a_camera_are_refused_at_once(make_bench: MakeBench) ->
     with bench.running():
         bench.source.steps = [unplugged()]
         bench.source.open_steps = [CameraError("no such camera", "missing") for _ in range(3)]
-        with pytest.raises(ControlError, match="nothing counted: script: gave no frame") as refusal:
+        # The loop may look only after the camera has failed again.
+        with pytest.raises(
+            ControlError, match=r"nothing counted: (script: gave no frame|no such)"
+        ) as refusal:
             bench.ask("capture")
         assert refusal.value.reason == "no_camera"
         with pytest.raises(ControlError, match="nothing counted"):
