@@ -42,6 +42,11 @@ _NOT_HASHED = ("review",)
 _HASHED_WHERE_SET = {"camera": ("pixel_format",)}
 #: Number of the last of the kernel's video devices.
 _MAX_CAMERA = 255
+#: A page's address as a browser shows it: scheme, name, port, folder; nothing in it has to be decoded.
+_PUBLIC_URL = re.compile(
+    r"https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9_-]+)*/?",
+    re.IGNORECASE | re.ASCII,
+)
 #: A value in a message is cut here: one line is one line, also for an integer of 4,000 digits.
 _SHOWN = 60
 
@@ -166,9 +171,22 @@ class ReviewConfig(Struct, frozen=True, forbid_unknown_fields=True):
     token_file: Annotated[Path | None, Meta(description="hash of the token; None for none")] = None
     #: Besides its own name, that with ``.local``, and its addresses; separated by spaces.
     names: Annotated[str, Meta(min_length=1, description="names of this machine")] | None = None
+    #: Where a proxy for HTTPS on this machine shows the page; with a path where it shows other things, too.
+    public_url: Annotated[str, Meta(min_length=1, description="address behind a proxy")] | None = None
 
     def __post_init__(self) -> None:
-        """Check that nothing is open to a network without a token."""
+        """Check the public address, and that nothing is open to a network without a token."""
+        if self.public_url is not None:
+            if not _PUBLIC_URL.fullmatch(self.public_url):
+                raise ConfigError(
+                    "review.public_url must be an address such as https://lab.example/ or "
+                    f"https://lab.example/blast/, got {_shown(self.public_url)}"
+                )
+            if self.token_file is None:
+                raise ConfigError(
+                    f"review.public_url {_shown(self.public_url)} shows the page to a network and needs "
+                    "review.token_file; make one with `blastcount review --new-token FILE`"
+                )
         if not self.is_loopback and self.token_file is None:
             raise ConfigError(
                 f"review.host {_shown(self.host)} can be reached from the network and needs "

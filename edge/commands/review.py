@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,8 @@ from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
 from edge.daemon.served import open_log
 from edge.results.summary import known_errors
-from edge.web.access import Lock, new_token, read_token_file, write_token_file
+from edge.web.access import Lock, new_token, read_token_file, token_hash, write_token_file
+from edge.web.reach import PageAddress, every_address, login_url, page_addresses, qr_text
 from edge.web.server import give_way, serve, stop_with_stdin
 from edge.web.setup import Setup
 
@@ -27,6 +32,11 @@ _log = logging.getLogger(__name__)
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port (review.port); 0 for any free one.")
 @click.option(
     "--token-file", type=PATH, help="File with the hash of the token that opens the page (review.token_file)."
+)
+@click.option(
+    "--phone",
+    is_flag=True,
+    help="Let a phone in the same network open the page: with a token of its own, address and QR code.",
 )
 @click.option(
     "--new-token",
@@ -47,6 +57,7 @@ def review(
     host: str | None,
     port: int | None,
     token_file: Path | None,
+    phone: bool,
     new_token: Path | None,
     new_password: Path | None,
     until_stdin_ends: bool,
@@ -62,16 +73,60 @@ def review(
     config = load_config(config_path)
     if log_path is not None:
         config = config.changed(log={"path": log_path})
-    section = _section(config, host=host, port=port, token_file=token_file)
-    setup = make_setup(config, section)
+    token = None
+    if phone:
+        section = _section(config, port=port, token_file=token_file)
+        setup, token = _for_phone(config, section, host)
+    else:
+        section = _section(config, host=host, port=port, token_file=token_file)
+        setup = make_setup(config, section)
+    become_owner_of(setup.log_path.parent)
     if setup.log_path.exists():
         # Brings an older log up to date, and says now what is wrong with one that cannot be used.
         open_log(setup.log_path).close()
-    with logging_to_stderr(logging.INFO):
+
+    def ready(port: int) -> None:
+        addresses = page_addresses(setup.host, port, setup.public_url)
+        _announce(addresses or page_addresses("localhost", port))
+        if phone:
+            _show_to_phone(addresses, token)
+
+    with logging_to_stderr(logging.WARNING if phone else logging.INFO):
         give_way()
         if until_stdin_ends:
             stop_with_stdin()
-        serve(setup, section.host, 0 if port == 0 else section.port, _announce)
+        serve(setup, 0 if port == 0 else section.port, ready)
+
+
+def _for_phone(config: Config, section: ReviewConfig, host: str | None) -> tuple[Setup, str | None]:
+    """Gather what the pages need, on an address that a phone reaches, and the token where one was made now.
+
+    A token for one evening is in no file: it ends with the page. A file that the configuration names is made
+    where it is not there yet; where it is, the page asks for the token that was shown then.
+    """
+    if host is None:
+        stays = section.public_url is not None or not section.is_loopback
+        host = section.host if stays else every_address()
+    if section.token_file is not None and section.token_file.exists():
+        return replace(make_setup(config, section), host=host), None
+    token = new_token()
+    if section.token_file is not None:
+        write_token_file(section.token_file, token)
+    return replace(make_setup(config, section, Lock(token_hash(token))), host=host), token
+
+
+def _show_to_phone(addresses: Sequence[PageAddress], token: str | None) -> None:
+    """Tell a person how a phone opens the page; a code only where there is somebody to see it."""
+    first, *others = addresses
+    network = f" ({first.network})" if first.network else ""
+    click.echo(f"The phone must be in the same network{network}. Point its camera at this:", err=True)
+    if sys.stderr.isatty():
+        click.echo(qr_text(first.url if token is None else login_url(first, token)), err=True)
+    asked = "the token that was shown when its file was made" if token is None else f"the token {token}"
+    click.echo(f"or open {first.url} and type {asked}.", err=True)
+    for other in others:
+        click.echo(f"From network {other.network}: {other.url}", err=True)
+    click.echo("Ctrl-C ends the page.", err=True)
 
 
 def _make_secret(token_path: Path | None, password_path: Path | None) -> None:
@@ -92,31 +147,51 @@ def _make_secret(token_path: Path | None, password_path: Path | None) -> None:
         click.echo(f"Its hash is in {password_path}.", err=True)
 
 
-def _section(config: Config, *, host: str | None, port: int | None, token_file: Path | None) -> ReviewConfig:
+def _section(config: Config, *, port: int | None, **given: str | Path | None) -> ReviewConfig:
     """Put options of the command line over the configuration's values."""
     # Port 0, any free one, is for trying things out; a configuration that means it cannot be bookmarked.
-    given: dict[str, Any] = {"host": host, "port": port or None, "token_file": token_file}
-    return config.changed(review={key: value for key, value in given.items() if value is not None}).review
+    options: dict[str, Any] = {**given, "port": port or None}
+    return config.changed(review={key: value for key, value in options.items() if value is not None}).review
 
 
-def make_setup(config: Config, section: ReviewConfig) -> Setup:
-    """Gather what the pages need of the machine.
+def make_setup(config: Config, section: ReviewConfig, lock: Lock | None = None) -> Setup:
+    """Gather what the pages need of the machine; with another lock than that of the token file.
 
     Raises
     ------
     ConfigError
         The token file is missing or unusable.
     """
+    if lock is None and section.token_file is not None:
+        lock = Lock(read_token_file(section.token_file))
     return Setup(
         log_path=config.log_path,
+        host=section.host,
         names=tuple((section.names or "").split()),
+        public_url=section.public_url,
         errors_of=known_errors(config),
         denominator=config.sample.denominator,
-        lock=None if section.token_file is None else Lock(read_token_file(section.token_file)),
+        lock=lock,
     )
 
 
-def _announce(address: str) -> None:
-    # The one result of this command; a script may wait for it.
-    click.echo(f"review page: {address}")
-    _log.info("review page at %s", address)
+def become_owner_of(folder: Path) -> None:
+    """Go on as the user whose the log is, where it is root who asks.
+
+    What root makes beside the log would shut out the service whose log it is.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = next(place for place in (folder, *folder.absolute().parents) if place.exists()).stat()
+    if owner.st_uid == 0:
+        return
+    os.setgroups([])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
+
+
+def _announce(addresses: Sequence[PageAddress]) -> None:
+    for address in addresses:
+        # The one result of this command; a script may wait for it.
+        click.echo(f"review page: {address.url}")
+        _log.info("review page at %s", address.url)

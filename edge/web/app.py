@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -20,10 +21,21 @@ from edge.web.words import TEMPLATE_WORDS
 MAX_BODY_BYTES = 64 * 1024
 
 
+class _Cookies(SecureCookieSessionInterface):
+    """Cookies that a browser sends back the way they came: over HTTPS alone, to the page's folder alone."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return f"{request.script_root}/"
+
+
 def create_app(made: Setup) -> Flask:
     """Make the application; nothing is opened yet."""
     app = Flask("edge.web")
     app.request_class = PageRequest
+    app.session_interface = _Cookies()
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),  # cookies end with the process
         SESSION_COOKIE_NAME="blastcount",
@@ -32,6 +44,7 @@ def create_app(made: Setup) -> Flask:
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer over HTTPS; the Origin is asked for always
         TRUSTED_HOSTS=machine_names(made.names),
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -53,7 +66,7 @@ def _template_context() -> dict[str, object]:
         "languages": languages(),
         "theme": preferences.theme(),
         "observer": preferences.observer(),
-        "here": request.full_path.removesuffix("?"),
+        "here": preferences.here(),
         "has_lock": setup().lock is not None,
         "signed_in": security.is_signed_in(),
         "hide_program": preferences.hides_program(),

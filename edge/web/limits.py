@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import TooManyRequests
 
+from edge.web.hosts import network_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -69,6 +71,12 @@ class RateLimit:
             if len(self._buckets) > MOST_ADDRESSES:
                 self._buckets.popitem(last=False)
             return allowed
+
+    def give_back(self, address: str, cost: float = 1.0) -> None:
+        """Put back what :meth:`allows` took, for what turned out to need no limit."""
+        with self._lock:
+            left, since = self._buckets.get(address, (self._burst, self._clock()))
+            self._buckets[address] = (left + cost, since)
 
 
 class RefusalLog:
@@ -134,7 +142,9 @@ class FloodGate:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass a request on, or refuse it."""
         address = environ.get("REMOTE_ADDR", "")
-        if self._limit.allows(address, FILE_COST if environ["PATH_INFO"].startswith(_FILES) else PAGE_COST):
+        if self._limit.allows(
+            network_of(address), FILE_COST if environ["PATH_INFO"].startswith(_FILES) else PAGE_COST
+        ):
             return self._application(environ, start_response)
         self._refusals.add(address, "too many requests")
         return TooManyRequests(retry_after=_RETRY_AFTER_S)(environ, start_response)

@@ -53,14 +53,31 @@ def observer_name(typed: str) -> str | None:
     return name
 
 
-def local_path(path: str) -> str:
+def here() -> str:
+    """Give the path of this page as the browser knows it, to come back to."""
+    return request.script_root + request.full_path.removesuffix("?")
+
+
+def next_path(typed: str | None) -> str:
+    """Give the path that a form names to go on to, if it is one of the page's; else the start page."""
+    return local_path(typed or "", request.script_root)
+
+
+def local_path(path: str, root: str = "") -> str:
     """Give a path to go on to, if it is one of this server's; else the start page.
+
+    Parameters
+    ----------
+    path : what a browser sent
+    root : folder that the page lies in behind a proxy, without the last slash
 
     Examples
     --------
     >>> local_path("/samples/3?show=doubt"), local_path("//evil.example/"), local_path("https://evil.example")
     ('/samples/3?show=doubt', '/', '/')
+    >>> [local_path(path, "/blast") for path in ("/blast/live", "/blast//evil.example", "/live")]
+    ['/blast/live', '/blast/', '/blast/']
     """
     # Browsers read a backslash as a slash, and drop tabs and line breaks.
-    harmless = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if harmless else "/"
+    inside = path.startswith(f"{root}/") and not path.startswith(f"{root}//")
+    return path if inside and "\\" not in path and path.isprintable() else f"{root}/"

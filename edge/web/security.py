@@ -9,6 +9,7 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.web import preferences
+from edge.web.hosts import origin_of
 from edge.web.setup import note_refusal, setup
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -66,9 +67,14 @@ def _check_origin() -> None:
     if request.method in _SAFE_METHODS:
         return
     origin = request.headers.get("Origin")
-    if origin != request.host_url.rstrip("/"):
+    if origin == origin_of(request.host_url):
+        return
+    public = setup().public_url
+    if public is not None and origin == origin_of(public):
+        note_refusal("a form from review.public_url without its host name: does the proxy pass Host on?")
+    else:
         note_refusal("missing or foreign origin")
-        abort(403)
+    abort(403)
 
 
 def is_signed_in() -> bool:
@@ -86,7 +92,7 @@ def _check_session() -> AnyResponse | None:
     note_refusal("no session")
     if not (request.method == "GET" and not wants_json() and request.accept_mimetypes.accept_html):
         abort(401)
-    return redirect(url_for("login.form", next=request.full_path.removesuffix("?")))
+    return redirect(url_for("login.form", next=preferences.here()))
 
 
 def _add_headers(response: Response) -> Response:

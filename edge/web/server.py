@@ -9,14 +9,19 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from waitress.server import create_server
 
 from edge.device.printable import printable
 from edge.errors import ServerError
 from edge.web.app import MAX_BODY_BYTES, create_app
+from edge.web.hosts import Proxy
 from edge.web.limits import FloodGate
 from edge.web.setup import Setup
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 _log = logging.getLogger(__name__)
 
@@ -34,25 +39,25 @@ _M_ARENA_MAX = -8
 _NICENESS = 5
 
 
-def serve(setup: Setup, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(setup: Setup, port: int, ready: Callable[[int], None]) -> None:
     """Answer requests until SIGTERM or SIGINT.
 
     Parameters
     ----------
-    setup : what the pages need
-    host, port : address and TCP port to listen on; port 0 for any that is free
-    ready : called once with the page's address, when a browser can open it
+    setup : what the pages need, and the address to listen on
+    port : TCP port to listen on; 0 for any that is free
+    ready : called once with the port, when a browser can open the page
 
     Raises
     ------
     ServerError
         The address cannot be listened on.
     """
-    if host == "localhost":
-        host = "127.0.0.1"  # it may be an IPv6 address, too, and waitress then has no one port to tell
+    # The name may be an IPv6 address, too, and waitress then has no one port to tell.
+    host = "127.0.0.1" if setup.host == "localhost" else setup.host
     try:
         server = create_server(
-            FloodGate(create_app(setup), setup.refusals),
+            guarded(setup),
             host=host,
             port=port,
             threads=_THREADS,
@@ -62,7 +67,8 @@ def serve(setup: Setup, host: str, port: int, ready: Callable[[str], None]) -> N
             max_request_header_size=_MAX_HEADER_BYTES,
             max_request_body_size=MAX_BODY_BYTES,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            # The proxy's own layer believes one of them, and only from a proxy.
+            clear_untrusted_proxy_headers=setup.public_url is None,
         )
     except OSError as error:
         raise ServerError(
@@ -72,11 +78,17 @@ def serve(setup: Setup, host: str, port: int, ready: Callable[[str], None]) -> N
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{server.effective_port}/")
+        ready(server.effective_port)
         server.run()  # ends on the SystemExit of a signal
     finally:
         server.close()
         setup.refusals.flush()
+
+
+def guarded(setup: Setup) -> WSGIApplication:
+    """Put the application behind the limits, and behind what a proxy makes of requests."""
+    application: WSGIApplication = FloodGate(create_app(setup), setup.refusals)
+    return application if setup.public_url is None else Proxy(application, setup.public_url)
 
 
 def give_way() -> None:

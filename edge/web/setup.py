@@ -13,6 +13,7 @@ from edge.daemon.client import ask, find_socket
 from edge.results.summary import ErrorsOf
 from edge.structures import Denominator
 from edge.web.access import Lock, Sessions
+from edge.web.hosts import is_loopback
 from edge.web.limits import RateLimit, RefusalLog
 from edge.web.preview import Previews
 
@@ -27,24 +28,36 @@ class Setup:
     Attributes
     ----------
     log_path : the blood log, with its pictures beside it; need not exist yet
+    host : what is listened on
     names : names of this machine that browsers may use, besides its own
+    public_url : where a proxy on this machine shows the page
     lock : opened by the token; None where no token is asked for
     refusals : where refusals are written
     sessions : who has shown the token
     tries : how often an address may try one. Five at once, then one in twelve seconds: a token of 128 bits is
         out of reach at any speed, and the million commonest passwords would take 140 days
+    wrong_tries : how often all addresses together may be wrong about one. One in three seconds: the same
+        passwords take 35 days however many addresses try, and four that try all the time keep nobody else out
     errors_of : gives the known errors of the model that counted, for the report
     denominator : which cells the shares of blasts are of
     """
 
     log_path: Path
+    host: str = "127.0.0.1"
     names: tuple[str, ...] = ()
+    public_url: str | None = None
     lock: Lock | None = None
     refusals: RefusalLog = field(default_factory=RefusalLog)
     sessions: Sessions = field(default_factory=Sessions)
     errors_of: ErrorsOf = lambda _model: None
     denominator: Denominator = "classified"
     tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 12.0, burst=5))
+    wrong_tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 3.0, burst=20))
+
+    @property
+    def for_network(self) -> bool:
+        """Whether other devices can reach the page."""
+        return self.public_url is not None or not is_loopback(self.host)
 
     @cached_property
     def previews(self) -> Previews:

@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import psutil
 import pytest
 
 from edge.bloodlog import BloodLog, Review
+from edge.web.access import new_token, write_token_file
 from edge.web.limits import BURST
 
 selenium = pytest.importorskip("selenium")
@@ -47,6 +50,17 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
         time.sleep(0.1)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Callable[..., Chrome]]:
     """Function that opens a browser of its own: nobody else's cookies, a window of some size."""
@@ -55,10 +69,12 @@ def browse(tmp_path: Path) -> Iterator[Callable[..., Chrome]]:
         pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
     opened: list[Chrome] = []
 
-    def open_(width: int = 1280, height: int = 900, language: str = "en", script: bool = True) -> Chrome:
+    def open_(
+        *further: str, width: int = 1280, height: int = 900, language: str = "en", script: bool = True
+    ) -> Chrome:
         options = webdriver.ChromeOptions()
         options.binary_location = str(binary)
-        for option in OPTIONS:
+        for option in (*OPTIONS, *further):
             options.add_argument(option)
         options.add_argument(f"--user-data-dir={tmp_path / f'chromium{len(opened)}'}")
         options.add_argument(f"--window-size={width},{height}")
@@ -98,12 +114,12 @@ def start(repository: Path, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     """Function that starts a command which serves the page, and waits until it can be opened."""
     started: list[subprocess.Popen[bytes]] = []
     (tmp_path / "run").mkdir(mode=0o700)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
 
-    def start_(command: str, config: str) -> Page:
+    def start_(command: str, config: str, review: str = "", port: int = port) -> Page:
         path = tmp_path / "blastcount.toml"
-        path.write_text(f'{config}\n[log]\npath = "blood.db"\n[review]\nwith_daemon = true\nport = {port}\n')
+        served = f"[review]\nwith_daemon = true\nport = {port}\n{review}\n"
+        path.write_text(f'{config}\n[log]\npath = "blood.db"\n{served}')
         environment = {**os.environ, "PYTHONPATH": str(repository), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
         with (tmp_path / "messages.txt").open("wb") as messages:
             process = subprocess.Popen(
@@ -114,9 +130,7 @@ def start(repository: Path, tmp_path: Path) -> Iterator[Callable[..., Page]]:
 
         def is_served() -> bool:
             assert process.poll() is None, (tmp_path / "messages.txt").read_text()
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                return True
-            return False
+            return is_open(port)
 
         wait_for(is_served)
         return Page(f"http://127.0.0.1:{port}", tmp_path / "blood.db", process)
@@ -379,3 +393,100 @@ def test_every_page_fits_and_every_control_has_a_name(
 
 def name_of(control: WebElement) -> str:
     return control.accessible_name.strip() or ("hidden" if not control.is_displayed() else "")
+
+
+NGINX = """daemon off; user root; pid {folder}/nginx.pid; error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    {site}
+}}
+"""
+CADDY = """{{
+    admin off
+    http_port {http_port}
+    skip_install_trust
+}}
+{site}
+"""
+
+
+@pytest.fixture
+def proxy(repository: Path, tmp_path: Path) -> Iterator[Callable[[str, int], int]]:
+    """Function that starts a proxy as docs/review.md says, with other ports and files; gives its port."""
+    said = (repository / "docs" / "review.md").read_text(encoding="utf-8")
+    started: list[subprocess.Popen[bytes]] = []
+    folder = tmp_path / "proxy"
+    folder.mkdir()
+
+    def start_(program: str, page_port: int) -> int:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}: apt-get install {program}")
+        (site,) = re.findall(rf"```{program}\n(.*?)```", said, re.DOTALL)
+        (make,) = re.findall(r"```\n(openssl .*?)```", said, re.DOTALL)
+        port = free_port()
+        site = site.replace("8321", str(page_port)).replace("/etc/ssl/private", str(folder))
+        config = folder / "config"
+        if program == "nginx":
+            subprocess.run(make.replace("/etc/ssl/private", str(folder)), shell=True, check=True, timeout=120)
+            config.write_text(NGINX.format(folder=folder, site=site.replace("443", str(port))))
+            command = ["nginx", "-p", str(folder), "-c", str(config)]
+        else:
+            site = site.replace("lab.example {", f"lab.example:{port} {{")
+            config.write_text(CADDY.format(http_port=free_port(), site=site))
+            command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+        environment = {**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        process = subprocess.Popen(command, env=environment)
+        started.append(process)
+        wait_for(lambda: process.poll() is not None or is_open(port))
+        assert process.poll() is None
+        return port
+
+    yield start_
+    for process in started:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+def test_behind_https_as_the_documentation_says(
+    start: Callable[..., Page], browse: Callable[..., Chrome], proxy: Callable[[str, int], int],
+    log_sample: Callable[..., None], tmp_path: Path, program: str,
+) -> None:  # fmt: skip
+    log_sample(tmp_path / "blood.db", 5)
+    token = new_token()
+    write_token_file(tmp_path / "token", token)
+    page_port = free_port()  # the page must know the proxy's, and the proxy this one
+    port = proxy(program, page_port)
+    public = f"https://lab.example:{port}/blast/"
+    page = start("review", "", f'public_url = "{public}"\ntoken_file = "token"', port=page_port)
+    chrome = browse("--host-resolver-rules=MAP lab.example 127.0.0.1", "--ignore-certificate-errors")
+    chrome.get(public.removesuffix("/"))
+    wait_for(lambda: chrome.find_elements(By.NAME, "token"))
+    chrome.find_element(By.NAME, "token").send_keys(token, Keys.ENTER)
+    wait_for(lambda: chrome.find_elements(By.NAME, "observer"))
+    assert chrome.current_url == public
+    says_who(chrome, "Ani")
+    chrome.get(f"{public}samples/1/cells")
+    press(chrome, "b")
+    wait_for(page.reviews)
+    chrome.get(f"{public}live")
+    assert complaints(chrome) == []
+    assert requests_elsewhere(chrome, public) == []
+    cookie = chrome.get_cookie("blastcount")
+    assert (cookie["secure"], cookie["httpOnly"], cookie["path"]) == (True, True, "/blast/")
+    # Another page's form, from a machine that says it is yet another one.
+    context = ssl._create_unverified_context()
+    connection = HTTPSConnection("127.0.0.1", port, context=context)
+    connection.sock = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port), 60, ("127.0.0.2", 0)), server_hostname="lab.example"
+    )
+    headers = {"Host": f"lab.example:{port}", "Origin": "https://evil.example", "X-Forwarded-For": "6.6.6.6"}
+    connection.request("POST", "/blast/observer", "observer=Ani", headers)
+    assert connection.getresponse().status == 403
+    connection.close()
+    wait_for(
+        lambda: "refused 127.0.0.2: missing or foreign origin" in (tmp_path / "messages.txt").read_text()
+    )

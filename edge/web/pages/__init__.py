@@ -1,6 +1,6 @@
 """The pages, a room each."""
 
-from edge.web.pages import cells, fields, live, login, observers, results, samples
+from edge.web.pages import cells, fields, live, login, observers, phone, results, samples
 
 BLUEPRINTS = (
     login.blueprint,
@@ -10,4 +10,5 @@ BLUEPRINTS = (
     fields.blueprint,
     observers.blueprint,
     results.blueprint,
+    phone.blueprint,
 )

@@ -202,7 +202,7 @@ def _answer(log: BloodLog, sample: Sample, ref: CellRef, observer: str, *, said:
 
 
 def _back(sample_id: int, ref: CellRef | None = None) -> Response:
-    following = preferences.local_path(request.form.get("next", ""))
-    if following == "/":
+    following = preferences.next_path(request.form.get("next"))
+    if following == url_for("samples.start"):
         following = url_for("cells.page", sample_id=sample_id)
     return redirect(following if ref is None else f"{following}#c{ref_text(ref)}")

@@ -162,3 +162,12 @@ if (live) {
   };
   window.setTimeout(refresh, Number(live.dataset.every));
 }
+
+// ---------------------------------------------------------------- login
+// The token behind the # of a QR code: it is typed for the person, and gone from the line of address.
+const typed = document.querySelector("input[name=token]");
+if (typed && window.location.hash.length > 1) {
+  typed.value = window.location.hash.slice(1);
+  window.history.replaceState(null, "", window.location.pathname + window.location.search);
+  if (!document.querySelector("main [role=alert]")) typed.form.submit();
+}

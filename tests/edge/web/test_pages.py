@@ -6,6 +6,8 @@ import base64
 import re
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.device.network import NetworkAddress
 from edge.i18n import languages
 from edge.structures import CellRef
 from edge.web.setup import Setup
@@ -279,3 +282,17 @@ def test_long_lists_have_pages(browser: Browser, clinic: Clinic) -> None:
         assert browser.get(f"/samples/1/cells?{query}").status_code == 400, query
     assert "Page 1 of 2, 101 fields" in browser.get("/samples/1/fields").text
     assert browser.get("/samples/1/fields?page=2").text.count("<tr>") == 1 + 1
+
+
+def test_a_phone_finds_the_page_only_where_it_can_be_reached(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [NetworkAddress("wlan0", IPv4Address("192.168.4.23"))]
+    monkeypatch.setattr("edge.web.reach.network_addresses", lambda: addresses)
+    assert "blastcount review --phone" in Browser(clinic).get("/phone").text
+    shared = Clinic(replace(clinic.setup, host="0.0.0.0"))
+    page = Browser(shared).get("/phone").text
+    assert '<a href="http://192.168.4.23:80/">' in page
+    assert page.count('class="qr"') == 1
+    addresses.clear()
+    assert "no network at present" in Browser(shared).get("/phone").text

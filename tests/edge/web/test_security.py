@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from edge.web.access import Lock, new_token, read_token_file, write_token_file
+from edge.web.access import MOST_TRIES, Lock, new_token, read_token_file, write_token_file
 from edge.web.app import MAX_BODY_BYTES
+from edge.web.limits import RateLimit
 from edge.web.security import CONTENT_POLICY
 from edge.web.setup import Setup
 from tests.edge.web.conftest import Browser, Clinic
@@ -29,7 +32,7 @@ PAGES = [
         "/nothing",
     ),
     *("/samples/1/report", "/samples/1/report.pdf", "/samples/1/report.json", "/samples/1/fhir.json"),
-    "/samples/1/cells.csv",
+    *("/samples/1/cells.csv", "/phone"),
 ]
 #: Every form that changes something.
 FORMS: dict[str, dict[str, str]] = {
@@ -58,7 +61,9 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def locked(clinic: Clinic, token_file: Path) -> Clinic:
     """The small clinic behind a token."""
-    return Clinic(Setup(clinic.setup.log_path, lock=Lock(read_token_file(token_file))))
+    stands_still = RateLimit(1.0, 5, clock=lambda: 0.0), RateLimit(1.0, 20, clock=lambda: 0.0)
+    lock = Lock(read_token_file(token_file))
+    return Clinic(Setup(clinic.setup.log_path, lock=lock, tries=stands_still[0], wrong_tries=stands_still[1]))
 
 
 def log_in(browser: Browser, token: str = TOKEN, **options: Any) -> TestResponse:
@@ -137,6 +142,50 @@ def test_a_wrong_token_is_refused_and_guessing_is_slow(
     assert browser.get("/").status_code == 401
     # From another address nothing has been tried yet.
     assert log_in(Browser(locked), environ_base={"REMOTE_ADDR": "10.0.0.9"}).status_code == 200
+
+
+def test_guessing_from_many_addresses_is_slow_too(locked: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And somebody who has the token costs the others nothing."""
+    browser = Browser(locked)
+    monkeypatch.setattr(Lock, "opens", lambda _lock, typed: typed == TOKEN)
+    numbers = iter(range(1, 200))
+
+    def tries(token: str) -> int:
+        return log_in(browser, token, environ_base={"REMOTE_ADDR": f"10.0.0.{next(numbers)}"}).status_code
+
+    assert {tries(TOKEN) for _ in range(30)} == {200}
+    answers = [tries("wrong") for _ in range(40)]
+    assert answers == [403] * 20 + [429] * 20
+    # One network of IPv6 has as many addresses as it likes.
+    for number in range(5):
+        log_in(browser, "wrong", environ_base={"REMOTE_ADDR": f"2001:db8::{number:x}"})
+    assert not locked.setup.tries.allows("2001:db8::/64")
+
+
+def test_forty_logins_at_once_do_not_hold_the_page(locked: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are let in, the others are told to come again at once, and everybody else is answered."""
+    finish, compared = threading.Event(), threading.Semaphore(0)
+
+    def opens(_lock: Lock, typed: str) -> bool:
+        compared.release()
+        assert finish.wait(60)
+        return typed == TOKEN
+
+    monkeypatch.setattr(Lock, "opens", opens)
+    browsers = [Browser(locked) for _ in range(MOST_TRIES)]
+    with ThreadPoolExecutor(MOST_TRIES) as pool:
+        inside = [pool.submit(log_in, browser) for browser in browsers]
+        for _ in inside:
+            assert compared.acquire(timeout=60)
+        other = Browser(locked)
+        refused = [log_in(other) for _ in range(40 - MOST_TRIES)]
+        assert {(answer.status_code, answer.headers["Retry-After"]) for answer in refused} == {(503, "2")}
+        assert "Try again in a few seconds" in refused[0].text
+        assert other.get("/login").status_code == 200
+        finish.set()
+        assert [one.result().status_code for one in inside] == [200, 200]
+    # To be sent away costs none of the tries.
+    assert log_in(other).status_code == 200
 
 
 @pytest.mark.parametrize(

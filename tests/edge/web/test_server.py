@@ -54,7 +54,7 @@ class Server:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = self.run("review", "--port", 0, *arguments, **pipes)
         assert process.stdout is not None
-        found = re.fullmatch(r"review page: http://\S+:([0-9]+)/\n", process.stdout.readline())
+        found = re.fullmatch(r"review page: http://[^\s0]\S+:([0-9]+)/\n", process.stdout.readline())
         if found is None:
             pytest.fail(process.communicate(timeout=PATIENCE_S)[1])
         self.port = int(found[1])
