@@ -9,6 +9,7 @@ from edge.i18n import Catalogue
 from edge.results.reading import Reading
 from edge.results.summary import SampleSummary, summarise
 from edge.results.texts import share_text, stop_text
+from edge.web import preferences
 from edge.web.setup import setup
 
 _KEY = "figures.share"
@@ -22,10 +23,12 @@ class Figures:
     ----------
     summary : all figures
     observer : who is looking, or None
+    hidden : whether that person wants to know nothing of what the program says
     """
 
     summary: SampleSummary
     observer: str | None
+    hidden: bool = False
 
     @property
     def reading(self) -> Reading:
@@ -34,8 +37,8 @@ class Figures:
 
     @property
     def withheld(self) -> bool:
-        """Whether figures that hold others' words would unblind the one who is looking."""
-        return self.reading.withholds_results(self.observer)
+        """Whether figures that hold others' words, or the program's, would unblind the one who is looking."""
+        return self.hidden or self.reading.withholds_results(self.observer)
 
     def headline(self, _: Catalogue) -> str:
         """Say the program's count."""
@@ -52,12 +55,12 @@ class Figures:
                 return share_text(_, count.tally, _KEY)
         return None
 
-    def for_reader(self, _: Catalogue, *, hidden: bool) -> str:
+    def for_reader(self, _: Catalogue) -> str:
         """Say the reader's own count, else the program's, unless that must stay hidden."""
         own = self.of(self.observer, _)
         if own is not None:
             return _("figures.own", count=own)
-        return "" if hidden else self.headline(_)
+        return "" if self.hidden else self.headline(_)
 
     def reviewed(self, _: Catalogue) -> str | None:
         """Say the count with people's words in place of the program's; None without any, or where blind."""
@@ -67,4 +70,5 @@ class Figures:
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:
     """Count a sample up for one pair of eyes."""
-    return Figures(summarise(log, sample, denominator=setup().denominator), observer)
+    summary = summarise(log, sample, denominator=setup().denominator)
+    return Figures(summary, observer, preferences.hides_program())

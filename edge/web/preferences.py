@@ -54,7 +54,9 @@ def observer_name(typed: str) -> str | None:
 
 
 def here() -> str:
-    """Give the path of this page as the browser knows it, to come back to."""
+    """Give the path to come back to, as the browser knows it: of this page, or of the page a form was on."""
+    if request.method == "POST":
+        return next_path(request.form.get("next"))
     return request.script_root + request.full_path.removesuffix("?")
 
 

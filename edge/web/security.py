@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf.csrf import CSRFError, CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -35,8 +35,18 @@ def protect(app: Flask) -> None:
 
 
 def _stale_form(_error: Exception) -> ResponseReturnValue:
+    """Answer a form of a session that has ended, with a new token and what was sent.
+
+    The origin has been checked: it is the page's own. The script repeats by itself, a person by a button.
+    """
     note_refusal("missing or stale form token")
-    return problem(400)
+    if wants_json():
+        _ = preferences.catalogue_of_request()
+        return {"problem": _("problem.400"), "csrf_token": generate_csrf()}, 400
+    # Nothing is repeated that holds a token or password.
+    sent = [(key, text) for key, text in request.form.items(multi=True) if key != "csrf_token"]
+    repeats = request.endpoint not in _OPEN_ENDPOINTS and not request.routing_exception
+    return render_template("stale.html", sent=sent if repeats else None), 400
 
 
 def wants_json() -> bool:

@@ -269,6 +269,38 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     assert "Observation" in kinds
 
 
+def test_who_hides_the_program_keeps_every_key_also_over_a_restart(
+    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
+) -> None:
+    log_sample(tmp_path / "blood.db", 8)
+    page = start("review", "")
+    chrome = browse()
+    chrome.get(f"{page.address}/samples/1/cells")  # nothing was opened before: its cookie comes with it
+    says_who(chrome, "Ani", blind=True)
+    chrome.get(f"{page.address}/samples/1/cells")
+    refs = [card.get_attribute("data-ref") for card in chrome.find_elements(By.CSS_SELECTOR, ".cell")]
+
+    def progress() -> str:
+        return chrome.find_element(By.ID, "progress").text
+
+    press(chrome, "b")
+    wait_for(lambda: f"Cell {refs[0]}: blast." in saying(chrome))
+    assert progress().startswith("1 of ")
+    page.process.terminate()
+    page.process.wait(30)
+    page = start("review", "")
+    press(chrome, "n")
+    wait_for(lambda: f"Cell {refs[1]}: normal." in saying(chrome))
+    assert progress().startswith("2 of ")
+    press(chrome, "u")
+    wait_for(lambda: f"Cell {refs[1]}: taken back." in saying(chrome))
+    said = [(f"{word.field_id}-{word.cell_id}", word.label, word.observer) for word in page.reviews()]
+    assert said == [(refs[0], "blast", "Ani"), (refs[1], "normal", "Ani"), (refs[1], None, "Ani")]
+    chrome.get(f"{page.address}/samples/1")
+    assert "hide what the program says" in text_of(chrome)
+    assert chrome.find_elements(By.CSS_SELECTOR, "svg.interval") == []
+
+
 CELLS = ".cell button[value$='-blast']"
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 
 from flask import Blueprint, abort, redirect, request, stream_template, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
@@ -92,6 +93,8 @@ def page(sample_id: int) -> Response:
         progress=progress(reading, observer),
         hidden=hidden,
     )
+    # The forms' token is the session's: its cookie must be sent before the first piece is.
+    generate_csrf()
     # 2,000 cells are 2 MB of text, which need not be there at once.
     return Response(_in_pieces(text), mimetype="text/html")
 
@@ -195,7 +198,7 @@ def _answer(log: BloodLog, sample: Sample, ref: CellRef, observer: str, *, said:
         "word": word,
         "own": own_words(_, word),
         "progress": progress(reading, observer),
-        "figure": figures.for_reader(_, hidden=preferences.hides_program()),
+        "figure": figures.for_reader(_),
         "last": None if last is None else last.id,
         "said": _(said, cell=ref_text(ref), word="" if word is None else _(f"class.{word}")),
     }

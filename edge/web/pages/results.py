@@ -74,7 +74,7 @@ def _summary(sample_id: int) -> SampleSummary:
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         summary = summarise(log, sample, setup().errors_of, setup().denominator)
-    if summary.reading.withholds_results(preferences.observer()):
+    if preferences.hides_program() or summary.reading.withholds_results(preferences.observer()):
         abort(423)
     return summary
 

@@ -10,7 +10,7 @@ const gallery = document.querySelector("form.gallery");
 if (gallery) {
   const cards = [...gallery.querySelectorAll(".cell")];
   const saying = document.querySelector("#saying");
-  const token = gallery.elements.csrf_token.value;
+  let token = gallery.elements.csrf_token.value;
   const undoForm = document.querySelector("#undo");
   const undoButton = undoForm.querySelector("button");
   const keys = { b: "blast", n: "normal", s: "smudge", x: "not_a_cell", 1: "blast", 2: "normal", 3: "smudge", 4: "not_a_cell" };
@@ -53,19 +53,36 @@ if (gallery) {
     }
     document.querySelector("#progress").textContent = answer.progress;
     document.querySelector("#figure").textContent = answer.figure;
-    document.querySelector("#agree-count").textContent = cards.filter((other) => !other.dataset.word && other.dataset.sure).length;
+    // Not there where the program's words are hidden: there is nothing to agree with.
+    const agreeing = document.querySelector("#agree-count");
+    if (agreeing) agreeing.textContent = cards.filter((other) => !other.dataset.word && other.dataset.sure).length;
     undoForm.elements.last.value = answer.last ?? "";
     undoButton.disabled = answer.last === null;
     say(answer.said);
+  };
+
+  const post = (url, fields, redirect = "follow") =>
+    ask(url, { method: "POST", redirect, body: new URLSearchParams(fields), headers: { "X-CSRFToken": token } });
+
+  // The page was started again, or its session has ended: a new one is given the name that stands on this page.
+  const renew = async (fresh) => {
+    token = fresh;
+    document.querySelectorAll("input[name=csrf_token]").forEach((input) => { input.value = fresh; });
+    const { observer, hide, observe } = gallery.dataset;
+    if (observer) await post(observe, { observer, hide_program: hide }, "manual");
   };
 
   // One after the other, so that the log has them in the order in which they were pressed.
   const send = (url, body, then) => {
     queue = queue.then(async () => {
       try {
-        const form = new URLSearchParams(body());
-        const reply = await ask(url, { method: "POST", body: form, headers: { "X-CSRFToken": token } });
-        const answer = await reply.json();
+        let reply = await post(url, body());
+        let answer = await reply.json();
+        if (answer.csrf_token) {
+          await renew(answer.csrf_token);
+          reply = await post(url, body());
+          answer = await reply.json();
+        }
         if (reply.ok) { show(answer); if (then) then(answer); } else { say(answer.problem); }
       } catch {
         say(gallery.dataset.unreachable);

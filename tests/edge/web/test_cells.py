@@ -205,3 +205,76 @@ def test_two_observers_are_blind_until_both_are_done(ani: Browser, budi: Browser
     for _ in range(2):
         last = undo(ani, last).json["last"]
     assert "kappa" not in observers(ani)
+
+
+#: What the program says of the small clinic: its share, its interval, its doubts, in any of the pages' words.
+TELLING = r"3 of 8|37\.5|8\.5 to 75\.5|uncertain: 2|smudges: 1|class=\"interval\"|0\.99|Quota|clear of 20"
+
+
+def test_who_hides_the_program_sees_its_share_on_no_page(browser: Browser) -> None:
+    pages = (
+        "/",
+        "/live",
+        "/live/state",
+        "/samples/1",
+        "/samples/1/cells",
+        "/samples/1/fields",
+        "/samples/1/fields/1",
+    )
+    assert re.search(TELLING, browser.get("/samples/1").text)
+    browser.says_who("Ani", hide_program="1")
+    browser.say("1-1-normal")
+    for page in (*pages, "/samples/1/observers"):
+        assert not re.search(TELLING, browser.get(page).text), page
+    assert "You: blasts 0 of 1" in browser.get("/samples/1").text
+    for name in ("report", "report.pdf", "report.json", "fhir.json", "cells.csv"):
+        assert browser.get(f"/samples/1/{name}").status_code == 423, name
+    browser.says_who("Ani")
+    assert browser.get("/samples/1/report.json").status_code == 200
+
+
+def test_a_word_can_be_said_from_the_first_page_that_is_opened(browser: Browser, clinic: Clinic) -> None:
+    """The page of cells is sent in pieces, after its cookie."""
+    assert "blastcount=" in browser.get("/samples/1/cells").headers["Set-Cookie"]
+    assert browser.post("/observer", {"observer": "Ani", "next": "/samples/1/cells"}).status_code == 200
+    assert browser.say("1-1-normal").status_code == 200
+    assert len(clinic.words()) == 1
+
+
+def test_the_script_repeats_what_a_restart_refused(ani: Browser, clinic: Clinic) -> None:
+    restarted = Browser(clinic)  # another key: neither cookie nor token is its own
+    restarted.client.set_cookie("blastcount", ani.cookie)
+    restarted.token = ani.token
+    refused = restarted.say("1-1-normal")
+    assert refused.status_code == 400
+    assert clinic.words() == []
+    restarted.token = refused.json["csrf_token"]
+    assert restarted.post("/observer", {"observer": "Ani"}).status_code == 200
+    assert restarted.say("1-1-normal").status_code == 200
+    assert clinic.words() == [(CellRef(1, 1), "normal", "Ani")]
+
+
+def test_a_form_that_a_restart_refused_is_sent_again_by_a_button(ani: Browser, clinic: Clinic) -> None:
+    restarted = Browser(clinic)
+    form = {"word": "1-1-normal", "next": "/samples/1/cells?show=blast"}
+    refused = restarted.post("/samples/1/words", {**form, "csrf_token": ani.token})
+    assert refused.status_code == 400
+    sent = dict(
+        re.findall(
+            r'<input type="hidden" name="([a-z_]+)" value="([^"]*)">\n', refused.text.split("<main")[1]
+        )
+    )
+    assert form.items() <= sent.items()
+    restarted.post("/observer", {"csrf_token": sent["csrf_token"], "observer": "Ani"})
+    assert restarted.post("/samples/1/words", sent).status_code == 200
+    assert clinic.words() == [(CellRef(1, 1), "normal", "Ani")]
+    # A token or password is never written into a page.
+    refused = restarted.post("/login", {"token": "my own password", "csrf_token": "x"})
+    assert "my own password" not in refused.text
+
+
+def test_who_gives_a_sign_after_a_form_comes_back_to_its_page(browser: Browser) -> None:
+    browser.get("/")
+    asked = browser.post("/samples/1/words", {"word": "1-1-normal", "next": "/samples/1/cells?show=blast"})
+    assert asked.status_code == 428
+    assert 'name="next" value="/samples/1/cells?show=blast"' in asked.text
