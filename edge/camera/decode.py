@@ -7,18 +7,28 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from edge.camera.containers import check_bmp, check_png, check_webp
 from edge.camera.jpeg import decode_jpeg, read_header
-from edge.camera.pixels import MAX_PIXELS, check_size, on_white, to_8_bit, to_rgb, upright
+from edge.camera.pixels import (
+    MAX_PIXELS,
+    TRANSPARENT,
+    check_size,
+    on_white,
+    scaled,
+    sensor_bits,
+    to_rgb,
+    upright,
+)
 from edge.camera.signature import HEAD_BYTES, kind_of
 from edge.errors import ImageError
 from edge.structures import UInt8Image
@@ -32,14 +42,15 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I;16B", "YC
 #: the length of a damaged directory, whatever lies there.
 _MOST_BYTES = 8 * MAX_PIXELS + 80_000_000
 _BYTES_PER_PX, _BYTES_BESIDE = 8, 32_000_000
-#: Largest PNG of 16 bits: OpenCV 4.11 holds its pixels twice, 16 bytes each with an alpha channel. Of this
-#: size it takes 1.5 times what 8 bits take of ``MAX_PIXELS``.
-_MOST_DEEP_PIXELS = 26_000_000
+#: How Pillow stores PNGs of 16 bits, and how it is asked for their upper and lower bytes.
+_DEEP_COLOURS = {"RGB": ("RGB;16B", "RGB;16L"), "RGBA": ("RGBA;16B", "RGBA;16L")}
+#: Rows that are put together at once.
+_STRIP_ROWS = 64
 #: What Pillow 10 to 13 and tifffile raise on damaged files (found by decoding thousands of randomly damaged
 #: ones).
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, AssertionError,
                   OverflowError, AttributeError, ZeroDivisionError, MemoryError, struct.error, zlib.error,
-                  cv2.error, Image.DecompressionBombError)  # fmt: skip
+                  Image.DecompressionBombError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +61,12 @@ class Picture:
     ----------
     pixels : (H, W, 3) uint8 RGB, upright
     um_per_px : µm per px where the file tells it, None else
+    warnings : what is doubtful about it, names of :data:`edge.quality.WARNINGS`
     """
 
     pixels: UInt8Image
     um_per_px: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def decode_picture(path: Path) -> Picture:
@@ -108,7 +121,7 @@ def decode_picture(path: Path) -> Picture:
 
                 return Picture(*decode_tiff(path))
             decode = _decode_jpeg if kind == "JPEG" else _decode
-            return Picture(decode(path, status.st_size))
+            return decode(path, status.st_size)
         except ImageError:
             raise
         except UnidentifiedImageError as error:
@@ -121,7 +134,7 @@ def decode_picture(path: Path) -> Picture:
             ) from error
 
 
-def _decode_jpeg(path: Path, size: int) -> UInt8Image:
+def _decode_jpeg(path: Path, size: int) -> Picture:
     if size > _BYTES_PER_PX * MAX_PIXELS:
         raise ImageError(f"{path}: {size / 1e6:.0f} MB are no JPEG of a field; copy it again from the camera")
     with path.open("rb") as file:
@@ -136,7 +149,7 @@ def _decode_jpeg(path: Path, size: int) -> UInt8Image:
             "save it as a usual one of 8 bits, or as PNG"
         )
     try:
-        pixels = decode_jpeg(content, header)
+        pixels, doubts = decode_jpeg(content, header)
     except ValueError as error:
         try:
             simplejpeg.decode_jpeg_header(content, strict=False)
@@ -149,12 +162,12 @@ def _decode_jpeg(path: Path, size: int) -> UInt8Image:
     if header.components == 4 or header.has_exif:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             if header.components == 4:  # Pillow knows whether it is inverted
-                pixels = to_rgb(path, image)
-            return upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
-    return pixels
+                pixels, _ = to_rgb(path, image)
+            pixels = upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
+    return Picture(pixels, warnings=doubts)
 
 
-def _decode(path: Path, size: int) -> UInt8Image:
+def _decode(path: Path, size: int) -> Picture:
     try:
         image = Image.open(path, formats=_FORMATS)
     except Image.DecompressionBombError as error:
@@ -165,22 +178,23 @@ def _decode(path: Path, size: int) -> UInt8Image:
     with image:
         bits = _bit_depth(path, image)
         _check_header(path, image, bits, size)
-        pixels = _decode_pixels(path, image, bits, size)
+        pixels, transparent = _decode_pixels(path, image, bits, size)
         # After load(), because a PNG may carry it behind its pixels.
-        return upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
+        pixels = upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
+        return Picture(pixels, warnings=(TRANSPARENT,) if transparent else ())
 
 
-def _decode_pixels(path: Path, image: Image.Image, bits: int, size: int) -> UInt8Image:
+def _decode_pixels(path: Path, image: ImageFile.ImageFile, bits: int, size: int) -> tuple[UInt8Image, bool]:
     """Decode what has passed by its header."""
     with path.open("rb") as file:
         if isinstance(image, PngImageFile):
             check_png(file)
         elif image.format == "BMP":
             check_bmp(file, size)
-        else:
-            check_webp(file, size)
+        elif (shortened := check_webp(file, size)) is not None and _is_decodable(shortened):
+            raise ValueError("its data go on where the picture ends")
     if bits == 16:
-        return _decode_16_bit(path)
+        return _decode_16_bit(path, image)
     image.load()
     return to_rgb(path, image)
 
@@ -200,11 +214,6 @@ def _check_header(path: Path, image: Image.Image, bits: int, size: int) -> None:
         raise ImageError(
             f"{path}: pixels of mode {image.mode} and {bits} bits are not supported; save as 8 or 16-bit RGB"
         )
-    if bits == 16 and image.width * image.height > _MOST_DEEP_PIXELS:
-        raise ImageError(
-            f"{path}: {image.width}x{image.height} px of 16 bits, at most {_MOST_DEEP_PIXELS / 1e6:.0f} "
-            "megapixels fit the device's memory; save it as 8-bit RGB"
-        )
     pages = int(getattr(image, "n_frames", 1))
     if pages > 1:
         raise ImageError(f"{path}: holds {pages} pages; save each field as a file of its own")
@@ -219,20 +228,58 @@ def _bit_depth(path: Path, image: Image.Image) -> int:
     return 8
 
 
-def _decode_16_bit(path: Path) -> UInt8Image:
-    """Decode a PNG by OpenCV, because Pillow keeps only the upper 8 bits."""
-    with path.open("rb") as file:  # by its number, because OpenCV takes no name that is not UTF-8
-        decoded = cv2.imread(f"/proc/self/fd/{file.fileno()}", cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise ImageError(f"{path}: its 16-bit pixels cannot be decoded; save it as 8-bit RGB")
-    values = decoded.astype(np.uint16, copy=False)
-    if values.ndim == 2:
-        return np.repeat(to_8_bit(values)[..., None], 3, axis=2)
-    if values.shape[2] == 3:
-        # Turned to RGB as 8 bits: the table is twice as quick on values that lie one behind the other.
-        pixels = to_8_bit(values)
-        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-        return pixels
-    pixels = to_8_bit(values[..., 2::-1])
-    on_white(path, pixels, (values[..., 3] >> 8).astype(np.uint8))
-    return pixels
+def _is_decodable(content: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            image.load()
+    except _DECODE_ERRORS:
+        return False
+    return True
+
+
+def _decode_16_bit(path: Path, image: ImageFile.ImageFile) -> tuple[UInt8Image, bool]:
+    """Decode a PNG of 16 bits.
+
+    Pillow keeps the upper 8 of colours: it is asked once for the lower ones, and once for these. OpenCV keeps
+    all, and takes 1.7 times the memory of 8 bits for it.
+    """
+    if "transparency" in image.info:
+        raise ImageError(f"{path}: 16 bits and a transparent colour; save it as 8-bit RGB")
+    tile = image.tile[0]
+    stored_as = str(tile.args)
+    if stored_as == "I;16B":
+        return _grey(np.asarray(image)), False
+    if stored_as == "LA;16B":
+        # Two values of 16 bits are to a PNG as four of 8.
+        image.tile = [tile._replace(args="RGBA")]
+        halves = np.asarray(image)
+        pixels = _grey(_joined(halves[..., 0], halves[..., 1]))
+        return pixels, on_white(path, pixels, halves[..., 2])
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    with Image.open(path, formats=_FORMATS) as lower:
+        lower.tile = [tile._replace(args=stored_as.replace("16B", "16L"))]
+        for rows, strip in _strips(lower):
+            pixels[rows] = strip[..., :3]
+    del lower  # never both beside the picture
+    highest = max(int(strip[..., :3].max()) for _, strip in _strips(image))
+    bits = sensor_bits(highest << 8)
+    alpha = np.empty(pixels.shape[:2], np.uint8) if image.mode == "RGBA" else None
+    for rows, strip in _strips(image):
+        pixels[rows] = scaled(_joined(strip[..., :3], pixels[rows]), bits)
+        if alpha is not None:
+            alpha[rows] = strip[..., 3]
+    return pixels, alpha is not None and on_white(path, pixels, alpha)
+
+
+def _joined(upper: UInt8Image, lower: UInt8Image) -> NDArray[np.uint16]:
+    return np.asarray(upper.astype(np.uint16) << 8 | lower, np.uint16)
+
+
+def _grey(values: NDArray[np.uint16]) -> UInt8Image:
+    return np.repeat(scaled(values, sensor_bits(int(values.max())))[..., None], 3, axis=2)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[slice, UInt8Image]]:
+    for top in range(0, image.height, _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, image.height)
+        yield slice(top, bottom), np.asarray(image.crop((0, top, image.width, bottom)))

@@ -51,7 +51,8 @@ def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = 
                 f"{path}: it says that a pixel is {um_per_px:g} µm; expected {FINEST_UM_PER_PX} to "
                 f"{COARSEST_UM_PER_PX}; give --um-per-px if it is wrong"
             )
-    return Frame(image, str(path), um_per_px=um_per_px, jpeg=_bare_jpeg(path, image) if with_jpeg else None)
+    jpeg = _bare_jpeg(path, image) if with_jpeg else None
+    return Frame(image, str(path), um_per_px=um_per_px, jpeg=jpeg, warnings=picture.warnings)
 
 
 def _bare_jpeg(path: Path, image: UInt8Image) -> bytes | None:
@@ -116,8 +117,8 @@ def read_frames(
         The video cannot be opened, holds no frame or a damaged one, or ends before its promised end.
     """
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        for number, pixels in read_video(path, every):
-            yield Frame(pixels, f"{path}#{number}", um_per_px=um_per_px)
+        for number, pixels, doubts in read_video(path, every):
+            yield Frame(pixels, f"{path}#{number}", um_per_px=um_per_px, warnings=doubts)
         return
     if _is_marked(path):
         raise NotAFieldError(f"{path}: {OWN}; count the picture that it was made of", OWN)

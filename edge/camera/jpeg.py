@@ -60,7 +60,7 @@ class JpegHeader:
     has_exif: bool
 
 
-def decode_jpeg(content: bytes, header: JpegHeader) -> UInt8Image:
+def decode_jpeg(content: bytes, header: JpegHeader) -> tuple[UInt8Image, tuple[str, ...]]:
     """Decode by libjpeg-turbo, to which a lost block or a missing half is an error.
 
     Pillow calls the same library, fills what is missing with grey, and says nothing. The pixels of a whole
@@ -73,7 +73,7 @@ def decode_jpeg(content: bytes, header: JpegHeader) -> UInt8Image:
 
     Returns
     -------
-    (H, W, 3) uint8 RGB
+    (H, W, 3) uint8 RGB, and what is doubtful about it
 
     Raises
     ------
@@ -85,8 +85,7 @@ def decode_jpeg(content: bytes, header: JpegHeader) -> UInt8Image:
     decoded = simplejpeg.decode_jpeg(content, "RGB", buffer=pixels, strict=True)
     if decoded.shape != pixels.shape:
         raise ValueError("its data have another size than its header says")
-    check_seam(pixels, header.block_height, header.block_width)
-    return pixels
+    return pixels, check_seam(pixels, header.block_height, header.block_width)
 
 
 def read_header(content: bytes) -> JpegHeader:

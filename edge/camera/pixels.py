@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,9 +20,10 @@ MAX_PIXELS = 40_000_000
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 #: Rows that are converted at once: bounds what lies beside the picture to a few MB on a 2592 px wide field.
 _STRIP_ROWS = 64
-#: The same where NumPy takes 8 bytes for an index.
-_INDEXED_ROWS = 16
 _TRANSPARENT_MODES = ("LA", "PA", "RGBA")
+_OPAQUE = 255
+#: What a field is counted with of which a part is transparent; see :data:`edge.quality.WARNINGS`.
+TRANSPARENT = "transparent"
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -72,26 +73,18 @@ def sensor_bits(highest: int, bits: int | None = None) -> int:
 
 def scaled(values: NDArray[np.uint16], bits: int) -> UInt8Image:
     """Scale values of so many bits to 8 bits."""
-    if bits == 8:
-        return values.astype(np.uint8)
-    # A table of at most 65,536 entries instead of a float image of 4 bytes a value.
-    table = _table(bits)
-    pixels = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), _INDEXED_ROWS):
-        rows = slice(top, top + _INDEXED_ROWS)
-        pixels[rows] = table[values[rows]]
-    return pixels
+    # Rounded as a division is: no value lies within a float's error of a half.
+    levels = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=255 / (2**bits - 1))
+    return np.asarray(levels, np.uint8).reshape(values.shape)
 
 
-@cache
-def _table(bits: int) -> NDArray[np.uint8]:
-    full_scale = 2**bits - 1
-    levels = np.rint(np.arange(full_scale + 1, dtype=np.float32) * (255.0 / full_scale))
-    return np.asarray(levels, np.uint8)
+def to_rgb(path: Path, image: Image.Image) -> tuple[UInt8Image, bool]:
+    """Copy Pillow's pixels out in strips, so that never more than one whole copy lies beside Pillow's own.
 
-
-def to_rgb(path: Path, image: Image.Image) -> UInt8Image:
-    """Copy Pillow's pixels out in strips, so that never more than one whole copy lies beside Pillow's own."""
+    Returns
+    -------
+    (H, W, 3) uint8 RGB, and whether some of it is transparent
+    """
     if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
     elif image.mode not in ("L", "RGB"):
@@ -105,12 +98,10 @@ def to_rgb(path: Path, image: Image.Image) -> UInt8Image:
         pixels[rows] = strip[..., :3] if strip.ndim == 3 else strip[..., None]
         if alpha is not None:
             alpha[rows] = strip[..., 3]
-    if alpha is not None:
-        on_white(path, pixels, alpha)
-    return pixels
+    return pixels, alpha is not None and on_white(path, pixels, alpha)
 
 
-def on_white(path: Path, colours: UInt8Image, alpha: NDArray[np.uint8], *, multiplied: bool = False) -> None:
+def on_white(path: Path, colours: UInt8Image, alpha: NDArray[np.uint8], *, multiplied: bool = False) -> bool:
     """Lay a picture in place on white, the colour of a blank slide.
 
     Parameters
@@ -120,6 +111,11 @@ def on_white(path: Path, colours: UInt8Image, alpha: NDArray[np.uint8], *, multi
     alpha : (H, W) uint8, 255 is opaque
     multiplied : colours were multiplied by it already
 
+    Returns
+    -------
+    whether some of it is transparent. Viewers lay that on white, black or squares, and what a program has put
+    into the channel may be no transparency at all
+
     Raises
     ------
     ImageError
@@ -127,11 +123,14 @@ def on_white(path: Path, colours: UInt8Image, alpha: NDArray[np.uint8], *, multi
     """
     if not alpha.any():
         raise ImageError(f"{path}: all of it is transparent; save it without its alpha channel")
+    if int(alpha.min()) == _OPAQUE:
+        return False
     for top in range(0, len(colours), _STRIP_ROWS):
         rows = slice(top, top + _STRIP_ROWS)
         opacity = alpha[rows, :, None] / np.float32(255)
         seen = colours[rows] * (np.float32(1) if multiplied else opacity)
         colours[rows] = np.rint(np.minimum(seen + 255 * (1 - opacity), 255)).astype(np.uint8)
+    return True
 
 
 def upright(pixels: UInt8Image, orientation: int) -> UInt8Image:

@@ -12,7 +12,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -25,7 +25,16 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
 
 from edge.camera.containers import check_coded, check_holes
 from edge.camera.jpeg import read_header
-from edge.camera.pixels import MAX_PIXELS, check_size, on_white, scaled, sensor_bits, to_rgb, upright
+from edge.camera.pixels import (
+    MAX_PIXELS,
+    TRANSPARENT,
+    check_size,
+    on_white,
+    scaled,
+    sensor_bits,
+    to_rgb,
+    upright,
+)
 from edge.camera.seams import check_seam
 from edge.errors import ImageError
 from edge.structures import UInt8Image
@@ -48,6 +57,12 @@ _FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex float"}
 _HORIZONTAL = 2
 #: Bytes of pixels that are decoded at once.
 _GROUP_BYTES = 1 << 20
+#: Bytes that are put behind an LZW strip's last one, and are there only where the strip has its length.
+_MARK = b"\xa5\x5a\xc3"
+#: Codes of LZW [2]_: clear the table, after which codes have 9 bits; and end.
+#:
+#: .. [2] TIFF 6.0, section 13.
+_CLEAR, _END, _SHORTEST_CODE = 256, 257, 9
 #: An Adobe segment that says: no transform, these are RGB.
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 #: µm of a unit of length in OME data; without one it is µm.
@@ -68,7 +83,7 @@ _SIGNIFICANT_BITS = tuple(map(str, range(9, 16)))
 _SQUARE = 0.01
 
 
-def decode_tiff(path: Path) -> tuple[UInt8Image, float | None]:
+def decode_tiff(path: Path) -> tuple[UInt8Image, float | None, tuple[str, ...]]:
     """Read the one picture of a TIFF.
 
     Parameters
@@ -77,7 +92,7 @@ def decode_tiff(path: Path) -> tuple[UInt8Image, float | None]:
 
     Returns
     -------
-    (H, W, 3) uint8 RGB, upright, and µm per px where OME data tell it
+    (H, W, 3) uint8 RGB, upright; µm per px where OME data tell it; and what is doubtful about it
 
     Raises
     ------
@@ -94,7 +109,7 @@ def decode_tiff(path: Path) -> tuple[UInt8Image, float | None]:
         raise ValueError(str(error)) from error
 
 
-def _decode(path: Path) -> tuple[UInt8Image, float | None]:
+def _decode(path: Path) -> tuple[UInt8Image, float | None, tuple[str, ...]]:
     with TiffFile(path) as file:
         page = _picture_page(path, file)
         bits = _check(path, page)
@@ -106,7 +121,8 @@ def _decode(path: Path) -> tuple[UInt8Image, float | None]:
             and bits in ((8,) if page.compression == _JPEG else (8, 16))
         ):
             orientation = page.tags.valueof(_ORIENTATION, 1)
-            return upright(_pixels(path, file, page, bits, significant), orientation), um_per_px
+            pixels, doubts = _pixels(path, file, page, bits, significant)
+            return upright(pixels, orientation), um_per_px, doubts
         if bits > 8 or page.compression not in _BY_PILLOW:
             raise ImageError(
                 f"{path}: a {bits}-bit TIFF of {_named(PHOTOMETRIC, page.photometric)} and compression "
@@ -116,7 +132,8 @@ def _decode(path: Path) -> tuple[UInt8Image, float | None]:
     with Image.open(path, formats=("TIFF",)) as image:
         image.seek(index)
         image.load()  # turns it, too
-        return to_rgb(path, image), um_per_px
+        pixels, transparent = to_rgb(path, image)
+        return pixels, um_per_px, (TRANSPARENT,) if transparent else ()
 
 
 def _named(names: type[COMPRESSION] | type[PHOTOMETRIC], value: int) -> str:
@@ -169,7 +186,9 @@ def _check(path: Path, page: TiffPage) -> int:
     return bits
 
 
-def _pixels(path: Path, file: TiffFile, page: TiffPage, bits: int, significant: int | None) -> UInt8Image:
+def _pixels(
+    path: Path, file: TiffFile, page: TiffPage, bits: int, significant: int | None
+) -> tuple[UInt8Image, tuple[str, ...]]:
     colours = 3 if page.photometric in (_RGB, _YCBCR) else 1
     kinds = [int(kind) for kind in page.extrasamples[: page.samplesperpixel - colours]]
     extra = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
@@ -182,12 +201,14 @@ def _pixels(path: Path, file: TiffFile, page: TiffPage, bits: int, significant: 
         pass
     if colours == 1:
         pixels = np.repeat(pixels, 3, axis=2)
+    doubts: tuple[str, ...] = ()
     if page.compression == _JPEG:
         across, down = page.subsampling or (1, 1)
-        check_seam(pixels, 8 * down, 8 * across)
+        doubts = check_seam(pixels, 8 * down, 8 * across)
     if alpha is not None and extra is not None:
-        on_white(path, pixels, alpha, multiplied=kinds[extra] == _ASSOCIATED)
-    return pixels
+        multiplied = kinds[extra] == _ASSOCIATED
+        doubts += (TRANSPARENT,) if on_white(path, pixels, alpha, multiplied=multiplied) else ()
+    return pixels, doubts
 
 
 def _fill(
@@ -297,7 +318,8 @@ def _parts(
         # Only the last strip may have fewer rows.
         equal = [(0, coded)] if rows[-1] == rows[0] else [(0, coded[:-1]), (len(coded) - 1, coded[-1:])]
         for number, strips in equal:
-            yield from _lzw(strips, number, rows[number], row_bytes)
+            padded = min(page.rowsperstrip, page.imagelength)
+            yield from _lzw(strips, number, rows[number], row_bytes, padded)
         return
     for number, (data, n) in enumerate(zip(coded, rows, strict=True)):
         if page.compression == _JPEG:
@@ -332,10 +354,79 @@ def _inflated(data: bytes, sizes: list[int]) -> Iterator[bytes]:
 
 
 def _lzw(
-    strips: list[bytes], first: int, rows: int, row_bytes: int
+    strips: list[bytes], first: int, rows: int, row_bytes: int, padded: int
 ) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
-    """Decompress strips of equal size, each as one row of a grey picture."""
+    """Decompress strips of equal size, each as one row of a grey picture.
+
+    A wrong code of LZW is a code; but the bytes that it stands for are seldom as many. libtiff stops at the
+    last byte that it is asked for, so that it is asked for a mark behind it.
+
+    Parameters
+    ----------
+    strips : their codes
+    first : number of the first of them
+    rows, row_bytes : of each
+    padded : rows that the last strip of a picture may have been filled up to
+    """
     size = rows * row_bytes
+    at_once = max(1, _GROUP_BYTES // row_bytes)
+    marked = [_marked(strip) for strip in strips]
+    image = _as_grey(marked, size + len(_MARK)) if all(marked) else None
+    if image is None or not _ends_with_mark(image):
+        if image is not None:
+            for strip in strips:
+                _check_length(strip, (size, padded * row_bytes))
+        image = _as_grey(strips, size)
+    for row in range(0, rows, at_once):
+        columns = row * row_bytes, min(size, (row + at_once) * row_bytes)
+        for number, part in enumerate(np.asarray(image.crop((columns[0], 0, columns[1], len(strips))))):
+            yield first + number, row, part
+
+
+def _marked(strip: bytes, *, wider: bool = False) -> bytes:
+    """Put the mark in place of an LZW strip's end code; empty where it does not end with one.
+
+    Parameters
+    ----------
+    strip : its codes
+    wider : its end code has a bit less than a decoder expects, as some encoders write it where the codes
+        before have just filled a width
+    """
+    coded = strip.rstrip(b"\0")
+    unused = (coded[-1] & -coded[-1]).bit_length() - 1 if coded else 0
+    last = int.from_bytes(coded[-4:], "big") >> unused
+    if len(coded) < 4 or last & (2**_SHORTEST_CODE - 1) != _END:
+        return b""
+    length = 8 * 4 - unused
+    if wider:
+        last = last >> _SHORTEST_CODE << (_SHORTEST_CODE + 1) | _END
+        length += 1
+    last += _CLEAR - _END
+    for code in (*_MARK, _END):
+        last = last << _SHORTEST_CODE | code
+        length += _SHORTEST_CODE
+    padding = -length % 8
+    return coded[:-4] + (last << padding).to_bytes((length + padding) // 8, "big")
+
+
+def _ends_with_mark(image: Image.Image) -> bool:
+    try:
+        ends = image.crop((image.width - len(_MARK), 0, image.width, image.height)).tobytes()
+    except OSError:
+        return False
+    return ends == _MARK * image.height
+
+
+def _check_length(strip: bytes, sizes: tuple[int, int]) -> None:
+    """Check by itself a strip that may be of an encoder with a short end code, or filled up."""
+    for size, wider in product(sizes, (False, True)):
+        if _ends_with_mark(_as_grey([_marked(strip, wider=wider)], size + len(_MARK))):
+            return
+    raise ValueError("a strip has another length")
+
+
+def _as_grey(strips: list[bytes], size: int) -> Image.Image:
+    """Make a grey picture, not decoded yet, whose rows are LZW strips of so many bytes."""
     n = len(strips)
     lengths = [len(strip) for strip in strips]
     tables = 8 + 2 + 9 * 12 + 4
@@ -355,12 +446,7 @@ def _lzw(
     grey = b"II*\0" + struct.pack("<IH", 8, len(tags))
     grey += b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     grey += struct.pack(f"<{2 * n}I", *starts, *lengths)
-    at_once = max(1, _GROUP_BYTES // row_bytes)
-    with Image.open(io.BytesIO(grey + b"".join(strips)), formats=("TIFF",)) as image:
-        for row in range(0, rows, at_once):
-            columns = row * row_bytes, min(size, (row + at_once) * row_bytes)
-            for number, part in enumerate(np.asarray(image.crop((columns[0], 0, columns[1], n)))):
-                yield first + number, row, part
+    return Image.open(io.BytesIO(grey + b"".join(strips)), formats=("TIFF",))
 
 
 def _jpeg(page: TiffPage, data: bytes, rows: int, row_bytes: int) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.camera.containers import check_coded
 from edge.camera.jpeg import decode_jpeg, read_header
 from edge.camera.pixels import MAX_PIXELS
 from edge.errors import ImageError, SourceError
@@ -47,6 +48,8 @@ _MISSING_FRAMES, _MISSING_AT_LEAST = 0.05, 2
 _END = 4
 #: Codes of motion JPEG whose frames are whole JPEGs.
 _MOTION_JPEG = (b"MJPG", b"JPEG", b"DMB1")
+#: Codes whose arithmetic coder knows no wrong data and no padding: zeroed sectors decode without a complaint.
+_NEVER_PADDED = (b"VP80", b"VP90", b"AV01")
 #: FFmpeg's level of errors; what its decoders and demuxers say below it of what they have made up or lack;
 #: and what they say already at opening.
 _AV_LOG_ERROR = 16
@@ -58,12 +61,12 @@ _NAMED = 8
 _END_OF_JPEG = b"\xff\xd9"
 
 
-def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
+def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[str, ...]]]:
     """Decode frames 1, 1 + every, 1 + 2 * every, ... of a video, one at a time.
 
     Yields
     ------
-    Number of the frame, from 1, and (H, W, 3) uint8 RGB
+    Number of the frame, from 1; (H, W, 3) uint8 RGB; and what is doubtful about it
 
     Raises
     ------
@@ -75,7 +78,7 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
     """
     complaints = _complaints()
     complaints.clear()
-    with _opened(path) as (capture, is_avi):
+    with _opened(path) as (capture, name, is_avi):
         width, height = (int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MAX_PIXELS:
             raise ImageError(
@@ -85,16 +88,18 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
         cut = any(part in said for said in complaints for part in _CUT)
         complaints.clear()
         number, damaged, whole = 0, [], True
+        doubts: tuple[str, ...]
         code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
         motion_jpeg = code.upper() in _MOTION_JPEG
         if motion_jpeg:
             capture.set(cv2.CAP_PROP_FORMAT, -1)
         else:
             _check_decoder(path, capture, code)
+        packets = _packets(name) if code.upper() in _NEVER_PADDED else iter(())
         for number, grabbed in _numbered(capture):
-            pixels = None
+            pixels, doubts = None, ()
             if not motion_jpeg:
-                if complaints or not grabbed:
+                if complaints or not grabbed or _is_holed(next(packets, b"")):
                     raise SourceError(
                         f"{path}: frame {number} is damaged, and those behind it build on it; "
                         "copy the video again from the camera"
@@ -112,13 +117,13 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
                 content = stored.tobytes() if found else b""
                 if (number - 1) % every == 0:
                     try:
-                        pixels = _decode_stored(content, width, height)
+                        pixels, doubts = _decode_stored(content, width, height)
                     except ValueError:
                         damaged.append(number)
                 # What is left out is not decoded; as the last frame it still tells that the file was cut.
                 whole = content.rstrip(b"\0").endswith(_END_OF_JPEG)
             if pixels is not None:
-                yield number, pixels
+                yield number, pixels, doubts
     if number == 0:
         raise SourceError(f"{path}: the video holds no readable frame; copy it again from the camera")
     faults = []
@@ -133,7 +138,26 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image]]:
         raise SourceError(f"{path}: {'; '.join(faults)}; copy it again from the camera")
 
 
-def _decode_stored(content: bytes, width: int, height: int) -> UInt8Image:
+def _packets(name: str) -> Iterator[bytes]:
+    """Read what is stored of each frame."""
+    stored = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    stored.set(cv2.CAP_PROP_FORMAT, -1)
+    try:
+        while stored.grab():
+            yield stored.retrieve()[1].tobytes()
+    finally:
+        stored.release()
+
+
+def _is_holed(packet: bytes) -> bool:
+    try:
+        check_coded(packet)
+    except ValueError:
+        return True
+    return False
+
+
+def _decode_stored(content: bytes, width: int, height: int) -> tuple[UInt8Image, tuple[str, ...]]:
     header = read_header(content)
     if (header.width, header.height) != (width, height):
         raise ValueError(f"{header.width}x{header.height} px in a video of {width}x{height}")
@@ -141,7 +165,7 @@ def _decode_stored(content: bytes, width: int, height: int) -> UInt8Image:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, bool]]:
+def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, str, bool]]:
     """Open a video by FFmpeg, which of itself also reads addresses and lists of files.
 
     Nothing but this file is read, whatever its content asks for. Its beginning is looked at here because
@@ -173,7 +197,7 @@ def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, bool]]:
         try:
             if not capture.isOpened():
                 raise SourceError(f"{path}: not a video that OpenCV can read; convert it to MP4 or AVI")
-            yield capture, head.startswith(_AVI)
+            yield capture, name, head.startswith(_AVI)
         finally:
             capture.release()
 

@@ -45,6 +45,8 @@ WARNINGS = {
     "implausible_white_share": "too many of the round cells were taken for white ones: look at the cells",
     "overlay": "lettering or a scale bar lies in the picture: store fields without it",
     "scale_changed": "the red cells do not fit the given scale or the other fields: check the objective",
+    "possibly_damaged": "parts of the picture do not fit together: copy it again from the camera, count anew",
+    "transparent": "a part of the picture is transparent: store it without its alpha channel, count anew",
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
     "calibration_unused": "the calibration cannot be read or is for frames of another size: make one anew",
 }

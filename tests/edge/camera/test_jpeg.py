@@ -13,8 +13,9 @@ import simplejpeg
 from PIL import Image
 
 from edge.camera import jpeg
+from edge.camera.decode import decode_picture
 from edge.camera.jpeg import read_header
-from edge.camera.seams import has_seam
+from edge.camera.seams import find_seam
 from edge.errors import ImageError
 from edge.structures import UInt8Image
 from tests.edge.camera.files import decode_image
@@ -46,23 +47,37 @@ def test_blocks_that_are_shifted_from_one_on_are_seen(
     block: tuple[int, int], to_the_end: bool, channel: slice
 ) -> None:
     for levels in (12, -12):
-        assert has_seam(shifted(levels, block, to_the_end=to_the_end, channel=channel), 16, 16)
-    assert not has_seam(shifted(2, block, to_the_end=to_the_end, channel=channel), 16, 16)
+        seam = find_seam(shifted(levels, block, to_the_end=to_the_end, channel=channel), 16, 16)
+        assert seam == "sure"
+    assert find_seam(shifted(2, block, to_the_end=to_the_end, channel=channel), 16, 16) == "none"
+
+
+def test_a_seam_that_is_uneven_or_small_is_a_doubt(tmp_path: Path) -> None:
+    path = tmp_path / "f.jpg"
+    for levels, expected in ((0, ()), (4, ("possibly_damaged",))):
+        picture = shifted(levels, (12, 4), to_the_end=True)
+        path.write_bytes(encoded(picture, quality=95, subsampling=2))
+        assert decode_picture(path).warnings == expected
+    uneven = shifted(20, (12, 4), to_the_end=True)
+    noise = np.random.default_rng(0).normal(0, 15, uneven[192].shape)
+    uneven[192] = np.clip(uneven[192] + noise, 0, 255).astype(np.uint8)
+    assert find_seam(uneven, 16, 16) == "doubtful"
 
 
 def test_flat_blocks_of_a_coarse_jpeg_hide_no_seam() -> None:
     coarse = simplejpeg.decode_jpeg(encoded(shifted(-25, (21, 11), to_the_end=True), quality=40), "RGB")
-    assert has_seam(coarse, 16, 16)
-    assert not has_seam(simplejpeg.decode_jpeg(encoded(smear(0), quality=40), "RGB"), 16, 16)
+    assert find_seam(coarse, 16, 16) == "sure"
+    assert find_seam(simplejpeg.decode_jpeg(encoded(smear(0), quality=40), "RGB"), 16, 16) == "none"
 
 
 def test_what_a_picture_may_have_is_no_seam() -> None:
     picture = smear(0).copy()
-    assert not has_seam(picture, 16, 16)
+    assert find_seam(picture, 16, 16) == "none"
     picture[:32] = 0  # a margin that ends with a row of blocks
     picture[448:, :200] = 255  # a legend
-    assert not has_seam(picture, 16, 16)
-    assert not has_seam(shifted(12, (5, 3), to_the_end=True)[:, :368], 16, 16)  # one cell, cut out
+    assert find_seam(picture, 16, 16) == "none"
+    one_cell = shifted(12, (5, 3), to_the_end=True)[:, :368]
+    assert find_seam(one_cell, 16, 16) == "none"
 
 
 @pytest.mark.parametrize("left", [0, 320])
@@ -72,7 +87,7 @@ def test_text_on_a_strip_or_box_of_one_colour_is_no_seam(seed: int, left: int) -
     picture[-48:, left:] = 0  # from a border of blocks on
     cv2.putText(picture, "Sample 12, 100x", (left + 8, len(picture) - 10), 0, 0.8, (255,) * 3, 1, cv2.LINE_AA)
     stored = encoded(picture, quality=75, subsampling=2)
-    assert not has_seam(simplejpeg.decode_jpeg(stored, "RGB"), 16, 16)
+    assert find_seam(simplejpeg.decode_jpeg(stored, "RGB"), 16, 16) != "sure"
 
 
 def test_a_changed_bit_of_coded_data_shifts_no_picture_in_silence(tmp_path: Path) -> None:

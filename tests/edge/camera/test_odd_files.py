@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -297,3 +298,69 @@ def test_what_a_file_is_by_its_beginning(tmp_path: Path, head: bytes, kind: str)
     (tmp_path / "f.jpg").write_bytes(head.ljust(100, b"\1"))
     with pytest.raises(ImageError, match=r"by its content this is \w+"):
         decode_image(tmp_path / "f.jpg")
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_webp_whose_data_go_on_behind_its_picture_is_damaged(tmp_path: Path, lossless: bool) -> None:
+    """What a decoder makes of changed bytes is a picture; only that its data do not end with it is told."""
+    whole = io.BytesIO()
+    Image.fromarray(smear(0)[:96, :128]).save(whole, "WEBP", lossless=lossless, quality=90)
+    path = tmp_path / "f.webp"
+    path.write_bytes(whole.getvalue())
+    assert decode_picture(path).pixels.shape == (96, 128, 3)
+    length = int.from_bytes(whole.getvalue()[16:20], "little")
+    body = b"WEBP" + whole.getvalue()[12:16] + (length + 10).to_bytes(4, "little")
+    body += whole.getvalue()[20 : 20 + length] + b"\x35\x9a" * 5 + bytes(length & 1)
+    path.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    with Image.open(path) as lenient:  # negative control
+        assert lenient.convert("RGB").size == (128, 96)
+    with pytest.raises(ImageError, match="its data go on where the picture ends"):
+        decode_picture(path)
+
+
+def test_changed_bytes_of_a_lossy_webp_are_told(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(smear(0)[:240, :320]).save(whole, "WEBP", quality=90)
+    path, lenient = tmp_path / "f.webp", 0
+    for at in range(1000, len(whole.getvalue()) - 1000, len(whole.getvalue()) // 12):
+        damaged = bytearray(whole.getvalue())
+        damaged[at] ^= 0x10
+        path.write_bytes(damaged)
+        with Image.open(path) as image:
+            try:
+                image.load()
+                lenient += 1
+            except OSError:
+                pass
+        with pytest.raises(ImageError):
+            decode_picture(path)
+    assert lenient > 2  # negative control
+
+
+def lzw(codes: list[tuple[int, int]]) -> bytes:
+    """Codes of so many bits each, the highest bit first."""
+    value = length = 0
+    for code, bits in codes:
+        value, length = value << bits | code, length + bits
+    return (value << -length % 8).to_bytes(-(-length // 8), "big")
+
+
+@pytest.mark.parametrize("end_bits", [9, 10])
+@pytest.mark.parametrize(("more", "said"), [(0, ""), (-1, "damaged"), (1, "a strip has another length")])
+def test_an_lzw_strip_has_as_many_bytes_as_the_picture(
+    tmp_path: Path, more: int, said: str, end_bits: int
+) -> None:
+    """The table is full of codes of 9 bits at the end: some encoders write the end code in 9 bits, too."""
+    n = 254
+    pixels = np.random.default_rng(0).integers(0, 256, (2, n // 2), np.uint8)
+    codes = [(value, 9) for value in [*pixels.ravel().tolist(), 7][: n + more]]
+    strip = lzw([(256, 9), *codes, (257, end_bits if more == 0 else 10)])
+    path = tmp_path / "f.tif"
+    values = {256: n // 2, 257: 2, 258: 8, 259: 5, 262: 1, 273: 122, 277: 1, 278: 2, 279: len(strip)}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(values)) + tags + bytes(4) + strip)
+    if said:
+        with pytest.raises(ImageError, match=said):
+            decode_picture(path)
+    else:
+        np.testing.assert_array_equal(decode_picture(path).pixels[..., 0], pixels)

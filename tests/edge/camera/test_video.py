@@ -106,6 +106,17 @@ def test_a_video_whose_frames_build_on_each_other_ends_at_the_damage(tmp_path: P
     assert b"frame 3 is damaged" in done.stderr
 
 
+def test_zeroed_sectors_are_told_where_no_decoder_complains(tmp_path: Path) -> None:
+    path = written(tmp_path / "v.webm", "VP80")
+    assert len(list(read_frames(path))) == 6
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 1024] = bytes(1024)
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="is damaged, and those behind it build on it"):
+        list(read_frames(path))
+
+
 def test_what_cannot_tell_damage_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="FFV1 without checksums"):
         next(read_frames(written(tmp_path / "v1.avi", "FFV1")))
