@@ -12,9 +12,9 @@ import numpy as np
 
 from edge.camera.files import read_image
 from edge.light.field import Field
-from edge.quality import FrameWatch, Reference, assess, assess_scaled
+from edge.quality import FrameWatch, Reference, assess, assess_cells
 from edge.quality.reference import REFERENCE_FIELDS
-from edge.segmentation import segment
+from edge.segmentation import Segmentation, segment
 from edge.structures import Frame, UInt8Image
 from training.evaluation.degrade import DEGRADATIONS, Degradation
 from training.evaluation.figures import Figure, proportion
@@ -90,10 +90,11 @@ def evaluate_gate(
     chosen = set(np.linspace(0, len(images) - 1, degraded).astype(int).tolist()) if degraded else None
     for number, path in enumerate(images):
         frame = read_image(path)
-        um_per_px = segment(Field(frame)).scale.um_per_px
-        outcome.good["as a file"].add(path.name, file_verdict(frame, um_per_px), bad=False)
+        found = segment(Field(frame))
+        um_per_px = found.scale.um_per_px
+        outcome.good["as a file"].add(path.name, verdict(frame, found=found), bad=False)
         known = replace(frame, um_per_px=um_per_px)
-        outcome.good["with known scale"].add(path.name, _verdict(known, None), bad=False)
+        outcome.good["with known scale"].add(path.name, verdict(known, found=found), bad=False)
         on_image()
         if chosen is not None and number not in chosen:
             continue
@@ -121,7 +122,7 @@ def follow_sessions(sessions: Iterable[Sequence[Path]], outcome: GateFigures) ->
         frames = [read_image(path) for path in session]
         reference = _reference(frames[:REFERENCE_FIELDS])
         for path, frame in zip(session[REFERENCE_FIELDS:], frames[REFERENCE_FIELDS:], strict=True):
-            outcome.good["live"].add(path.name, _verdict(frame, reference), bad=False)
+            outcome.good["live"].add(path.name, verdict(frame, reference), bad=False)
 
 
 def summed(sources: Iterable[Sequence[Figure]]) -> list[Figure]:
@@ -159,23 +160,23 @@ def read_sessions(folder: Path) -> list[list[Path]]:
     return [[path for _, path in sorted(fields)] for _, fields in sorted(by_session.items())]
 
 
-def file_verdict(frame: Frame, um_per_px: float | None = None) -> tuple[str, ...]:
-    """Return the reasons that ``blastcount count`` gives for a picture without a known scale.
+def verdict(
+    frame: Frame, reference: Reference | None = None, *, found: Segmentation | None = None
+) -> tuple[str, ...]:
+    """Return the reasons for which a picture is not counted, before segmentation and after it.
 
     Parameters
     ----------
     frame : the picture
-    um_per_px : the scale that segmentation finds in it, where that is known already
+    reference : how the first fields of its sample looked; None for a file
+    found : what segmentation finds in it at its scale, where that is known already
     """
     field = Field(frame)
-    reasons = assess(field).reasons
-    if reasons:
-        return reasons
-    return assess_scaled(field, segment(field).scale.um_per_px if um_per_px is None else um_per_px)
-
-
-def _verdict(frame: Frame, reference: Reference | None) -> tuple[str, ...]:
-    return assess(Field(frame), reference).reasons
+    judgement = assess(field, reference)
+    if not judgement.reasons:
+        found = segment(field) if found is None else found
+        judgement += assess_cells(field, found.cells, found.scale)
+    return judgement.reasons
 
 
 def _reference(frames: Sequence[Frame]) -> Reference:
@@ -199,9 +200,9 @@ def _judge(
         watch.reasons(good)
         outcome.bad[label].add(name, watch.reasons(bad.image), bad=True)
     elif degradation.mode == "live":
-        outcome.bad[label].add(name, _verdict(bad, reference), bad=True)
+        outcome.bad[label].add(name, verdict(bad, reference), bad=True)
     else:
-        outcome.bad[label].add(name, _verdict(bad, None), bad=True)
+        outcome.bad[label].add(name, verdict(bad), bad=True)
         if degradation.reasons == ("out_of_focus",):
             unknown = replace(bad, um_per_px=None)
-            outcome.bad[f"{label}, scale unknown"].add(name, file_verdict(unknown), bad=True)
+            outcome.bad[f"{label}, scale unknown"].add(name, verdict(unknown), bad=True)
