@@ -13,7 +13,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -311,13 +311,21 @@ def _own_state() -> Path:
     return platformdirs.user_state_path("blastcount", appauthor=False)
 
 
-def load_config(path: Path | str | None = None) -> Config:
+def load_config(
+    path: Path | str | None = None,
+    *,
+    needed: Collection[str] | None = None,
+    passed_over: Callable[[ConfigError], object] = lambda _error: None,
+) -> Config:
     """Read the configuration.
 
     Parameters
     ----------
     path : the file; None for the one that ``BLASTCOUNT_CONFIG`` names, else
         ``/etc/blastcount/blastcount.toml``, else built-in defaults
+    needed : names of the sections that matter to whoever asks; None for all. A mistake in another one leaves
+        it at its defaults
+    passed_over : called with such a mistake
 
     Returns
     -------
@@ -337,10 +345,32 @@ def load_config(path: Path | str | None = None) -> Config:
             return Config()
         path = SYSTEM_CONFIG
     path = Path(path)
+
+    def named(error: ConfigError) -> ConfigError:
+        return ConfigError(f"{path}{named_by}: {error}")
+
     try:
-        return parse_config(_read_toml(path), origin=path)
+        table = _read_toml(path)
+        try:
+            return parse_config(table, origin=path)
+        except ConfigError as error:
+            if needed is None:
+                raise
+            config = parse_config(_only(table, needed), origin=path)
+            passed_over(named(error))
+            return config
     except ConfigError as error:
-        raise ConfigError(f"{path}{named_by}: {error}") from error
+        raise named(error) from error
+
+
+def _only(table: Mapping[str, Any], needed: Collection[str]) -> dict[str, Any]:
+    """Leave out sections that are not needed; an unknown one that may have been meant stays, as [lgo]."""
+    known = section_types()
+    return {
+        name: keys
+        for name, keys in table.items()
+        if name in needed or (name not in known and difflib.get_close_matches(name, needed, n=1))
+    }
 
 
 def names_a_camera(config: Config) -> bool:

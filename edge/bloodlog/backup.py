@@ -24,7 +24,7 @@ from edge.bloodlog.locks import locked
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import is_given_up, needed_pictures
 from edge.device.clock import utc_now
-from edge.device.durable import sync_folder, write_whole
+from edge.device.durable import PRIVATE_FILE, PRIVATE_FOLDER, make_private, sync_folder, write_whole
 from edge.device.hashing import file_sha256
 from edge.errors import DiskFullError, LogError, OutputError
 
@@ -83,7 +83,7 @@ def back_up(log: BloodLog, store: ThumbnailStore, folder: Path) -> Backup:
     """
     try:
         if not folder.is_dir():
-            folder.mkdir(parents=True)
+            folder.mkdir(PRIVATE_FOLDER, parents=True)
             sync_folder(folder.parent)
         with locked(folder / ".lock", "exclusive", log.patience, f"{folder}: no backup was made"):
             _remove_unfinished(folder)  # of earlier ones that were cut off: nobody else is at work here
@@ -156,6 +156,7 @@ def _earlier_heads(folder: Path) -> tuple[list[Head], list[str]]:
 
 
 def _copy_database(log: BloodLog, target: Path) -> None:
+    make_private(target)
     with log.reading() as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
         try:
             source.backup(copy, pages=_PAGES)
@@ -235,7 +236,9 @@ def _finish(unfinished: Path, folder: Path, verdict: Verdict, copied: int, damag
         try:
             sync_folder(folder)
             # Last: a database without its manifest is one that was not finished.
-            write_whole(manifest, json.dumps(content, indent=1).encode("ascii"), durable=True)
+            write_whole(
+                manifest, json.dumps(content, indent=1).encode("ascii"), durable=True, mode=PRIVATE_FILE
+            )
         except OSError:
             if not is_there:
                 database.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
+from edge.device.durable import make_private
 from edge.device.rights import refusal
 from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogDamagedError, LogError
 
@@ -89,6 +90,8 @@ def connect(
         options += "&immutable=1"
     elif alone:
         options += "&vfs=unix-none"
+    if not read_only:
+        make_private(path)
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?{options}",

@@ -210,9 +210,11 @@ class BloodLog:
             chain.add_link(connection, "field", field_id)
         return field_id
 
-    def count(self) -> int:
-        """Count the fields in the log, rejected ones among them."""
-        return int(self._value("SELECT count(*) FROM field"))
+    def count(self, sample_id: int | None = None) -> int:
+        """Count the fields in the log, or those of one sample, rejected ones among them."""
+        if sample_id is None:
+            return int(self._value("SELECT count(*) FROM field"))
+        return int(self._value("SELECT count(*) FROM field WHERE sample_id = ?", sample_id))
 
     def fields(self, sample_id: int | None = None, *, after: int = 0) -> Iterator[LoggedField]:
         """Go through all fields, or those of one sample, in the order they were written.

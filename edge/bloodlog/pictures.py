@@ -14,7 +14,7 @@ import numpy as np
 import simplejpeg
 
 from edge.bloodlog.locks import USUAL, Patience, locked
-from edge.device.durable import sync_folder, write_whole
+from edge.device.durable import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder, write_whole
 from edge.errors import NO_ROOM, DiskFullError, ImageError, OutputError
 from edge.structures import UInt8Image
 
@@ -101,10 +101,10 @@ class ThumbnailStore:
         try:
             with self.holding():
                 if not path.parent.is_dir():
-                    path.parent.mkdir(exist_ok=True)
+                    path.parent.mkdir(PRIVATE_FOLDER, exist_ok=True)
                     sync_folder(self.folder)
                     sync_folder(self.folder.parent)
-                write_whole(path, data, durable=True)
+                write_whole(path, data, durable=True, mode=PRIVATE_FILE)
         except OSError as error:
             raise _refused(f"{path}: the picture was not stored", error) from error
         return sha256
@@ -158,7 +158,7 @@ class ThumbnailStore:
         failed = f"{self.folder}: pictures cannot be stored"
         with ExitStack() as stack:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                self.folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
                 stack.enter_context(locked(self.folder / ".lock", kind, self._patience, failed))
             except OSError as error:
                 raise _refused(failed, error) from error

@@ -13,8 +13,11 @@ from edge.commands.options import PATH, json_option, log_option
 from edge.config import load_config
 from edge.daemon.client import ask, find_socket
 from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
+from edge.daemon.status import counts_line, sample_line
 from edge.device.printable import printable
 from edge.errors import ConfigError
+from edge.i18n import catalogue
+from edge.results.texts import reason_text, warning_text
 
 Answer = dict[str, Any]
 
@@ -62,15 +65,17 @@ def field_line(field: dict[str, Any]) -> str:
     >>> field_line(field | {"warnings": []})
     'field 7: 12 white cells, 3 of them look like blasts; 2 were counted before; sample S-1'
     >>> field_line(field | {"warnings": ["overlay"], "seen_before": 0})
-    'field 7: 12 white cells, 3 of them look like blasts; warning: overlay; sample S-1'
+    'field 7: 12 white cells, 3 of them look like blasts; warning: lettering in the picture; sample S-1'
     >>> field_line(field | {"status": "rejected", "reasons": ["out_of_focus"], "sample": None})
-    'field 7: rejected, out_of_focus; no sample is open'
+    'field 7: rejected, out of focus; no sample is open'
     """
     sample = f"sample {field['sample']}" if field["sample"] else "no sample is open"
     if field["status"] == "rejected":
-        return f"field {field['field']}: rejected, {', '.join(field['reasons'])}; {sample}"
+        reasons = ", ".join(reason_text(catalogue(), reason) for reason in field["reasons"])
+        return f"field {field['field']}: rejected, {reasons}; {sample}"
     again = f"; {field['seen_before']} were counted before" if field["seen_before"] else ""
-    doubts = f"; warning: {', '.join(field['warnings'])}" if field["warnings"] else ""
+    warnings = ", ".join(warning_text(catalogue(), warning) for warning in field["warnings"])
+    doubts = f"; warning: {warnings}" if warnings else ""
     return (
         f"field {field['field']}: {field['wbc']} white cells, {field['blasts']} of them look like blasts"
         f"{again}{doubts}; {sample}"
@@ -101,12 +106,16 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
                    f"{fields['rejected']} rejected")
     )  # fmt: skip
     if fields["rejected_by_reason"]:
-        lines.append(("rejected", _counts(fields["rejected_by_reason"])))
+        lines.append(("rejected", counts_line(fields["rejected_by_reason"], reason_text)))
     if fields["by_warning"]:
-        lines.append(("warnings", f"{fields['warned']} fields: {_counts(fields['by_warning'])}"))
+        why = counts_line(fields["by_warning"], warning_text)
+        lines.append(("warnings", f"{fields['warned']} fields: {why}"))
     if status["last_field"] is not None:
         lines.append(("last", f"{status['last_field']['at']}, {field_line(status['last_field'])}"))
-    lines.append(("sample", _sample(status["sample"])))
+    sample = status["sample"]
+    lines.append(
+        ("sample", "none is open: fields are logged without one" if sample is None else sample_line(sample))
+    )
     heat = "" if status["temperature_c"] is None else f", {status['temperature_c']:.0f} °C"
     throttled = f", throttled: {', '.join(status['throttled'])}" if status["throttled"] else ""
     free_bytes = disk["free_bytes"]
@@ -131,19 +140,6 @@ def _state(status: dict[str, Any]) -> str:
         "stopped": "stopped",
     }.get(status["state"], f"not counting: {status['problem']}")
     return f"{text} ({since})"
-
-
-def _sample(sample: dict[str, Any] | None) -> str:
-    if sample is None:
-        return "none is open: fields are logged without one"
-    share = (
-        "no cells yet"
-        if sample["blast_fraction"] is None
-        else f"{sample['blasts']} of {sample['wbc']} cells look like blasts, "
-        f"{100 * sample['blast_fraction']:.1f} %, "
-        f"95 % interval {100 * sample['ci_low']:.1f} to {100 * sample['ci_high']:.1f} %"
-    )
-    return f"{sample['name']} ({sample['specimen']}, quota {sample['quota']}): {share}"
 
 
 def _counts(by_reason: dict[str, int]) -> str:

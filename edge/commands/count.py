@@ -169,7 +169,7 @@ def count(
             summary = summarise_as_configured(log, log.sample(sample_id), config)
             from edge.commands.report import write_report  # Jinja2 and the drawing of the sheet are not free
 
-            write_report(summary, log.path, DEFAULT_LANGUAGE, **form)
+            write_report(summary, log.path, DEFAULT_LANGUAGE, quiet=quiet, **form)
     total = running.total()
     printer.end(total, notices.failures)
     for line in (repeats.warning(), None if quiet else left_out_line(found.left_out, found.folders)):

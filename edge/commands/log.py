@@ -20,8 +20,7 @@ from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
-from edge.commands.options import FILE, FOLDER, json_option, log_option
-from edge.config import load_config
+from edge.commands.options import FILE, FOLDER, config_for, json_option, log_option
 from edge.daemon.served import ServedLog, open_log
 from edge.device.clock import WallClock
 from edge.device.disk import borrowed_room
@@ -85,7 +84,7 @@ def verify(
     Exit code 4 where something was. A tail that was cut off with care and a log that was made anew as a whole
     show only against a head that was noted elsewhere: --head, --against.
     """
-    path = log_path or load_config().log_path
+    path = log_path or config_for("log").log_path
     known = [*heads, *_heads_of(against)]
     with BloodLog.open(path, read_only=True) as log:
         verdict = inspect(log, known, ThumbnailStore.beside(path) if pictures else None)
@@ -111,7 +110,7 @@ def show(row: int, log_path: Path | None, as_json: bool) -> None:
     Configuration, content of the calibration, the whole card, code, libraries and what the field took from
     its sample are in it: with these and the frame the count can be made again.
     """
-    path = log_path or load_config().log_path
+    path = log_path or config_for("log").log_path
     with BloodLog.open(path, read_only=True) as log, log.reading() as connection:
         content = read_content(connection, "field", row)
     if content is None:
@@ -148,7 +147,7 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     As [storage] of the configuration says. Never those of a sample that is open or kept, and never a row of
     the log.
     """
-    config = load_config()
+    config = config_for("log", "storage")
     path = log_path or config.log_path
     storage = config.storage
     # Where the disk is full there is room set aside to write down what goes.
@@ -187,7 +186,7 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
     earlier backups stay as they are. Exit code 4 where the log does not verify or does not begin with what
     they hold: it is copied all the same, under a name that says so.
     """
-    path = log_path or load_config().log_path
+    path = log_path or config_for("log").log_path
     with BloodLog.open(path, read_only=True) as log:
         made = back_up(log, ThumbnailStore.beside(path), folder)
     for damage in made.damaged:
@@ -218,7 +217,7 @@ def export(form: str | None, name: str | None, out: Path | None, log_path: Path 
     """Write the log's rows for other programs."""
     if form is None:
         raise click.UsageError("give --csv or --jsonl")
-    path = log_path or load_config().log_path
+    path = log_path or config_for("log").log_path
     with BloodLog.open(path, read_only=True) as log, _output(out) as file:
         sample = None if name is None else log.sample(name)
         if form == "csv":
@@ -236,7 +235,7 @@ def repair_command(out: Path, log_path: Path | None) -> None:
     Stop the daemon first. The damaged file is not touched: keep it. Where there is a good backup, that is the
     better way: docs/log.md.
     """
-    path = log_path or load_config().log_path
+    path = log_path or config_for("log").log_path
     salvage = repair(path, out)
     for line in _told(salvage):
         click.echo(line)
@@ -305,5 +304,6 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     try:
         with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             yield file
+        click.echo(f"blastcount: wrote {printable(path)}", err=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import click
 
+from edge.config import Config, load_config
+from edge.device.printable import printable
+from edge.errors import ConfigError
+
 Command = Callable[..., None]
 
 
@@ -40,6 +44,24 @@ FILE = _Named(path_type=Path, dir_okay=False)
 FOLDER = _Named(path_type=Path, file_okay=False)
 #: A file for a result, or ``-`` for stdout.
 RESULT = _Named(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+def config_for(*sections: str) -> Config:
+    """Read the sections that a command needs; a mistake in another one is said on stderr and stops nothing.
+
+    A log can be read, verified and copied whatever is wrong with the camera's section.
+
+    Raises
+    ------
+    ConfigError
+        One of these sections, or the file as a whole, cannot be used.
+    """
+    return load_config(needed=sections, passed_over=_tell)
+
+
+def _tell(error: ConfigError) -> None:
+    click.echo(f"blastcount: warning: {printable(error)}; what is asked here does not need it", err=True)
+
 
 config_option = click.option(
     "--config",

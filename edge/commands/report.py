@@ -9,9 +9,9 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.commands.options import RESULT, log_option
+from edge.commands.options import RESULT, config_for, log_option
 from edge.commands.outputs import write_atomically
-from edge.config import load_config
+from edge.device.printable import printable
 from edge.errors import OutputError
 from edge.i18n import DEFAULT_LANGUAGE, catalogue, languages
 from edge.results.sheet.html import render_html
@@ -50,7 +50,7 @@ def report(
     """
     if pdf is None and html is None and as_json is None:
         raise click.UsageError("say in which form: --pdf FILE, --html FILE or --json FILE")
-    config = load_config()
+    config = config_for("log", "sample", "model")
     log_path = log_path or config.log_path
     with BloodLog.open(log_path, read_only=True) as log:
         summary = summarise_as_configured(log, log.sample(sample_id), config)
@@ -65,6 +65,7 @@ def write_report(
     pdf: Path | None = None,
     html: Path | None = None,
     as_json: Path | None = None,
+    quiet: bool = False,
 ) -> None:
     """Write a report in the forms that a file was named for.
 
@@ -74,6 +75,7 @@ def write_report(
     log_path : of the log, beside which the pictures are
     language : ISO 639-1 code
     pdf, html, as_json : files, or ``-`` for stdout
+    quiet : do not say which file was written
 
     Raises
     ------
@@ -82,17 +84,17 @@ def write_report(
     """
     page = make_page(summary, catalogue(language), ThumbnailStore.beside(log_path).read)
     if html is not None:
-        write_file(html, render_html(page).encode("utf-8"))
+        write_file(html, render_html(page).encode("utf-8"), quiet=quiet)
     if pdf is not None:
         from edge.results.sheet.pdf import render_pdf  # 10 MB that the other forms do not need
 
-        write_file(pdf, render_pdf(page))
+        write_file(pdf, render_pdf(page), quiet=quiet)
     if as_json is not None:
-        write_file(as_json, json_text(report_record(summary)).encode("ascii"))
+        write_file(as_json, json_text(report_record(summary)).encode("ascii"), quiet=quiet)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a result whole or not at all; ``-`` is stdout.
+def write_file(path: Path, content: bytes, *, quiet: bool = False) -> None:
+    """Write a result whole or not at all, and say so on stderr; ``-`` is stdout.
 
     Raises
     ------
@@ -106,3 +108,5 @@ def write_file(path: Path, content: bytes) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
     write_atomically(path, content)
+    if not quiet:
+        click.echo(f"blastcount: wrote {printable(path)}", err=True)

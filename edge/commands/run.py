@@ -28,6 +28,7 @@ from edge.daemon.trigger import make_trigger
 from edge.daemon.waiting import when_unblocked
 from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard
+from edge.device.durable import PRIVATE_FOLDER
 from edge.device.memory import keep_freed_memory
 from edge.errors import ConfigError, LogError
 from edge.web.child import ReviewChild
@@ -200,7 +201,7 @@ def _make_state_folder(config: Config) -> None:
         return
     folder = config.log_path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
         raise LogError(
             f"{folder}: the state folder cannot be made: {error.strerror}; set log.path"

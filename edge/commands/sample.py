@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -15,10 +16,11 @@ from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.samples import SampleChange
-from edge.commands.options import PATH, RESULT, json_option, log_option
+from edge.commands.options import PATH, RESULT, config_for, json_option, log_option
 from edge.commands.report import write_file
-from edge.config import load_config
+from edge.counting.tally import tally
 from edge.daemon.served import open_log, writes_itself
+from edge.device.durable import PRIVATE_FOLDER
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
@@ -65,9 +67,9 @@ def open_(
             f"{name!r}: {doubt}, and the log never forgets; use a code of your own, as S-0142, or say --sure",
             param_hint="--id",
         )
-    path = log_path or load_config().log_path
+    path = log_path or config_for("log").log_path
     if log_path is None and writes_itself(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     with open_log(path) as log:
         sample = log.open_sample(
             name,
@@ -87,11 +89,40 @@ def _changing(name: str, change: SampleChange, text: str) -> None:
     @log_option
     @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
-        with open_log(log_path or load_config().log_path, must_exist=True) as log:
+        with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
             _say(log.change_sample(sample_id, change, who=who), as_json)
 
 
-_changing("close", "closed", "Close SAMPLE: nothing more is counted into it.")
+@sample_group.command("close")
+@click.argument("sample_id", metavar="SAMPLE")
+@click.option("--yes", is_flag=True, help="Close it also where nothing was counted into it.")
+@_who
+@log_option
+@json_option
+def close(sample_id: str, yes: bool, who: str, log_path: Path | None, as_json: bool) -> None:
+    """Close SAMPLE: nothing more is counted into it.
+
+    Where no white cell was counted into it, it asks; a script has to say --yes.
+    """
+    with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
+        sample = log.sample(sample_id)
+        if sample.is_open and not yes and not _has_cells(log, sample):
+            empty = f"sample {sample.name} has 0 of {sample.quota} white cells"
+            if not is_terminal():
+                raise click.UsageError(f"{empty}; say --yes to close it all the same")
+            click.confirm(f"{empty}. Close it all the same?", abort=True, err=True)
+        _say(log.change_sample(sample_id, "closed", who=who), as_json)
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty()
+
+
+def _has_cells(log: BloodLog, sample: Sample) -> bool:
+    return any(tally([logged.result]).wbc for logged in log.fields(sample.id))
+
+
 _changing("reopen", "reopened", "Count on in SAMPLE, which was closed.")
 _changing("keep", "kept", "Never remove the pictures of SAMPLE to make room.")
 _changing("release", "released", "Let the pictures of SAMPLE be removed when room is needed.")
@@ -102,9 +133,9 @@ _changing("release", "released", "Let the pictures of SAMPLE be removed when roo
 @json_option
 def list_(log_path: Path | None, as_json: bool) -> None:
     """List all samples, the newest last."""
-    config = load_config()
+    config = config_for("log", "sample")
     summaries: list[SampleSummary] = []
-    if log_path is not None or config.log_path.exists():  # before the first use there is no log, and no fault
+    if log_path is not None or not _is_absent(config.log_path):  # none before the first use
         with BloodLog.open(log_path or config.log_path, read_only=True) as log:
             summaries = [
                 summarise(log, sample, denominator=config.sample.denominator) for sample in log.samples()
@@ -119,13 +150,24 @@ def list_(log_path: Path | None, as_json: bool) -> None:
         click.echo(line)
 
 
+def _is_absent(path: Path) -> bool:
+    """Whether there is no such file; not where nobody may look, which opening it says."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 @sample_group.command("show")
 @click.argument("sample_id", metavar="SAMPLE", required=False)
 @log_option
 @json_option
 def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     """Show what SAMPLE gave; without SAMPLE the open one."""
-    config = load_config()
+    config = config_for("log", "sample", "model")
     with BloodLog.open(log_path or config.log_path, read_only=True) as log:
         sample = log.current_sample() if sample_id is None else log.sample(sample_id)
         if sample is None:
@@ -161,7 +203,7 @@ def export(
     """Hand SAMPLE on to other programs; "-" for FILE writes to stdout."""
     if csv_file is None and jsonl is None and fhir is None and training is None:
         raise click.UsageError("say in which form: --csv, --jsonl, --fhir or --training")
-    config = load_config()
+    config = config_for("log", "sample", "model")
     path = log_path or config.log_path
     with BloodLog.open(path, read_only=True) as log:
         sample = log.sample(sample_id)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from edge.bloodlog import BloodLog
+from edge.bloodlog import BloodLog, Sample
 from edge.calibration import UNUSED, Correction
 from edge.classification.classifier import Classifier
 from edge.config import Config
@@ -96,6 +96,7 @@ class Recorder:
         self._correction = correction or Correction(None)
         self._denominator: Denominator = denominator
         self._sample: OpenSample | None = None
+        self._resumed: OpenSample | None = None
 
     @property
     def calibration_problem(self) -> str | None:
@@ -139,9 +140,13 @@ class Recorder:
             return False
         self._sample = None
         if sample is not None:
-            opened = OpenSample(log, sample, self._correction.white_point, self._denominator)
-            if not opened.catch_up(go_on):
-                return False
+            opened = self._opened(log, sample)
+            self._resumed = opened
+            try:
+                if not opened.catch_up(go_on):
+                    return False
+            finally:
+                self._resumed = None
             self._sample = opened
             _log.info("sample %(name)s: open, %(fields)d fields counted so far", opened.status())
         return True
@@ -218,9 +223,34 @@ class Recorder:
             after=None if sample is None else sample.last_id,
         )
 
+    def _opened(self, log: BloodLog, sample: Sample) -> OpenSample:
+        return OpenSample(log, sample, self._correction.white_point, self._denominator)
+
+    def take_over(self, before: Recorder) -> None:
+        """Go on with the sample of the recorder before, as after a change of configuration.
+
+        It is taken up anew where the change has a say in how: minutes on a Pi.
+        """
+        sample = before._sample
+        if sample is None or before._log is not self._log or before._denominator != self._denominator:
+            return
+        if before._correction.white_point == self._correction.white_point:
+            self._sample = sample
+
     def sample_status(self) -> dict[str, Any] | None:
-        """Tell about the open sample; None where there is none."""
-        return None if self._sample is None else self._sample.status()
+        """Tell about the open sample, also while it is taken up again; None where there is none."""
+        log, opened = self._log, self._sample
+        if opened is not None or log is None:
+            return None if opened is None else opened.status()
+        try:
+            if (opened := self._resumed) is None:
+                sample = log.current_sample()
+                if sample is None:
+                    return None
+                opened = self._opened(log, sample)
+            return opened.status(log.count(opened.record.id) or None)
+        except LogError:  # a log that cannot be read has a name of its own in the status
+            return None
 
 
 @contextmanager

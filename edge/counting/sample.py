@@ -94,6 +94,7 @@ class OpenSample:
         self._scales = ScalePool()
         self._tally = RunningTally(denominator)
         self._rejected_pictures: Counter[tuple[str, ...]] = Counter()
+        self._reasons: Counter[str] = Counter()
         self.last_id = 0
 
     @contextmanager
@@ -200,16 +201,28 @@ class OpenSample:
         """Add what needs no picture of a field, whoever has counted it."""
         self.last_id = field_id
         self._tally.add(result)
+        self._reasons.update(result.reasons)
         if result.status == "rejected":
             self._rejected_pictures[result.reasons[:1]] += image_sha256 is not None
         else:
             self._scales.add(result.scale)
 
-    def status(self) -> dict[str, Any]:
-        """Tell its name and what it adds up to, with the interval."""
-        sample = self.record
-        head = {"name": sample.name, "specimen": sample.specimen, "quota": sample.quota}
-        return head | tally_json(self._tally.total())
+    def status(self, of: int | None = None) -> dict[str, Any]:
+        """Tell its name and what it adds up to, with the interval.
+
+        Parameters
+        ----------
+        of : number of fields that are taken up again, while they are; None where that is done
+        """
+        sample, total = self.record, self._tally.total()
+        return {
+            "name": sample.name,
+            "specimen": sample.specimen,
+            "quota": sample.quota,
+            "resuming": None if of is None else {"fields": total.fields + total.rejected, "of": of},
+            "quota_reached": total.wbc >= sample.quota,
+            "rejected_by_reason": dict(self._reasons),
+        } | tally_json(total)
 
 
 def thumbnail(image: UInt8Image, cell: Cell) -> UInt8Image:
@@ -232,7 +245,7 @@ def _is_new(cell: ClassifiedCell) -> bool:
 
 
 def tally_json(tally: Tally) -> dict[str, Any]:
-    """Write a tally with its interval."""
+    """Write a tally with its interval; no share is rounded, so that whoever shows one rounds it once."""
     return {
         "fields": tally.fields,
         "rejected": tally.rejected,
@@ -240,7 +253,7 @@ def tally_json(tally: Tally) -> dict[str, Any]:
         "blasts": tally.blasts,
         "normal": tally.normal,
         "uncertain": tally.uncertain,
-        "blast_fraction": None if tally.blast_fraction is None else round(tally.blast_fraction, 4),
-        "ci_low": round(tally.ci_low, 4),
-        "ci_high": round(tally.ci_high, 4),
+        "blast_fraction": tally.blast_fraction,
+        "ci_low": tally.ci_low,
+        "ci_high": tally.ci_high,
     }

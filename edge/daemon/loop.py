@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 #: From one heartbeat to the next. A collector that asks every 15 s sees a fresh one.
 BEAT_S = 5.0
+#: ... and while a sample is taken up again, which somebody may be watching.
+_RESUMING_BEAT_S = 1.0
 #: A camera that nobody asks for a frame is asked this often, so that one that was unplugged is noticed before
 #: it is needed, and the preview is never older.
 KEEP_ALIVE_S = 2.0
@@ -116,6 +118,7 @@ class Daemon:
         self._last_reload: dict[str, Any] | None = None
         self._problem: LogBlockedError | None = None
         self._beat_due_s = -math.inf
+        self._told_s = -math.inf
         self._snapshot: dict[str, Any] = {}
         self._has_stopped = False
         self._alive_s = clock()
@@ -274,6 +277,8 @@ class Daemon:
 
         def go_on() -> bool:
             self._feed()  # a sample of 200 fields takes a Pi a minute or two
+            if self._clock() >= self._told_s + _RESUMING_BEAT_S:
+                self._refresh()
             return not self._requests.is_stopping
 
         try:
@@ -430,6 +435,7 @@ class Daemon:
             The new button or camera cannot be opened; all is as it was.
         """
         before, self._setup = self._setup, setup
+        setup.recorder.take_over(before.recorder)
         reopen = (before.config.camera, before.config.scale) != (setup.config.camera, setup.config.scale)
         try:
             self._open_button()
@@ -486,6 +492,7 @@ class Daemon:
     def _refresh(self) -> None:
         """Put the status together, hand it to systemd and write the heartbeat."""
         setup = self._setup
+        self._told_s = self._clock()
         self._snapshot = make_status(
             self._camera, self.counts, setup.config, now_s=self._clock(), problem=self._problem
         ) | {

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from edge.device.clock import utc_now
 from edge.device.durable import write_whole
 from edge.device.pi import read_condition
 from edge.errors import DiskFullError, LogBlockedError
+from edge.i18n import Catalogue, catalogue
 from edge.light.pyramid import shrunk
 from edge.light.sharpness import sharpness
+from edge.results.texts import reason_text, warning_text
 from edge.structures import FieldResult, Frame
 from edge.version import software_version
 
@@ -103,6 +105,42 @@ class Counts:
         return len(self._logged_s)
 
 
+def counts_line(counts: Mapping[str, int], text: Callable[[Catalogue, str], str]) -> str:
+    """List how many of what there are, the commonest first.
+
+    Examples
+    --------
+    >>> counts_line({"blank": 1, "out_of_focus": 2}, reason_text)
+    '2 out of focus, 1 blank'
+    """
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    return ", ".join(f"{counts[name]} {text(catalogue(), name)}" for name in names)
+
+
+def sample_line(sample: Mapping[str, Any]) -> str:
+    """Say how the open sample stands, in the same words and figures wherever it is said.
+
+    Parameters
+    ----------
+    sample : of the status
+    """
+    head = f"{sample['name']} ({sample['specimen']}):"
+    if sample["resuming"] is not None:
+        return f"{head} resuming {sample['resuming']['fields']} of {sample['resuming']['of']} fields"
+    cells = f"{sample['wbc']} of {sample['quota']} cells"
+    parts = [f"quota reached, close {sample['name']} ({cells})" if sample["quota_reached"] else cells]
+    if (share := sample["blast_fraction"]) is not None:
+        parts.append(
+            f"{sample['blasts']} of {sample['wbc']} look like blasts, {100 * share:.1f} %, "
+            f"95 % interval {100 * sample['ci_low']:.1f} to {100 * sample['ci_high']:.1f} %"
+        )
+    fields = f"{sample['fields']} fields counted"
+    if sample["rejected"]:
+        why = counts_line(sample["rejected_by_reason"], reason_text)
+        fields += f", {sample['rejected']} rejected ({why})"
+    return f"{head} {'; '.join([*parts, fields])}"
+
+
 def status_line(status: Mapping[str, Any]) -> str:
     """Say in one line what ``systemctl status`` shows.
 
@@ -115,10 +153,8 @@ def status_line(status: Mapping[str, Any]) -> str:
         failure = camera["last_failure"]
         return f"waiting for the camera, failure {camera['failures_in_a_row']} in a row: {failure['message']}"
     head = f"not counting: {status['problem']}" if status["problem"] else f"counting from {status['source']}"
-    rejected, warned = (
-        ", ".join(f"{n} {name}" for name, n in sorted(fields[counts].items()))
-        for counts in ("rejected_by_reason", "by_warning")
-    )
+    rejected = counts_line(fields["rejected_by_reason"], reason_text)
+    warned = counts_line(fields["by_warning"], warning_text)
     parts = [
         f"{head}: {fields['logged']} fields logged, {fields['rejected']} of them rejected"
         + (f" ({rejected})" if rejected else "")
@@ -126,10 +162,7 @@ def status_line(status: Mapping[str, Any]) -> str:
         f"{camera['failures']} camera failures",
     ]
     if sample is not None:
-        parts.append(
-            f"sample {sample['name']}: {sample['blasts']} of {sample['wbc']} cells look like blasts, "
-            f"95 % interval {100 * sample['ci_low']:.0f}–{100 * sample['ci_high']:.0f} %"
-        )
+        parts.append(f"sample {sample_line(sample)}")
     return "; ".join(parts)
 
 
@@ -170,12 +203,14 @@ def metrics(status: Mapping[str, Any]) -> str:
 def write_heartbeat(folder: Path, status: Mapping[str, Any]) -> None:
     """Write ``status.json`` and ``metrics.prom``, each whole or not at all; or say why not.
 
-    Nothing is synced: the folder is in memory, and after a power cut nobody needs it.
+    Nothing is synced: the folder is in memory, and after a power cut nobody needs it. The metrics are for
+    everybody who gets into the folder: a monitoring program's user needs no right that could touch a sample,
+    and no name of one stands in them. The status is the group's.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, text in ((HEARTBEAT_NAME, json.dumps(status)), (METRICS_NAME, metrics(status))):
-            write_whole(folder / name, text.encode())
+        write_whole(folder / HEARTBEAT_NAME, json.dumps(status).encode(), mode=0o640)
+        write_whole(folder / METRICS_NAME, metrics(status).encode(), mode=0o644, exactly=True)
     except OSError as error:
         _log.warning("%s: the heartbeat cannot be written: %s", folder, error.strerror)
 

@@ -7,15 +7,20 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+#: Rights of what a sample is in, under every umask: never everybody's.
+PRIVATE_FILE, PRIVATE_FOLDER = 0o640, 0o750
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: Names of what is not finished, in the folder of what it will be: a rename is atomic only within one file
 #: system. What a killed process leaves is known by it.
 PART_PREFIX, PART_SUFFIX = ".blastcount-", ".part"
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+def write_whole(
+    path: Path, content: bytes, *, durable: bool = False, mode: int = 0o666, exactly: bool = False
+) -> None:
     """Write a file that is whole or not there; one of the same name is replaced.
 
     A device or a pipe, as ``/dev/stdout`` or ``/dev/null``, is written to and stays what it is. Two threads
@@ -27,6 +32,8 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
     content : all of it
     durable : it survives a power cut once this returns: the content is forced to the disk before the file
         gets its name, and the name after it [1]_
+    mode : rights of the file, of which the umask takes its share
+    exactly : the umask takes none
 
     Raises
     ------
@@ -44,7 +51,9 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
         return
     part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{os.urandom(4).hex()}{PART_SUFFIX}")
     try:
-        with part.open("wb") as file:
+        with os.fdopen(os.open(part, _NEW, mode), "wb") as file:
+            if exactly:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             if durable:
                 file.flush()
@@ -55,6 +64,16 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file with the rights of what a sample is in, for SQLite, which would ask the umask alone.
+
+    Its journal gets the rights of its file. A file that is there stays as it is; where none can be made,
+    whoever opens it says why.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, _NEW, PRIVATE_FILE))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 import edge.bloodlog.core
 from edge.bloodlog import BloodLog
+from edge.bloodlog.backup import back_up
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.schema import APPLICATION_ID, Migration, check_schema, migrate, shipped_migrations
 from edge.errors import DiskFullError, LogBusyError, LogError
@@ -225,6 +227,27 @@ def test_file_names_are_taken_literally(tmp_path: Path, name: str) -> None:
     with BloodLog.open(tmp_path / name) as log:
         log.append(make_result(), **PROVENANCE)
     assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o000, 0o640, 0o750), (0o077, 0o600, 0o700)])
+def test_a_log_is_never_everybody_s(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    """Nor are its journal, its pictures and its backup, whatever the umask."""
+    before = os.umask(umask)
+    try:
+        with BloodLog.open(tmp_path / "blood.db") as log:
+            log.append(
+                make_result(), **PROVENANCE, image_sha256=log.pictures.put(np.zeros((9, 9, 3), np.uint8))
+            )
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("blood.db*")}
+            back_up(log, log.pictures, tmp_path / "backup")
+    finally:
+        os.umask(before)
+    assert modes == {"blood.db": file, "blood.db-wal": file, "blood.db-shm": file}
+    for path in tmp_path.rglob("*"):
+        assert path.name == ".lock" or path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), (
+            path
+        )
+    assert {path.suffix for path in tmp_path.rglob("*")} >= {".db", ".json", ".jpg"}
 
 
 def test_what_is_not_a_log_is_refused_and_left_alone(tmp_path: Path) -> None:

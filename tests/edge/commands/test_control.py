@@ -48,7 +48,8 @@ STATUS: dict[str, Any] = {
     },
     "last_field": FIELD,
     "sample": {"name": "S-0142", "specimen": "blood", "quota": 200, "wbc": 100, "blasts": 20}
-    | {"blast_fraction": 0.2, "ci_low": 0.1267, "ci_high": 0.2918},
+    | {"blast_fraction": 0.2, "ci_low": 0.1267, "ci_high": 0.2918, "fields": 9, "rejected": 3}
+    | {"rejected_by_reason": {"out_of_focus": 2, "blank": 1}, "resuming": None, "quota_reached": False},
     "disk": {"free_bytes": 12_340_000_000, "problem": None},
     "temperature_c": 61.3,
     "throttled": ["under-voltage"],
@@ -61,10 +62,10 @@ camera      picamera:0, newest frame 0.2 s old, opened again 2 times
 failures    1 hung, 2 unplugged; last: picamera:0: no frame within 3 s
 dropped     frames that were 4 torn
 fields      12 logged, 5 in the last minute, 3 rejected
-rejected    1 blank, 2 out_of_focus
-warnings    2 fields: 2 overlay, 1 scale_changed
-last        2026-01-31T12:00:00+00:00, field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; warning: overlay; sample S-0142
-sample      S-0142 (blood, quota 200): 20 of 100 cells look like blasts, 20.0 %, 95 % interval 12.7 to 29.2 %
+rejected    2 out of focus, 1 blank
+warnings    2 fields: 2 lettering in the picture, 1 another scale
+last        2026-01-31T12:00:00+00:00, field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; warning: lettering in the picture; sample S-0142
+sample      S-0142 (blood): 100 of 200 cells; 20 of 100 look like blasts, 20.0 %, 95 % interval 12.7 to 29.2 %; 9 fields counted, 3 rejected (2 out of focus, 1 blank)
 machine     12.3 GB free, 61 °C, throttled: under-voltage
 model       akbar2024 de82c7ffd953
 config      the last change was refused: unknown key camera.intervall
@@ -128,13 +129,17 @@ def test_an_idle_daemon_has_little_to_say(ask: Ask) -> None:
     names = [line.split(" ")[0] for line in ask(quiet, "status").stdout.splitlines()]
     assert names == ["state", "camera", "fields", "sample", "machine", "model", ""]
     empty = STATUS | {"sample": STATUS["sample"] | {"blast_fraction": None}}
-    assert "no cells yet" in ask(empty, "status").stdout
+    assert "S-0142 (blood): 100 of 200 cells; 9 fields counted" in ask(empty, "status").stdout
+    resuming = STATUS | {"sample": STATUS["sample"] | {"resuming": {"fields": 120, "of": 264}}}
+    assert "S-0142 (blood): resuming 120 of 264 fields\n" in ask(resuming, "status").stdout
+    full = STATUS | {"sample": STATUS["sample"] | {"wbc": 2619, "quota_reached": True}}
+    assert "S-0142 (blood): quota reached, close S-0142 (2619 of 200 cells); " in ask(full, "status").stdout
 
 
 def test_a_capture_is_reported(ask: Ask) -> None:
     said = (
-        "field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; warning: overlay; "
-        "sample S-0142\n"
+        "field 12: 9 white cells, 4 of them look like blasts; 2 were counted before; "
+        "warning: lettering in the picture; sample S-0142\n"
     )
     result = ask(FIELD, "capture")
     assert (result.exit_code, result.stdout) == (0, said)
@@ -142,7 +147,7 @@ def test_a_capture_is_reported(ask: Ask) -> None:
     # A gate that said no.
     rejected = FIELD | {"status": "rejected", "reasons": ["out_of_focus"], "wbc": 0, "blasts": 0}
     result = ask(rejected, "capture")
-    assert (result.exit_code, result.stdout) == (4, "field 12: rejected, out_of_focus; sample S-0142\n")
+    assert (result.exit_code, result.stdout) == (4, "field 12: rejected, out of focus; sample S-0142\n")
 
 
 def test_a_reload_says_what_is_in_force(ask: Ask) -> None:

@@ -25,6 +25,7 @@ from edge.counting import sample as sample_module
 from edge.counting.pipeline import Pipeline
 from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
+from edge.daemon.status import sample_line
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame
 from tests.edge.made_by import PROVENANCE
@@ -96,17 +97,21 @@ def test_each_cell_is_counted_once(desk: Desk) -> None:
     assert status is not None
     counted = tally(logged.result for logged in desk.log.fields(sample.id))
     assert (status["name"], status["fields"], status["wbc"]) == ("S-1", 3, counted.wbc)
-    assert (status["ci_low"], status["ci_high"]) == (round(counted.ci_low, 4), round(counted.ci_high, 4))
+    assert (status["ci_low"], status["ci_high"]) == (counted.ci_low, counted.ci_high)  # rounded by nobody
 
 
 def test_a_restart_resumes_the_open_sample(desk: Desk) -> None:
     desk.log.open_sample("S-1", "blood", 200)
     before = desk.recorder()
     desk.scan(before, 0.0, 60.0, 120.0)
-    alive: list[int] = []
+    told: list[dict[str, Any] | None] = []
     after = desk.recorder()
-    assert after.refresh(lambda: alive.append(1) is None)
-    assert len(alive) == 3
+    told.append(after.sample_status())
+    assert after.refresh(lambda: told.append(after.sample_status()) is None)
+    # Never "none is open", however long it takes.
+    assert [seen and (seen["name"], seen["resuming"]) for seen in told] == [
+        ("S-1", {"fields": n, "of": 3}) for n in range(4)
+    ]
     assert after.sample_status() == before.sample_status()
     # What the first process would have said of a field, the second says, too.
     (by_after,) = desk.scan(after, 30.0)
@@ -180,8 +185,42 @@ def test_a_stop_ends_a_long_resumption(desk: Desk) -> None:
     asked: list[int] = []
     assert not after.refresh(lambda: asked.append(1) is not None)
     assert len(asked) == 1
-    assert after.sample_status() is None
+    status = after.sample_status()
+    assert status is not None
+    assert status["resuming"] == {"fields": 0, "of": 3}
     assert after.refresh()  # taken up the next time
+
+
+def test_another_configuration_goes_on_with_the_sample(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    before = desk.recorder()
+    desk.scan(before, 0.0, 60.0)
+    after, other = (
+        desk.recorder(),
+        Recorder(desk.pipeline, PROVENANCE, log=desk.log, denominator="with_smudges"),
+    )
+    after.take_over(before)
+    assert after.sample_status() == before.sample_status()
+    assert not after.refresh(lambda: pytest.fail("nothing has to be taken up"))
+    # Where the change has a say in what the sample adds up to, it is taken up anew.
+    other.take_over(before)
+    status = other.sample_status()
+    assert status is not None
+    assert status["resuming"] == {"fields": 0, "of": 2}
+
+
+def test_rejections_of_the_sample_are_told_by_reason_after_a_restart_too(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 1)
+    before = desk.recorder()
+    desk.scan(before, 0.0)
+    before.record(view(0.0, (0.0, 0.0, 0.0)))
+    after = desk.recorder()
+    after.refresh()
+    status = after.sample_status()
+    assert status is not None
+    assert status["rejected_by_reason"] == {"underexposed": 1}
+    assert status["quota_reached"]
+    assert "quota reached, close S-1 (" in sample_line(status)
 
 
 def test_samples_opened_and_closed_elsewhere_are_noticed(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,6 +23,8 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Calibration, Correction
+from edge.config import Config
+from edge.daemon.status import Counts, make_status, write_heartbeat
 from edge.errors import ControlError, DiskFullError, LogError, SourceError
 from edge.structures import Frame
 from tests.edge.daemon.troubles import hanging
@@ -123,8 +127,7 @@ def test_rejected_fields_are_logged_with_their_reasons(
     assert [field.result.reasons for field in bench.fields()] == [("out_of_focus", "underexposed")] * 2
     assert "field 1: script#1 rejected: out_of_focus, underexposed" in caplog.text
     assert any(
-        "2 fields logged, 2 of them rejected (2 out_of_focus, 2 underexposed)" in m
-        for m in bench.told.messages
+        "2 fields logged, 2 of them rejected (2 out of focus, 2 too dark)" in m for m in bench.told.messages
     )
 
 
@@ -138,7 +141,8 @@ def test_fields_with_a_warning_show_in_log_journal_status_and_metrics(
     assert [field.result.warnings for field in bench.fields()] == [("overlay", "scale_changed")] * 2
     assert "warning: overlay, scale_changed" in caplog.text
     assert any(
-        "2 fields logged, 0 of them rejected, 2 with a warning (2 overlay, 2 scale_changed)" in message
+        "2 fields logged, 0 of them rejected, 2 with a warning (2 lettering in the picture, 2 another scale)"
+        in message
         for message in bench.told.messages
     )
     status = json.loads((bench.folder / "run/status.json").read_text())
@@ -229,6 +233,17 @@ def test_a_second_daemon_with_the_same_log_is_refused(make_bench: MakeBench) -> 
         with pytest.raises(ControlError, match="another daemon with this log is running; stop it first"):
             second.run(fields=1)
         assert bench.ask("status")["state"] == "counting"
+
+
+def test_whoever_watches_the_device_reads_the_metrics_alone(tmp_path: Path) -> None:
+    status = make_status(None, Counts(), Config(), now_s=0.0, problem=None) | {"queue_age_s": None}
+    before = os.umask(0o077)
+    try:
+        write_heartbeat(tmp_path, status)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "metrics.prom").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "status.json").stat().st_mode & 0o007 == 0
 
 
 def test_the_heartbeat_is_whole_and_private(make_bench: MakeBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.bloodlog import BloodLog, LoggedField
+from edge.counting.sample import OpenSample
 from edge.errors import CameraError, ConfigError, ControlError
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -120,6 +123,41 @@ def test_a_bad_new_configuration_leaves_the_old_one_and_says_so(
     assert status["last_reload"]["ok"] is False
     assert "unknown key camera.intervall" in status["last_reload"]["message"]
     assert bench.source.opened == 1
+
+
+def test_the_sample_is_told_while_it_is_taken_up_again_and_after_a_reload(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, after = make_bench(), make_bench()
+    bench.counter.reasons = after.counter.reasons = ("blank",)
+    with BloodLog.open(bench.log) as log:
+        log.open_sample("S-1", "blood", 200)
+    bench.run(fields=3)
+    after.folder, after.log = bench.folder, bench.log
+    after.configure(log={"path": str(bench.log)}, trigger={"mode": "manual"})
+    taken_up, go_on = OpenSample._take_up, threading.Event()
+
+    def slowly(sample: OpenSample, logged: LoggedField) -> bool:
+        if logged.id == 3:
+            assert go_on.wait(60.0)
+        return taken_up(sample, logged)
+
+    monkeypatch.setattr(OpenSample, "_take_up", slowly)
+    monkeypatch.setattr("edge.daemon.loop._RESUMING_BEAT_S", 0.0)
+    with after.running():
+
+        def resumes() -> bool:
+            sample = after.ask("status")["sample"]
+            assert sample["name"] == "S-1"  # never "none is open"
+            return bool(sample["resuming"] == {"fields": 2, "of": 3})
+
+        after.wait(resumes, "two fields taken up")
+        go_on.set()
+        after.wait(lambda: after.ask("status")["sample"]["resuming"] is None, "the sample")
+        monkeypatch.setattr(OpenSample, "_take_up", lambda *_: pytest.fail("it has been taken up"))
+        after.ask("reload")
+        sample = after.ask("status")["sample"]
+        assert (sample["resuming"], sample["rejected_by_reason"]) == (None, {"blank": 3})
 
 
 @pytest.mark.parametrize("what", ["button", "camera"])

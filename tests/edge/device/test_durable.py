@@ -27,6 +27,18 @@ def test_a_file_replaces_the_one_of_its_name(tmp_path: Path, durable: bool) -> N
     assert path.stat().st_mode == other.stat().st_mode
 
 
+@pytest.mark.parametrize(("umask", "left"), [(0o000, 0o640), (0o022, 0o640), (0o077, 0o600)])
+def test_rights_are_the_umask_s_unless_they_are_exact(tmp_path: Path, umask: int, left: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_whole(tmp_path / "private", b"", mode=0o640)
+        write_whole(tmp_path / "public", b"", mode=0o644, exactly=True)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"private": left, "public": 0o644}
+
+
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_file_on_its_way_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException

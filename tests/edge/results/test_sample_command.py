@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from edge.commands import sample as sample_command
 from tests.edge.results.conftest import NAME, fill, read_all
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
@@ -33,12 +34,16 @@ def test_the_life_of_a_sample(tmp_path: Path) -> None:
     assert (second.exit_code, "S-0142 is open; close it before" in second.stderr) == (1, True)
     # Another process finds it open: nothing but the log knows of it, so a power cut changes nothing.
     assert json.loads(run("show", "--json", "--log", log_path).stdout)["sample"]["id"] == NAME
-    assert ": closed," in run("close", NAME, "--log", log_path).stdout
+    # Nothing was counted: a script has to say that this is meant.
+    refused = run("close", NAME, "--log", log_path)
+    assert (refused.exit_code, "S-0142 has 0 of 500 white cells; say --yes" in refused.stderr) == (2, True)
+    assert ": closed," in run("close", NAME, "--yes", "--log", log_path).stdout
+    assert ": closed," in run("close", NAME, "--log", log_path).stdout  # it is so already
     assert "its pictures are kept" in run("keep", NAME, "--log", log_path).stdout
     assert "kept" not in run("release", NAME, "--log", log_path).stdout
     assert run("show", "--log", log_path).exit_code == 2
     assert ": open," in run("reopen", NAME, "--log", log_path).stdout
-    run("close", NAME, "--log", log_path)
+    run("close", NAME, "--yes", "--log", log_path)
     blood = json.loads(run("open", "--id", "S-0143", "--log", log_path, "--json").stdout)
     assert (blood["quota"], blood["specimen"], blood["closed_at"]) == (200, "blood", None)
     lines = run("list", "--log", log_path).stdout.splitlines()
@@ -57,6 +62,51 @@ def test_a_configured_log_is_used_and_its_folder_made(
     assert not (tmp_path / "state").exists()
     assert run("open", "--id", NAME, "--quota", "100").exit_code == 0
     assert "no cells" in run("list").stdout
+
+
+@pytest.mark.parametrize(("said", "code", "is_open"), [("y\n", 0, False), ("n\n", 1, True), ("", 1, True)])
+def test_a_person_is_asked_before_an_empty_sample_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, code: int, is_open: bool
+) -> None:
+    log_path = tmp_path / "b.db"
+    run("open", "--id", NAME, "--log", log_path)
+    monkeypatch.setattr(sample_command, "is_terminal", lambda: True)
+    done = CliRunner().invoke(cli.main, ["sample", "close", NAME, "--log", str(log_path)], input=said)
+    assert (done.exit_code, "has 0 of 200 white cells. Close it" in done.stderr) == (code, True)
+    with BloodLog.open(log_path, read_only=True) as log:
+        assert log.sample(NAME).is_open == is_open
+
+
+def test_a_sample_with_cells_is_closed_without_a_question(sample_log: Path) -> None:
+    assert run("close", NAME, "--log", sample_log).exit_code == 0
+
+
+@pytest.mark.parametrize("broken", ["[camera]\nwidht = 3\n", "[camra]\n", "[review]\nport = 0\n"])
+def test_a_mistake_elsewhere_in_the_configuration_is_named_and_stops_nothing(
+    sample_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    config = tmp_path / "c.toml"
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(config))
+    config.write_text(f'{broken}[log]\npath = "{sample_log}"\n')
+    for command in (("sample", "list"), ("sample", "show", NAME), ("log", "verify", "--no-pictures")):
+        done = CliRunner().invoke(cli.main, command)
+        assert (done.exit_code, done.stdout != "") == (0, True)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"blastcount: warning: {config} ")
+        assert line.endswith("does not need it")
+
+
+@pytest.mark.parametrize(
+    "broken", ["[log]\npaht = 3\n", "[lgo]\npath = 'b'\n", "[log\n", "[log]\npath = 1\n"]
+)
+def test_a_mistake_in_what_is_needed_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (tmp_path / "c.toml").write_text(broken)
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "c.toml"))
+    done = run("open", "--id", NAME)
+    assert (done.exit_code, done.stderr.startswith(f"blastcount: error: {tmp_path}/c.toml ")) == (3, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
 
 
 def test_what_a_sample_gave(sample_log: Path) -> None:
