@@ -94,8 +94,12 @@ def find_seam(pixels: UInt8Image, block_height: int, block_width: int) -> Seam:
         known = ~flat.reshape(len(near), columns, -1).all(axis=2)
         by_block = steps.reshape(len(near), columns, -1, 3).mean(axis=2, dtype=np.float32) / _SLOPES
         by_block[~known] = 0
-        last = suspect + 1 == len(rows)
-        for first in range(len(near) if last else len(near) - 1):
+        # Nothing is known above the first row of blocks and below the last one.
+        if suspect == 0:
+            by_block, known = _with_blank(by_block, known, 0)
+        if suspect + 1 == len(rows):
+            by_block, known = _with_blank(by_block, known, len(known))
+        for first in range(len(known) - 1):
             degree = max(degree, _stepped(by_block[first : first + 2], known[first : first + 2]))
     return _DEGREES[degree]
 
@@ -109,21 +113,23 @@ def _steps(pixels: UInt8Image, rows: NDArray[np.intp]) -> tuple[NDArray[np.int16
     return 3 * (bottom - top) + above - below, ((top == above) | (bottom == below)).all(axis=2)
 
 
+def _with_blank(steps: _Steps, known: NDArray[np.bool_], at: int) -> tuple[_Steps, NDArray[np.bool_]]:
+    return np.insert(steps, at, 0, axis=0), np.insert(known, at, False, axis=0)
+
+
 def _stepped(steps: _Steps, known: NDArray[np.bool_]) -> int:
     """How surely the border above a row of blocks steps from some block on, and the one below it up to there.
 
     Parameters
     ----------
-    steps : (1 or 2, columns, 3) at the border above, and at the one below unless it is the last
-    known : (1 or 2, columns), False where nothing is known
+    steps : (2, columns, 3) at the border above and at the one below
+    known : (2, columns), False where nothing is known
 
     Returns
     -------
     index of ``_DEGREES``
     """
     degree = 0
-    if len(steps) == 1:
-        steps, known = np.concatenate([steps, steps * 0]), np.concatenate([known, known & False])
     number = known[..., None].astype(np.float32)
     before = np.cumsum(np.stack([number * np.ones(3, np.float32), steps, steps**2]), axis=2)
     before = np.concatenate([before[:, :, :1] * 0, before], axis=2)

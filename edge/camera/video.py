@@ -26,6 +26,7 @@ import numpy as np
 from edge.camera.containers import check_coded
 from edge.camera.jpeg import decode_jpeg, read_header
 from edge.camera.pixels import MAX_PIXELS
+from edge.camera.seams import POSSIBLY_DAMAGED
 from edge.errors import ImageError, SourceError
 from edge.structures import UInt8Image
 
@@ -89,6 +90,9 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
         complaints.clear()
         number, damaged, whole = 0, [], True
         doubts: tuple[str, ...]
+        # Of frames that build on each other one is given when the next was decoded: what FFmpeg complains of
+        # may have begun in the frame before.
+        held: tuple[int, UInt8Image] | None = None
         code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
         motion_jpeg = code.upper() in _MOTION_JPEG
         if motion_jpeg:
@@ -99,7 +103,11 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
         for number, grabbed in _numbered(capture):
             pixels, doubts = None, ()
             if not motion_jpeg:
-                if complaints or not grabbed or _is_holed(next(packets, b"")):
+                faulty = complaints or not grabbed or _is_holed(next(packets, b""))
+                if held is not None:
+                    yield *held, (POSSIBLY_DAMAGED,) if faulty else ()
+                    held = None
+                if faulty:
                     raise SourceError(
                         f"{path}: frame {number} is damaged, and those behind it build on it; "
                         "copy the video again from the camera"
@@ -109,7 +117,7 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
                     found, bgr = capture.retrieve()
                     if not found:
                         raise SourceError(f"{path}: frame {number} is damaged; copy the video again")
-                    pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+                    held = number, np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
             elif not grabbed:
                 damaged.append(number)
             else:
@@ -124,6 +132,8 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
                 whole = content.rstrip(b"\0").endswith(_END_OF_JPEG)
             if pixels is not None:
                 yield number, pixels, doubts
+    if held is not None:
+        yield *held, ()
     if number == 0:
         raise SourceError(f"{path}: the video holds no readable frame; copy it again from the camera")
     faults = []

@@ -41,7 +41,7 @@ def shifted(
 
 
 @pytest.mark.parametrize("to_the_end", [True, False])
-@pytest.mark.parametrize("block", [(5, 3), (12, 0), (20, 19)])
+@pytest.mark.parametrize("block", [(0, 12), (5, 3), (12, 0), (20, 19), (29, 12)])
 @pytest.mark.parametrize("channel", [slice(3), slice(2, 3)])
 def test_blocks_that_are_shifted_from_one_on_are_seen(
     block: tuple[int, int], to_the_end: bool, channel: slice

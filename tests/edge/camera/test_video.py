@@ -89,7 +89,11 @@ def test_a_video_whose_frames_build_on_each_other_ends_at_the_damage(tmp_path: P
     content[third + 60 : third + 160] = b"\xff" * 100
     path.write_bytes(content)
     frames = read_frames(path)
-    assert [next(frames).source[-2:] for _ in range(2)] == ["#1", "#2"]
+    # Damage may begin before it is complained of.
+    assert [(frame.source[-2:], frame.warnings) for frame in (next(frames), next(frames))] == [
+        ("#1", ()),
+        ("#2", ("possibly_damaged",)),
+    ]
     with pytest.raises(SourceError, match="frame 3 is damaged, and those behind it build on it"):
         next(frames)
     # In a process that has opened no video, and as the command line starts, OpenCV has not yet taken FFmpeg's
