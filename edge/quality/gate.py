@@ -36,7 +36,7 @@ ADVICE = {
 #: Every doubt that a field may be counted with, whoever has it, and what a person can do about it. A name may
 #: be in both tables: what is a doubt in one field makes another uncountable.
 WARNINGS = {
-    "channels_swapped": "red and blue may be swapped: check the program that wrote the picture",
+    "channels_swapped": "no smear has these colours: are red and blue swapped by the program that wrote it?",
     "background_clipped": "the blank slide is burnt out: turn down the lamp or the exposure, count anew",
     "dark_clipped": "dark parts are cut off to black: turn the contrast down, count anew",
     "few_colours": "the picture has few colours: store it as PNG or as a JPEG of higher quality, count anew",
