@@ -265,8 +265,7 @@ def _count_files(
     for file in found.files:
         try:
             with field_guard(file):  # a codec's failures
-                if config.scale.um_per_px is None:
-                    scales.look(file)
+                scales.look(file)
                 started = time.perf_counter()
                 um_per_px, in_sample = config.scale.um_per_px, sample_id is not None
                 for frame in read_frames(file, every=every, um_per_px=um_per_px, with_jpeg=in_sample):
@@ -274,8 +273,7 @@ def _count_files(
                         return
                     if sample_id is not None:
                         recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
-                    if frame.um_per_px is None:
-                        frame = replace(frame, pooled=scales.pooled(file, frame))
+                    frame = replace(frame, pooled=scales.pooled(file, frame))
                     try:
                         recorded = recorder.record(frame)
                     except FieldError as error:  # the next frame of a video may be well

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +80,9 @@ class FolderScales:
                 break
             try:
                 with field_guard(file):
-                    field = Field(self._corrected(read_image(file)))
+                    # A scale that was given is no evidence: the red cells may contradict it.
+                    field = Field(replace(self._corrected(read_image(file)), um_per_px=None))
                     megapixels += field.width * field.height / 1e6
-                    if field.frame.um_per_px is not None:
-                        return {}  # calibrated, or of a microscope whose files say their scale
                     if not assess(field).reasons:
                         looked[_sides(field.frame)].append((own_scale(field), _tint(field)))
                     del field  # before the next picture is decoded

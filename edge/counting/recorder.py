@@ -176,7 +176,7 @@ class Recorder:
         sample = self._sample
         if sample is None:
             processed = self._counter.process(corrected)
-            pooled = None if corrected.um_per_px is not None else corrected.pooled
+            pooled = corrected.pooled
             context = None if pooled is None else Context(None, pooled)
             row = self._append(Entry.alone(processed), provenance, context=context)
             return Recorded(corrected, processed.result, processed.segmentation, row, None)

@@ -145,8 +145,7 @@ class OpenSample:
 
     def prepared(self, frame: Frame) -> Frame:
         """Give a frame with what the sample says of its scale, where it says something."""
-        pooled = self._scales.pooled() or frame.pooled
-        return frame if frame.um_per_px is not None else replace(frame, pooled=pooled)
+        return replace(frame, pooled=self._scales.pooled() or frame.pooled)
 
     def kept(self, frame: Frame) -> Frame:
         """Give a frame as its stored picture has it, so that what is kept is what is counted.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge.light.field import Field
 from edge.quality.cover import cover_reasons, crowding_reasons
+from edge.quality.edges import find_seams, is_stretched
 from edge.quality.focus import focus_reasons
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
@@ -45,6 +46,9 @@ WARNINGS = {
     "implausible_white_share": "too many of the round cells were taken for white ones: look at the cells",
     "overlay": "lettering or a scale bar lies in the picture: store fields without it",
     "scale_changed": "the red cells do not fit the given scale or the other fields: check the objective",
+    "scale_uncertain": "too few red cells give the scale: give it, or count the fields of a sample together",
+    "stretched": "pixels are wider than high or higher than wide: store fields as the camera gave them",
+    "too_sharp": "sharper than a lens can be: store fields unsharpened and without lettering or marks",
     "possibly_damaged": "parts of the picture do not fit together: copy it again from the camera, count anew",
     "transparent": "a part of the picture is transparent: store it without its alpha channel, count anew",
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
@@ -106,13 +110,22 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
     if reasons:
         return Judgement(reasons)
     look = look_at(field, common=reference is not None)
-    smear = Judgement(*smear_judgement(field))
+    smear = Judgement(*smear_judgement(field)) + _edges_judgement(field)
     reasons = (*smear.reasons, *cover_reasons(look))
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
         reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
     return Judgement(reasons, smear.warnings)
+
+
+def _edges_judgement(field: Field) -> Judgement:
+    seams = find_seams(field.image)
+    stretched = ("stretched",) if is_stretched(field) else ()
+    # Where green changes as well something else begins, a strip or another picture.
+    if seams.light:
+        return Judgement(warnings=("overlay", *stretched))
+    return Judgement(("channels_swapped",) if seams.colour else (), stretched)
 
 
 def assess_cells(field: Field, cells: Sequence[Cell], scale: Scale) -> Judgement:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.light.colour import PLANE, Colour
 from edge.light.field import Field
+from edge.quality.edges import is_too_sharp
 from edge.structures import Cell, Scale, UInt8Image
 
 #: A picture of which either side is shorter shows one cell rather than a field: crops of single cells have
@@ -71,9 +72,15 @@ _UNSWAPPED_DEG = (-50.0, 55.0)
 _NUCLEI_DEG = (-12.0, 145.0)
 #: ... and in which anything does where none was found.
 _ANYTHING_DEG = (-50.0, 128.0)
-#: How far the middle nucleus is from the usual colour, as a share of its density: 0.06 to 0.6 in whole
+#: How far the middle nucleus is from the usual colour, as a share of its density: 0.06 to 0.68 in whole
 #: fields.
-_LEAST_APART = 0.055
+_LEAST_APART, _MOST_APART = 0.055, 0.75
+#: ... and least where so many cells were found: 0.089 in 88 fields, but one whose outline has spread over red
+#: cells. Shaded and washed-out fields whose red cells were taken for white ones have 0.06 to 0.08.
+_MANY_CELLS, _LEAST_APART_OF_MANY = 7, 0.085
+#: Most that blue has of the usual density: up to 0.46 in 1,168 pictures of twelve sources, where red has up
+#: to 0.71.
+_MOST_OF_BLUE = 0.52
 #: Share of the darkest third of a cell's box that is, to the last bit, as the px to the right and below,
 #: from which it is paint. The flattest cell of 587 pictures of seven sources has 0.09 in fields of five
 #: of them, 0.27 (a phone's) and 0.35 (one cell) in the others; strips and spots of one colour that were found
@@ -83,10 +90,13 @@ _MOST_PAINT = 0.3
 _PAINT_ROWS = 3
 #: Nuclei looked at, and the share of a cell's box that its nucleus fills at least.
 _MOST_NUCLEI, _NUCLEUS_SHARE = 24, 1 / 3
+#: Confidence of a scale below which the sizes of cells, and with them the crops, are in doubt: red cells that
+#: give less of it are off by a factor of 1.6 in one field of twenty, and nuclei alone by any.
+_LEAST_SCALE_CONFIDENCE = 0.1
 #: Change of the blank slide's colour from the centre outwards (log10 of one channel over another) that
 #: matters where there are so many cells. Four of five sources have up to 0.054; a lens that shades colour
 #: by 15 % gives 0.05 to 0.1.
-_MOST_BEND, _LEAST_CELLS_OF_BEND = 0.04, 7
+_MOST_BEND = 0.04
 
 
 def smear_judgement(field: Field) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -208,12 +218,20 @@ def stain_judgement(
         return (), ()
     nuclei = measure_nuclei(field, colour, cells)
     painted = ("overlay",) if any(_is_paint(field.image, cell) for cell in cells) else ()
-    side_px = min(field.width, field.height)
-    if side_px < _LEAST_SIDE_PX and side_px * scale.um_per_px < _LEAST_SIDE_UM:
+    if _is_single_cell(field, scale):
         swapped = nuclei is not None and nuclei.red_blue < _LEAST_RED_BLUE
         return (), (*painted, *(("channels_swapped",) if swapped else ()))
     reasons = ("channels_swapped",) if is_swapped(colour, nuclei) else ()
-    return reasons, tuple(dict.fromkeys((*painted, *light_warnings(field, colour, nuclei, len(cells)))))
+    doubts: tuple[str, ...] = (*painted, *light_warnings(field, colour, nuclei, len(cells)))
+    uncertain = scale.source != "configured" and scale.confidence < _LEAST_SCALE_CONFIDENCE
+    doubts += ("scale_uncertain",) if uncertain else ()
+    doubts += ("too_sharp",) if is_too_sharp(field.image, scale.um_per_px) else ()
+    return reasons, tuple(dict.fromkeys(doubts))
+
+
+def _is_single_cell(field: Field, scale: Scale) -> bool:
+    side_px = min(field.width, field.height)
+    return side_px < _LEAST_SIDE_PX and side_px * scale.um_per_px < _LEAST_SIDE_UM
 
 
 def is_swapped(colour: Colour, nuclei: Nuclei | None) -> bool:
@@ -224,6 +242,8 @@ def is_swapped(colour: Colour, nuclei: Nuclei | None) -> bool:
     colour : of the field
     nuclei : that were found, None without any
     """
+    if colour.usual[2] > _MOST_OF_BLUE:
+        return True
     if nuclei is None:
         return colour.strength > _FAINT and not _ANYTHING_DEG[0] < colour.angle_deg < _ANYTHING_DEG[1]
     wrong_way = not _NUCLEI_DEG[0] < nuclei.angle_deg < _NUCLEI_DEG[1]
@@ -250,9 +270,11 @@ def light_warnings(field: Field, colour: Colour, nuclei: Nuclei | None, cells: i
         warnings.append("faint_stain")
     if colour.strength > _GARISH or _is_brighter_than_slide(field):
         warnings.append("overlay")
-    if nuclei is not None and nuclei.apart < _LEAST_APART:
+    if nuclei is not None and nuclei.apart < (_LEAST_APART if cells < _MANY_CELLS else _LEAST_APART_OF_MANY):
         warnings.append("implausible_white_share")
-    if cells >= _LEAST_CELLS_OF_BEND and _bend(field) > _MOST_BEND:
+    if nuclei is not None and nuclei.apart > _MOST_APART:
+        warnings.append("channels_swapped")
+    if cells >= _MANY_CELLS and _bend(field) > _MOST_BEND:
         warnings.append("uneven_colour")
     return tuple(warnings)
 

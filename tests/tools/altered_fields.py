@@ -200,6 +200,101 @@ def _barred(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
     return _compressed(out, rng)
 
 
+def _partly_swapped(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Red and blue swapped in a half or a quarter, as where two pictures are joined or a buffer is reused."""
+    out = image.copy()
+    height, width = out.shape[:2]
+    rows, columns = _pick(rng, (slice(0, height // 2), slice(None)), (slice(height // 2, None), slice(None)),
+                          (slice(None), slice(0, width // 2)), (slice(None), slice(width // 2, None)),
+                          (slice(0, height // 2), slice(0, width // 2)),
+                          (slice(height // 2, None), slice(width // 2, None)))  # fmt: skip
+    out[rows, columns] = image[rows, columns, ::-1]
+    return out
+
+
+def _immunostained(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """What is dense in brown and what is thin in blue: DAB over haematoxylin."""
+    brown, blue = np.array([0.27, 0.57, 0.78]), np.array([0.65, 0.70, 0.29])
+    density = -np.log((image.astype(np.float32) + 1) / 256).mean(axis=2)
+    limit = rng.uniform(0.35, 0.65)
+    dense = np.clip(density - limit, 0, 2)[..., None]
+    thin = np.clip(density, 0, limit)[..., None]
+    return _bytes(256 * np.exp(-(rng.uniform(0.8, 1.6) * thin * blue + rng.uniform(1.5, 3) * dense * brown)))
+
+
+def _sharpened(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A viewer's idea of a better picture: sharpened, or equalised in parts or as a whole."""
+    kind = int(rng.integers(3))
+    if kind == 0:
+        sigma, amount = rng.uniform(1.5, 5.0), rng.uniform(1.0, 3.0)
+        blurred = cv2.GaussianBlur(image, (0, 0), sigma)
+        return np.asarray(cv2.addWeighted(image, 1 + amount, blurred, -amount, 0), np.uint8)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    if kind == 1:
+        tiles = int(_pick(rng, 4, 8, 16))
+        lab[..., 0] = cv2.createCLAHE(rng.uniform(2, 6), (tiles, tiles)).apply(lab[..., 0])
+    else:
+        lab[..., 0] = cv2.equalizeHist(lab[..., 0])
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
+
+
+def _not_square(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Pixels 1.3 to 1.6 times as wide as high or the other way round, as of video or a resized picture."""
+    height, width = image.shape[:2]
+    factor = rng.uniform(1.3, 1.6) ** _pick(rng, 1, -1)
+    size = (
+        (round(width * factor), height)
+        if factor < 1 or rng.random() < 0.5
+        else (width, round(height / factor))
+    )
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+#: Inks as pale as stain, or of a stain's colour.
+_STAIN_LIKE = (
+    (90, 30, 130), (130, 80, 170), (150, 110, 180), (110, 60, 150), (60, 90, 200), (215, 150, 190),
+    (220, 160, 190), (170, 170, 170), (190, 190, 200), (60, 20, 110), (140, 60, 150), (200, 180, 220),
+)  # fmt: skip
+
+
+def _pale_marks(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Discs, boxes, a pen's line, lettering or a strip in a stain's colour: opaque or not, grained or not."""
+    height, width = image.shape[:2]
+    ink = _pick(rng, *_STAIN_LIKE)
+    drawn, kind = image.copy(), int(rng.integers(5))
+    line = max(1, round(rng.uniform(0.003, 0.012) * height))
+    if kind == 0:
+        for _ in range(int(rng.integers(3, 9))):
+            at = (int(rng.integers(width)), int(rng.integers(height)))
+            cv2.circle(drawn, at, max(4, int(rng.uniform(0.02, 0.06) * height)), ink, -1, cv2.LINE_AA)
+    elif kind == 1:
+        for _ in range(int(rng.integers(2, 8))):
+            x, y = int(rng.integers(width)), int(rng.integers(height))
+            side = int(rng.uniform(0.08, 0.2) * height)
+            cv2.rectangle(drawn, (x, y), (x + side, y + side), ink, line)
+            cv2.putText(
+                drawn, "M3", (x, y - 3), cv2.FONT_HERSHEY_SIMPLEX, height / 900, ink, line, cv2.LINE_AA
+            )
+    elif kind == 2:
+        t = np.linspace(0, 1, 60)
+        at = np.stack([width * (0.1 + 0.8 * t), height * (0.5 + 0.25 * np.sin(8 * t))], 1).astype(np.int32)
+        cv2.polylines(drawn, [at], False, ink, 3 * line, cv2.LINE_AA)
+    elif kind == 3:
+        size = rng.uniform(0.04, 0.12) * height / 22
+        at = (int(0.05 * width), int(rng.uniform(0.15, 0.9) * height))
+        thick = max(1, round(2 * size))
+        cv2.putText(drawn, "2024-03-12 AML 4", at, _pick(rng, *_LETTERS), size, ink, thick, cv2.LINE_AA)
+    else:
+        strip = np.full((height // 9, width, 3), ink, np.uint8)
+        cv2.putText(strip, "100x/1.25 oil  12.03.2024", (10, height // 13), cv2.FONT_HERSHEY_SIMPLEX,
+                    height / 1100, (255, 255, 255), max(1, height // 500), cv2.LINE_AA)  # fmt: skip
+        drawn = np.vstack([drawn, strip])
+        image = np.vstack([image, np.full_like(strip, 255)])
+    opacity = _pick(rng, 1.0, 1.0, 0.8, 0.6)
+    grain = rng.normal(0, _pick(rng, 0, 0, 2, 4), drawn.shape) * (drawn != image).any(axis=2, keepdims=True)
+    return _compressed(_bytes(opacity * drawn + (1 - opacity) * image + grain), rng)
+
+
 #: By the kind's name: how a good field is altered.
 ALTERATIONS: dict[str, Alter] = {
     "red and blue swapped": _permuted((2, 1, 0)),
@@ -217,6 +312,11 @@ ALTERATIONS: dict[str, Alter] = {
     "contrast crushed": _crushed,
     "lettering": _lettered,
     "bar, arrow, frame or marks": _barred,
+    "half or quarter swapped": _partly_swapped,
+    "recoloured as an immunostain": _immunostained,
+    "sharpened or equalised": _sharpened,
+    "pixels not square": _not_square,
+    "marks in a stain's colour": _pale_marks,
 }
 
 

@@ -41,10 +41,10 @@ def images(data: Path, every: int) -> list[Path]:
     return found[::every]
 
 
-def count_once(code: Path, paths: list[Path]) -> subprocess.CompletedProcess[str]:
+def count_once(code: Path, paths: list[Path], *options: str) -> subprocess.CompletedProcess[str]:
     """Run ``count --json`` by the code in a folder, in one process on one thread."""
     return subprocess.run(
-        [sys.executable, "-m", "edge.cli", "count", "--json", "--threads", "1", *map(str, paths)],
+        [sys.executable, "-m", "edge.cli", "count", "--json", "--threads", "1", *options, *map(str, paths)],
         cwd=code,
         env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
         capture_output=True,

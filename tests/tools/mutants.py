@@ -64,7 +64,11 @@ MUTANTS = [
             },
             "focus": {"MAX_BLUR_UM": "0.74", "EDGELESS_COVER": "0.053"},
             "gate": {"_COARSEST_UM_PER_PX": "0.45"},
-            "look": {"_STAINED": "0.135", "_OPAQUE, _GREY": "0.27, 0.7"},
+            "look": {
+                "_STAINED": "0.135",
+                "_OPAQUE, _GREY": "0.27, 0.7",
+                "_RED_CELLS_OVER_EACH_OTHER, _SURELY_OPAQUE": "2.3, 0.4",
+            },
             "reference": {
                 "MAX_COLOUR_DRIFT": "0.032",
                 "MAX_LIGHT_FACTOR": "1.66",
@@ -91,6 +95,20 @@ MUTANTS = [
         for mutant in constants("edge/camera/label_image.py", "tests/edge/camera/test_label_image.py", wrong)
     ),
     *constants(
+        "edge/quality/edges.py",
+        "tests/edge/quality/test_edges.py",
+        {
+            "_SEAM_MARGIN": "0.08",
+            "_LEAST_SEAM, _SEAM_RATIO": "5.0, 4.5",
+            "_MOST_STRETCHED": "0.4",
+            "_LEAST_SIDE_PX": "390",
+            "_EDGE_SHARE, _LEAST_EDGE_PX": "0.25, 20",
+            "_COARSEST_UM_PER_PX": "0.125",
+            "_STEEP, _DRAWN": "1.1, 1.1",
+            "_MOST_STEEP, _MOST_DRAWN, _LEAST_STEEP_PX": "0.17, 0.06, 30",
+        },
+    ),
+    *constants(
         "edge/quality/smear.py",
         "tests/edge/quality/test_smear.py",
         {
@@ -112,8 +130,11 @@ MUTANTS = [
             "_UNSWAPPED_DEG": "(-50.0, 58.0)",
             "_NUCLEI_DEG": "(-14.0, 145.0)",
             "_ANYTHING_DEG": "(-50.0, 131.0)",
-            "_LEAST_APART": "0.058",
-            "_MOST_BEND, _LEAST_CELLS_OF_BEND": "0.04, 8",
+            "_LEAST_APART, _MOST_APART": "0.055, 0.78",
+            "_MANY_CELLS, _LEAST_APART_OF_MANY": "8, 0.085",
+            "_MOST_OF_BLUE": "0.55",
+            "_LEAST_SCALE_CONFIDENCE": "0.12",
+            "_MOST_BEND": "0.043",
         },
     ),
     *constants(
@@ -166,6 +187,7 @@ MUTANTS = [
             "BETWEEN_PERSONS": "0.0",
             "_JUMP": "math.log(1.35)",
             "_CERTAIN": "0.7",
+            "_ERRORS_OF_CONTRADICTION": "3.0",
             "_LEAST_FIELDS": "4",
             "_LEAST_PRECISION": "300.0",
             "_LEAST_AGREEMENT": "0.75",

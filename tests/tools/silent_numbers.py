@@ -7,7 +7,8 @@ state. A wrong number in silence is a picture that is counted without a warning 
 - it was made of a good field, and its white cells differ from the number that the same code counts in the
   good field by more than the greater of 1 and 10 %, or its blasts by more than the greater of 1 and 10 % of
   the white cells;
-- it is no smear and has a white cell; or
+- it is no smear and has a white cell;
+- it was given a scale that is 1.4 to 3 times too large or too small, with the same difference; or
 - it is a damaged file, and a number of it differs from that of the whole file, or it should be no picture.
 
 Beside it stand the good pictures that are refused or warned of, by source. The result is
@@ -22,7 +23,7 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from typing import Any
 import numpy as np
 
 from edge.camera.files import read_image
+from edge.light.field import Field
+from edge.segmentation import segment
+from edge.structures import Frame
 from tests.tools.altered_fields import ALTERATIONS, NO_SMEARS, altered, as_png, no_smear
 from tests.tools.compare_counts import REPOSITORY, count_once, worktree
 from tests.tools.damaged_files import cases, video_cases
@@ -53,6 +57,18 @@ CELLS = (
     "wbc-seg/set*/*.bmp",
 )
 CHUNK = 40
+#: Kinds that joined later draw by themselves, so that the cases of the others stay what they were.
+JOINED = {
+    "half or quarter swapped",
+    "recoloured as an immunostain",
+    "sharpened or equalised",
+    "pixels not square",
+    "marks in a stain's colour",
+}
+#: Factors of a scale that is given wrong: another objective, a camera's binning, a wrong adapter.
+WRONG_SCALES = (1 / 3, 1 / 2, 1 / 1.4, 1.4, 2, 3)
+#: What ``--um-per-px`` takes.
+LEAST_SCALE, MOST_SCALE = 0.01, 0.4
 #: Change of a number that is none: the greater of a cell and a tenth.
 _CELL, _SHARE = 1, 0.1
 
@@ -65,24 +81,28 @@ class Trial:
     path: Path
     good: Path | None
     exact: bool = False
+    um_per_px: float | None = None
 
 
 Lines = dict[str, list[dict[str, Any]]]
 
 
-def counted(code: Path, paths: Iterable[Path]) -> Lines:
-    """Lines of ``count --json`` by the code in a folder, by file."""
-    files = sorted(set(paths))
+def counted(code: Path, paths: Iterable[Path], given: Mapping[Path, float] | None = None) -> Lines:
+    """Lines of ``count --json`` by the code in a folder, by file; those with a given scale one by one."""
+    files, given = sorted(set(paths)), given or {}
+    free = [path for path in files if path not in given]
+    chunks = [free[i : i + CHUNK] for i in range(0, len(free), CHUNK)] + [[path] for path in given]
 
     def one(chunk: list[Path]) -> list[str]:
-        done = count_once(code, chunk)
+        scale = given.get(chunk[0])
+        done = count_once(code, chunk, *([] if scale is None else ["--um-per-px", f"{scale:.4f}"]))
         if "Traceback" in done.stderr:
             sys.stderr.write(done.stderr[-2000:])
         return done.stdout.splitlines()
 
     found: Lines = {str(path): [] for path in files}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for lines in pool.map(one, (files[i : i + CHUNK] for i in range(0, len(files), CHUNK))):
+        for lines in pool.map(one, chunks):
             for row in map(json.loads, lines):
                 source = row["source"]
                 found[source if source in found else source.rpartition("#")[0]].append(row)
@@ -112,14 +132,19 @@ def _numbers(row: dict[str, Any]) -> tuple[int, int]:
 
 def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Iterator[Trial]:
     """Write the pictures and files of all kinds."""
-    rng = np.random.default_rng(seed)
+    rng, joined = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     for source, pattern in FIELDS.items():
         for number, good in enumerate(spread(sorted(data.glob(pattern)), fields)):
             image = read_image(good).image
             for kind in ALTERATIONS:
                 path = folder / f"{source}-{number}-{list(ALTERATIONS).index(kind)}.png"
-                path.write_bytes(as_png(altered(image, kind, int(rng.integers(2**31)))))
+                drawn = joined if kind in JOINED else rng
+                path.write_bytes(as_png(altered(image, kind, int(drawn.integers(2**31)))))
                 yield Trial(kind, path, good)
+            scale = segment(Field(Frame(image, source))).scale.um_per_px * float(joined.choice(WRONG_SCALES))
+            path = folder / f"{source}-{number}-scale.png"
+            path.write_bytes(as_png(image))
+            yield Trial("scale given wrong", path, good, um_per_px=min(max(scale, LEAST_SCALE), MOST_SCALE))
     for kind in NO_SMEARS:
         for number in range(others):
             path = folder / f"other-{list(NO_SMEARS).index(kind)}-{number}.png"
@@ -177,7 +202,7 @@ def main() -> int:
         paths = [path for trial in tried for path in (trial.path, trial.good) if path is not None]
         table: dict[str, dict[str, Any]] = defaultdict(lambda: {"n": 0, "before": 0, "after": 0})
         for name, code in (("before", old), ("after", REPOSITORY)):
-            lines = counted(code, paths)
+            lines = counted(code, paths, {t.path: t.um_per_px for t in tried if t.um_per_px is not None})
             for trial in tried:
                 wrong = is_wrong(trial, lines)
                 table[trial.kind][name] += wrong

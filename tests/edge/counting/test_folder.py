@@ -71,19 +71,14 @@ def test_sizes_are_pooled_apart(tmp_path: Path) -> None:
         assert found.um_per_px == pytest.approx(um_per_px, rel=0.1)
 
 
-def test_a_known_scale_needs_no_look(tmp_path: Path) -> None:
-    files = write(tmp_path, 0.25, 2)
-    looked = []
-
-    def calibrated(frame: Frame) -> Frame:
-        looked.append(frame.source)
-        return replace(frame, um_per_px=0.21)
-
-    scales = FolderScales(files, calibrated)
+def test_a_given_scale_is_no_evidence(tmp_path: Path) -> None:
+    """The red cells of a folder say their scale also where another one is given, and may contradict it."""
+    files = write(tmp_path, 0.25)
+    scales = FolderScales(files, lambda frame: replace(frame, um_per_px=0.5))
     scales.look(files[0])
-    scales.look(files[1])
-    assert len(looked) == 1
-    assert scales.pooled(files[0], frame()) is None
+    found = scales.pooled(files[0], frame())
+    assert found is not None
+    assert found.um_per_px == pytest.approx(0.25, rel=0.1)
 
 
 def test_every_beginning_of_the_order_is_spread_over_the_folder() -> None:

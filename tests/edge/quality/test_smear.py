@@ -226,6 +226,9 @@ def test_the_middle_of_what_is_inverted(bright: float, reasons: tuple[str, ...])
         (replace(COLOUR, angle_deg=-49.0), None, False),
         (replace(COLOUR, angle_deg=-51.0), None, True),
         (replace(COLOUR, angle_deg=170.0, strength=0.05), None, False),
+        (replace(COLOUR, usual=np.array([0.2, 0.29, 0.51], np.float32)), NUCLEI, False),
+        (replace(COLOUR, usual=np.array([0.2, 0.27, 0.53], np.float32)), NUCLEI, True),
+        (replace(COLOUR, usual=np.array([0.2, 0.27, 0.53], np.float32), strength=0.01), None, True),
     ],
 )
 def test_what_stands_out_has_a_nucleus_colour(colour: Colour, nuclei: Nuclei | None, swapped: bool) -> None:
@@ -250,10 +253,26 @@ def test_what_stands_out_has_a_nucleus_colour(colour: Colour, nuclei: Nuclei | N
         (replace(COLOUR, strength=0.91), NUCLEI, ("overlay",)),
         (COLOUR, replace(NUCLEI, apart=0.056), ()),
         (COLOUR, replace(NUCLEI, apart=0.054), ("implausible_white_share",)),
+        (COLOUR, replace(NUCLEI, apart=0.74), ()),
+        (COLOUR, replace(NUCLEI, apart=0.76), ("channels_swapped",)),
     ],
 )
 def test_light(colour: Colour, nuclei: Nuclei | None, warnings: tuple[str, ...]) -> None:
     assert light_warnings(field(), colour, nuclei, 1) == warnings
+
+
+@pytest.mark.parametrize(
+    ("apart", "cells", "warnings"),
+    [
+        (0.084, 6, ()),
+        (0.084, 7, ("implausible_white_share",)),
+        (0.086, 7, ()),
+    ],
+)
+def test_many_cells_of_nearly_the_red_cells_colour(
+    apart: float, cells: int, warnings: tuple[str, ...]
+) -> None:
+    assert light_warnings(field(), COLOUR, replace(NUCLEI, apart=apart), cells) == warnings
 
 
 @pytest.mark.parametrize(
@@ -303,6 +322,21 @@ def test_a_single_cell_is_not_judged_by_its_red_cells(side: int, um_per_px: floa
     assert ("channels_swapped" in reasons) == (named == "reasons")
     assert ("channels_swapped" in warnings) == (named == "warnings")
     assert ("dark_clipped" in warnings) == (named == "reasons")
+
+
+@pytest.mark.parametrize(
+    ("scale", "doubted"),
+    [
+        (Scale(0.2, "red_cells", 0.09), True),
+        (Scale(0.2, "red_cells", 0.11), False),
+        (Scale(0.2, "assumed", 0.0), True),
+        (Scale(0.2, "configured", 0.0), False),
+    ],
+)
+def test_a_scale_of_few_red_cells_is_doubted(scale: Scale, doubted: bool) -> None:
+    seen = field()
+    seen.colour = COLOUR
+    assert ("scale_uncertain" in stain_judgement(seen, (), scale)[1]) == doubted
 
 
 def test_nuclei_are_the_darkest_third_of_their_boxes() -> None:

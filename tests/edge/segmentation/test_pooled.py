@@ -115,11 +115,34 @@ def test_fields_of_more_than_one_scale_keep_their_own_and_say_so() -> None:
 
 
 def test_a_configured_scale_goes_before_all_and_is_compared_with_the_red_cells() -> None:
-    configured = frame(common(0.1), um_per_px=0.2)
+    configured = frame(common(0.19), um_per_px=0.2)
     used = settle(own(0.16, 0.55), configured)
     assert (used.um_per_px, used.source, used.interval) == (0.2, "configured", (0.19, 0.21))
     assert not has_changed(used, configured)
     assert has_changed(settle(own(0.1, 0.9), configured), configured)
+
+
+@pytest.mark.parametrize(
+    ("given", "red_cells", "others", "contradicted"),
+    [
+        (0.2, own(0.1, 0.25), None, True),  # log 2 against four times 0.11
+        (0.2, own(0.1, 0.14), None, False),  # ... and against 0.19
+        (0.2, own(0.15, 0.5), None, False),
+        (0.2, own(0.1, 0.25), common(0.19), False),  # the other fields vouch for it
+        (0.2, own(0.1, 0.65), common(0.19), True),  # which does not excuse one that is certain
+        (0.2, own(0.2, 0.14), common(0.14), True),
+        (0.2, own(0.2, 0.14), common(None), False),
+        (0.2, Scale(0.3, "assumed", 0.1), common(0.14), True),
+        (0.2, Scale(0.3, "assumed", 0.1), None, False),
+    ],
+)
+def test_few_red_cells_contradict_a_given_scale(
+    given: float, red_cells: Scale, others: PooledScale | None, contradicted: bool
+) -> None:
+    seen = frame(others, um_per_px=given)
+    used = settle(red_cells, seen)
+    assert used.um_per_px == given
+    assert has_changed(used, seen) == contradicted
 
 
 def test_in_a_folder_a_precise_field_counts_its_own_word_and_a_poor_one_does_not() -> None:
