@@ -46,6 +46,9 @@ _LEAST_DARK_PX, _DARK_PX = 50, 5000
 #: Where the median px lies between the brightest and the darkest, and its density, from which the picture is
 #: inverted: blank slide is then darker than cells. Of 1,150 pictures none has both.
 _INVERTED_MEDIAN, _INVERTED_DENSITY = 0.45, 0.27
+#: ... unless so much of it is blank slide all the same: large white cells fill the crop of one, and 20 % and
+#: more of it are blank, where an inverted field has as much as its nuclei.
+_BLANK_DENSITY, _BLANK_SHARE = 0.12, 0.18
 #: Share of the stained px that a channel is burnt out in, from which density means little. Of whole fields
 #: the most has 0.025 in red or green. Blue counts for less: where it is burnt out, green less red tells
 #: nuclei.
@@ -178,8 +181,11 @@ def _is_brighter_than_slide(field: Field) -> bool:
 
 
 def _is_inverted(field: Field) -> bool:
-    least, middle, most = np.percentile(field.density[::3, ::2].sum(axis=2), (1, 50, 99.5)).tolist()
-    return bool(middle > _INVERTED_DENSITY and middle - least > _INVERTED_MEDIAN * (most - least))
+    total = field.density[::3, ::2].sum(axis=2)
+    least, middle, most = np.percentile(total, (1, 50, 99.5)).tolist()
+    if middle <= _INVERTED_DENSITY or middle - least <= _INVERTED_MEDIAN * (most - least):
+        return False
+    return bool(np.count_nonzero(total < _BLANK_DENSITY) < _BLANK_SHARE * total.size)
 
 
 @dataclass(frozen=True, slots=True)

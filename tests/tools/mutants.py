@@ -119,6 +119,7 @@ MUTANTS = [
             "_MOST_OF_FLAT": "0.11",
             "_BLOCK_PX, _LEAST_EDGE_OF_BLOCKS": "8, 3.4",
             "_INVERTED_MEDIAN, _INVERTED_DENSITY": "0.45, 0.28",
+            "_BLANK_DENSITY, _BLANK_SHARE": "0.12, 0.24",
             "_MOST_CUT_OFF": "(0.04, 0.03, 0.6)",
             "_MOSTLY_CUT_OFF": "0.32",
             "_MOST_BLACK": "0.0065",

@@ -208,6 +208,15 @@ def test_the_middle_of_what_is_inverted(bright: float, reasons: tuple[str, ...])
     assert smear_reasons(bright_in_dark(0.29, bright)) == reasons
 
 
+@pytest.mark.parametrize(("columns", "reasons"), [(6, ("not_a_smear",)), (10, ())])
+def test_large_cells_leave_more_blank_slide_than_an_inverted_field(
+    columns: int, reasons: tuple[str, ...]
+) -> None:
+    seen = bright_in_dark(0.29, 0.02)
+    seen.density[:, :columns] = 0.11 / 3
+    assert smear_reasons(seen) == reasons
+
+
 @pytest.mark.parametrize(
     ("colour", "nuclei", "swapped"),
     [
