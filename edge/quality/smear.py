@@ -65,6 +65,9 @@ _MOST_BLACK = 0.006
 _FAINT, _GARISH = 0.055, 0.9
 #: Red cells' usual density, R + G + B, is 0.1 and more.
 _LEAST_RED_CELL_DENSITY = 0.1
+#: Times the usual density that only nuclei have, and so many px of it, a nucleus of 6 µm in a field 230 µm
+#: wide. Where they do not stand out in colour, they are not found.
+_NUCLEUS_DENSITY, _NUCLEUS_PX = 3.5, 30
 #: More red than blue, as a share of the density, that the middle nucleus has at least. Whole fields have
 #: -0.02 to 0.47; with red and blue swapped -0.05 to -0.47, but for two laboratories whose nuclei take away
 #: as much of both.
@@ -272,7 +275,9 @@ def light_warnings(field: Field, colour: Colour, nuclei: Nuclei | None, cells: i
         warnings.append("background_clipped")
     if colour.black > _MOST_BLACK:
         warnings.append("dark_clipped")
-    if colour.strength < _FAINT and (nuclei is not None or colour.density < _LEAST_RED_CELL_DENSITY):
+    if colour.strength < _FAINT and (
+        nuclei is not None or colour.density < _LEAST_RED_CELL_DENSITY or _has_dark_spots(field, colour)
+    ):
         warnings.append("faint_stain")
     if colour.strength > _GARISH or _is_brighter_than_slide(field):
         warnings.append("overlay")
@@ -283,6 +288,16 @@ def light_warnings(field: Field, colour: Colour, nuclei: Nuclei | None, cells: i
     if cells >= _MANY_CELLS and _bend(field) > _MOST_BEND:
         warnings.append("uneven_colour")
     return tuple(warnings)
+
+
+def _has_dark_spots(field: Field, colour: Colour) -> bool:
+    """Whether something is as dense as nuclei over red cells are, whatever its colour."""
+    total = cv2.transform(field.density, np.ones((1, 3), np.float32))
+    # In all of 3 x 3 px, as what stands out in colour: a rim or a grain of dirt is no nucleus.
+    return (
+        int(np.count_nonzero(cv2.erode(total, np.ones((3, 3), np.uint8)) > _NUCLEUS_DENSITY * colour.density))
+        >= _NUCLEUS_PX
+    )
 
 
 def measure_nuclei(field: Field, colour: Colour, cells: Sequence[Cell]) -> Nuclei | None:

@@ -168,9 +168,12 @@ def _video(name: str, code: str) -> Callable[[Pixels], bytes]:
             path = Path(folder) / name
             writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 5, (width, height))
             assert writer.isOpened()
+            # The slide moves on by a cell between frames; what comes into view is mirrored: a seam is told.
+            down, right = 40 * FRAMES, 60 * FRAMES
+            slide = cv2.copyMakeBorder(picture[..., ::-1], down, 0, right, 0, cv2.BORDER_REFLECT_101)
             for number in range(FRAMES):
-                # The slide moves on by a cell between frames.
-                writer.write(np.roll(picture[..., ::-1], (number * 40, number * 60), axis=(0, 1)))
+                y, x = down - 40 * number, right - 60 * number
+                writer.write(np.ascontiguousarray(slide[y : y + height, x : x + width]))
             writer.release()
             return path.read_bytes()
 

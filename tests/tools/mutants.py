@@ -126,6 +126,7 @@ MUTANTS = [
             "_BRIGHTER, _MOST_BRIGHTER": "1.18, 0.003",
             "_MOST_PAINT": "0.36",
             "_FAINT, _GARISH": "0.06, 0.9",
+            "_NUCLEUS_DENSITY, _NUCLEUS_PX": "3.7, 30",
             "_LEAST_RED_CELL_DENSITY": "0.11",
             "_LEAST_RED_BLUE": "-0.04",
             "_UNSWAPPED_DEG": "(-50.0, 58.0)",

@@ -267,7 +267,27 @@ def test_what_stands_out_has_a_nucleus_colour(colour: Colour, nuclei: Nuclei | N
     ],
 )
 def test_light(colour: Colour, nuclei: Nuclei | None, warnings: tuple[str, ...]) -> None:
-    assert light_warnings(field(), colour, nuclei, 1) == warnings
+    seen = field()
+    seen.density = np.zeros((60, 60, 3), np.float32)
+    assert light_warnings(seen, colour, nuclei, 1) == warnings
+
+
+@pytest.mark.parametrize(
+    ("density", "side", "strength", "warnings"),
+    [
+        (0.72, 8, 0.054, ("faint_stain",)),
+        (0.68, 8, 0.054, ()),  # 3.4 times a red cell's
+        (0.72, 7, 0.054, ()),  # 25 px without their rim
+        (0.72, 8, 0.056, ()),
+    ],
+)
+def test_what_is_as_dense_as_nuclei_without_their_colour(
+    density: float, side: int, strength: float, warnings: tuple[str, ...]
+) -> None:
+    seen = field()
+    seen.density = np.full((60, 60, 3), 0.2 / 3, np.float32)
+    seen.density[10 : 10 + side, 10 : 10 + side] = density / 3
+    assert light_warnings(seen, replace(COLOUR, strength=strength), None, 0) == warnings
 
 
 @pytest.mark.parametrize(
