@@ -271,9 +271,13 @@ class Capture:
                 f"{error} (gave up after {MAX_FAILURES} failures within {FAILURE_WINDOW_S:g} s)", error.reason
             )
         else:
-            _log.warning(
+            # An absent camera may be waited for over months: the 1st, 2nd, 4th, 8th … attempt is told.
+            in_a_row = self.reconnect.in_a_row
+            told = error.reason != ABSENT or in_a_row & (in_a_row - 1) == 0
+            _log.log(
+                logging.WARNING if told else logging.DEBUG,
                 "camera failure %d in a row (%s), next try in %g s: %s",
-                self.reconnect.in_a_row, error.reason, wait_s, error,
+                in_a_row, error.reason, wait_s, error,
             )  # fmt: skip
         return wait_s
 

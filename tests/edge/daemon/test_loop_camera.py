@@ -137,7 +137,9 @@ def test_a_camera_that_is_not_there_at_the_start_ends_the_run(make_bench: MakeBe
     assert "READY=1" not in bench.told.messages
 
 
-def test_a_service_waits_for_a_camera_that_is_not_there(make_bench: MakeBench) -> None:
+def test_a_service_waits_for_a_camera_that_is_not_there(
+    make_bench: MakeBench, caplog: pytest.LogCaptureFixture
+) -> None:
     bench = make_bench()
     bench.live = bench.told.is_there = True
     bench.configure(trigger={"mode": "interval"})
@@ -152,6 +154,12 @@ def test_a_service_waits_for_a_camera_that_is_not_there(make_bench: MakeBench) -
             bench.ask("capture")
         bench.wait(lambda: len(bench.fields()) > 0, "a field once it is there")
     assert bench.error is None
+    told = [
+        record.args[0]
+        for record in caplog.records
+        if "in a row" in record.msg and record.levelname == "WARNING"
+    ]
+    assert told == [1, 2, 4, 8, 16]
 
 
 def test_a_camera_that_is_there_and_fails_ends_a_service_all_the_same(make_bench: MakeBench) -> None:
