@@ -18,10 +18,12 @@ from edge.classification.classifier import Classifier
 from edge.config import Config, load_config, names_a_camera
 from edge.counting.golden import check_golden_field, load_golden_field
 from edge.daemon.client import ask, find_socket
+from edge.daemon.served import writes_itself
 from edge.device.clock import WallClock, utc_now
 from edge.device.disk import RESERVE_MB, DiskGuard
 from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
+from edge.device.rights import user_name
 from edge.errors import CameraError, ControlError, DiskFullError, EdgeError, GateError, RuntimeMissingError
 from edge.light.field import Field
 from edge.quality import ADVICE, WARNINGS, FrameWatch, assess
@@ -127,8 +129,14 @@ def examine(model: Path | None = None) -> list[Finding]:
     findings += [
         check_calibration(config.calibration_path, required=config.calibration.path is not None),
         check_camera(config),
-        check_rights(config.log_path),
-        check_disk(config.log_path.parent, config.storage.reserve_mb),
+        *(
+            (
+                check_rights(config.log_path),
+                check_disk(config.log_path.parent, config.storage.reserve_mb),
+            )
+            if writes_itself(config.log_path)
+            else check_served(config.log_path)
+        ),
         log,
         check_clock(newest),
         check_supply(),
@@ -290,6 +298,19 @@ def check_rights(log_path: Path) -> Finding:
         listed = ", ".join(map(str, wrong))
         return bad(name, f"{who} may not write {listed}; `sudo chown` it to the daemon's user")
     return good(name, f"{who} may write {folder}")
+
+
+def check_served(log_path: Path) -> tuple[Finding, ...]:
+    """Ask the service that writes the log, for the members of its group, whether it can."""
+    name, who = "permissions", user_name(os.geteuid())
+    try:
+        disk = ask(find_socket(log_path), "status", timeout_s=5.0)["disk"]
+    except ControlError as error:
+        return (bad(name, f"the service writes the log, and cannot be asked: {error}"),)
+    rights = good(name, f"the service writes {log_path.parent} for user {who}")
+    if disk["problem"] is not None or disk["free_bytes"] is None:
+        return rights, bad("disk", disk["problem"] or f"{log_path.parent} is gone")
+    return rights, good("disk", f"{disk['free_bytes'] / 1e9:.1f} GB free at {log_path.parent}")
 
 
 def check_supply(condition: Condition | None = None) -> Finding:

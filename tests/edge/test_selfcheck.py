@@ -34,6 +34,7 @@ from edge.selfcheck import (
     check_disk,
     check_log,
     check_rights,
+    check_served,
     check_supply,
 )
 from edge.structures import Frame
@@ -143,6 +144,25 @@ def test_a_camera_that_the_daemon_holds_is_asked_about(
         found = check_camera(rendered(tmp_path))
     assert found.passed is passed
     assert words in found.detail
+
+
+@pytest.mark.parametrize(
+    ("disk", "passed", "words"),
+    [
+        ({"free_bytes": 12e9, "problem": None}, True, "12.0 GB free"),
+        ({"free_bytes": 1, "problem": "1 MB left"}, False, "1 MB left"),
+        ({"free_bytes": None, "problem": None}, False, "is gone"),
+    ],
+)
+def test_a_member_of_the_group_asks_the_service_whether_it_can_write(
+    runtime: Path, tmp_path: Path, disk: dict[str, Any], passed: bool, words: str
+) -> None:
+    with ControlServer(runtime / "control.sock", lambda command: {"disk": disk}):
+        rights, found = check_served(tmp_path / "blood.db")
+    assert (rights.name, rights.passed, found.name, found.passed) == ("permissions", True, "disk", passed)
+    assert words in found.detail
+    (alone,) = check_served(tmp_path / "blood.db")
+    assert (alone.passed, alone.exit_code) == (False, 4)
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
