@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 import click
+from click.shell_completion import CompletionItem
 
 from edge.device.printable import printable
 from edge.errors import NO_ROOM, EdgeError, OutputError, RuntimeMissingError
@@ -69,11 +70,19 @@ class LazyGroup(click.Group):
         try:
             loaded: click.Command = plugin.load()
         except ImportError as error:
+            if ctx.resilient_parsing:
+                return None  # a shell asks what could come next
             raise RuntimeMissingError(
                 f"{cmd_name}: this install lacks what it needs ({error}); "
                 f"pip install 'blastcount[{cmd_name}]' on a computer that may have TensorFlow"
             ) from error
         return loaded
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Tell a shell what could come next, without importing the commands."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=_short_help(name)) for name in names), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

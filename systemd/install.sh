@@ -1,43 +1,121 @@
 #!/bin/sh
-# install.sh [WHEELS]: blastcount as a service on a 64-bit Raspberry Pi OS or Debian. Run it as root, in a clone of the
-# repository. WHEELS is a folder of wheels for this machine (docs/pi.md, "Without a network"): nothing is downloaded then.
-# Run again, it brings an installation up to date; configuration and log stay as they are.
+# Blastcount as a service on a 64-bit Raspberry Pi OS or Debian. Run it as root.
+#
+#   install.sh [WHEELS]     install, or bring up to date; configuration and log stay as they are. WHEELS is a folder of
+#                           wheels for this machine (docs/pi.md, "Without a network"): nothing is downloaded then.
+#   install.sh --rollback   go back to the version before this one; again, and it is the newer one
+#   install.sh --remove     remove the program; configuration, log and backups stay
+#
+# A version is an environment of its own, in one of two places; /opt/blastcount is a link to the one in use. The link is
+# changed when the other is complete: an installation that fails, or a power cut, leaves the version that works.
 set -eu
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 target=/opt/blastcount
+units="blastcount.service blastcount-review.service blastcount-upkeep.service blastcount-upkeep.timer"
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
+is_booted() { [ -d /run/systemd/system ]; }
+
+if [ "$(readlink "$target" || true)" = blastcount.a ]; then other=$target.b; else other=$target.a; fi
+
+# activate ENVIRONMENT FIRST: put a complete environment in use, with the units and pages that belong to it.
+activate() {
+    [ -L "$target" ] || [ ! -e "$target" ] || mv -T "$target" "$target.old"
+    ln -sfn "$(basename "$1")" "$target.new"
+    mv -T "$target.new" "$target"
+    rm -rf "$target.old"
+    ln -sfn "$target/bin/blastcount" /usr/local/bin/blastcount
+    install -D -m 644 "$1/systemd/blastcount.sysusers" /usr/lib/sysusers.d/blastcount.conf
+    install -D -m 644 "$1/systemd/blastcount.tmpfiles" /usr/lib/tmpfiles.d/blastcount.conf
+    for unit in $units; do install -D -m 644 "$1/systemd/$unit" "/etc/systemd/system/$unit"; done
+    install -D -m 644 "$1/pages/blastcount.1" /usr/local/share/man/man1/blastcount.1
+    install -D -m 644 "$1/pages/blastcount.bash" /usr/share/bash-completion/completions/blastcount
+    install -D -m 644 "$1/pages/blastcount.zsh" /usr/share/zsh/vendor-completions/_blastcount
+    install -D -m 644 "$1/pages/blastcount.fish" /usr/share/fish/vendor_completions.d/blastcount.fish
+    [ -e /etc/blastcount/blastcount.toml ] ||
+        install -D -m 644 "$1/systemd/blastcount.toml" /etc/blastcount/blastcount.toml
+    systemd-sysusers /usr/lib/sysusers.d/blastcount.conf
+    systemd-tmpfiles --create /usr/lib/tmpfiles.d/blastcount.conf
+    # Whoever has switched the service off finds it off after an upgrade.
+    [ -z "$2" ] || systemctl enable --quiet blastcount.service blastcount-upkeep.timer
+    if is_booted; then
+        systemctl daemon-reload
+        for unit in blastcount.service blastcount-upkeep.timer; do
+            ! systemctl is-enabled --quiet "$unit" || systemctl restart "$unit" ||
+                echo "install.sh: $unit is installed and does not start: journalctl -u $unit" >&2
+        done
+        systemctl try-restart blastcount-review.service ||
+            echo "install.sh: the review page does not start: journalctl -u blastcount-review" >&2
+        said=$(systemctl show --property StatusText --value blastcount.service)
+        [ -z "$said" ] || echo "the service says: $said"
+    fi
+    echo "in use: $("$target/bin/blastcount" --version); configuration: /etc/blastcount/blastcount.toml"
+}
+
+# What a newer program changes in the log's form an older one cannot read: before the change there is a backup.
+back_up() {
+    [ -e /var/lib/blastcount/blastcount.db ] && [ -x "$target/bin/blastcount" ] || return 0
+    runuser -u blastcount -- env STATE_DIRECTORY=/var/lib/blastcount \
+        "$target/bin/blastcount" log backup /var/backups/blastcount ||
+        echo "install.sh: no backup of the log could be made; it stays as it is" >&2
+}
 
 [ "$(id -u)" = 0 ] || fail "needs root: sudo $0 $*"
-[ -d /run/systemd/system ] || command -v systemctl >/dev/null || fail "needs systemd"
-python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    fail "needs Python 3.11 or newer with venv: apt install python3-venv"
-[ "$(getconf LONG_BIT)" = 64 ] || fail "needs a 64-bit system: the TFLite interpreter has no 32-bit wheels"
+is_booted || command -v systemctl >/dev/null || fail "needs systemd"
 
-# The system's packages are seen, because picamera2 and lgpio come from apt.
-[ -x "$target/bin/python" ] || python3 -m venv --system-site-packages "$target"
+case ${1:-} in
+--rollback)
+    [ -e "$other/complete" ] || fail "there is no version before this one"
+    activate "$other" ""
+    exit 0
+    ;;
+--remove)
+    now=""; ! is_booted || now=--now
+    systemctl disable --quiet $now $units || true
+    rm -rf "$target" "$target.a" "$target.b" /usr/lib/sysusers.d/blastcount.conf /usr/lib/tmpfiles.d/blastcount.conf
+    for unit in $units; do rm -f "/etc/systemd/system/$unit"; done
+    rm -f /usr/local/bin/blastcount /usr/local/share/man/man1/blastcount.1 \
+        /usr/share/bash-completion/completions/blastcount /usr/share/zsh/vendor-completions/_blastcount \
+        /usr/share/fish/vendor_completions.d/blastcount.fish
+    ! is_booted || systemctl daemon-reload
+    echo "removed; the log stays in /var/lib/blastcount, its backups in /var/backups/blastcount"
+    exit 0
+    ;;
+-*) fail "$1: no such option; see the head of $0" ;;
+esac
+
+python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "needs Python 3.11 or newer with venv: apt install python3 python3-venv"
+[ "$(getconf LONG_BIT)" = 64 ] || fail "needs a 64-bit system: the TFLite interpreter has no 32-bit wheels"
 if [ $# -gt 0 ]; then
     [ -d "$1" ] || fail "$1: no such folder of wheels"
-    "$target/bin/pip" install --quiet --disable-pip-version-check --no-compile --upgrade --no-index --find-links "$1" blastcount
-else
-    "$target/bin/pip" install --quiet --disable-pip-version-check --no-compile --upgrade --use-pep517 "$here/.."
+    python=$(python3 -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+    set -- "$1" "$1"/numpy-*-"$python"-*.whl
+    [ -e "$2" ] || fail "$1: holds no wheels for this machine's Python ($python), see docs/pi.md"
 fi
-ln -sf "$target/bin/blastcount" /usr/local/bin/blastcount
 
-install -D -m 644 "$here/blastcount.sysusers" /usr/lib/sysusers.d/blastcount.conf
-install -D -m 644 "$here/blastcount.tmpfiles" /usr/lib/tmpfiles.d/blastcount.conf
-for unit in blastcount.service blastcount-review.service blastcount-upkeep.service blastcount-upkeep.timer; do
-    install -D -m 644 "$here/$unit" "/etc/systemd/system/$unit"
-done
-[ -e /etc/blastcount/blastcount.toml ] || install -D -m 644 "$here/blastcount.toml" /etc/blastcount/blastcount.toml
-systemd-sysusers /usr/lib/sysusers.d/blastcount.conf
-systemd-tmpfiles --create /usr/lib/tmpfiles.d/blastcount.conf
-systemctl enable --quiet blastcount.service blastcount-upkeep.timer
-# In a tree that is not booted there is nothing to start.
-if [ -d /run/systemd/system ]; then
-    systemctl daemon-reload
-    systemctl restart blastcount.service blastcount-upkeep.timer
+first=""; [ -e /etc/systemd/system/blastcount.service ] || first=yes
+build=$(mktemp -d -p /var/tmp)
+trap 'rm -rf "$build"' EXIT
+rm -rf "$other"
+# Everything is made anew: pip keeps old code where a version's name does not change. The system's packages are seen,
+# because picamera2 and lgpio come from apt.
+python3 -m venv --system-site-packages "$other"
+pip="$other/bin/pip install --quiet --disable-pip-version-check --no-compile --ignore-installed"
+if [ $# -gt 0 ]; then
+    $pip --isolated --no-index --find-links "$1" blastcount
+else
+    # In a copy: a build leaves its folders, which would be root's, in the tree.
+    tar -C "$here/.." --exclude=./.venv --exclude=./.venv-dev --exclude=./out --exclude=./build --exclude='*.egg-info' \
+        --exclude='*.whl' --exclude='*.deb' --exclude=__pycache__ -cf - . | tar -C "$build" --no-same-owner -xf -
+    $pip --use-pep517 "$build"
 fi
-echo "installed $("$target/bin/blastcount" --version); configuration: /etc/blastcount/blastcount.toml"
-echo "then: sudo systemctl restart blastcount; sudo -u blastcount blastcount check; sudo -u blastcount blastcount status"
+"$other/bin/python" -m edge.manual "$other/pages"
+cp -r "$here" "$other/systemd"
+: >"$other/complete"
+
+back_up
+activate "$other" "$first"
+echo "then: sudo -u blastcount blastcount check; sudo adduser YOU blastcount; man blastcount"

@@ -25,13 +25,15 @@ cp -r "$here" "$root/usr/share/blastcount/systemd"
 chmod -R u+rwX,go+rX "$root"
 chmod 755 "$root"
 
+# To dpkg a development version comes after the release that it leads to, unless a tilde says otherwise.
+debian=$(echo "$version" | sed 's/\.dev/~dev/; s/\([0-9]\)\(a\|b\|rc\)\([0-9]\)/\1~\2\3/')
 cat >"$root/DEBIAN/control" <<CONTROL
 Package: blastcount
-Version: $version
+Version: $debian
 Architecture: $architecture
 Maintainer: blastcount maintainers <maintainers@localhost>
-Depends: python3 (>= 3.$python), python3 (<< 3.$((python + 1))), python3-venv, systemd
-Suggests: python3-picamera2, python3-gpiozero, python3-lgpio
+Depends: python3 (>= 3.$python), python3 (<< 3.$((python + 1))), python3-venv, libstdc++6, systemd
+Suggests: python3-picamera2, python3-gpiozero, python3-lgpio, bash-completion, man-db
 Section: science
 Priority: optional
 Description: counts cells that look like blasts in microscope camera frames
@@ -46,24 +48,19 @@ POSTINST
 cat >"$root/DEBIAN/prerm" <<'PRERM'
 #!/bin/sh
 set -e
-if [ "$1" = remove ]; then
-    stop=""; [ ! -d /run/systemd/system ] || stop=--now
-    systemctl disable --quiet $stop blastcount.service blastcount-review.service blastcount-upkeep.timer || true
-fi
+[ "$1" != remove ] || /usr/share/blastcount/systemd/install.sh --remove
 PRERM
 cat >"$root/DEBIAN/postrm" <<'POSTRM'
 #!/bin/sh
 set -e
-# The log in /var/lib/blastcount and its backups stay, whatever happens: they are the laboratory's, not the program's.
-case $1 in
-remove | purge)
-    rm -rf /opt/blastcount /usr/lib/sysusers.d/blastcount.conf /usr/lib/tmpfiles.d/blastcount.conf
-    rm -f /usr/local/bin/blastcount /etc/systemd/system/blastcount*.service /etc/systemd/system/blastcount*.timer
-    [ "$1" != purge ] || rm -rf /etc/blastcount
-    ;;
-esac
+# The log and its backups stay, whatever happens: they are the laboratory's, not the program's.
+if [ "$1" = purge ]; then
+    rm -rf /etc/blastcount
+    [ ! -d /var/lib/blastcount ] ||
+        echo "blastcount: to remove the log, too, for ever: sudo rm -r /var/lib/blastcount /var/backups/blastcount"
+fi
 POSTRM
 chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"
 # Wheels are compressed already.
-dpkg-deb --root-owner-group -Znone --build "$root" "$folder/blastcount_${version}_$architecture.deb" >/dev/null
-echo "$folder/blastcount_${version}_$architecture.deb"
+dpkg-deb --root-owner-group -Znone --build "$root" "$folder/blastcount_${debian}_$architecture.deb" >/dev/null
+echo "$folder/blastcount_${debian}_$architecture.deb"

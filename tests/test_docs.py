@@ -34,7 +34,9 @@ def text_of(name: str) -> str:
 
 
 def code_blocks(page: Path) -> list[str]:
-    return re.findall(r"^```\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    """What stands between fences that name no other language than the shell's."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [block for language, block in found if not language]
 
 
 def shown_commands(page: Path) -> list[str]:

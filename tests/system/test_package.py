@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,19 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 Chroot = Callable[[Path, str], subprocess.CompletedProcess[str]]
+#: Appended to a module of a newer package whose version does not tell that it is newer.
+NEWER = "\nIS_NEWER = True\n"
+IS_NEWER = "/opt/blastcount/bin/python -c 'import edge.errors as e; print(getattr(e, \"IS_NEWER\", False))'"
+
+
+def newer_wheel(folder: Path) -> None:
+    """Change the package's code in a folder of wheels, and nothing else."""
+    (wheel,) = folder.glob("blastcount-*.whl")
+    changed = wheel.with_suffix(".part")
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (NEWER.encode() if name == "edge/errors.py" else b""))
+    changed.rename(wheel)
 
 
 @pytest.fixture(scope="module")
@@ -23,40 +37,89 @@ def root(
     mounted: Callable[[Path], AbstractContextManager[None]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:
-    """A Debian with the package in /root, and no way out."""
+    """A Debian with a package and a newer one in /root, and no way out."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("needs dpkg-deb")
     root = debian(tmp_path_factory.mktemp("deb") / "root", "systemd", "systemd-sysv", "dbus")
-    made = subprocess.run(
-        [repository / "systemd/make_deb.sh", wheels(), root / "root"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert Path(made.stdout.strip()).name.startswith("blastcount_")
+    newer = tmp_path_factory.mktemp("newer") / "wheels"
+    shutil.copytree(wheels(), newer)
+    newer_wheel(newer)
+    for folder, collected in (("old", wheels()), ("new", newer)):
+        (root / "root" / folder).mkdir()
+        made = subprocess.run(
+            [repository / "systemd/make_deb.sh", collected, root / "root" / folder],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert Path(made.stdout.strip()).name.startswith("blastcount_")
     with mounted(root):
         (root / "etc/resolv.conf").write_text("")
         yield root
 
 
-def test_it_installs_counts_and_goes(root: Path, chroot: Chroot) -> None:
-    installed = chroot(root, "dpkg -i /root/blastcount_*.deb")
-    assert installed.returncode == 0, installed.stdout + installed.stderr
-    assert "installed blastcount" in installed.stdout
+@pytest.fixture
+def run(root: Path, chroot: Chroot) -> Callable[..., str]:
+    def run(script: str, code: int = 0) -> str:
+        done = chroot(root, f"PATH=/usr/local/bin:$PATH; {script}")
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_it_installs_without_a_camera_counts_and_goes(root: Path, run: Callable[..., str]) -> None:
+    installed = run("apt-get install -y /root/old/blastcount_*.deb")
+    assert "in use: blastcount 0." in installed
     assert (root / "etc/systemd/system/multi-user.target.wants/blastcount.service").is_symlink()
-    count = chroot(
-        root,
-        "PATH=/usr/local/bin:$PATH; blastcount run --source rendered --fields 2 --interval 0.1 "
-        "&& blastcount check",
-    )
-    assert count.returncode == 0, count.stdout + count.stderr
-    assert count.stdout.endswith("fit to count\n")
-    assert "/var/lib/blastcount/blastcount.db: 2 fields" in count.stdout
-    again = chroot(root, "dpkg -i /root/blastcount_*.deb")
-    assert again.returncode == 0, again.stdout + again.stderr
-    purged = chroot(root, "dpkg --purge blastcount")
-    assert purged.returncode == 0, purged.stdout + purged.stderr
-    assert not (root / "opt/blastcount").exists()
-    assert not (root / "etc/blastcount").exists()
-    assert not list((root / "etc/systemd/system").rglob("blastcount*"))
+    # The service is there for a camera, and there is none.
+    assert run("blastcount check", 4).endswith("not fit: no camera\n")
+    (root / "etc/blastcount/blastcount.toml").write_text('[camera]\nsource = "rendered"\n')
+    checked = run("blastcount run --fields 2 --interval 0.1 2>&1; blastcount check")
+    assert checked.endswith("fit to count\n")
+    assert "/var/lib/blastcount/blastcount.db: 2 fields" in checked
+    for page in (
+        "usr/local/share/man/man1/blastcount.1",
+        "usr/share/bash-completion/completions/blastcount",
+        "usr/share/zsh/vendor-completions/_blastcount",
+        "usr/share/fish/vendor_completions.d/blastcount.fish",
+    ):
+        assert "blastcount" in (root / page).read_text()
+    assert run("apt-get check") is not None
+
+
+def test_an_upgrade_replaces_the_code_and_can_be_taken_back(root: Path, run: Callable[..., str]) -> None:
+    script = "/usr/share/blastcount/systemd/install.sh"
+    assert run(IS_NEWER) == "False\n"
+    run("apt-get install -y --reinstall /root/new/blastcount_*.deb")
+    assert run(IS_NEWER) == "True\n"
+    # Before the newer program opened the log it was backed up, by its owner.
+    assert list((root / "var/backups/blastcount").rglob("*.db"))
+    run(f"{script} --rollback")
+    assert run(IS_NEWER) == "False\n"
+    run(f"{script} --rollback")
+    assert run(IS_NEWER) == "True\n"
+    run("apt-get install -y --reinstall --allow-downgrades /root/old/blastcount_*.deb")
+    assert run(IS_NEWER) == "False\n"
+    assert (root / "etc/blastcount/blastcount.toml").read_text() == '[camera]\nsource = "rendered"\n'
+    assert "2 fields" in run("blastcount check")
+    # What fails half-way leaves what works.
+    (root / "root/empty").mkdir()
+    assert "holds no wheels for this machine's Python" in run(f"{script} /root/empty", 1)
+    (root / "root/empty/numpy-1-cp311-cp311-x.whl").touch()
+    (root / "root/empty/numpy-1-cp313-cp313-x.whl").touch()
+    run(f"{script} /root/empty", 1)
+    assert run(IS_NEWER) == "False\n"
+    assert "there is no version before this one" in run(f"{script} --rollback", 1)
+    assert "no such option" in run(f"{script} --roll-back", 1)
+
+
+def test_removal_and_purge_leave_the_log(root: Path, run: Callable[..., str]) -> None:
+    run("apt-get remove -y blastcount")
+    assert not list((root / "opt").glob("blastcount*"))
+    assert (root / "etc/blastcount/blastcount.toml").exists()
+    said = run("apt-get purge -y blastcount")
+    assert "to remove the log, too, for ever: sudo rm -r /var/lib/blastcount" in said
+    left = {path for folder in ("etc", "usr", "opt") for path in (root / folder).rglob("*blastcount*")}
+    assert left <= set((root / "etc").glob("*/blastcount*")) | set()  # the user's, not the program's
     assert (root / "var/lib/blastcount/blastcount.db").exists()
 
 
