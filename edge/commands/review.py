@@ -16,7 +16,7 @@ from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
 from edge.daemon.served import open_log
-from edge.results.summary import known_errors
+from edge.results.summary import known_errors, known_thresholds
 from edge.web.access import Lock, new_token, read_token_file, token_hash, write_token_file
 from edge.web.reach import PageAddress, every_address, login_url, page_addresses, qr_text
 from edge.web.server import give_way, serve, stop_with_stdin
@@ -170,6 +170,7 @@ def make_setup(config: Config, section: ReviewConfig, lock: Lock | None = None) 
         names=tuple((section.names or "").split()),
         public_url=section.public_url,
         errors_of=known_errors(config),
+        threshold_of=known_thresholds(config),
         denominator=config.sample.denominator,
         lock=lock,
     )

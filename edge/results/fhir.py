@@ -33,8 +33,8 @@ Resource = dict[str, Any]
 def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Resource:
     """Write a sample as a FHIR R4 collection: DiagnosticReport, Observations, Specimen and Device [1]_.
 
-    The report is ``preliminary`` until the sample is closed and somebody has looked at every cell that
-    counts; then it is ``final``.
+    The report is ``preliminary`` until the sample is closed, somebody has looked at every cell that counts,
+    and no two people's words differ; then it is ``final``.
 
     Parameters
     ----------
@@ -68,8 +68,9 @@ def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Reso
 
 
 def is_final(summary: SampleSummary) -> bool:
-    """Whether the sample is closed and somebody has looked at every cell that counts."""
-    return not summary.sample.is_open and any(count.done for count in summary.observers)
+    """Whether the sample is closed, somebody has looked at every cell that counts, and none differ."""
+    is_read = any(count.done for count in summary.observers)
+    return is_read and not summary.sample.is_open and not summary.reading.differing
 
 
 def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
 from edge.bloodlog import BloodLog, LoggedField, Review, ReviewLabel
-from edge.structures import CellRef, ClassifiedCell
+from edge.structures import CellRef, ClassifiedCell, ModelIdentity
 
 WORDS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
+
+#: Gives the threshold of a model, or None where its card is not known.
+ThresholdOf = Callable[[ModelIdentity], float | None]
+
+
+def _unknown(_model: ModelIdentity) -> float | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +30,14 @@ class ReadCell:
     found : what the program found and said
     thumbnail : hash of its picture, or None where none was stored
     counts : the cell is in the program's tally: whole, white, not seen before
+    threshold : probability from which the model that counted it would say blast
     """
 
     ref: CellRef
     found: ClassifiedCell
     thumbnail: str | None
     counts: bool
+    threshold: float = 0.5
 
     @property
     def program(self) -> str:
@@ -36,9 +45,15 @@ class ReadCell:
         return self.found.label or "smudge"
 
     @property
-    def doubt(self) -> float:
-        """0 for a coin toss, 0.5 for certainty; smudges, which have no probability, come after all."""
-        return 1.0 if self.found.p_blast is None else abs(self.found.p_blast - 0.5)
+    def doubt(self) -> tuple[int, float]:
+        """What cells are sorted by, the most doubtful first.
+
+        Uncertain cells come first, then those near the threshold of the model that counted them, whose word
+        would be another one with little less or more; smudges, which have no probability, come after all.
+        """
+        if self.found.p_blast is None:
+            return 2, 0.0
+        return int(self.program != "uncertain"), abs(self.found.p_blast - self.threshold)
 
 
 class Reading:
@@ -48,16 +63,35 @@ class Reading:
     ----------
     fields : of the sample
     reviews : of the sample, in the order in which they were written
+    threshold_of : gives a model's threshold; where it is not known, it lies between the model's own words
     """
 
-    def __init__(self, fields: Iterable[LoggedField], reviews: Iterable[Review]) -> None:
+    def __init__(
+        self, fields: Iterable[LoggedField], reviews: Iterable[Review], threshold_of: ThresholdOf = _unknown
+    ) -> None:
         self.fields = tuple(fields)
         self.reviews = tuple(reviews)
+        self._threshold_of = threshold_of
 
     @classmethod
-    def of(cls, log: BloodLog, sample_id: int) -> Reading:
+    def of(cls, log: BloodLog, sample_id: int, threshold_of: ThresholdOf = _unknown) -> Reading:
         """Read a sample from the log."""
-        return cls(log.fields(sample_id), log.reviews(sample_id))
+        return cls(log.fields(sample_id), log.reviews(sample_id), threshold_of)
+
+    @cached_property
+    def _counted(self) -> tuple[LoggedField, ...]:
+        return tuple(logged for logged in self.fields if logged.result.status == "counted")
+
+    @cached_property
+    def _thresholds(self) -> Mapping[ModelIdentity, float]:
+        found: dict[ModelIdentity, list[ClassifiedCell]] = {}
+        for logged in self._counted:
+            found.setdefault(logged.result.model, []).extend(logged.result.cells)
+        known = {model: self._threshold_of(model) for model in found}
+        return {
+            model: _between(found[model]) if threshold is None else threshold
+            for model, threshold in known.items()
+        }
 
     @cached_property
     def cells(self) -> tuple[ReadCell, ...]:
@@ -68,9 +102,9 @@ class Reading:
                 found,
                 logged.thumbnails.get(found.cell.id),
                 found.cell.kind == "wbc" and not found.cell.touches_border and found.seen_before is None,
+                self._thresholds[logged.result.model],
             )
-            for logged in self.fields
-            if logged.result.status == "counted"
+            for logged in self._counted
             for found in logged.result.cells
         )
 
@@ -90,6 +124,20 @@ class Reading:
         # A word that was taken back gives way to what that person said before, or to nothing.
         last = {review.cell: self.word(review.observer, review.cell) for review in self.reviews}
         return {ref: word for ref, word in last.items() if word is not None}
+
+    @cached_property
+    def differing(self) -> Mapping[CellRef, Mapping[str, str]]:
+        """Each one's word on every cell on which words differ as they stand now, in the order of the cells.
+
+        They are settled by whoever takes the other's word.
+        """
+        said: dict[CellRef, dict[str, str]] = {}
+        for observer, words in self.words.items():
+            for ref, word in words.items():
+                said.setdefault(ref, {})[observer] = word
+        return {
+            cell.ref: words for cell in self.cells if len(set((words := said.get(cell.ref, {})).values())) > 1
+        }
 
     def word(self, observer: str | None, ref: CellRef) -> str | None:
         """One observer's word on one cell."""
@@ -122,8 +170,15 @@ class Reading:
         return bool(others) and not (self.is_done(observer) and any(map(self.is_done, others)))
 
     def withholds_results(self, observer: str | None) -> bool:
-        """Whether a report would unblind an observer who is in the middle of a reading beside another's."""
-        return bool(self.words.get(observer or "")) and self.is_blind(observer)
+        """Whether a report would unblind somebody who reads, or who may still read, beside another.
+
+        Whoever has said nothing sees the results of those who are done, and of nobody who is in the middle.
+        """
+        if self.words.get(observer or ""):
+            return self.is_blind(observer)
+        return any(
+            words and not self.is_done(other) for other, words in self.words.items() if other != observer
+        )
 
     def last_review(self, observer: str | None) -> Review | None:
         """Find what an undo would take back: an observer's newest word that was not taken back yet."""
@@ -160,6 +215,17 @@ class Reading:
                 if not any(missing.values()):
                     return number
         return len(self.reviews)
+
+
+def _between(cells: Iterable[ClassifiedCell]) -> float:
+    """Give what lies between the greatest probability that was called normal and the least called blast."""
+    normal = max(
+        (cell.p_blast for cell in cells if cell.label == "normal" and cell.p_blast is not None), default=0.0
+    )
+    blast = min(
+        (cell.p_blast for cell in cells if cell.label == "blast" and cell.p_blast is not None), default=1.0
+    )
+    return (normal + blast) / 2.0
 
 
 def _words(reviews: Sequence[Review]) -> dict[str, dict[CellRef, str]]:

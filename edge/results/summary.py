@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from edge.bloodlog import BloodLog, Sample
-from edge.classification.card import default_bundle_path, load_bundle
+from edge.classification.card import ModelCard, default_bundle_path, load_bundle
 from edge.config import Config
 from edge.counting.tally import tally, with_share
 from edge.errors import ModelError
 from edge.results.agreement import Agreement, agreement
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
-from edge.results.reading import Reading
+from edge.results.reading import Reading, ThresholdOf
 from edge.results.stopping import Stopping, stopping
 from edge.structures import Denominator, ModelIdentity, Tally
 
@@ -76,7 +77,8 @@ class SampleSummary:
     sample : whose
     reading : its cells and all words on them
     program : the program's tally
-    reviewed : the program's tally with people's last words in place of the program's, None without any
+    reviewed : the program's tally with people's words in place of the program's; None without any, and while
+        two people's words on a cell differ
     corrected : share corrected for the program's known error; None where that error is not known, where
         several models counted, or where nothing was counted
     stopping : how far from the quota and the line
@@ -113,6 +115,7 @@ def summarise(
     sample: Sample,
     errors_of: ErrorsOf = lambda _model: None,
     denominator: Denominator = "classified",
+    threshold_of: ThresholdOf = lambda _model: None,
 ) -> SampleSummary:
     """Count a sample up.
 
@@ -122,13 +125,14 @@ def summarise(
     sample : which
     errors_of : gives the known errors of a model by its identity
     denominator : which cells the shares are of
+    threshold_of : gives a model's threshold by its identity, for the order of doubt
 
     Raises
     ------
     LogError
         The file is damaged.
     """
-    reading = Reading.of(log, sample.id)
+    reading = Reading.of(log, sample.id, threshold_of)
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
     program = tally((logged.result for logged in reading.fields), denominator)
     made_by = Counter(
@@ -174,15 +178,15 @@ def summarise(
 def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
     """Put people's words in place of the program's.
 
-    Of several words on a cell the latest holds, whoever said it. A cell called a smudge moves to the smudges;
-    one called no cell disappears; cells without a word keep the program's.
+    A cell called a smudge moves to the smudges; one called no cell disappears; cells without a word keep the
+    program's. Where people differ there is no share after their words: the last of them is not the right one.
 
     Returns
     -------
-    the tally, or None where nobody has said anything
+    the tally, or None where nobody has said anything, or people differ
     """
     corrections = reading.last_words
-    if not corrections:
+    if not corrections or reading.differing:
         return None
     words = Counter(
         corrections.get(cell.ref, cell.program)
@@ -210,11 +214,7 @@ def known_errors(config: Config) -> ErrorsOf:
     """
 
     def of(model: ModelIdentity) -> KnownErrors | None:
-        for path in dict.fromkeys((config.model.path or default_bundle_path(), default_bundle_path())):
-            try:
-                card = load_bundle(path).card
-            except ModelError:  # a report of an old sample does not need today's model to be usable
-                continue
+        for card in _installed_cards(config):
             evaluation = card.sections.get("evaluation")
             if card.sha256 == model.sha256 and isinstance(evaluation, dict):
                 return KnownErrors.of_evaluation(evaluation)
@@ -223,6 +223,25 @@ def known_errors(config: Config) -> ErrorsOf:
     return of
 
 
+def known_thresholds(config: Config) -> ThresholdOf:
+    """Give the threshold of a model that is installed here; each card is read once."""
+
+    @cache
+    def of(model: ModelIdentity) -> float | None:
+        cards = (card for card in _installed_cards(config) if card.sha256 == model.sha256)
+        return next((card.decision.threshold for card in cards), None)
+
+    return of
+
+
+def _installed_cards(config: Config) -> Iterator[ModelCard]:
+    for path in dict.fromkeys((config.model.path or default_bundle_path(), default_bundle_path())):
+        try:
+            yield load_bundle(path).card
+        except ModelError:  # a report of an old sample does not need today's model to be usable
+            continue
+
+
 def summarise_as_configured(log: BloodLog, sample: Sample, config: Config) -> SampleSummary:
     """Count a sample up by the configured custom, corrected where the model's errors are known here."""
-    return summarise(log, sample, known_errors(config), config.sample.denominator)
+    return summarise(log, sample, known_errors(config), config.sample.denominator, known_thresholds(config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from edge.i18n import Catalogue
@@ -86,6 +86,23 @@ def warned_text(_: Catalogue, warned: Mapping[str, int], fields: int, of: int) -
     if not fields:
         return None
     return _("report.warned", fields=fields, of=of, warnings=counts_text(_, "warning", warned))
+
+
+def differing_text(
+    _: Catalogue, observers: Iterable[tuple[str, Tally]], cells: int, kappa: float | None
+) -> str:
+    """Say that readers differ, by each one's own count.
+
+    Parameters
+    ----------
+    _ : texts
+    observers : who, and the cells by that person's word
+    cells : number of cells on which words differ
+    kappa : Cohen's kappa of the first two who have read every cell, where there is one
+    """
+    counts = [_("report.differ_one", observer=name, k=own.blasts, n=own.wbc) for name, own in observers]
+    said = ", ".join(counts) + ("" if kappa is None else _("report.differ_kappa", kappa=_.number(kappa, 2)))
+    return _("report.differ", counts=said, cells=cells)
 
 
 def _named(_: Catalogue, section: str, name: str) -> str:

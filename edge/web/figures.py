@@ -8,7 +8,7 @@ from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
 from edge.results.reading import Reading
 from edge.results.summary import SampleSummary, summarise
-from edge.results.texts import share_text, stop_text
+from edge.results.texts import differing_text, share_text, stop_text
 from edge.web import preferences
 from edge.web.setup import setup
 
@@ -67,8 +67,17 @@ class Figures:
         reviewed = self.summary.reviewed
         return None if reviewed is None or self.withheld else share_text(_, reviewed, _KEY)
 
+    def differing(self, _: Catalogue) -> str | None:
+        """Say that readers differ, by whose counts; None where none do, or where that would unblind."""
+        cells = len(self.reading.differing)
+        if not cells or self.withheld:
+            return None
+        agreement = self.summary.agreement
+        observers = [(count.observer, count.tally) for count in self.summary.observers]
+        return differing_text(_, observers, cells, None if agreement is None else agreement.kappa)
+
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:
     """Count a sample up for one pair of eyes."""
-    summary = summarise(log, sample, denominator=setup().denominator)
+    summary = summarise(log, sample, denominator=setup().denominator, threshold_of=setup().threshold_of)
     return Figures(summary, observer, preferences.hides_program())

@@ -10,6 +10,7 @@ from typing import Any, cast
 from flask import current_app, request
 
 from edge.daemon.client import ask, find_socket
+from edge.results.reading import ThresholdOf
 from edge.results.summary import ErrorsOf
 from edge.structures import Denominator
 from edge.web.access import Lock, Sessions
@@ -39,6 +40,7 @@ class Setup:
     wrong_tries : how often all addresses together may be wrong about one. One in three seconds: the same
         passwords take 35 days however many addresses try, and four that try all the time keep nobody else out
     errors_of : gives the known errors of the model that counted, for the report
+    threshold_of : gives the threshold of the model that counted, for the order of doubt
     denominator : which cells the shares of blasts are of
     """
 
@@ -50,6 +52,7 @@ class Setup:
     refusals: RefusalLog = field(default_factory=RefusalLog)
     sessions: Sessions = field(default_factory=Sessions)
     errors_of: ErrorsOf = lambda _model: None
+    threshold_of: ThresholdOf = lambda _model: None
     denominator: Denominator = "classified"
     tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 12.0, burst=5))
     wrong_tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 3.0, burst=20))

@@ -12,7 +12,7 @@ from edge.i18n import Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
-from edge.results.texts import counts_text, share_text, stop_text, warned_text
+from edge.results.texts import counts_text, differing_text, share_text, stop_text, warned_text
 from edge.structures import Denominator, Tally
 
 #: Observers that have a column of their own; the page is one sheet.
@@ -53,7 +53,8 @@ class Page:
     sample : what was counted, by name
     bars : shares with their intervals; the first is the program's
     reference_lines : shares drawn as lines, with their texts
-    doubts : how many counted fields carry which warnings; None where none does
+    banners : what must be known before any figure is believed: that readers differ, and which warnings how
+        many counted fields carry
     notes : sentences below the bars
     columns, rows : the table of counts; the first entry of a row is its name
     pictures : boxes of cells
@@ -69,7 +70,7 @@ class Page:
     sample: tuple[tuple[str, str], ...]
     bars: tuple[Bar, ...]
     reference_lines: tuple[tuple[float, str], ...]
-    doubts: str | None
+    banners: tuple[str, ...]
     notes: tuple[str, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -104,7 +105,7 @@ def make_page(
         sample=_sample_facts(summary, _, at),
         bars=tuple(_bars(summary, _)),
         reference_lines=tuple((line, _.percent(line, 0)) for line in REFERENCE_LINES),
-        doubts=warned_text(_, summary.warned, summary.warned_fields, program.fields),
+        banners=tuple(_banners(summary, _)),
         notes=tuple(_notes(summary, program, _)),
         columns=columns,
         rows=rows,
@@ -130,6 +131,16 @@ def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[t
         (_("samples.quota"), str(sample.quota)),
         (_("report.made"), _.moment(at)),
     )
+
+
+def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
+    if summary.reading.differing:
+        kappa = None if summary.agreement is None else summary.agreement.kappa
+        observers = [(count.observer, count.tally) for count in summary.observers]
+        yield differing_text(_, observers, len(summary.reading.differing), kappa)
+    warned = warned_text(_, summary.warned, summary.warned_fields, summary.program.fields)
+    if warned is not None:
+        yield warned
 
 
 def _bars(summary: SampleSummary, _: Catalogue) -> Iterable[Bar]:

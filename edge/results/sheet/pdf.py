@@ -92,8 +92,8 @@ def _flow(page: Page) -> Iterable[Flowable]:
         yield Spacer(0, 2 * mm)
         yield _bars(page)
     yield Spacer(0, 1.5 * mm)
-    if page.doubts is not None:
-        yield _words(page.doubts, _STRONG)
+    for banner in page.banners:
+        yield _words(banner, _STRONG)
     for note in page.notes:
         yield _words(note, _TEXT)
     yield _counts(page)

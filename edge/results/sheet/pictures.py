@@ -35,9 +35,9 @@ def chosen_pictures(
 ) -> tuple[PictureBox, ...]:
     """Choose cells for the report.
 
-    Blasts are cells that the program or, in its place, the last person called so, evenly spread over the
-    sample, so that the sheet shows no better cells than the slide has. In doubt are cells that the program
-    is uncertain of, or on which a person and the program differ, the most doubtful first.
+    Blasts are cells that the program or, in its place, people called so, evenly spread over the sample, so
+    that the sheet shows no better cells than the slide has. In doubt are cells that the program is uncertain
+    of, on which people and the program differ, or people among each other, the most doubtful first.
 
     Parameters
     ----------
@@ -45,13 +45,15 @@ def chosen_pictures(
     _ : texts
     read_picture : gives a stored JPEG by its hash, None where it was removed
     """
-    last = reading.last_words
+    agreed = {ref: word for ref, word in reading.last_words.items() if ref not in reading.differing}
     counted = [cell for cell in reading.cells if cell.counts]
-    blasts = [cell for cell in counted if last.get(cell.ref, cell.program) == "blast"]
+    blasts = [cell for cell in counted if agreed.get(cell.ref, cell.program) == "blast"]
     doubtful = [
         cell
         for cell in counted
-        if cell.program == "uncertain" or last.get(cell.ref, cell.program) != cell.program
+        if cell.program == "uncertain"
+        or cell.ref in reading.differing
+        or agreed.get(cell.ref, cell.program) != cell.program
     ]
     doubtful.sort(key=lambda cell: cell.doubt)
     kinds = (
@@ -61,7 +63,7 @@ def chosen_pictures(
     boxes = []
     for key, cells, chosen in kinds:
         pictures = tuple(
-            Picture(jpeg, f"{cell.ref.field_id}-{cell.ref.cell_id}", _said(cell, _, last.get(cell.ref)))
+            Picture(jpeg, f"{cell.ref.field_id}-{cell.ref.cell_id}", _said(cell, _, _words_on(cell, reading)))
             for cell in chosen
             if cell.thumbnail is not None and (jpeg := read_picture(cell.thumbnail)) is not None
         )
@@ -70,11 +72,20 @@ def chosen_pictures(
     return tuple(boxes)
 
 
-def _said(cell: ReadCell, _: Catalogue, word: str | None) -> str:
-    """Write the program's probability and, behind an arrow, the letter of what a person said."""
+def _words_on(cell: ReadCell, reading: Reading) -> list[str]:
+    """Give the words that people have on a cell: one where they agree."""
+    differing = reading.differing.get(cell.ref)
+    if differing is not None:
+        return list(dict.fromkeys(differing.values()))
+    word = reading.last_words.get(cell.ref)
+    return [] if word is None else [word]
+
+
+def _said(cell: ReadCell, _: Catalogue, words: list[str]) -> str:
+    """Write the program's probability and, behind an arrow, the letters of what people said."""
     p = cell.found.p_blast
     text = "" if p is None else probability_text(_, p)
-    return text if word is None else f"{text} > {LETTERS[word]}"
+    return f"{text} > {'/'.join(LETTERS[word] for word in words)}" if words else text
 
 
 def _spread(cells: list[ReadCell], most: int) -> list[ReadCell]:

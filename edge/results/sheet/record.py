@@ -44,6 +44,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "reviewed": None if summary.reviewed is None else _tally(summary.reviewed),
         "observers": [_observer(count) for count in summary.observers],
         "agreement": _agreement(summary.agreement),
+        "differing": len(summary.reading.differing),
         "stop": {
             "line": LINE,
             "advice": stopping.advice,

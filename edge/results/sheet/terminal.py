@@ -45,8 +45,7 @@ def sample_lines(page: Page) -> Iterable[str]:
     for bar in page.bars:
         yield printable(f"{bar.label}: {bar.text}")
         yield interval_bar(bar.share, bar.low, bar.high)
-    if page.doubts is not None:
-        yield page.doubts
+    yield from map(printable, page.banners)
     yield from page.notes
     yield ""
     yield from _facts((*page.quality, *page.origin))

@@ -1,4 +1,4 @@
-"""Two observers beside each other, once both have read every cell."""
+"""Observers beside each other, once they have read every cell, and the cells on which they differ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 from flask import Blueprint, render_template
 
 from edge.results.agreement import agreement
-from edge.results.reading import WORDS
+from edge.results.reading import WORDS, ReadCell, Reading
 from edge.web import preferences, store
 from edge.web.figures import figures_of
 
@@ -41,6 +41,13 @@ def page(sample_id: int) -> str:
         all=len(reading.to_read),
         # Whoever is still reading must not see what others have said.
         pairs=[] if reading.is_blind(observer) and observer in reading.words else pairs,
+        differing=[] if reading.withholds_results(observer) else _differing(reading),
         blind=reading.is_blind(observer),
         words=WORDS,
     )
+
+
+def _differing(reading: Reading) -> list[tuple[ReadCell, list[tuple[str, str]]]]:
+    """Give the cells on which people differ, with each one's word."""
+    cells = {cell.ref: cell for cell in reading.cells}
+    return [(cells[ref], list(words.items())) for ref, words in reading.differing.items()]

@@ -73,7 +73,7 @@ def _summary(sample_id: int) -> SampleSummary:
     """Count a sample up, unless that would unblind the one who asks."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        summary = summarise(log, sample, setup().errors_of, setup().denominator)
+        summary = summarise(log, sample, setup().errors_of, setup().denominator, setup().threshold_of)
     if preferences.hides_program() or summary.reading.withholds_results(preferences.observer()):
         abort(423)
     return summary

@@ -81,13 +81,12 @@ def test_fields_with_a_warning_are_told_of_in_words_on_every_form(
     sample_log: Path, language: str, words: str
 ) -> None:
     page = page_of(sample_log, language)
-    assert page.doubts is not None
-    assert words in page.doubts
-    assert f'<p class="warning">{page.doubts}</p>' in render_html(page)
-    assert page.doubts in list(sample_lines(page))
-    assert render_pdf(page) != render_pdf(replace(page, doubts=None))
+    (banner,) = [banner for banner in page.banners if words in banner]
+    assert f'<p class="warning">{banner}</p>' in render_html(page)
+    assert banner in list(sample_lines(page))
+    assert render_pdf(page) != render_pdf(replace(page, banners=()))
     texts = [text.text for text in _flow(page) if isinstance(text, Paragraph)]
-    assert page.doubts in texts
+    assert banner in texts
     record = json.loads(report(sample_log, "--json", "-").stdout)
     assert record["fields"]["warned"] == 2
     assert record["fields"]["by_warning"] == {"background_clipped": 2, "scale_changed": 1}
@@ -98,7 +97,6 @@ def test_without_a_warning_no_form_speaks_of_one(tmp_path: Path) -> None:
     with BloodLog.open(path) as log:
         fill(log, log.open_sample(NAME, "blood", 200).id, fields=1)
     page = page_of(path)
-    assert page.doubts is None
     assert "a warning" not in render_html(page) + "".join(sample_lines(page))
     record = json.loads(report(path, "--json", "-").stdout)
     assert (record["fields"]["warned"], record["fields"]["by_warning"]) == (0, {})
@@ -118,9 +116,13 @@ def test_two_observers_have_columns_and_kappa(sample_log: Path) -> None:
     read_all(sample_log, "AK")
     read_all(sample_log, "Sri <b>", {CellRef(1, 4): "blast", CellRef(2, 4): "not_a_cell"})
     page = page_of(sample_log)
-    assert page.columns == ("", "Program", "After people's words", "AK", "Sri <b>")
+    # They differ on two cells: nobody's word is people's.
+    assert page.columns == ("", "Program", "AK", "Sri <b>")
+    differ = "Readers differ: AK called 12 of 28 blast, Sri <b> called 13 of 27 blast; kappa 0.86. "
+    assert page.banners[-2].startswith(f"{differ}Words differ on 2 cells")
+    assert {picture.said for picture in page.pictures[1].pictures} >= {"0.10 > N/B", "0.10 > N/X"}
     rows = {row[0]: row[1:] for row in page.rows}
-    assert rows["called blast"] == ("12", "13", "12", "13")
+    assert rows["called blast"] == ("12", "12", "13")
     assert rows["not a cell"][-2:] == ("0", "1")
     assert any("AK and Sri <b> used the same word on 26 of 28 cells" in note for note in page.notes)
     assert any("kappa" in note for note in page.notes)

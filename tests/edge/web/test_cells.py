@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +40,13 @@ def test_the_most_doubtful_cells_come_first(browser: Browser) -> None:
     listed = shown(browser)
     assert sorted(listed) == COUNTED
     assert [DOUBTS[ref] for ref in listed] == sorted(DOUBTS.values())
+
+
+def test_the_order_is_by_the_threshold_of_the_model_that_counted(clinic: Clinic) -> None:
+    """Uncertain cells first, then whose word would change with the least."""
+    known = Clinic(replace(clinic.setup, threshold_of=lambda _model: 0.66))
+    p = {"1-2": 0.5, "2-3": 0.45, "2-1": 0.9, "2-4": 0.97, "1-1": 0.99, "2-2": 0.1, "2-5": 0.05, "1-3": 0.02}
+    assert shown(Browser(known)) == list(p)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +287,52 @@ def test_who_gives_a_sign_after_a_form_comes_back_to_its_page(browser: Browser) 
     asked = browser.post("/samples/1/words", {"word": "1-1-normal", "next": "/samples/1/cells?show=blast"})
     assert asked.status_code == 428
     assert 'name="next" value="/samples/1/cells?show=blast"' in asked.text
+
+
+def test_three_who_differ_have_no_share_in_common_until_they_settle(clinic: Clinic) -> None:
+    ani, budi, citra = (Browser(clinic).says_who(name) for name in ("Ani", "Budi", "Citra"))
+    read_all(ani, ("1-1", "2-1", "1-2"))
+    assert "With people's words" in html.unescape(ani.get("/samples/1").text)
+    read_all(budi, ("1-1", "2-1"))
+    read_all(citra, ())
+    differ = (
+        "Readers differ: Ani called 3 of 8 blast, Budi called 2 of 8 blast, Citra called 0 of 8 blast; "
+        "kappa 0.71. Words differ on 3 cells"
+    )
+    for reader in (ani, budi, citra, Browser(clinic)):
+        for page in ("/samples/1", "/samples/1/report"):
+            text = html.unescape(reader.get(page).text)
+            assert differ in text
+            assert "With people's words" not in text
+            assert "After people's words" not in text
+        assert reader.get("/samples/1/report.pdf").status_code == 200
+        record = reader.get("/samples/1/report.json").json
+        assert (record["reviewed"], record["differing"]) == (None, 3)
+        page = observers(reader)
+        assert page.count('<h2 id="pair') == 3
+        listed = page.split('id="differing"')[1].split("</section>")[0]
+        assert re.findall(r'href="[^"]*#c([0-9-]+)"', listed) == ["1-1", "1-2", "2-1"]
+        assert re.findall("(Ani|Budi|Citra): <span class=\"chip ([a-z]+)", listed)[:3] == [
+            ("Ani", "blast"), ("Budi", "blast"), ("Citra", "normal"),
+        ]  # fmt: skip
+    # Each gives way under the own sign; nobody's word is written over.
+    ani.say("1-2-normal")
+    for ref in ("1-1", "2-1"):
+        citra.say(f"{ref}-blast")
+    text = ani.get("/samples/1").text
+    assert "Readers differ" not in text
+    assert "blasts 2 of 8" in text
+    assert 'id="differing"' not in observers(ani)
+
+
+def test_who_has_not_read_sees_no_partial_result(ani: Browser, budi: Browser, clinic: Clinic) -> None:
+    ani.say("1-1-normal")
+    for reader in (budi, Browser(clinic)):
+        text = html.unescape(reader.get("/samples/1").text)
+        assert "With people's words" not in text
+        assert "in the middle of looking" in text
+        assert reader.get("/samples/1/report").status_code == 423
+    assert ani.get("/samples/1/report").status_code == 200
+    read_all(ani, ())
+    for reader in (budi, Browser(clinic)):
+        assert reader.get("/samples/1/report").status_code == 200
