@@ -73,6 +73,13 @@ class Catalogue:
         """
         return f"{self.number(100.0 * share, digits)} %"
 
+    def local_moment(self, at: datetime) -> str:
+        """Write a time to the minute in the zone of this machine, with the zone's name.
+
+        Whoever reads a sheet compares it with the clock on the wall; the log itself holds UTC.
+        """
+        return self.moment(at.astimezone())
+
     def moment(self, at: datetime) -> str:
         """Write a time to the minute, in the zone that it carries, always with the zone's name.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.i18n import catalogue
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
-from edge.results.texts import warned_text
+from edge.results.texts import drawn_text, warned_text
 from edge.structures import Tally
 from edge.version import software_version
 
@@ -145,16 +145,20 @@ def _observation(
         "issued": issued,
         "specimen": _reference(summary, "specimen"),
         "method": {"text": method},
-        "note": [{"text": text} for text in (f"{WARNING}{note}", _doubts(summary)) if text],
+        "note": [{"text": text} for text in (f"{WARNING}{note}", *_doubts(summary))],
         **(absent if share is None else {"valueQuantity": _percent(share)}),
         "component": components,
         **by,
     }
 
 
-def _doubts(summary: SampleSummary) -> str | None:
-    """Say which warnings the fields carry that the figures are of; every figure is of these fields' cells."""
-    return warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields)
+def _doubts(summary: SampleSummary) -> list[str]:
+    """Say that fields were drawn, and which warnings they carry; every figure is of these fields' cells."""
+    said = (
+        drawn_text(catalogue(), summary.drawn_fields, len(summary.reading.fields)),
+        warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields),
+    )
+    return [text for text in said if text is not None]
 
 
 def _percent(share: float) -> Resource:
@@ -199,9 +203,7 @@ def _integers(numbers: dict[str, int]) -> list[Resource]:
 
 def _report(summary: SampleSummary, issued: str, results: list[str]) -> Resource:
     sections = "http://terminology.hl7.org/CodeSystem/v2-0074"
-    words = " ".join(
-        text for text in (f"Blast count of sample {summary.sample.name}. {WARNING}", _doubts(summary)) if text
-    )
+    words = " ".join([f"Blast count of sample {summary.sample.name}. {WARNING}", *_doubts(summary)])
     return {
         "resourceType": "DiagnosticReport",
         "text": {

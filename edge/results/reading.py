@@ -135,9 +135,8 @@ class Reading:
         for observer, words in self.words.items():
             for ref, word in words.items():
                 said.setdefault(ref, {})[observer] = word
-        return {
-            cell.ref: words for cell in self.cells if len(set((words := said.get(cell.ref, {})).values())) > 1
-        }
+        refs = [cell.ref for cell in self.cells if len(set(said.get(cell.ref, {}).values())) > 1]
+        return {ref: said[ref] for ref in refs}
 
     def word(self, observer: str | None, ref: CellRef) -> str | None:
         """One observer's word on one cell."""
@@ -170,11 +169,14 @@ class Reading:
         return bool(others) and not (self.is_done(observer) and any(map(self.is_done, others)))
 
     def withholds_results(self, observer: str | None) -> bool:
-        """Whether a report would unblind somebody who reads, or who may still read, beside another.
+        """Whether a report would unblind somebody who reads beside another, or has a sign and still may.
 
-        Whoever has said nothing sees the results of those who are done, and of nobody who is in the middle.
+        Who has said nothing sees the results of those who are done, and of nobody who is in the middle. Who
+        has no sign can say nothing, and only prints.
         """
-        if self.words.get(observer or ""):
+        if observer is None:
+            return False
+        if self.words.get(observer):
             return self.is_blind(observer)
         return any(
             words and not self.is_done(other) for other, words in self.words.items() if other != observer

@@ -109,6 +109,11 @@ class SampleSummary:
     provenance: tuple[CountedBy, ...]
     untrusted_clock: int
 
+    @property
+    def drawn_fields(self) -> int:
+        """Number of fields that a program drew: no patient's smear."""
+        return sum(made.fields for made in self.provenance if made.source_kind == "rendered")
+
 
 def summarise(
     log: BloodLog,

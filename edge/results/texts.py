@@ -105,6 +105,13 @@ def differing_text(
     return _("report.differ", counts=said, cells=cells)
 
 
+def drawn_text(_: Catalogue, drawn: int, of: int) -> str | None:
+    """Say how many of the fields were drawn by a program; None where none was."""
+    if not drawn:
+        return None
+    return _("report.drawn") if drawn == of else _("report.drawn_some", drawn=drawn, of=of)
+
+
 def _named(_: Catalogue, section: str, name: str) -> str:
     key = f"{section}.{name}"
     return _(key) if _.has(key) else name.replace("_", " ")

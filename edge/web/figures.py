@@ -8,7 +8,7 @@ from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
 from edge.results.reading import Reading
 from edge.results.summary import SampleSummary, summarise
-from edge.results.texts import differing_text, share_text, stop_text
+from edge.results.texts import differing_text, drawn_text, share_text, stop_text
 from edge.web import preferences
 from edge.web.setup import setup
 
@@ -66,6 +66,10 @@ class Figures:
         """Say the count with people's words in place of the program's; None without any, or where blind."""
         reviewed = self.summary.reviewed
         return None if reviewed is None or self.withheld else share_text(_, reviewed, _KEY)
+
+    def drawn(self, _: Catalogue) -> str | None:
+        """Say that fields were drawn by a program; None where none was."""
+        return drawn_text(_, self.summary.drawn_fields, len(self.reading.fields))
 
     def differing(self, _: Catalogue) -> str | None:
         """Say that readers differ, by whose counts; None where none do, or where that would unblind."""

@@ -8,16 +8,19 @@ from datetime import datetime
 
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
-from edge.i18n import Catalogue
+from edge.i18n import DEFAULT_LANGUAGE, Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
-from edge.results.texts import counts_text, differing_text, share_text, stop_text, warned_text
+from edge.results.texts import counts_text, differing_text, drawn_text, share_text, stop_text, warned_text
 from edge.structures import Denominator, Tally
 
 #: Observers that have a column of their own; the page is one sheet.
 _MAX_OBSERVERS = 2
 _HASH_DIGITS = 12
+#: Share of refused fields above which the sheet says so first: what is left may be the slide's easy parts. A
+#: stage that is moved by hand loses a field now and then, not one in four.
+_MANY_REFUSED = 0.25
 
 #: Gives the JPEG of a stored picture by its hash, or None where it was removed.
 ReadPicture = Callable[[str], bytes | None]
@@ -53,8 +56,8 @@ class Page:
     sample : what was counted, by name
     bars : shares with their intervals; the first is the program's
     reference_lines : shares drawn as lines, with their texts
-    banners : what must be known before any figure is believed: that readers differ, and which warnings how
-        many counted fields carry
+    banners : what must be known before any figure is believed: that nobody has looked or readers differ, that
+        cells are missing or many fields were refused, and which warnings how many counted fields carry
     notes : sentences below the bars
     columns, rows : the table of counts; the first entry of a row is its name
     pictures : boxes of cells
@@ -97,7 +100,6 @@ def make_page(
     program = summary.program
     at = utc_now() if made_at is None else made_at
     columns, rows = _table(summary, _)
-    rendered = {made.source_kind for made in summary.provenance} == {"rendered"}
     return Page(
         language=_.language,
         title=_("report.title"),
@@ -114,26 +116,36 @@ def make_page(
         quality=tuple(_quality(summary, _)),
         origin=tuple(_origin(summary, _)),
         signatures=(_("report.signed_count"), _("report.signed_check")),
-        drawn=_("report.drawn") if rendered else None,
+        drawn=drawn_text(_, summary.drawn_fields, len(summary.reading.fields)),
     )
 
 
 def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[tuple[str, str], ...]:
     sample = summary.sample
     state = (
-        _("state.open") if sample.closed_at is None else f"{_('state.closed')} {_.moment(sample.closed_at)}"
+        _("state.open")
+        if sample.closed_at is None
+        else f"{_('state.closed')} {_.local_moment(sample.closed_at)}"
     )
     return (
         (_("report.sample"), sample.name),
         (_("samples.specimen"), _(f"specimen.{sample.specimen}")),
-        (_("samples.opened"), _.moment(sample.opened_at)),
+        (_("samples.opened"), _.local_moment(sample.opened_at)),
         (_("samples.state"), state),
         (_("samples.quota"), str(sample.quota)),
-        (_("report.made"), _.moment(at)),
+        (_("report.made"), _.local_moment(at)),
     )
 
 
 def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
+    program, stopping = summary.program, summary.stopping
+    if program.wbc and not any(summary.reading.words.values()):
+        yield _("report.nobody")
+    if not stopping.quota_reached:
+        yield _("report.quota_missed", cells=stopping.cells, quota=stopping.quota)
+    fields = program.fields + program.rejected
+    if program.rejected > _MANY_REFUSED * fields:
+        yield _("report.many_refused", rejected=program.rejected, fields=fields)
     if summary.reading.differing:
         kappa = None if summary.agreement is None else summary.agreement.kappa
         observers = [(count.observer, count.tally) for count in summary.observers]
@@ -179,7 +191,8 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
             blasts=errors.blasts,
             specificity=_.percent(errors.specificity),
             others=errors.others,
-            source=errors.source,
+            # The card tells it in English.
+            source=errors.source if _.language == DEFAULT_LANGUAGE else _("report.source_of_card"),
         )
         if not summary.corrected.informative:
             yield _("report.uninformative")

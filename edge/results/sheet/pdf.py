@@ -88,12 +88,14 @@ def _flow(page: Page) -> Iterable[Flowable]:
     yield Table([[_words(warning, _STRONG)]], colWidths=[_WIDTH], style=[("BOX", (0, 0), (-1, -1), 1, black)])
     yield Spacer(0, 2 * mm)
     yield _facts(page.sample)
+    if page.banners:
+        yield Spacer(0, 1.5 * mm)
+    for banner in page.banners:
+        yield _words(banner, _STRONG)
     if page.bars:
         yield Spacer(0, 2 * mm)
         yield _bars(page)
     yield Spacer(0, 1.5 * mm)
-    for banner in page.banners:
-        yield _words(banner, _STRONG)
     for note in page.notes:
         yield _words(note, _TEXT)
     yield _counts(page)

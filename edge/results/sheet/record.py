@@ -60,6 +60,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "by_warning": dict(sorted(summary.warned.items())),
             "scale_assumed": summary.assumed_scales,
             "untrusted_clock": summary.untrusted_clock,
+            "drawn": summary.drawn_fields,
         },
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
         "made_by": [asdict(made) for made in summary.provenance],

@@ -35,6 +35,9 @@ def sample_lines(page: Page) -> Iterable[str]:
     yield page.title
     yield from _facts(page.sample)
     yield ""
+    if page.banners:
+        yield from map(printable, page.banners)
+        yield ""
     names = max(len(row[0]) for row in page.rows)
     for row in (page.columns, *page.rows):
         cells = "  ".join(
@@ -45,7 +48,6 @@ def sample_lines(page: Page) -> Iterable[str]:
     for bar in page.bars:
         yield printable(f"{bar.label}: {bar.text}")
         yield interval_bar(bar.share, bar.low, bar.high)
-    yield from map(printable, page.banners)
     yield from page.notes
     yield ""
     yield from _facts((*page.quality, *page.origin))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +19,12 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.i18n import catalogue, languages
 from edge.results.corrected import KnownErrors
+from edge.results.fhir import fhir_bundle
 from edge.results.sheet import make_page
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page
 from edge.results.sheet.pdf import _flow, render_pdf
+from edge.results.sheet.record import report_record
 from edge.results.sheet.terminal import sample_lines
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
@@ -231,3 +235,69 @@ def test_an_unknown_sample(sample_log: Path) -> None:
     done = CliRunner().invoke(cli.main, ["report", "S-9", "--log", str(sample_log), "--json", "-"])
     assert done.exit_code == 1
     assert "there is no sample S-9" in done.stderr
+
+
+@pytest.mark.parametrize("language", list(languages()))
+def test_what_must_be_known_first_stands_in_front_on_every_form(tmp_path: Path, language: str) -> None:
+    """That nobody has looked, that cells are missing, that fields were refused."""
+    path = tmp_path / "b.db"
+    with BloodLog.open(path) as log:
+        fill(log, log.open_sample(NAME, "blood", 200).id, fields=1)
+    summary = summary_of(path)
+    cells = summary.program.wbc
+    page = make_page(summary, catalogue(language), lambda _hash: None, AT)
+    _ = catalogue(language)
+    nobody, missed = _("report.nobody"), _("report.quota_missed", cells=cells, quota=200)
+    assert page.banners[:2] == (nobody, missed)
+    for form in (html.unescape(render_html(page)), "\n".join(sample_lines(page))):
+        assert nobody in form
+        assert missed in form
+    many = _("report.many_refused", rejected=7, fields=25)
+    for rejected, told in ((6, False), (7, True)):  # a quarter of 24 is not more than a quarter
+        refused = replace(summary.program, fields=18, rejected=rejected)
+        said = make_page(replace(summary, program=refused), _, lambda _hash: None, AT).banners
+        assert (many in said) is told
+    read_all(path, "Ani")
+    assert nobody not in make_page(summary_of(path), _, lambda _hash: None, AT).banners
+
+
+def test_a_sample_of_drawn_and_real_fields_says_how_many(sample_log: Path) -> None:
+    summary = summary_of(sample_log)
+    made = summary.provenance[0]
+    mixed = replace(
+        summary,
+        provenance=(
+            replace(made, source_kind="v4l2", fields=made.fields - 2),
+            replace(made, source_kind="rendered", fields=2),
+        ),
+    )
+    page = make_page(mixed, catalogue(), lambda _hash: None, AT)
+    said = f"2 of the {made.fields} fields were drawn by a program: no patient's smear."
+    assert report_record(mixed)["fields"]["drawn"] == 2
+    resources = [entry["resource"] for entry in fhir_bundle(mixed)["entry"]]
+    assert said in html.unescape(resources[0]["text"]["div"])
+    assert all(said in [note["text"] for note in one["note"]] for one in resources if "valueQuantity" in one)
+    assert page.drawn == said
+    drawn = replace(summary, provenance=(replace(made, source_kind="rendered"),))
+    assert make_page(drawn, catalogue(), lambda _hash: None, AT).drawn == catalogue()("report.drawn")
+    real = replace(summary, provenance=(replace(made, source_kind="v4l2"),))
+    assert make_page(real, catalogue(), lambda _hash: None, AT).drawn is None
+
+
+def test_times_are_those_of_the_clock_on_the_wall(sample_log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Jakarta")
+    time.tzset()
+    try:
+        page = make_page(summary_of(sample_log), catalogue("id"), lambda _hash: None, AT)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert dict(page.sample)["Laporan dibuat"] == "3 Mei 2026 14.08 WIB"
+
+
+def test_the_indonesian_sheet_has_no_english_sentence(sample_log: Path) -> None:
+    page = make_page(summary_of(sample_log, ERRORS), catalogue("id"), lambda _hash: None, AT)
+    assert ERRORS.source not in " ".join(page.notes)
+    assert any("kartu model" in note for note in page.notes)
+    english = make_page(summary_of(sample_log, ERRORS), catalogue(), lambda _hash: None, AT)
+    assert any(ERRORS.source in note for note in english.notes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from edge.bloodlog import BloodLog
@@ -57,3 +59,12 @@ def test_a_reader_beside_another_gets_no_report_before_the_end(clinic: Clinic) -
             assert other not in answer.text
     # Somebody who only prints is not kept from it.
     assert Browser(clinic).get("/samples/1/report").status_code == 200
+
+
+def test_a_drawn_sample_says_so_on_every_page_and_file(browser: Browser) -> None:
+    for page in ("/", "/live", "/samples/1", "/samples/1/report"):
+        assert "drawn by a program" in browser.get(page).text, page
+    assert browser.get("/samples/1/report.json").json["fields"]["drawn"] == 2
+    assert "drawn by a program" in browser.get("/samples/1/fhir.json").text
+    rows = list(csv.DictReader(browser.get("/samples/1/cells.csv").text.splitlines()))
+    assert {row["source_kind"] for row in rows} == {"rendered"}
