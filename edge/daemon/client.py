@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edge.config import SYSTEM_STATE
 from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, Peer, encode, socket_path
 from edge.device.rights import refusal
 from edge.errors import ControlError
@@ -26,7 +27,8 @@ def find_socket(log_path: Path) -> Path:
     """
     own = socket_path(log_path)
     service = SYSTEM_RUNTIME / SOCKET_NAME
-    return service if not _is_there(own) and _is_there(service) else own
+    is_service_s = log_path.parent == SYSTEM_STATE or _is_there(service)
+    return service if is_service_s and not _is_there(own) else own
 
 
 def _is_there(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from edge.config import Config
 from edge.daemon.control import ControlServer
-from edge.daemon.protocol import SOCKET_NAME
+from edge.daemon.protocol import SOCKET_NAME, Peer
 from edge.daemon.requests import Requests
 from edge.daemon.status import Counts, make_status, status_line, write_heartbeat
 from edge.daemon.supervisor import Supervisor
@@ -61,8 +61,11 @@ def when_unblocked(
             return status()
         raise ControlError(str(problem), problem.state)
 
+    def write(_body: bytes, _peer: Peer) -> dict[str, Any]:
+        raise ControlError(str(problem), problem.state)
+
     supervisor.tell("READY=1")
-    with ControlServer(folder / SOCKET_NAME, answer):
+    with ControlServer(folder / SOCKET_NAME, answer, write):
         while True:
             found = status()
             supervisor.tell("WATCHDOG=1", f"STATUS={' '.join(status_line(found).split())}")

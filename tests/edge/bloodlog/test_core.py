@@ -396,3 +396,22 @@ def test_opening_waits_for_another_program_that_is_making_the_log(path: Path) ->
         with BloodLog.open(path, patience=Patience(60.0)) as log:
             assert log.count() == 0
         finisher.join()
+
+
+def test_a_reader_who_may_not_write_sees_whether_somebody_began_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BloodLog.open(path) as log:
+        log.append(make_result(), **PROVENANCE)
+    # As for a member of the service's group while the service is away: no journal, and none can be made.
+    monkeypatch.setattr("edge.bloodlog.connection.os.access", lambda _path, mode: mode != os.W_OK)
+    with BloodLog.open(path, read_only=True) as reader:
+        assert reader.count() == 1
+        assert reader.verify() == ()
+        assert not path.with_name(f"{path.name}-wal").exists()
+        with BloodLog.open(path) as log:
+            log.append(make_result(), **PROVENANCE)
+            with pytest.raises(LogBusyError, match="began to write while this was read; ask again"):
+                reader.verify()
+    with BloodLog.open(path, read_only=True) as reader:
+        assert reader.count() == 2

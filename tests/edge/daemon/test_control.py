@@ -226,6 +226,10 @@ def test_where_the_socket_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert one.parent.parent == tmp_path / "blastcount"
     # A person's shell finds the service's socket, unless a daemon of that person's own is there.
     assert find_socket(Path("/a/blood.db")) == one
+    # Whose the service's log is does not change with whether it runs.
+    monkeypatch.setattr("edge.daemon.client.SYSTEM_STATE", Path("/a"))
+    assert find_socket(Path("/a/blood.db")) == tmp_path / "system/control.sock"
+    monkeypatch.setattr("edge.daemon.client.SYSTEM_STATE", Path("/var/lib/none"))
     (tmp_path / "system").mkdir()
     (tmp_path / "system/control.sock").touch()
     assert find_socket(Path("/a/blood.db")) == tmp_path / "system/control.sock"

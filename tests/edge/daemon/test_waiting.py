@@ -49,6 +49,8 @@ def test_a_full_disk_at_the_start(
     with pytest.raises(ControlError, match="the disk is full") as refusal:
         ask(folder / SOCKET_NAME, "capture")
     assert refusal.value.reason == "disk_full"
+    with pytest.raises(ControlError, match="the disk is full"):
+        ask(folder / SOCKET_NAME, "write", body=b"{}")
     if end == "room":
         attempt.room.set()
     else:
