@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Kind = Literal["field", "sample", "sample_event", "review", "removal", "repair"]
+Kind = Literal["field", "sample", "sample_event", "review", "removal", "repair", "assignment"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: What the first link is chained to.
 GENESIS = "0" * 64
@@ -121,8 +121,12 @@ def add_link(connection: sqlite3.Connection, kind: Kind, row_id: int) -> Head:
 
 
 def link_existing(connection: sqlite3.Connection) -> None:
-    """Chain every row that has no link yet, kind by kind in the order of their ids."""
-    for kind in KINDS:
+    """Chain every row that has no link yet, kind by kind in the order of their ids.
+
+    A migration calls it, to which the tables of later ones are unknown.
+    """
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    for kind in (kind for kind in KINDS if kind in there):
         for row_id in list(_without_link(connection, kind)):
             add_link(connection, kind, row_id)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from edge.bloodlog import chain, samples
+from edge.bloodlog import assignments, chain, samples
 from edge.bloodlog.chain import Fault, Head
 from edge.bloodlog.connection import (
     DAMAGE,
@@ -39,6 +39,16 @@ PAGE_FIELDS = 200
 #: Who a change of a sample is put down to where nobody is named.
 NOBODY = "unnamed"
 
+#: A field with the sample that it was put into afterwards, and which belong to one sample.
+_FIELD = """
+SELECT field.*, (SELECT sample_id FROM assignment WHERE field_id = field.id
+                 ORDER BY assignment.id DESC LIMIT 1) AS assigned_to
+FROM field
+"""
+_OF_SAMPLE = """
+(field.sample_id = :sample
+ OR field.id IN (SELECT field_id FROM membership WHERE assigned AND sample_id = :sample))
+"""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -214,10 +224,12 @@ class BloodLog:
         """Count the fields in the log, or those of one sample, rejected ones among them."""
         if sample_id is None:
             return int(self._value("SELECT count(*) FROM field"))
-        return int(self._value("SELECT count(*) FROM field WHERE sample_id = ?", sample_id))
+        return int(self._value("SELECT count(*) FROM membership WHERE sample_id = ?", sample_id))
 
     def fields(self, sample_id: int | None = None, *, after: int = 0) -> Iterator[LoggedField]:
         """Go through all fields, or those of one sample, in the order they were written.
+
+        Those that were put into the sample afterwards are among them, each with the warning ``assigned``.
 
         Parameters
         ----------
@@ -229,8 +241,8 @@ class BloodLog:
         LogError
             The file is damaged.
         """
-        chosen = "" if sample_id is None else "AND sample_id = :sample "
-        query = f"SELECT * FROM field WHERE id > :last {chosen}ORDER BY id LIMIT :page"
+        chosen = "" if sample_id is None else f"AND {_OF_SAMPLE} "
+        query = f"{_FIELD} WHERE id > :last {chosen}ORDER BY id LIMIT :page"
         last_id = after
         while True:
             with self.reading():
@@ -254,7 +266,7 @@ class BloodLog:
     def field(self, field_id: int) -> LoggedField | None:
         """Look up a field by its number; None where there is none."""
         with self.reading():
-            rows = self._rows("SELECT * FROM field WHERE id = :id", {"id": field_id})
+            rows = self._rows(f"{_FIELD} WHERE id = :id", {"id": field_id})
             return logged_field(rows[0], self._cells(field_id)) if rows else None
 
     def _cells(self, field_id: int) -> list[sqlite3.Row]:
@@ -319,6 +331,31 @@ class BloodLog:
         """
         with self.writing(f"sample {name} was not {change}") as connection:
             return samples.change_sample(connection, name, change, who)
+
+    def assign_fields(self, name: str | None, fields: Sequence[int], *, who: str = NOBODY) -> int:
+        """Put fields that were counted without a sample into one, or with None out of it again.
+
+        Returns
+        -------
+        how many were; a field that is there already is not among them
+
+        Raises
+        ------
+        LogError
+            There is no such field or sample, the sample is closed, or a field belongs to another one.
+        """
+        with self.writing("no field was assigned") as connection:
+            return assignments.assign(connection, name, fields, who)
+
+    def unassigned_fields(self) -> list[int]:
+        """List the fields that belong to no sample, oldest first."""
+        with self.reading() as connection:
+            return assignments.unassigned(connection)
+
+    def last_assignment(self) -> int:
+        """Give the number of the newest assignment of a field; where it changes, some sample has others."""
+        with self.reading() as connection:
+            return assignments.last_assignment(connection)
 
     def sample(self, name: str) -> Sample:
         """Look up a sample.

@@ -6,6 +6,7 @@ import csv
 import json
 from typing import TextIO, cast
 
+from edge.bloodlog.assignments import ASSIGNED
 from edge.bloodlog.chain import Kind, read_content
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
@@ -22,36 +23,46 @@ SELECT number, kind, row_id, sha256 FROM link
 WHERE :sample IS NULL
    OR (kind = 'sample' AND row_id = :sample)
    OR (kind = 'sample_event' AND row_id IN (SELECT id FROM sample_event WHERE sample_id = :sample))
-   OR (kind = 'field' AND row_id IN (SELECT id FROM field WHERE sample_id = :sample))
-   OR (kind = 'review' AND row_id IN (SELECT review.id FROM review JOIN field ON field.id = review.field_id
-                                      WHERE sample_id = :sample))
-   OR (kind = 'removal' AND row_id IN (SELECT removal.id FROM removal JOIN field ON field.id = field_id
-                                       WHERE sample_id = :sample))
+   OR (kind = 'field' AND row_id IN (SELECT field_id FROM membership WHERE sample_id = :sample))
+   OR (kind = 'review' AND row_id IN (SELECT id FROM review WHERE field_id IN
+                                      (SELECT field_id FROM membership WHERE sample_id = :sample)))
+   OR (kind = 'removal' AND row_id IN (SELECT id FROM removal WHERE field_id IN
+                                       (SELECT field_id FROM membership WHERE sample_id = :sample)))
+   OR (kind = 'assignment' AND row_id IN (SELECT later.id FROM assignment AS one, assignment AS later
+                                          WHERE one.sample_id = :sample AND later.field_id = one.field_id))
 ORDER BY number
 """
 
 
+#: The sample that a field was counted or put into.
+_SAMPLE = """
+coalesce(field.sample_id, (SELECT assignment.sample_id FROM assignment WHERE assignment.field_id = field.id
+                           ORDER BY assignment.id DESC LIMIT 1))
+"""
 #: A line a cell, and one a field without cells.
-_CELLS = """
+_CELLS = f"""
 SELECT field.id AS field, sample.name AS sample, logged_at, clock_trusted, captured_at, source_kind, source,
        width, height, CASE scale_source WHEN 'assumed' THEN NULL ELSE um_per_px END AS um_per_px,
        um_per_px_low, um_per_px_high, scale_source, status,
        (SELECT group_concat(value, ' ') FROM json_each(reasons)) AS reasons,
-       (SELECT group_concat(value, ' ') FROM json_each(warnings)) AS warnings,
+       (SELECT group_concat(value, ' ') FROM (
+            SELECT value FROM json_each(warnings)
+            UNION ALL SELECT '{ASSIGNED}' WHERE status = 'counted' AND field.sample_id IS NULL AND sample.id)
+       ) AS warnings,
        frame_sha256, image_sha256, stage_x_um, stage_y_um, model_name, model_sha256, config_sha256,
        software_version, runtime,
        cell.id AS cell, x, y, bbox_x, bbox_y, bbox_width, bbox_height, area_px, nucleus_area_px, cell.kind,
        label AS class, p_blast, touches_border, seen_field_id AS seen_field, seen_cell_id AS seen_cell,
        thumbnail_sha256
-FROM field LEFT JOIN sample ON sample.id = sample_id LEFT JOIN cell ON field_id = field.id
-WHERE :sample IS NULL OR sample_id = :sample
+FROM field LEFT JOIN sample ON sample.id = {_SAMPLE} LEFT JOIN cell ON cell.field_id = field.id
+WHERE :sample IS NULL OR sample.id = :sample
 ORDER BY field.id, cell.id
 """
 
 #: Whether a text that people chose has more than ASCII; without a byte order mark Excel takes it for Latin-1.
-_BEYOND_ASCII = """
-SELECT EXISTS (SELECT 1 FROM field LEFT JOIN sample ON sample.id = sample_id
-               WHERE (:sample IS NULL OR sample_id = :sample)
+_BEYOND_ASCII = f"""
+SELECT EXISTS (SELECT 1 FROM field LEFT JOIN sample ON sample.id = {_SAMPLE}
+               WHERE (:sample IS NULL OR sample.id = :sample)
                  AND (source || ' ' || ifnull(name, '') || ' ' || model_name) GLOB '*[^' || char(1) || '-~]*')
 """
 

@@ -109,8 +109,8 @@ def undo_last(
 def select_reviews(connection: sqlite3.Connection, sample_id: int) -> list[Review]:
     """List every word on the cells of a sample, oldest first."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM review JOIN field ON field.id = review.field_id "
-        "WHERE field.sample_id = ? ORDER BY review.id",
+        f"SELECT {_COLUMNS} FROM review JOIN membership ON membership.field_id = review.field_id "
+        "WHERE membership.sample_id = ? ORDER BY review.id",
         (sample_id,),
     ).fetchall()
     return [

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from edge.bloodlog.assignments import ASSIGNED
 from edge.structures import Cell, CellRef, ClassifiedCell, FieldResult, ModelIdentity, RedCellScale, Scale
 
 #: What a field's row and its record have alike.
 _FIELD_AS_STORED = (
     "id", "monotonic_s", "boot_id", "source_kind", "config_sha256", "software_version", "runtime",
-    "sample_id", "image_sha256", "provenance", "context",
+    "image_sha256", "provenance", "context",
 )  # fmt: skip
 _RESULT_AS_STORED = ("source", "width", "height", "frame_sha256", "status")
 _CELL_AS_STORED = ("id", "x", "y", "area_px", "nucleus_area_px", "kind")
@@ -32,7 +33,7 @@ class LoggedField:
     source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     config_sha256, software_version, runtime : what counted it
     result : the field's result, as it was appended
-    sample_id : row of the sample that it was counted into, or None
+    sample_id : row of the sample that it was counted or put into, or None
     clock_trusted : whether ``logged_at`` can be believed; None where nobody looked
     thumbnails : SHA-256 of the stored picture of a cell, by the cell's id
     image_sha256 : SHA-256 of the stored picture of the whole field (a small one of a rejected field), or None
@@ -87,6 +88,9 @@ def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | 
 def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedField:
     """Make the record from the row of a field and those of its cells."""
     captured_at, trusted, stage_x_um = row["captured_at"], row["clock_trusted"], row["stage_x_um"]
+    warnings = () if row["warnings"] is None else tuple(json.loads(row["warnings"]))
+    if row["assigned_to"] is not None and row["status"] == "counted":
+        warnings = (*warnings, ASSIGNED)
     result = FieldResult(
         captured_at=None if captured_at is None else datetime.fromisoformat(captured_at),
         scale=_scale(row),
@@ -95,12 +99,13 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         model=ModelIdentity(row["model_name"], row["model_sha256"]),
         stage_ms=json.loads(row["stage_ms"]),
         stage_um=None if stage_x_um is None else (stage_x_um, row["stage_y_um"]),
-        warnings=() if row["warnings"] is None else tuple(json.loads(row["warnings"])),
+        warnings=warnings,
         **{name: row[name] for name in _RESULT_AS_STORED},
     )
     return LoggedField(
         logged_at=datetime.fromisoformat(row["logged_at"]),
         result=result,
+        sample_id=row["sample_id"] or row["assigned_to"],
         clock_trusted=None if trusted is None else bool(trusted),
         thumbnails={
             cell["id"]: cell["thumbnail_sha256"] for cell in cell_rows if cell["thumbnail_sha256"] is not None

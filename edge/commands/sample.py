@@ -15,6 +15,7 @@ from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from edge.bloodlog.repair import spans
 from edge.bloodlog.samples import SampleChange
 from edge.commands.options import PATH, RESULT, config_for, json_option, log_option
 from edge.commands.report import write_file
@@ -29,6 +30,9 @@ from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import SampleSummary, summarise, summarise_as_configured
+
+#: Fields that one command puts into a sample: more than anybody counts into one.
+_MOST_FIELDS = 10_000
 
 _who = click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")
 
@@ -126,6 +130,53 @@ def _has_cells(log: BloodLog, sample: Sample) -> bool:
 _changing("reopen", "reopened", "Count on in SAMPLE, which was closed.")
 _changing("keep", "kept", "Never remove the pictures of SAMPLE to make room.")
 _changing("release", "released", "Let the pictures of SAMPLE be removed when room is needed.")
+
+
+class _FieldsType(click.ParamType):  # type: ignore[type-arg]  # generic for mypy only
+    name = "FIELD"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        """Read the number of a field, or the first and the last of some."""
+        first, dash, last = value.partition("-")
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            self.fail(f"{value!r}: expected a field's number, or two such as 31-42", param, ctx)
+        numbers = range(int(first), int(last or first) + 1)
+        if not 1 <= len(numbers) <= _MOST_FIELDS or numbers[0] < 1:
+            self.fail(
+                f"{value!r}: expected 1 to {_MOST_FIELDS} fields, the first before the last", param, ctx
+            )
+        return numbers
+
+
+@sample_group.command("assign")
+@click.argument("sample_id", metavar="SAMPLE")
+@click.argument("fields", nargs=-1, type=_FieldsType(), metavar="FIELD...")
+@_who
+@log_option
+def assign(sample_id: str, fields: tuple[range, ...], who: str, log_path: Path | None) -> None:
+    """Put fields that were counted without a sample into SAMPLE: numbers, or ranges such as 31-42.
+
+    Their pictures were not kept, so that nobody can tell whether they overlap: each is counted with the
+    warning "assigned". Without FIELD it names the fields that belong to no sample.
+    """
+    with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
+        if not fields:
+            free = spans(log.unassigned_fields())
+            names = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in free)
+            raise click.UsageError(f"name the fields; those that belong to no sample: {names or 'none'}")
+        number = log.assign_fields(sample_id, [one for some in fields for one in some], who=who)
+    click.echo(f"sample {sample_id}: {number} fields put into it, which were compared with no other field")
+
+
+@sample_group.command("unassign")
+@click.argument("fields", nargs=-1, type=_FieldsType(), metavar="FIELD...", required=True)
+@_who
+@log_option
+def unassign(fields: tuple[range, ...], who: str, log_path: Path | None) -> None:
+    """Take fields out of the sample that `assign` has put them into."""
+    with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
+        number = log.assign_fields(None, [one for some in fields for one in some], who=who)
+    click.echo(f"{number} fields belong to no sample any more")
 
 
 @sample_group.command("list")

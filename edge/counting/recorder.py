@@ -133,7 +133,8 @@ class Recorder:
                 f"sample {sample.name} is closed; "
                 f"`blastcount sample reopen {sample.name}` lets it take fields"
             )
-        if self._sample is not None and sample is not None and self._sample.record.id == sample.id:
+        same = self._sample is not None and sample is not None and self._sample.record.id == sample.id
+        if self._sample is not None and same and not self._sample.is_outdated:
             self._sample.catch_up(go_on)  # a little each time, rather than all of it before the next field
             return False
         if self._sample is None and sample is None:
@@ -149,7 +150,7 @@ class Recorder:
                 self._resumed = None
             self._sample = opened
             _log.info("sample %(name)s: open, %(fields)d fields counted so far", opened.status())
-        return True
+        return not same
 
     def record(self, frame: Frame) -> Recorded:
         """Count a field and log it; :meth:`refresh` has looked for the sample.

@@ -95,6 +95,7 @@ class OpenSample:
         self._tally = RunningTally(denominator)
         self._rejected_pictures: Counter[tuple[str, ...]] = Counter()
         self._reasons: Counter[str] = Counter()
+        self._assignment = log.last_assignment()
         self.last_id = 0
 
     @contextmanager
@@ -104,6 +105,11 @@ class OpenSample:
         with self._log.counting_lock(self.record), self._store.holding():
             self.catch_up()
             yield
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether fields were put into some sample, or out of one, since this one was taken up."""
+        return self._log.last_assignment() != self._assignment
 
     def catch_up(self, go_on: Callable[[], bool] = lambda: True) -> bool:
         """Take up the fields that were logged since the last look: by others, or before a restart.

@@ -7,7 +7,7 @@ read them, and ask the service to write. Whoever opens a log here need not know 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -28,13 +28,14 @@ from edge.daemon.writes import (
     AddReviews,
     AnyWrite,
     AppendField,
+    AssignFields,
     ChangeSample,
     OpenSample,
     Retain,
     UndoReview,
     encode_write,
 )
-from edge.device.rights import user_name
+from edge.device.rights import refusal, user_name
 from edge.errors import (
     ControlError,
     DiskFullError,
@@ -72,6 +73,8 @@ def open_log(path: Path, *, must_exist: bool = False, patience: Patience = USUAL
     """
     if writes_itself(path):
         return BloodLog.open(path, must_exist=must_exist, patience=patience)
+    if refusal(path) is None and not path.exists():
+        raise LogError(f"{path}: no such log yet; the service makes it: `sudo systemctl start blastcount`")
     return ServedLog.open(path, read_only=True, patience=patience)
 
 
@@ -154,6 +157,11 @@ class ServedLog(BloodLog):
         """Have a sample changed; see :meth:`edge.bloodlog.BloodLog.change_sample`."""
         write = ChangeSample(log=self._name, name=name, change=change, who=who)
         return _sample(self._ask(write, f"sample {name} was not {change}"))
+
+    def assign_fields(self, name: str | None, fields: Sequence[int], *, who: str = NOBODY) -> int:
+        """Have fields put into a sample; see :meth:`edge.bloodlog.BloodLog.assign_fields`."""
+        write = AssignFields(log=self._name, name=name, fields=list(fields), who=who)
+        return int(self._ask(write, "no field was assigned")["assigned"])
 
     def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
         """Have words on cells written down; see :meth:`edge.bloodlog.BloodLog.add_reviews`."""

@@ -8,7 +8,6 @@ these threads take turns on the log as processes do.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from edge.daemon.writes import (
     AddReviews,
     AnyWrite,
     AppendField,
+    AssignFields,
     ChangeSample,
     OpenSample,
     Retain,
@@ -40,7 +40,7 @@ from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard, borrowed_room
 from edge.errors import ControlError, EdgeError, LogBehindError, LogBlockedError, LogError, OutputError
 from edge.quality import ADVICE, WARNINGS
-from edge.structures import CellRef, FieldResult, Frame, UInt8Image
+from edge.structures import Cell, CellRef, FieldResult, Frame, UInt8Image
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ _WAIT_S = 10.0
 _LEAST_UM_PER_PX, _MOST_UM_PER_PX = 0.001, 10.0
 #: The decoded picture of a field of so many pixels takes 200 MB; the service may take 1 GB.
 _MAX_PIXELS = 64_000_000
+#: More than a field of that size can show, or the line has steps: a row is read again and again.
+_MAX_CELLS, _MAX_STAGES = 20_000, 100
 #: Longest text of a field from outside: a path.
 _MAX_TEXT = 4096
 
@@ -86,6 +88,8 @@ class LogWriter:
         except EdgeError as error:
             _log.warning("%s refused to %s: %s", what, peer, error)
             raise ControlError(str(error), _reason(error)) from error
+        except OverflowError as error:  # SQLite's numbers end, Python's do not
+            raise ControlError(f"a number is too large: {error}", "bad_request") from error
         _log.info("%s by %s", what, peer)
         self._wrote()
         return result
@@ -108,6 +112,8 @@ class LogWriter:
                     return _told(log.open_sample(name, specimen, quota, who=_sign(who, peer)))
                 case ChangeSample(name=name, change=change, who=who):
                     return _told(log.change_sample(name, change, who=_sign(who, peer)))
+                case AssignFields(name=sample, fields=fields, who=who):
+                    return {"assigned": log.assign_fields(sample, fields, who=_sign(who, peer))}
                 case AddReviews(words=words, observer=observer):
                     said = {CellRef(field_id, cell_id): word for field_id, cell_id, word in words}
                     return {"added": log.add_reviews(said, observer)}
@@ -131,7 +137,8 @@ class LogWriter:
         _check_seen(log, sample, write.result)
         DiskGuard(log.path.parent, self._config().storage.reserve_mb).check()
         made_by = write.provenance
-        with log.counting_lock(sample), log.pictures.holding():
+        # No turn is taken: whoever counts into the sample meanwhile, or before, makes this one refused.
+        with log.pictures.holding():
             for data in write.pictures.values():
                 log.pictures.put_jpeg(data)
             return log.append(
@@ -191,11 +198,13 @@ def _check_field(write: AppendField) -> None:
         or not set(result.warnings) <= set(WARNINGS)
         or is_counted == bool(result.reasons),
         "has cells although it was rejected": not is_counted and bool(result.cells),
-        "has cells that lie outside it or have one number": not _are_cells_of(result),
+        "has cells that lie outside it, or two of one number": not _are_cells_of(result),
         "has pictures of cells that it has not": not set(write.thumbnails)
         <= {cell.cell.id for cell in result.cells},
         "has a scale of no microscope": not _LEAST_UM_PER_PX < result.scale.um_per_px < _MOST_UM_PER_PX,
         "has a text that is too long": max(map(len, texts)) > _MAX_TEXT,
+        "has more cells or stages than a field can have": len(result.cells) > _MAX_CELLS
+        or len(result.stage_ms) > _MAX_STAGES,
     }
     for fault, is_so in faults.items():
         if is_so:
@@ -223,20 +232,24 @@ def _is_picture_of(image: UInt8Image | None, result: FieldResult) -> bool:
 
 
 def _are_cells_of(result: FieldResult) -> bool:
-    cells = [classified.cell for classified in result.cells]
-    inside = all(
-        cell.bbox[0] >= 0
-        and cell.bbox[1] >= 0
-        and cell.bbox[2] > 0
-        and cell.bbox[3] > 0
-        and cell.bbox[0] + cell.bbox[2] <= result.width
-        and cell.bbox[1] + cell.bbox[3] <= result.height
-        and 0 <= cell.x <= result.width
-        and 0 <= cell.y <= result.height
-        for cell in cells
+    """Whether every cell lies in the field, with areas that fit into it, under a number of its own."""
+    numbers = [classified.cell.id for classified in result.cells]
+    return len(set(numbers)) == len(numbers) and all(
+        _lies_in(classified.cell, result.width, result.height) for classified in result.cells
     )
-    places = (number for cell in cells for number in (cell.x, cell.y))
-    return inside and all(map(math.isfinite, places)) and len({cell.id for cell in cells}) == len(cells)
+
+
+def _lies_in(cell: Cell, width: int, height: int) -> bool:
+    left, top, cell_width, cell_height = cell.bbox
+    return (
+        0 < cell.id <= _MAX_CELLS
+        and 0 <= left < left + cell_width <= width
+        and 0 <= top < top + cell_height <= height
+        and 0 <= cell.x <= width
+        and 0 <= cell.y <= height
+        and 0 <= cell.nucleus_area_px <= width * height
+        and 0 < cell.area_px <= width * height
+    )
 
 
 def _check_seen(log: BloodLog, sample: Sample, result: FieldResult) -> None:

@@ -67,6 +67,14 @@ class UndoReview(Write, frozen=True, tag="undo_review"):
     expected: _Row | None
 
 
+class AssignFields(Write, frozen=True, tag="assign_fields"):
+    """See :meth:`edge.bloodlog.BloodLog.assign_fields`."""
+
+    name: _Name | None
+    fields: list[_Row]
+    who: _Name
+
+
 class Retain(Write, frozen=True, tag="retain"):
     """Remove pictures as the service's ``[storage]`` says; see :func:`edge.bloodlog.retention.retain`."""
 
@@ -90,7 +98,7 @@ class AppendField(Write, frozen=True, tag="append_field"):
     pictures: dict[str, bytes]
 
 
-AnyWrite = OpenSample | ChangeSample | AddReviews | UndoReview | Retain | AppendField
+AnyWrite = OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Retain | AppendField
 
 
 def encode_write(write: AnyWrite) -> bytes:

@@ -52,6 +52,7 @@ WARNINGS = {
     "possibly_damaged": "parts of the picture do not fit together: copy it again from the camera, count anew",
     "transparent": "a part of the picture is transparent: store it without its alpha channel, count anew",
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
+    "assigned": "put into the sample afterwards: its cells were compared with no other field's",
     "calibration_unused": "the calibration cannot be read or is for frames of another size: make one anew",
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -9,6 +13,9 @@ from typing import get_args
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.backup import back_up
+from edge.bloodlog.export import export_csv, export_jsonl
+from edge.bloodlog.repair import repair
 from edge.bloodlog.samples import SampleChange
 from edge.counting.tally import tally
 from edge.errors import LogError
@@ -141,3 +148,104 @@ def test_the_newest_time_that_can_be_believed(log: BloodLog) -> None:
     for trusted in (True, True, False, None):
         log.append(field(), **PROVENANCE, clock_trusted=trusted)
     assert log.newest_trusted() == list(log.fields())[1].logged_at
+
+
+def test_fields_are_put_into_a_sample_afterwards(path: Path) -> None:
+    with BloodLog.open(path) as log:
+        for _ in range(4):
+            log.append(make_result(), **PROVENANCE)
+        rejected = replace(make_result(), status="rejected", reasons=("blank",), cells=())
+        log.append(rejected, **PROVENANCE)
+        sample = log.open_sample("S-1", "blood", 200)
+        log.append(make_result(), **PROVENANCE, sample_id=sample.id)
+        assert log.unassigned_fields() == [1, 2, 3, 4, 5]
+        assert log.assign_fields("S-1", [2, 4, 5, 4], who="AK") == 3
+        assert log.assign_fields("S-1", [2, 4]) == 0
+        assert log.unassigned_fields() == [1, 3]
+        inside = list(log.fields(sample.id))
+        assert log.count(sample.id) == len(inside)
+        assert [(field.id, field.sample_id, field.result.warnings) for field in inside] == [
+            (2, 1, ("assigned",)), (4, 1, ("assigned",)), (5, 1, ()), (6, 1, ()),
+        ]  # fmt: skip
+        # Nothing else of them has changed, and what is said of their cells belongs to the sample.
+        assert replace(inside[0].result, warnings=()) == make_result()
+        log.add_reviews({CellRef(4, 1): "blast"}, "AK")
+        assert [review.field_id for review in log.reviews(sample.id)] == [4]
+        # A slip is taken back by another row.
+        before = log.last_assignment()
+        assert log.assign_fields(None, [4, 1], who="AK") == 1
+        assert log.last_assignment() == before + 1
+        assert log.reviews(sample.id) == ()
+        assert log.field(4) == replace(inside[1], sample_id=None, result=make_result())
+        log.assign_fields("S-1", [4])
+        assert [field.id for field in log.fields(sample.id, after=2)] == [4, 5, 6]
+        assert log.verify() == ()
+
+
+def test_what_cannot_be_put_into_a_sample(path: Path) -> None:
+    with BloodLog.open(path) as log:
+        log.append(make_result(), **PROVENANCE)
+        first = log.open_sample("S-1", "blood", 200)
+        log.append(make_result(), **PROVENANCE, sample_id=first.id)
+        log.assign_fields("S-1", [1])
+        for name, fields, message in (
+            ("S-1", [1, 9], "there is no field 9"),
+            ("S-9", [1], "there is no sample S-9"),
+            (None, [2], "field 2 was counted into sample S-1, and stays there"),
+        ):
+            with pytest.raises(LogError, match=message):
+                log.assign_fields(name, fields)
+        log.change_sample("S-1", "closed")
+        with pytest.raises(LogError, match="S-1 is closed; `blastcount sample reopen S-1`"):
+            log.assign_fields(None, [1])
+        log.open_sample("S-2", "blood", 200)
+        with pytest.raises(LogError, match="sample S-1 is closed"):
+            log.assign_fields("S-1", [1, 2, 9])
+        with pytest.raises(LogError, match=r"field 1 was put into sample S-1; .*unassign 1` first"):
+            log.assign_fields("S-2", [1])
+        assert log.last_assignment() == 1
+
+
+@pytest.mark.parametrize("statement", ["UPDATE assignment SET sample_id = 2", "DELETE FROM assignment"])
+def test_assignments_stay(path: Path, statement: str) -> None:
+    with BloodLog.open(path) as log:
+        log.append(make_result(), **PROVENANCE)
+        log.open_sample("S-1", "blood", 200)
+        log.assign_fields("S-1", [1])
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with pytest.raises(sqlite3.IntegrityError, match="append-only: assignment"):
+            connection.execute(statement)
+        connection.execute("DROP TRIGGER assignment_no_update")
+        connection.execute("UPDATE assignment SET who = 'somebody else'")
+    with BloodLog.open(path, read_only=True) as log:
+        assert [str(fault) for fault in log.verify()] == [
+            "link 4: assignment 1 was changed, or its place in the order was"
+        ]
+
+
+def test_backup_repair_and_exports_know_who_was_put_where(path: Path, tmp_path: Path) -> None:
+    with BloodLog.open(path) as log:
+        for _ in range(3):
+            log.append(make_result(), **PROVENANCE)
+        sample = log.open_sample("S-1", "blood", 200)
+        log.assign_fields("S-1", [1, 3])
+        log.assign_fields(None, [3])
+        expected = list(log.fields(sample.id))
+        assert [field.id for field in expected] == [1]
+        assert back_up(log, log.pictures, tmp_path / "backup").faults == ()
+        lines, table = io.StringIO(), io.StringIO()
+        export_jsonl(log, lines, sample)
+        export_csv(log, table, sample)
+        everything = io.StringIO()
+        export_csv(log, everything)
+    assert lines.getvalue().count('"kind": "assignment"') == 3
+    rows = list(csv.DictReader(io.StringIO(table.getvalue())))
+    assert {(row["field"], row["sample"], row["warnings"]) for row in rows} == {("1", "S-1", "assigned")}
+    rows = list(csv.DictReader(io.StringIO(everything.getvalue())))
+    assert {(row["field"], row["sample"], row["warnings"]) for row in rows} == {
+        ("1", "S-1", "assigned"), ("2", "", ""), ("3", "", ""),
+    }  # fmt: skip
+    salvage = repair(path, tmp_path / "new.db")
+    assert salvage.saved["assignment"] == 3
+    with BloodLog.open(tmp_path / "new.db") as log:
+        assert list(log.fields(sample.id)) == expected

@@ -99,6 +99,12 @@ def test_samples_and_words_are_written_by_the_service_and_say_who(
     word = {CellRef(1, 1): "blast", CellRef(1, 2): "normal"}
     assert log.add_reviews(word, "AK") == 2  # type: ignore[arg-type]  # labels are plain strings in tests
     assert log.add_reviews(word, "AK") == 0  # type: ignore[arg-type]  # as above
+    with BloodLog.open(service.path) as own:
+        own.append(make_result(), config_sha256="c" * 64, software_version="1", runtime="r")
+    assert log.unassigned_fields() == [2]
+    assert log.assign_fields("S-1", [2]) == 1
+    assert log.assign_fields("S-1", [2]) == 0
+    assert [logged.id for logged in log.fields(1)] == [1, 2]
     undone = log.undo_review("AK", 1)
     assert undone is not None
     assert (undone.cell, undone.label) == (CellRef(1, 2), None)
@@ -110,7 +116,7 @@ def test_samples_and_words_are_written_by_the_service_and_say_who(
     # Without a sign it is the user whom the kernel names.
     assert whos == [("opened", ME), ("closed", "AK"), ("reopened", "AK")]
     assert f"open_sample by user {ME} ({os.geteuid()}), process {os.getpid()}" in caplog.messages
-    assert service.looks == 7
+    assert service.looks == 9
 
 
 def test_what_the_log_refuses_is_refused_in_its_own_words(service: Service, log: ServedLog) -> None:
@@ -213,6 +219,7 @@ def changed(**changes: Any) -> FieldResult:
     return replace(field().result, **changes)
 
 
+HUGE = replace(cell_at(0, 0, 9, 9).cell, area_px=10**30)
 TINY = encode(np.zeros((8, 8, 3), np.uint8))
 TINY_NAME = hashlib.sha256(TINY).hexdigest()
 
@@ -233,11 +240,13 @@ TINY_NAME = hashlib.sha256(TINY).hexdigest()
         ({"result": changed(status="rejected", reasons=("blank",))}, "has cells although"),
         ({"result": changed(cells=(cell_at(70, 0, 30, 30),))}, "cells that lie outside"),
         ({"result": changed(cells=(cell_at(-1, 0, 30, 30),))}, "cells that lie outside"),
-        ({"result": changed(cells=(cell_at(0, 0, 9, 9), cell_at(9, 9, 9, 9)))}, "or have one number"),
+        ({"result": changed(cells=(cell_at(0, 0, 9, 9), cell_at(9, 9, 9, 9)))}, "or two of one number"),
         ({"result": changed(cells=(cell_at(0, 0, 9, 9, seen=CellRef(4, 1)),))}, "no cell 1 in field 4"),
         ({"thumbnails": {5: hashlib.sha256(JPEG).hexdigest()}}, "pictures of cells that it has not"),
         ({"result": changed(scale=replace(make_result().scale, um_per_px=1e9))}, "scale of no microscope"),
         ({"result": changed(source="x" * 5000)}, "text that is too long"),
+        ({"result": changed(stage_ms={f"s{n}": 1.0 for n in range(101)})}, "more cells or stages"),
+        ({"result": changed(cells=(replace(cell_at(0, 0, 9, 9), cell=HUGE),))}, "cells that lie outside"),
     ],
 )  # fmt: skip
 def test_a_field_that_nobody_can_have_counted_is_refused(
@@ -330,6 +339,12 @@ def test_whose_log_is_written_directly(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("os.access", lambda *_: False)
     assert not writes_itself(path)
     assert not writes_itself(tmp_path / "none.db")
+    monkeypatch.undo()
+    monkeypatch.setattr("edge.daemon.served.writes_itself", lambda _: False)
+    with pytest.raises(LogError, match=r"no such log yet; .*systemctl start blastcount"):
+        open_log(tmp_path / "none.db")
+    with open_log(path) as served:
+        assert type(served) is ServedLog
 
 
 def test_records_come_over_as_they_were(service: Service) -> None:

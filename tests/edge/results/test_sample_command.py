@@ -109,6 +109,29 @@ def test_a_mistake_in_what_is_needed_stops(
     assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
 
 
+def test_fields_that_were_counted_before_a_sample_was_open(sample_log: Path) -> None:
+    with BloodLog.open(sample_log) as log:
+        inside = list(log.fields(log.sample(NAME).id))
+        for _ in range(3):
+            log.append(inside[0].result, config_sha256="c" * 64, software_version="1", runtime="r")
+        first = inside[-1].id + 1
+    named = run("assign", NAME, "--log", sample_log)
+    assert (named.exit_code, f"belong to no sample: {first}-{first + 2}" in named.stderr) == (2, True)
+    put = run("assign", NAME, f"{first}-{first + 1}", str(first), "--who", "AK", "--log", sample_log)
+    assert put.stdout.startswith(f"sample {NAME}: 2 fields put into it")
+    shown = run("show", NAME, "--log", sample_log).stdout
+    assert "put into the sample afterwards 2" in shown
+    assert run("unassign", str(first), "--log", sample_log).stdout.startswith("1 fields belong to no sample")
+    shown = json.loads(run("show", NAME, "--json", "--log", sample_log).stdout)
+    assert shown["fields"]["by_warning"]["assigned"] == 1
+
+
+@pytest.mark.parametrize("wrong", ["0", "x", "3-", "-3", "5-3", "1-999999999", "1.5"])
+def test_what_are_no_numbers_of_fields(sample_log: Path, wrong: str) -> None:
+    done = run("assign", NAME, "--log", sample_log, "--", wrong)
+    assert (done.exit_code, "expected" in done.stderr) == (2, True), done.output
+
+
 def test_what_a_sample_gave(sample_log: Path) -> None:
     shown = run("show", NAME, "--log", sample_log).stdout
     assert "42.9 % (95 % 24.5 to 62.8 %), 12 of 28" in shown
