@@ -142,8 +142,7 @@ class Daemon:
             A field could not be logged.
         """
         with ExitStack() as stack:
-            # A service waits for its camera; a person in front of a terminal is told that there is none.
-            waits = self._supervisor.is_there and is_live(self._setup.config)
+            waits = self._waits(self._setup)
             self._begin_capture(must_open=not waits, forgiven=PASSING)
             stack.callback(self._end)
             self._refresh()
@@ -167,6 +166,10 @@ class Daemon:
             self.counts.rejected,
             self._seen_failures,
         )
+
+    def _waits(self, setup: Setup) -> bool:
+        """Whether an absent camera is waited for: by a service. A person at a terminal is told instead."""
+        return self._supervisor.is_there and is_live(setup.config)
 
     def _wait_until_open(self, *, waits: bool = False) -> bool:
         """Wait for the camera's first opening; False where a stop came first.
@@ -440,8 +443,10 @@ class Daemon:
         try:
             self._open_button()
             if reopen:
-                self._change_camera(must_open=True)
-                self._wait_until_open()
+                # Where the old camera is not there either, nothing is lost by waiting for the new one.
+                waits = self._waits(setup) and not self._camera.is_connected
+                self._change_camera(must_open=not waits)
+                self._wait_until_open(waits=waits)
         except EdgeError:
             self._setup = before
             if reopen:
