@@ -43,6 +43,13 @@ class PageRequest(Request):
     bare address cannot be rebound, and this machine's may change at any time: it needs no list.
     """
 
+    def __init__(
+        self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
+    ) -> None:
+        """Read the request; bytes of the query that are no text become characters that no page knows."""
+        super().__init__(environ, populate_request, shallow)
+        self.query_string = self.query_string.decode("utf-8", "replace").encode()
+
     @property
     def trusted_hosts(self) -> list[str] | None:
         """Names that the Host header is held against; None where it is known to be right."""

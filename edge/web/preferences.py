@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from flask import request, session
+from werkzeug.exceptions import HTTPException
 
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue, catalogue, languages
 
@@ -56,7 +57,10 @@ def observer_name(typed: str) -> str | None:
 def here() -> str:
     """Give the path to come back to, as the browser knows it: of this page, or of the page a form was on."""
     if request.method == "POST":
-        return next_path(request.form.get("next"))
+        try:
+            return next_path(request.form.get("next"))
+        except HTTPException:  # a form that cannot be read, of which the page that says so is made
+            return next_path(None)
     return request.script_root + request.full_path.removesuffix("?")
 
 
