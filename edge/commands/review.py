@@ -104,7 +104,9 @@ def _for_phone(config: Config, section: ReviewConfig, host: str | None) -> tuple
     A token for one evening is in no file: it ends with the page. A file that the configuration names is made
     where it is not there yet; where it is, the page asks for the token that was shown then.
     """
-    if host is None:
+    if host is not None:
+        ReviewConfig(host=host, token_file=Path())  # refuses what is no address
+    else:
         stays = section.public_url is not None or not section.is_loopback
         host = section.host if stays else every_address()
     if section.token_file is not None and section.token_file.exists():
