@@ -25,6 +25,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
 
 from edge.camera.containers import check_coded, check_holes
 from edge.camera.jpeg import read_header
+from edge.camera.loaded import loaded_library
 from edge.camera.pixels import (
     MAX_PIXELS,
     TRANSPARENT,
@@ -103,6 +104,9 @@ def decode_tiff(path: Path) -> tuple[UInt8Image, float | None, tuple[str, ...]]:
     """
     # What it would say there of damage is in the error's message.
     logging.getLogger("tifffile").disabled = True
+    libtiff = loaded_library("libtiff")
+    if libtiff is not None:
+        libtiff.TIFFSetErrorHandler(None)
     try:
         return _decode(path)
     except TiffFileError as error:  # no ValueError in older releases

@@ -25,6 +25,7 @@ import numpy as np
 
 from edge.camera.containers import check_coded
 from edge.camera.jpeg import decode_jpeg, read_header
+from edge.camera.loaded import loaded_library
 from edge.camera.pixels import MAX_PIXELS
 from edge.camera.seams import POSSIBLY_DAMAGED
 from edge.errors import ImageError, SourceError
@@ -51,6 +52,8 @@ _END = 4
 _MOTION_JPEG = (b"MJPG", b"JPEG", b"DMB1")
 #: Codes whose arithmetic coder knows no wrong data and no padding: zeroed sectors decode without a complaint.
 _NEVER_PADDED = (b"VP80", b"VP90", b"AV01")
+#: FFmpeg's own library beside OpenCV, where messages come from; some builds have it within.
+_MESSENGER = "libavutil"
 #: FFmpeg's level of errors; what its decoders and demuxers say below it of what they have made up or lack;
 #: and what they say already at opening.
 _AV_LOG_ERROR = 16
@@ -230,19 +233,11 @@ def _check_decoder(path: Path, capture: cv2.VideoCapture, code: bytes) -> None:
     place = int(capture.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX))
     if code.upper() == b"FFV1" and capture.retrieve(flag=place)[1] is None:
         raise SourceError(f"{path}: FFV1 without checksums; convert it to motion JPEG or FFV1 version 3")
-    if _library() is None:
+    if loaded_library(_MESSENGER) is None:
         raise SourceError(
             f"{path}: this build of OpenCV does not tell damaged frames of {code.decode('latin-1')}; "
             "convert the video to motion JPEG"
         )
-
-
-@cache
-def _library() -> ctypes.CDLL | None:
-    """FFmpeg's own library beside OpenCV, where messages come from; None where it is built in."""
-    with Path("/proc/self/maps").open() as maps:
-        files = (line.split(maxsplit=5)[-1].rstrip("\n") for line in maps if "libavutil" in line)
-        return next(map(ctypes.CDLL, files), None)
 
 
 @cache
@@ -256,7 +251,7 @@ def _complaints() -> list[bytes]:
             said.append(text)
 
     hear_c = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(hear)
-    library = _library()
+    library = loaded_library(_MESSENGER)
     if library is not None:
         # Where OPENCV_FFMPEG_LOGLEVEL is set, as by the command line, OpenCV takes the messages for itself,
         # but only once, when it first opens anything.

@@ -337,6 +337,17 @@ def test_changed_bytes_of_a_lossy_webp_are_told(tmp_path: Path) -> None:
     assert lenient > 2  # negative control
 
 
+def test_libtiff_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "f.tif"
+    Image.fromarray(smear(0)[:96, :128]).save(path, compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
+    content[400:420] = b"\x7f" * 20  # codes that the table does not have yet
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        decode_picture(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def lzw(codes: list[tuple[int, int]]) -> bytes:
     """Codes of so many bits each, the highest bit first."""
     value = length = 0

@@ -126,7 +126,7 @@ def test_what_cannot_tell_damage_is_refused_by_name(tmp_path: Path, monkeypatch:
         next(read_frames(written(tmp_path / "v1.avi", "FFV1")))
     path = written(tmp_path / "v.avi", "XVID")
     assert next(read_frames(path)).width == 320
-    monkeypatch.setattr(video_module, "_library", lambda: None)
+    monkeypatch.setattr(video_module, "loaded_library", lambda _name: None)
     with pytest.raises(SourceError, match="does not tell damaged frames of FMP4; convert"):
         next(read_frames(path))
     assert next(read_frames(written(tmp_path / "j.avi", "MJPG"))).width == 320
