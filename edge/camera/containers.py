@@ -19,6 +19,10 @@ _SAME = 0.1
 #: Bytes behind the pixels of a BMP that round its size up.
 _BMP_PADDING = 4
 _BMP_V5_BYTES = 124
+#: Lists of an AVI that hold frames [2]_, and what the codes of their chunks end with.
+#:
+#: .. [2] OpenDML AVI file format extensions (1996).
+_AVI_LISTS, _AVI_FRAMES = (b"movi", b"rec "), (b"dc", b"db")
 #: Bytes that a WebP's picture takes to its last: all but 3, or 1 of a lossless one, which the coder's last
 #: bits may not fill [1]_. Without so many no whole picture can be decoded.
 #:
@@ -117,6 +121,42 @@ def check_webp(file: BinaryIO, size: int) -> bytes | None:
             )
         at += length + (length & 1)
     return shortened
+
+
+def lost_avi_frame(file: BinaryIO) -> int | None:
+    """Find the frame of an AVI behind which no chunk begins: bytes of it are missing, or there are too many.
+
+    Readers look for the next chunk from there on, and say nothing.
+
+    Returns
+    -------
+    Its number, from 1; None where each chunk follows the one before, or the file ends
+    """
+    file.seek(0)
+    frames = padding = 0
+    while len(head := file.read(8)) == 8:
+        if padding and not _is_chunk(head):  # some programs do not pad
+            file.seek(-8 - padding, 1)
+            head = file.read(8)
+        kind, length = head[:4], int.from_bytes(head[4:], "little")
+        if not any(head) or (length == 0 and kind == b"RIFF"):
+            break  # room that was taken beforehand, or the camera never came to write how long it is
+        if not _is_chunk(head):
+            return max(1, frames)
+        padding = 0
+        if kind in (b"RIFF", b"LIST"):
+            within = file.read(4)
+            if kind == b"RIFF" or within in _AVI_LISTS:
+                continue
+            length -= len(within)
+        frames += kind[2:] in _AVI_FRAMES
+        padding = length & 1
+        file.seek(length + padding, 1)
+    return None
+
+
+def _is_chunk(head: bytes) -> bool:
+    return head[:4].isascii() and head[:4].decode("ascii").isprintable()
 
 
 def check_coded(data: bytes) -> None:

@@ -58,6 +58,8 @@ _FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex float"}
 _HORIZONTAL = 2
 #: Bytes of pixels that are decoded at once.
 _GROUP_BYTES = 1 << 20
+#: Bytes of a sector, to which some programs fill up a strip that is not compressed.
+_STRIP_PADDING = 512
 #: Bytes that are put behind an LZW strip's last one, and are there only where the strip has its length.
 _MARK = b"\xa5\x5a\xc3"
 #: Codes of LZW [2]_: clear the table, after which codes have 9 bits; and end.
@@ -306,9 +308,12 @@ def _parts(
         exact = all(count == n * row_bytes for (_, count), n in zip(places, rows, strict=True))
         if not page.is_tiled and following and exact:
             places, rows = [(places[0][0], sum(rows) * row_bytes)], [sum(rows)]
+        padded = 0 if page.is_tiled else min(page.rowsperstrip, page.imagelength)
         for number, ((offset, count), n) in enumerate(zip(places, rows, strict=True)):
             if count < n * row_bytes:
                 raise ValueError("a strip is too short")
+            if count >= max(n, padded) * row_bytes + _STRIP_PADDING:
+                raise ValueError("a strip is too long")
             for row in range(0, n, at_once):
                 start = offset + row * row_bytes
                 data = _read(file, start, min(at_once, n - row) * row_bytes)

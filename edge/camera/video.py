@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.camera.containers import check_coded
+from edge.camera.containers import check_coded, lost_avi_frame
 from edge.camera.jpeg import decode_jpeg, read_header
 from edge.camera.loaded import loaded_library
 from edge.camera.pixels import MAX_PIXELS
@@ -102,11 +102,13 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
             capture.set(cv2.CAP_PROP_FORMAT, -1)
         else:
             _check_decoder(path, capture, code)
+        with Path(name).open("rb") as file:
+            lost = lost_avi_frame(file) if is_avi and not motion_jpeg else None
         packets = _packets(name) if code.upper() in _NEVER_PADDED else iter(())
         for number, grabbed in _numbered(capture):
             pixels, doubts = None, ()
             if not motion_jpeg:
-                faulty = complaints or not grabbed or _is_holed(next(packets, b""))
+                faulty = complaints or not grabbed or _is_holed(next(packets, b"")) or number == lost
                 if held is not None:
                     yield *held, (POSSIBLY_DAMAGED,) if faulty else ()
                     held = None

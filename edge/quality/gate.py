@@ -9,6 +9,7 @@ from edge.light.field import Field
 from edge.quality.cover import cover_reasons, crowding_reasons
 from edge.quality.edges import find_seams, is_stretched
 from edge.quality.focus import focus_reasons
+from edge.quality.integrity import file_doubts
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import Reference, drift_reasons
@@ -117,7 +118,8 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
         reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
-    return Judgement(reasons, smear.warnings)
+    doubts = file_doubts(field.frame.image) if reference is None else ()
+    return Judgement(reasons, (*smear.warnings, *doubts))
 
 
 def _edges_judgement(field: Field) -> Judgement:

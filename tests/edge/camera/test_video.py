@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from edge.camera import video as video_module
+from edge.camera.containers import lost_avi_frame
 from edge.camera.files import read_frames
 from edge.errors import SourceError
 from tests.tools.damaged_files import silent_difference, smear, video_cases
@@ -119,6 +121,33 @@ def test_zeroed_sectors_are_told_where_no_decoder_complains(tmp_path: Path) -> N
     path.write_bytes(content)
     with pytest.raises(SourceError, match="is damaged, and those behind it build on it"):
         list(read_frames(path))
+
+
+def test_bytes_that_are_missing_between_frames_of_an_avi_are_told(tmp_path: Path) -> None:
+    path = written(tmp_path / "v.avi", "XVID")
+    assert len(list(read_frames(path))) == 6
+    content = path.read_bytes()
+    second, third, fourth = chunks(content)[1:4]
+    path.write_bytes(content[: second + 900] + content[third + 900 :])  # two frames are one
+    with path.open("rb") as file:
+        assert lost_avi_frame(file) == 2
+    frames = read_frames(path)
+    assert next(frames).source.endswith("#1")
+    with pytest.raises(SourceError, match="frame 2 is damaged"):
+        next(frames)
+    path.write_bytes(content[: third - 8] + content[fourth - 8 :])  # a whole frame less
+    with path.open("rb") as file:
+        assert lost_avi_frame(file) is None
+
+
+@pytest.mark.parametrize("padding", [b"\0", b""])
+def test_chunks_of_an_avi_may_be_padded_or_not(padding: bytes) -> None:
+    chunk = b"00dc" + (3).to_bytes(4, "little") + b"\xb6\x99\x85" + padding
+    movi = b"LIST" + (4 + 4 * len(chunk)).to_bytes(4, "little") + b"movi" + 4 * chunk
+    riff = b"RIFF" + (4 + len(movi)).to_bytes(4, "little") + b"AVI " + movi
+    assert lost_avi_frame(io.BytesIO(riff)) is None
+    assert lost_avi_frame(io.BytesIO(riff + bytes(600))) is None  # room that was taken beforehand
+    assert lost_avi_frame(io.BytesIO(riff[: -len(chunk)] + b"\x8f\x8f" + riff[-len(chunk) :])) == 3
 
 
 def test_what_cannot_tell_damage_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.quality import FrameWatch
-from edge.quality.integrity import damage
+from edge.light.field import Field
+from edge.quality import FrameWatch, assess
+from edge.quality.integrity import damage, file_doubts
 from edge.rendered import Population, RenderSettings, Slide
-from edge.structures import UInt8Image
+from edge.structures import Frame, UInt8Image
 
 SLIDE = Slide(4, RenderSettings(width=640, height=480, um_per_px=0.2))
 FIELD = SLIDE.view().image
@@ -47,3 +48,10 @@ def test_whole_pictures_pass() -> None:
     black = np.zeros((480, 640, 3), np.uint8)  # as a whole it is underexposed
     for image in (*(SLIDE.view(float(x_um)).image for x_um in (0, 400, 800)), blank, burnt_out, black):
         assert damage(image) == ()
+
+
+def test_a_file_of_two_pictures_is_counted_with_a_doubt() -> None:
+    torn = cut(FIELD, 200, OTHER[200:])
+    assert "possibly_damaged" in assess(Field(Frame(torn, "test"))).warnings
+    assert not assess(Field(Frame(FIELD, "test"))).warnings
+    assert not file_doubts(np.ascontiguousarray(torn[:380]))  # one cell, cut out
