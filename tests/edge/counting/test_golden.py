@@ -24,6 +24,11 @@ from edge.light.flatfield import FlatField
 MODELS = sorted(default_bundle_path().parent.glob("*.tflite"))
 
 
+@pytest.fixture(autouse=True)
+def golden_field_once() -> None:
+    """Here it is counted each time."""
+
+
 @pytest.fixture(params=MODELS, ids=lambda path: path.stem)
 def bundle(request: pytest.FixtureRequest) -> ModelBundle:
     return load_bundle(request.param)

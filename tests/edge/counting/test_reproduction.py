@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +25,7 @@ from edge.device.clock import WallClock
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import FieldResult, Frame
 
+TINY = Path(__file__).parents[1] / "data" / "tiny"
 SLIDE = Slide(11, RenderSettings(width=640, height=480, um_per_px=0.2, population=Population(blast=400.0)))
 #: Where the fields lie, µm: overlapping ones, one a second time, and one by itself.
 PLACES_UM = (0.0, 40.0, 0.0, 300.0, 340.0)
@@ -36,13 +37,17 @@ def frame(x_um: float) -> Frame:
     return Frame(SLIDE.view(x_um).image, f"{x_um:g}")
 
 
-@pytest.fixture
-def config(tmp_path: Path, tiny_model: Path) -> Config:
+def configured(folder: Path) -> Config:
     return Config().changed(
-        model={"path": tiny_model},
-        calibration={"path": tmp_path / "calibration.json"},
-        log={"path": tmp_path / "blood.db"},
+        model={"path": TINY},
+        calibration={"path": folder / "calibration.json"},
+        log={"path": folder / "blood.db"},
     )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return configured(tmp_path)
 
 
 def calibrate(config: Config, um_per_px: float) -> None:
@@ -55,9 +60,10 @@ def recorder(config: Config, log: BloodLog) -> Recorder:
     return as_configured(config, classifier, log, source_kind="rendered", clock=WallClock())
 
 
-@pytest.fixture
-def rows(config: Config) -> Iterator[list[LoggedField]]:
-    """Fields of a sample with every kind of cell, and one without a sample."""
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A log that tests only read: fields of a sample with every kind of cell, and one without a sample."""
+    config = configured(tmp_path_factory.mktemp("counted"))
     calibrate(config, 0.2)
     with BloodLog.open(config.log_path) as log:
         recorder(config, log).record(frame(600.0))
@@ -66,8 +72,13 @@ def rows(config: Config) -> Iterator[list[LoggedField]]:
         line.refresh()
         for x_um in PLACES_UM:
             line.record(frame(x_um))
-    with BloodLog.open(config.log_path, read_only=True) as log:
-        yield list(log.fields())
+    return config
+
+
+@pytest.fixture(scope="module")
+def rows(counted: Config) -> list[LoggedField]:
+    with BloodLog.open(counted.log_path, read_only=True) as log:
+        return list(log.fields())
 
 
 def numbers(result: FieldResult) -> FieldResult:
@@ -91,12 +102,12 @@ def again(row: LoggedField, config: Config) -> FieldResult:
     return numbers(Pipeline(classifier).process(field, context.reference).result)
 
 
-def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField], config: Config) -> None:
+def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField], counted: Config) -> None:
     assert len(rows) == len(PLACES_UM) + 1
     assert sum(len(row.result.cells) for row in rows) > 30
     assert [row.image_sha256 is None for row in rows] == [True] + [False] * len(PLACES_UM)
     for row in rows:
-        assert again(row, config) == numbers(row.result)
+        assert again(row, counted) == numbers(row.result)
 
 
 def test_a_pooled_scale_is_in_its_row_and_outlives_a_restart(config: Config) -> None:
@@ -169,7 +180,8 @@ def test_a_frame_of_another_size_names_no_calibration(config: Config) -> None:
     assert made_by[1] is not None
 
 
-def test_the_link_covers_what_produced_a_row(rows: list[LoggedField], config: Config) -> None:
+def test_the_link_covers_what_produced_a_row(counted: Config, config: Config) -> None:
+    shutil.copy(counted.log_path, config.log_path)
     with BloodLog.open(config.log_path) as log:
         assert log.verify() == ()
         with log.writing("") as connection:

@@ -27,7 +27,7 @@ from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
 from edge.daemon.status import sample_line
 from edge.rendered import Population, RenderSettings, Slide
-from edge.structures import Frame
+from edge.structures import Frame, UInt8Image
 from tests.edge.made_by import PROVENANCE
 
 SLIDE = Slide(
@@ -55,8 +55,13 @@ class Desk:
 
 
 @cache
+def drawn(x_um: float) -> UInt8Image:
+    return SLIDE.view(x_um).image
+
+
+@cache
 def view(x_um: float, factor: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Frame:
-    image = np.clip(SLIDE.view(x_um).image * np.array(factor), 0, 255).astype(np.uint8)
+    image = np.clip(drawn(x_um) * np.array(factor), 0, 255).astype(np.uint8)
     return Frame(image, f"x={x_um:g}", um_per_px=0.2)
 
 
@@ -298,9 +303,9 @@ def test_a_camera_that_is_left_on_an_empty_slide_fills_no_disk(
     first = desk.recorder()
     refuse(first, 0.0, light=DARK)
     with BloodLog.open(desk.log.path) as second_log:
-        refuse(Recorder(desk.pipeline, PROVENANCE, log=second_log), 10.0, 20.0, light=DARK)
-    refuse(first, 30.0, light=DARK)
-    refuse(desk.recorder(), 40.0, light=DARK)
+        refuse(Recorder(desk.pipeline, PROVENANCE, log=second_log), 30.0, 60.0, light=DARK)
+    refuse(first, 120.0, light=DARK)
+    refuse(desk.recorder(), 300.0, light=DARK)
     refuse(first, 0.0, light=BRIGHT)
     kept = [(logged.result.reasons[0], logged.image_sha256 is not None) for logged in desk.log.fields()]
     assert kept == [
@@ -341,16 +346,16 @@ def test_pictures_of_rejected_fields_are_backed_up_and_make_room_as_others_do(
 def test_a_lamp_that_changes_is_refused_within_a_sample(desk: Desk) -> None:
     desk.log.open_sample("S-1", "blood", 200)
     recorder = desk.recorder()
-    desk.scan(recorder, 0.0, 200.0, 400.0)
-    yellow = recorder.record(view(600.0, (1.0, 0.85, 0.6)))
+    desk.scan(recorder, 0.0, 60.0, 120.0)
+    yellow = recorder.record(view(300.0, (1.0, 0.85, 0.6)))
     assert yellow.result.status == "rejected"
     assert "colour_drift" in yellow.result.reasons
     assert (yellow.result.cells, yellow.sample) == ((), "S-1")
     # The reference survives a restart.
     after = desk.recorder()
     after.refresh()
-    assert after.record(view(800.0, (1.0, 0.85, 0.6))).result.status == "rejected"
-    assert after.record(view(800.0)).result.status == "counted"
+    assert after.record(view(300.0, (1.0, 0.85, 0.6))).result.status == "rejected"
+    assert after.record(view(300.0)).result.status == "counted"
 
 
 def test_missing_pictures_are_said_and_counting_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

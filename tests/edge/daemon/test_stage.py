@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,12 +64,12 @@ class Stage:
 
     def read(self, timeout_s: float) -> Frame:
         left, top = (round(um / SETTINGS.um_per_px) for um in (self.place[0], self.place[1] + 4.0))
-        view = self._slide[top : top + SETTINGS.height, left : left + SETTINGS.width].astype(np.int16)
+        view = self._slide[top : top + SETTINGS.height, left : left + SETTINGS.width]
         with self._looked:
             self.looks += 1
             self._looked.notify_all()
-        view = view + self.rng.integers(-2, 3, view.shape)
-        return Frame(np.clip(view, 0, 255).astype(np.uint8), self.name, um_per_px=SETTINGS.um_per_px)
+        noisy = cv2.add(view, self.rng.integers(0, 5, view.shape, np.uint8))
+        return Frame(noisy, self.name, um_per_px=SETTINGS.um_per_px)
 
 
 def test_places_are_counted_at_rest_and_cells_once(

@@ -6,6 +6,7 @@ import math
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -70,8 +71,8 @@ def strip() -> UInt8Image:
 def view(x_um: float) -> Frame:
     """What a camera shows there, with its noise."""
     left = round(x_um / UM_PER_PX)
-    seen = strip()[:, left : left + 428].astype(np.int16)
-    return Frame(np.clip(seen + RNG.integers(-3, 4, seen.shape), 0, 255).astype(np.uint8), "stage")
+    seen = strip()[:, left : left + 428]
+    return Frame(cv2.add(seen, RNG.integers(0, 7, seen.shape, np.uint8)), "stage")
 
 
 def test_a_stage_that_rests_is_counted_once_a_place() -> None:
