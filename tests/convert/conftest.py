@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from convert import bundle
-from convert.gate import examine
+from convert.backend import load_keras
+from convert.gate import device, examine, probe
 from convert.gate.crops import Crops
 from convert.gate.golden import rendered_crops
 from convert.recipes import REFINED, Recipe
@@ -52,11 +54,9 @@ def held_out() -> Crops:
     return _discs(200, 12)
 
 
-def _trained_toy(name: str, scale: float, offset: float = 0.0) -> Any:
-    """Train the toy with its input scaled and shifted so."""
+def _toy(name: str, scale: float, offset: float = 0.0) -> Any:
+    """Lay out the toy with its input scaled and shifted so."""
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-    from convert.backend import load_keras
-
     keras = load_keras()
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -70,23 +70,32 @@ def _trained_toy(name: str, scale: float, offset: float = 0.0) -> Any:
         features = layers.MaxPooling2D(2)(features)
         scales.append(layers.Flatten()(features))
     output = layers.Dense(2, activation="softmax", name="p")(layers.Concatenate()(scales))
-    model = keras.Model(crop, output, name=name)
-    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    return keras.Model(crop, output, name=name)
+
+
+@pytest.fixture(scope="session")
+def toy_model() -> Any:
+    """Keras model; a test that changes it works on a copy."""
+    model = _toy("toy", 1 / 255)
+    model.compile(load_keras().optimizers.Adam(0.003), "sparse_categorical_crossentropy")
     train = _discs(500, 10)
     model.fit(train.pixels.astype(np.float32), train.labels, epochs=8, batch_size=32, verbose=0)
     return model
 
 
 @pytest.fixture(scope="session")
-def toy_model() -> Any:
-    """Keras model; a test that changes it works on a copy."""
-    return _trained_toy("toy", 1 / 255)
+def as_trained(toy_model: Any) -> list[NDArray[np.float32]]:
+    """Return the toy's weights before anything was converted."""
+    return [weight.copy() for weight in toy_model.get_weights()]
 
 
 @pytest.fixture(scope="session")
-def centred() -> Any:
-    """Give the toy an input of -1 to 1."""
-    return _trained_toy("centred", 1 / 127.5, -1.0)
+def centred(toy_model: Any) -> Any:
+    """Give the toy an input of -1 to 1; but for the border, which is padded with grey, it is the same."""
+    model = _toy("centred", 1 / 127.5, -1.0)
+    kernel, bias, *others = toy_model.get_weights()
+    model.set_weights([kernel / 2, bias + kernel.sum(axis=(0, 1, 2)) / 2, *others])
+    return model
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +107,9 @@ def toy_file(toy_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def toy_as(toy_model: Any, calibration: Crops) -> Callable[[Recipe], bytes]:
+def toy_as(
+    toy_model: Any, as_trained: list[NDArray[np.float32]], calibration: Crops
+) -> Callable[[Recipe], bytes]:
     """Function that converts the toy by a recipe, once a session."""
     from convert.converter import quantise
 
@@ -111,21 +122,32 @@ def toy_tflite(toy_as: Callable[[Recipe], bytes]) -> bytes:
     return toy_as(REFINED)
 
 
+def in_this_process(patch: pytest.MonkeyPatch) -> None:
+    """Ask interpreters here: a process for each question takes longer than the answers.
+
+    Processes of their own have tests of their own.
+    """
+
+    def probed(command: Sequence[str], **_: object) -> SimpleNamespace:
+        probe.main(list(command[3:]))  # after "python -m convert.gate.probe"
+        return SimpleNamespace(returncode=0)
+
+    patch.setattr(device, "subprocess", SimpleNamespace(run=probed))
+    patch.setattr(probe, "sys", SimpleNamespace(modules={}))  # it refuses to run beside TensorFlow
+
+
 @pytest.fixture
 def one_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge in one interpreter, without the golden field: each is a process that starts anew.
-
-    Two interpreters, and what a finished bundle is asked in processes of its own, have tests of their own.
-    """
+    """Judge in one interpreter, in this process, and without the golden field, which has tests of its own."""
 
     def unasked(file: Path) -> Path:
         field = file.with_name(f"{file.stem}.field.npz")
         field.touch()
         return field
 
+    in_this_process(monkeypatch)
     monkeypatch.setattr(examine, "installed_runtimes", lambda: ("ai_edge_litert",))
     monkeypatch.setattr(bundle, "record_field_on_device", unasked)
-    monkeypatch.setattr(bundle, "check_golden_on_device", lambda *_: 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,7 @@ from convert.draft import CardDraft
 from convert.flatbuffer.schema import pack, unpack
 from convert.gate import examine as examine_module
 from convert.gate.crops import Crops
-from convert.gate.device import (
-    DeviceRun,
-    check_golden_on_device,
-    record_field_on_device,
-    run_on_device,
-)
+from convert.gate.device import DeviceRun, run_on_device
 from convert.gate.golden import LEAST_DELTA_P, rendered_crops
 from convert.recipes import PLAIN
 from edge.classification.card import Decision, load_bundle
@@ -59,10 +54,8 @@ def converted(
         parity: Crops = held_out,
         whole: bool = False,
     ) -> Conversion:
-        if whole:  # in every interpreter, and asked for its golden crops and field
-            monkeypatch.setattr(examine_module, "installed_runtimes", installed_runtimes)
-            monkeypatch.setattr(export_module, "record_field_on_device", record_field_on_device)
-            monkeypatch.setattr(export_module, "check_golden_on_device", check_golden_on_device)
+        if whole:  # in every interpreter, each in its process, and asked for its golden field
+            monkeypatch.undo()
         monkeypatch.setattr(export_module, "quantise", lambda *args: content)
         if export_module.rendered_crops is rendered_crops:  # a test may have put a failing one there
             monkeypatch.setattr(export_module, "rendered_crops", lambda spec: rendered)
@@ -269,7 +262,7 @@ def test_a_card_whose_golden_crops_fail_is_not_shipped(
 
     monkeypatch.setattr(export_module, "_golden", stale)
     with pytest.raises(GateError, match="golden crops of toy disagree"):
-        converted(whole=True)
+        converted()
     assert not (tmp_path / "out").exists()
 
 

@@ -22,6 +22,7 @@ from convert.report import Subject, markdown, write_report
 from edge.classification.card import Decision
 from edge.errors import OutputError
 from edge.structures import InputSpec
+from tests.convert.conftest import in_this_process
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
@@ -65,6 +66,7 @@ def subject(
 @pytest.fixture(scope="module")
 def written(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
+        in_this_process(patch)
         # Two recipes show how the table is made; the others have tests of their own.
         patch.setattr(report_module, "RECIPES", {recipe.name: recipe for recipe in (REFINED, FLOAT32)})
         page = write_report(subject, tmp_path_factory.mktemp("written") / "new")
