@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Literal
 
 import cv2
@@ -38,7 +38,7 @@ class Draw:
 
     def normal(self, mean: float, deviation: float) -> float:
         """Draw from a normal distribution cut at 2.5 deviations, so that no cell is a freak."""
-        return float(np.clip(self._rng.normal(), -2.5, 2.5)) * deviation + mean
+        return min(max(self._rng.normal(), -2.5), 2.5) * deviation + mean
 
     def angle(self) -> float:
         """Draw a direction in radians."""
@@ -137,15 +137,20 @@ class Window:
         return np.asarray(np.exp(squared * (-0.5 / sigma**2)) * (sigma_um / sigma) ** 2, dtype=np.float32)
 
 
+@cache
+def _directions(order: int) -> NDArray[np.float64]:
+    """Return the directions of a table, so many times as large."""
+    return order * ((np.arange(_ANGLES) + 0.5) * (2 * np.pi / _ANGLES))
+
+
 def radial_outline(draw: Draw, radius_um: float, harmonics: tuple[float, ...]) -> NDArray[np.float32]:
     """Radius over ``_ANGLES`` directions: a circle with random Fourier harmonics 2, 3, 4, ...
 
     ``harmonics`` are their standard deviations relative to the radius.
     """
-    theta = (np.arange(_ANGLES) + 0.5) * (2 * np.pi / _ANGLES)
     table = np.ones(_ANGLES)
     for order, deviation in enumerate(harmonics, start=2):
-        table += abs(draw.normal(0.0, deviation)) * np.cos(order * theta + draw.angle())
+        table += abs(draw.normal(0.0, deviation)) * np.cos(_directions(order) + draw.angle())
     return (radius_um * table).astype(np.float32)
 
 

@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 from edge.rendered.cells import Cut, Dye, Painted, paint
 from edge.rendered.optics import expose
-from edge.rendered.settings import (
-    Lamp,
-    ObjectKind,
-    RenderSettings,
-)
+from edge.rendered.settings import Lamp, ObjectKind, RenderSettings
 from edge.rendered.shapes import Plane, Textures, Window, textures_at
 from edge.rendered.truth import RenderedCell, RenderedField
 from edge.rendered.world import (
@@ -24,8 +20,8 @@ from edge.rendered.world import (
     Box,
     Placement,
     Scene,
-    World,
     WorldObject,
+    world_of,
 )
 
 #: Two red cells over each other come to 1.5 times the depth of one; judged by eye on published smears,
@@ -56,7 +52,8 @@ class Slide:
     ) -> None:
         self.seed = seed
         self.settings = RenderSettings() if settings is None else settings
-        self._world = World(seed, self.settings.population) if placements is None else Scene(seed, placements)
+        population = self.settings.population
+        self._world = world_of(seed, population) if placements is None else Scene(seed, placements)
         self._textures = textures_at(self.settings.um_per_px)
 
     def view(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -94,7 +95,7 @@ def radius_um(kind: PaintedKind, rng: np.random.Generator) -> float:
     elif kind == "lymphocyte":
         diameter = rng.uniform(8.0, 10.5) if rng.random() < 0.7 else rng.uniform(10.5, 13.5)
     elif kind == "red_cell":
-        diameter = float(np.clip(rng.normal(7.5, 0.5), 6.0, 9.0))
+        diameter = min(max(rng.normal(7.5, 0.5), 6.0), 9.0)
     else:
         diameter = rng.uniform(*_DIAMETERS_UM[kind])
     return float(diameter) / 2
@@ -194,6 +195,12 @@ class World:
         return units
 
 
+@lru_cache(maxsize=4)
+def world_of(seed: int, population: Population) -> World:
+    """Share the world of a seed and population among the slides that show it: half the time of a field."""
+    return World(seed, population)
+
+
 class Scene:
     """A slide with a few objects at chosen places and nothing else."""
 
@@ -262,20 +269,20 @@ def _thrown(
 ) -> tuple[WorldObject, ...]:
     """Throw units onto the tile one after another; one that finds no room in a few tries is left out."""
     total = len(taken) + sum(len(unit) for unit in units)
-    circles = np.empty((total, 3), dtype=np.float64)
-    circles[: len(taken)] = np.asarray(taken, dtype=np.float64).reshape(-1, 3)
+    circles = np.empty((3, total), dtype=np.float64)
+    circles[:, : len(taken)] = np.asarray(taken, dtype=np.float64).reshape(-1, 3).T
     used = len(taken)
     placed: list[WorldObject] = []
     for unit in units:
         for _ in range(_TRIES):
             x0 = corner[0] + rng.uniform(0.0, TILE_UM)
             y0 = corner[1] + rng.uniform(0.0, TILE_UM)
-            if all(_free(circles[:used], x0 + dx, y0 + dy, _kept(layer, r)) for dx, dy, r, _ in unit):
+            if all(_free(circles[:, :used], x0 + dx, y0 + dy, _kept(layer, r)) for dx, dy, r, _ in unit):
                 break
         else:
             continue
         for dx, dy, radius, kind in unit:
-            circles[used] = (x0 + dx, y0 + dy, _kept(layer, radius))
+            circles[:, used] = (x0 + dx, y0 + dy, _kept(layer, radius))
             used += 1
             key = f"{prefix}/{len(placed)}"
             placed.append(WorldObject(key, kind, x0 + dx, y0 + dy, radius, int(rng.integers(2**63))))
@@ -285,6 +292,5 @@ def _thrown(
 def _free(
     circles: np.ndarray[tuple[int, int], np.dtype[np.float64]], x: float, y: float, kept: float
 ) -> bool:
-    dx, dy = circles[:, 0] - x, circles[:, 1] - y
-    reach = circles[:, 2] + kept
-    return not bool(np.any(dx * dx + dy * dy < reach * reach))
+    dx, dy, reach = circles[0] - x, circles[1] - y, circles[2] + kept
+    return not (dx * dx + dy * dy < reach * reach).any()
