@@ -23,6 +23,7 @@ from edge.daemon.button import button
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import runtime_folder
 from edge.daemon.requests import Requests
+from edge.daemon.served import writes_itself
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import make_trigger
 from edge.daemon.waiting import when_unblocked
@@ -78,6 +79,11 @@ def run(
         requests.on_signals(),
     ):
         keep_freed_memory()
+        if not writes_itself(config.log_path):
+            raise LogError(
+                f"{config.log_path}: is another user's log, whose own daemon counts into it "
+                "(`systemctl start blastcount`); name another with --log"
+            )
         classifier = _load_classifier(config)  # before anything is written: a missing model leaves no log
         _make_state_folder(config)
         folder = runtime_folder(config.log_path)

@@ -35,7 +35,8 @@ for folder in /var/lib /run /home /etc/blastcount; do
     mount -t tmpfs -o mode=755 tmpfs "$folder"
 done
 for user in 1970 1971 1972; do install -d -o $user -g $user -m 700 /home/$user; done
-install -d -o 970 -g 970 -m 750 /var/lib/blastcount /run/blastcount
+install -d -o 970 -g 970 -m 750 /var/lib/blastcount
+install -d -o 970 -g 970 -m 755 /run/blastcount
 cp "$made/blastcount.toml" "$made/field.jpg" /home/ && chmod 644 /home/field.jpg /home/blastcount.toml
 echo ready
 exec sleep 3600
@@ -178,7 +179,7 @@ def test_the_group_works_on_the_service_s_log_and_nobody_else_does(device: Devic
     # A member: a sample is opened while the service waits for a camera, and pictures are counted into it.
     assert device.member("sample", "open", "--id", "S-1").stdout.startswith("sample S-1: open, blood, 200")
     status = device.run(MEMBER, "status", groups=str(SERVICE)).stdout
-    assert "S-1 (blood, quota 200)" in status
+    assert "S-1 (blood): " in status
     first = device.member("count", "--sample", "S-1", "--json", "/home/field.jpg").stdout
     assert '"seen_before": 0' in first
     second = device.member("count", "--sample", "S-1", "--json", "/home/field.jpg").stdout
@@ -191,7 +192,7 @@ def test_the_group_works_on_the_service_s_log_and_nobody_else_does(device: Devic
     assert "verified" in device.member("log", "verify").stdout
     device.member("log", "retention")
     device.member("reload")
-    assert "S-1 (blood, quota 200)" in device.run(MEMBER, "status", groups=str(SERVICE)).stdout
+    assert "S-1 (blood): " in device.run(MEMBER, "status", groups=str(SERVICE)).stdout
     capture = one_line(device.run(MEMBER, "capture", groups=str(SERVICE)))
     assert "/dev/video99" in capture
 

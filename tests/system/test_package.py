@@ -71,9 +71,12 @@ def test_it_installs_without_a_camera_counts_and_goes(root: Path, run: Callable[
     assert "in use: blastcount 0." in installed
     assert (root / "etc/systemd/system/multi-user.target.wants/blastcount.service").is_symlink()
     # The service is there for a camera, and there is none.
-    assert run("blastcount check", 4).endswith("not fit: no camera\n")
+    as_the_service = "runuser -u blastcount -- sh -c"
+    assert run(f"{as_the_service} 'blastcount check'", 4).endswith("not fit: no camera\n")
     (root / "etc/blastcount/blastcount.toml").write_text('[camera]\nsource = "rendered"\n')
-    checked = run("blastcount run --fields 2 --interval 0.1 2>&1; blastcount check")
+    count = "blastcount run --fields 2 --interval 0.1"
+    assert "is another user's log, whose own daemon counts into it" in run(count, 1)
+    checked = run(f"{as_the_service} '{count} 2>&1; blastcount check'")
     assert checked.endswith("fit to count\n")
     assert "/var/lib/blastcount/blastcount.db: 2 fields" in checked
     for page in (

@@ -160,7 +160,7 @@ def test_people_can_ask_it(running: Machine) -> None:
     assert captured["status"] == "counted"
     assert running.fields() > before
     assert running.run("stat", "-c", "%U %a", "/run/blastcount/control.sock") == "blastcount 660"
-    assert running.run("stat", "-c", "%U %a", "/run/blastcount") == "blastcount 750"
+    assert running.run("stat", "-c", "%U %a", "/run/blastcount") == "blastcount 755"
     heartbeat = json.loads(running.run("cat", "/run/blastcount/status.json"))
     assert heartbeat["pid"] == int(running.show("MainPID"))
 

@@ -141,6 +141,15 @@ def test_the_log_is_in_the_state_folder_unless_named(run: Run, monkeypatch: pyte
     assert "/proc/blastcount: the state folder cannot be made: " in errors
 
 
+def test_another_user_s_log_is_his_daemon_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_system_config: None
+) -> None:
+    monkeypatch.setattr("edge.commands.run.writes_itself", lambda _path: False)
+    result = blastcount("run", "--source", "rendered", "--log", tmp_path / "b.db")
+    assert (result.exit_code, "name another with --log" in result.stderr) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_replay_of_files(run: Run) -> None:
     fields = run.folder / "fields"
     fields.mkdir()
