@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from edge.camera.files import read_image
 from edge.classification.crop import to_input
+from edge.cli import main
 from edge.device.hashing import file_sha256
 from edge.errors import DataSetError, OutputError
 from edge.light.field import Field
@@ -22,10 +26,15 @@ from edge.structures import Frame, InputSpec
 from training.data import cache as cache_module
 from training.data import sources
 from training.data.cache import Cache
-from training.data.collection import Collection, agreed, collect, cut, match_marks
-from training.data.records import Mark
+from training.data.collection import Collection, agreed, collect, cut, match_marks, pooled_scales
+from training.data.records import Mark, SourceField
 
 Draw = Callable[..., Any]
+
+
+def _pooled_frame(collection: Collection, field: str) -> Frame:
+    record = collection.fields[field]
+    return replace(read_image(record.path), pooled=record.pooled)
 
 
 def test_every_laboratory_in_the_folder_is_read(collection: Collection) -> None:
@@ -84,9 +93,10 @@ def test_cells_are_cut_as_the_device_cuts_them(collection: Collection) -> None:
     crops = cut(collection, cells[::-1], spec)[::-1]
     assert crops.shape == (len(cells), 64, 64, 3)
     for cell, crop in zip(cells, crops, strict=True):
-        found = segment(Field(read_image(collection.fields[cell.field].path)))
+        frame = _pooled_frame(collection, cell.field)
+        found = segment(Field(frame))
         expected = to_input(
-            read_image(collection.fields[cell.field].path).image,
+            frame.image,
             cell.cell.x,
             cell.cell.y,
             spec,
@@ -94,6 +104,38 @@ def test_cells_are_cut_as_the_device_cuts_them(collection: Collection) -> None:
             background=found.background,
         )
         assert np.array_equal(crop, expected)
+
+
+def test_training_looks_at_a_folder_with_the_scale_that_count_gives_it(
+    collection: Collection, tree: Any
+) -> None:
+    folder = tree.root / "ALL_IDB1" / "im"
+    counted = [
+        json.loads(line)
+        for line in CliRunner().invoke(main, ["count", "--json", str(folder)]).stdout.splitlines()
+    ]
+    assert len(counted) == 12
+    for field in counted:
+        key = f"all-idb/{Path(field['source']).stem}"
+        scale = collection.segmentation(key).scale
+        assert scale.source == "pooled"
+        assert round(collection.fields[key].um_per_px, 5) == field["um_per_px"]
+        # Drawn fields are all of one scale; the interval tells a field's own word from that of twelve.
+        assert [round(limit, 5) for limit in scale.interval] == field["um_per_px_interval"]
+
+
+def test_the_scale_of_a_folder_is_that_of_all_pictures_in_it(
+    make_tree: Callable[..., Any], tmp_path: Path
+) -> None:
+    tree, cache = make_tree(fields_per_class=3), Cache(tmp_path / "cache")
+    folder = tree.root / "ALL_IDB1" / "im"
+    fields = [
+        SourceField("all-idb", path.stem, path, "camera", "session", 1) for path in sorted(folder.iterdir())
+    ]
+    alone = pooled_scales(fields[:1], cache)
+    assert alone == {fields[0].key: pooled_scales(fields, cache)[fields[0].key]}
+    fields[-1].path.unlink()
+    assert pooled_scales(fields[:1], cache) != alone
 
 
 def test_a_cell_is_cut_once_whatever_is_asked_for_beside_it(
@@ -125,7 +167,7 @@ def test_a_second_collection_comes_from_the_cache_and_is_equal(
     assert again.cells == collection.cells
     assert again.fields == collection.fields
     key = next(iter(collection.fields))
-    first = segment(Field(read_image(collection.fields[key].path)))
+    first = segment(Field(_pooled_frame(collection, key)))
     assert np.array_equal(again.segmentation(key).cell_map, first.cell_map)
     assert np.array_equal(again.segmentation(key).nucleus_map, first.nucleus_map)
 

@@ -397,8 +397,8 @@ class _Overlay(Cache):
         super().__init__(folder)
         self._base = base
 
-    def segmentation(self, image: Path, sha256: str, um_per_px: float | None = None) -> Any:
-        return self._base.segmentation(image, sha256, um_per_px)
+    def segmentation(self, image: Path, sha256: str, *scale: Any) -> Any:
+        return self._base.segmentation(image, sha256, *scale)
 
 
 def test_no_network_judges_a_cell_whose_field_it_saw(

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ from edge.device.machine import describe_software
 from edge.errors import OutputError
 from edge.light.field import Field
 from edge.segmentation import Segmentation, segment
-from edge.structures import Cell, InputSpec
+from edge.structures import Cell, InputSpec, PooledScale
 from edge.version import folder_sha256
 
 Value = TypeVar("Value")
@@ -62,8 +63,21 @@ class Cache:
         self.folder = folder or Path(platformdirs.user_cache_dir("blastcount")) / "training"
         self.crops: dict[InputSpec, dict[tuple[str, Cell], NDArray[np.uint8]]] = {}
 
-    def segmentation(self, image: Path, sha256: str, um_per_px: float | None = None) -> Segmentation:
+    def segmentation(
+        self,
+        image: Path,
+        sha256: str,
+        um_per_px: float | None = None,
+        pooled: PooledScale | None = None,
+    ) -> Segmentation:
         """Segment an image of a known or unknown scale, or return what was found before.
+
+        Parameters
+        ----------
+        image : file
+        sha256 : of the file
+        um_per_px : its scale where that is known
+        pooled : what its neighbours say of the scale
 
         Raises
         ------
@@ -74,8 +88,8 @@ class Cache:
         """
         return self.kept(
             "segmentation",
-            f"{sha256} {um_per_px}",
-            lambda: segment(Field(read_image(image, um_per_px=um_per_px))),
+            f"{sha256} {um_per_px} {pooled}",
+            lambda: segment(Field(replace(read_image(image, um_per_px=um_per_px), pooled=pooled))),
             source_hash("edge"),
         )
 

@@ -6,20 +6,23 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera.files import read_image
+from edge.camera.folders import find
 from edge.classification.crop import Cutter
 from edge.commands.progress import Progress
+from edge.counting.folder import FolderScales
 from edge.device.hashing import file_sha256
 from edge.light.field import Field
 from edge.segmentation import Segmentation
-from edge.structures import Cell, Frame, InputSpec, UInt8Image
+from edge.structures import Cell, Frame, InputSpec, PooledScale, UInt8Image
 from training.data import allidb, sources
-from training.data.cache import Cache
+from training.data.cache import Cache, source_hash
 from training.data.duplicates import Duplicate, find_duplicates, fingerprint
 from training.data.overlaps import Place, Shift, connected, join, locate, overlaps
 from training.data.records import CellRecord, FieldRecord, Mark, SourceField
@@ -59,12 +62,14 @@ class Listing:
     ----------
     fields : in the order of their names
     sha256 : of each image file, by key
+    pooled : scale that each has in common with the pictures beside it, by key
     shifts, duplicates : what overlaps and what shows the same, by key
     crops : where each ALL-IDB2 crop lies, by its name; empty for other laboratories
     """
 
     fields: tuple[SourceField, ...]
     sha256: Mapping[str, str]
+    pooled: Mapping[str, PooledScale | None]
     shifts: tuple[Shift, ...]
     duplicates: tuple[Duplicate, ...]
     crops: Mapping[str, Place | None]
@@ -98,7 +103,7 @@ class Collection:
     def segmentation(self, field: str) -> Segmentation:
         """Return what the product's segmentation found in a field, label images included."""
         record = self.fields[field]
-        return self.cache.segmentation(record.path, record.sha256, record.known_um_per_px)
+        return self.cache.segmentation(record.path, record.sha256, record.known_um_per_px, record.pooled)
 
     def image(self, field: str) -> UInt8Image:
         """Pixels of a field, (H, W, 3) uint8 RGB."""
@@ -146,7 +151,8 @@ def collect(
             seen: dict[str, dict[str, Point]] = defaultdict(dict)
             for field in listing.fields:
                 sha256 = listing.sha256[field.key]
-                segmentation = cache.segmentation(field.path, sha256, field.known_um_per_px)
+                pooled = listing.pooled.get(field.key)
+                segmentation = cache.segmentation(field.path, sha256, field.known_um_per_px, pooled)
                 cell_of = match_marks(segmentation, field.marks)
                 unmatched = [mark for mark, cell in zip(field.marks, cell_of, strict=True) if cell is None]
                 record = records[field.key] = FieldRecord(
@@ -155,6 +161,7 @@ def collect(
                     group=groups[field.key],
                     place=places[field.key],
                     duplicate_of=copy_of.get(field.key),
+                    pooled=pooled,
                     um_per_px=segmentation.scale.um_per_px,
                     unmatched_marks=sum(mark.label is not None for mark in unmatched),
                     blasts=sum(mark.origin == "xyc" for mark in field.marks),
@@ -264,7 +271,49 @@ def _list_lab(root: Path, lab: str, cache: Cache) -> Listing:
         lambda: {key: fingerprint(read_image(path).image) for key, path in by_key.items()},
     )
     hashes = {key: file_sha256(path) for key, path in by_key.items()}
-    return Listing(tuple(found), hashes, tuple(shifts), tuple(find_duplicates(prints)), places)
+    pooled = pooled_scales([field for field in found if field.known_um_per_px is None], cache)
+    return Listing(tuple(found), hashes, pooled, tuple(shifts), tuple(find_duplicates(prints)), places)
+
+
+def pooled_scales(wanted: Sequence[SourceField], cache: Cache) -> dict[str, PooledScale | None]:
+    """Give fields the scale that ``blastcount count FOLDER`` gives them: pooled over the folder they lie in.
+
+    Parameters
+    ----------
+    wanted : fields of unknown scale
+    cache : keeps the scales of a folder as long as no picture in it changes
+
+    Returns
+    -------
+    dict of str to PooledScale or None
+        By key.
+
+    Notes
+    -----
+    No label is looked at, but a folder of one class has a scale of its own, as it has for ``count``.
+    """
+    by_folder: dict[Path, list[SourceField]] = defaultdict(list)
+    for field in wanted:
+        by_folder[field.path.parent].append(field)
+    found: dict[str, PooledScale | None] = {}
+    for folder, members in by_folder.items():
+        files = find(folder, recursive=False).files
+        found |= cache.kept(
+            "scales",
+            _files({path.name: path for path in files}, {field.key: field.path for field in members}),
+            partial(_scales_of_folder, files, members),
+            source_hash("edge"),
+        )
+    return found
+
+
+def _scales_of_folder(files: Sequence[Path], members: Sequence[SourceField]) -> dict[str, PooledScale | None]:
+    scales = FolderScales(files, lambda frame: frame)  # the data sets come without a calibration
+    found = {}
+    for field in members:
+        scales.look(field.path)
+        found[field.key] = scales.pooled(field.path, read_image(field.path))
+    return found
 
 
 def _files(*named: Mapping[str, Path]) -> str:

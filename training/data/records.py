@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge.structures import Cell
+from edge.structures import Cell, PooledScale
 from training.data.overlaps import ScenePlace
 
 #: Laboratories in the order in which reports list them, and the name of each one's folder.
@@ -93,6 +93,8 @@ class FieldRecord(SourceField):
         in all-taleqani the block of numbers, in jhu-aml the patient
     place : where it lies in the scene of overlapping fields
     duplicate_of : key of an earlier field with the same pixels, else None
+    pooled : scale that the pictures of its folder have in common, as ``count`` pools it; None where they have
+        no word, or where the scale is known
     um_per_px : scale that the product's segmentation found
     unmatched_marks : marks of white cells or platelets (``other_xyc`` does not tell them apart) at which the
         segmentation found no cell
@@ -103,6 +105,7 @@ class FieldRecord(SourceField):
     group: str
     place: ScenePlace
     duplicate_of: str | None
+    pooled: PooledScale | None
     um_per_px: float
     unmatched_marks: int
     blasts: int
