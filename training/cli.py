@@ -103,7 +103,8 @@ def train(
     """Train a classifier of blasts.
 
     Writes model.keras, card.json, card.md, manifest.json, split.csv and, for `blastcount convert`, crops.npz;
-    random splits add table1.csv, figure4.png and splits.csv, --evaluate evaluation.json and .md.
+    random splits add table1.csv, figure4.png and splits.csv, --evaluate evaluation.json and .md, and
+    disagreement.csv, cells whose label may be wrong.
     Research use only.
     """
     folder.check(out, results.ALL_FILES, force=force)

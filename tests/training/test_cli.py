@@ -184,7 +184,12 @@ def test_the_protocol_comes_into_the_card_and_its_offset_into_the_model(
     before = fitted(cells)
     training = results.Training(collection, small, 0, fitted, cells, evaluated)
     card = results.write(tmp_path / "out", training, force=False)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*results.FILES, *results.report.FILES}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *results.FILES, *results.report.FILES, results.DISAGREEMENT,
+    }  # fmt: skip
+    header, *rows = (tmp_path / "out" / results.DISAGREEMENT).read_text("utf-8").splitlines()
+    assert header == "file,x,y,class,label,p_blast"
+    assert len(rows) == len(evaluated.disagreements)
     assert card["evaluation"]["calls"]["blast"]["n"] == 18
     assert card["decision"]["threshold"] == pytest.approx(evaluated.decision.threshold, abs=1e-4)
     assert card["training"]["offset_in_last_bias"] == 0.7

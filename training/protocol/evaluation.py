@@ -17,6 +17,7 @@ from training.data.cache import source_hash
 from training.data.collection import Collection
 from training.data.records import LABS, OWN
 from training.protocol.decision import Chosen
+from training.protocol.disagreement import Row, disagreements
 from training.protocol.figures import of_test
 from training.protocol.goals import against_goals
 from training.protocol.judged import decide_on, judge
@@ -36,10 +37,12 @@ class Evaluated:
     ----------
     document : JSON, schema ``blastcount.evaluation/1``
     decision : chosen on the out-of-fold probabilities of the test by session
+    disagreements : cells of that test whose label a network that never saw their group would change
     """
 
     document: Json
     decision: Chosen
+    disagreements: Sequence[Row] = ()
 
 
 def evaluate(
@@ -101,7 +104,10 @@ def evaluate(
         "machine": describe_machine() | {"load": round(os.getloadavg()[0], 1)},
         "software": describe_software(),
     }
-    return Evaluated(document, decision)
+    session = by_test.get("session")
+    return Evaluated(
+        document, decision, disagreements(judge(collection.cells, session), collection) if session else ()
+    )
 
 
 def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) -> tuple[Chosen, int]:

@@ -21,6 +21,7 @@ from training.data.collection import Collection, cut
 from training.data.records import CellRecord
 from training.protocol import random_split
 from training.protocol.decision import Chosen
+from training.protocol.disagreement import COLUMNS
 from training.protocol.evaluation import Evaluated
 from training.protocol.evaluation import sections as protocol_sections
 from training.protocol.figures import MYELOID
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 
 MODEL, CARD, CARD_PAGE, CROPS = "model.keras", "card.json", "card.md", "crops.npz"
 MANIFEST, SPLIT = "manifest.json", "split.csv"
+DISAGREEMENT = "disagreement.csv"
 TABLE_1, FIGURE_4, SPLITS = "table1.csv", "figure4.png", "splits.csv"
 #: What every training leaves, and what one with random splits leaves beside.
 FILES = (MODEL, CARD, CARD_PAGE, MANIFEST, SPLIT, CROPS)
 PAPER_FILES = (TABLE_1, FIGURE_4, SPLITS)
-ALL_FILES = (*FILES, *PAPER_FILES, *report.FILES)
+ALL_FILES = (*FILES, *PAPER_FILES, *report.FILES, DISAGREEMENT)
 
 MANIFEST_SCHEMA = "blastcount.manifest/1"
 INTENDED_USE = (
@@ -122,6 +124,7 @@ def write(out: Path, training: Training, *, force: bool) -> Json:
         if training.evaluated is not None:
             _add_to_logit(training.fitted.model, training.evaluated.decision.offset)
             report.write(training.evaluated.document, folder)
+            _write_csv(folder / DISAGREEMENT, training.evaluated.disagreements, COLUMNS)
         _write_crops(folder / CROPS, training)
         training.fitted.model.save(folder / MODEL)
         made = card(training, {name: file_sha256(folder / name) for name in (MANIFEST, MODEL, CROPS)})
@@ -272,8 +275,10 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _write_csv(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+def _write_csv(
+    path: Path, lines: Sequence[Mapping[str, object]], columns: Sequence[str] | None = None
+) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=list(columns or lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
