@@ -23,12 +23,14 @@ from training.protocol.decision import (
     TEMPERATURES,
     choose,
     cross_entropy,
+    even_weights,
     expected_calibration_error,
     fit,
     logit,
     rescale,
     words,
 )
+from training.protocol.disagreement import COLUMNS, disagreements
 from training.protocol.evaluation import Evaluated, evaluate, sections
 from training.protocol.figures import of_test
 from training.protocol.folds import SCHEMA
@@ -159,6 +161,17 @@ def test_a_perfect_network_is_sharpened_to_the_limit_only() -> None:
     labels = np.array([0, 1] * 20)
     assert fit(labels, labels * 0.98 + 0.01)[0] == pytest.approx(TEMPERATURES[0], rel=0.1)
     assert expected_calibration_error(np.array([1, 0]), np.array([1.0, 0.0])) == 0.0
+    assert expected_calibration_error(np.zeros(0, np.int64), np.zeros(0)) == 0.0
+
+
+def test_probabilities_of_a_world_of_halves_are_right_there_and_wrong_where_blasts_are_rare() -> None:
+    random = np.random.default_rng(5)
+    p = random.random(40_000)
+    labels = (random.random(len(p)) < p).astype(np.int64)
+    kept = (labels == 0) | (random.random(len(p)) < 0.1)  # a world with a tenth of the blasts
+    labels, p = labels[kept], p[kept]
+    assert expected_calibration_error(labels, p, even_weights(labels)) < 0.03
+    assert expected_calibration_error(labels, p) > 0.2
 
 
 def judged_split(p: Sequence[float], cells: Sequence[int], fold: int) -> run.Judged:
@@ -412,6 +425,26 @@ def test_no_network_judges_a_cell_whose_field_it_saw(
     for job, seen in zip(jobs, recipe.fits, strict=True):
         fields = {key.rpartition("#")[0] for key in seen}
         assert not fields & {fresh.cells[i].field for i in job.cells}
+
+
+def test_a_wrong_label_is_listed_with_its_file_and_no_other(
+    collection: Collection, by_nucleus: Any, tmp_path: Path
+) -> None:
+    def listed(of: Collection) -> list[dict[str, Any]]:
+        splits = [split for split in plan(of, ("all-idb",)) if split.test == "session"]
+        judged, _ = run.run(of, by_nucleus(), splits, seed=0, folds=tmp_path)
+        return disagreements(judge(of.cells, judged), of)
+
+    at = next(i for i, c in enumerate(collection.cells) if c.label == 1 and c.usable)
+    cells = list(collection.cells)
+    cells[at] = dataclasses.replace(cells[at], label=0)
+    row, *others = listed(dataclasses.replace(collection, cells=tuple(cells)))
+    assert tuple(row) == COLUMNS
+    assert (row["file"], row["label"]) == (collection.source(cells[at].field), "normal")
+    assert (row["x"], row["y"]) == (round(cells[at].cell.x), round(cells[at].cell.y))
+    assert row["p_blast"] > 0.9
+    assert not others
+    assert not listed(collection)
 
 
 def test_an_interval_over_groups_is_wider_than_one_over_cells() -> None:

@@ -31,7 +31,7 @@ class Chosen(Decision):
     Attributes
     ----------
     offset : goes into the network's last bias when the model is written, so that the device knows none. It
-        holds the share of blasts among the cells that it was chosen on.
+        holds the share of blasts, by weight, among the cells that it was chosen on.
     """
 
     offset: float = 0.0
@@ -186,8 +186,18 @@ def cross_entropy(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]])
     return float(-np.where(labels == 1, np.log(p), np.log(1 - p)).mean())
 
 
-def expected_calibration_error(labels: NDArray[np.int64], p_blast: NDArray[np.floating[Any]]) -> float:
+def expected_calibration_error(
+    labels: NDArray[np.int64],
+    p_blast: NDArray[np.floating[Any]],
+    weights: NDArray[np.float64] | None = None,
+) -> float:
     """Mean gap between probability and frequency over ten bins of equal width, weighted by their cells [1]_.
+
+    Parameters
+    ----------
+    labels : (n,) 1 blast, 0 normal
+    p_blast : (n,) of the same cells
+    weights : (n,) how much each cell counts, as by :func:`even_weights`; None: all alike
 
     References
     ----------
@@ -199,13 +209,23 @@ def expected_calibration_error(labels: NDArray[np.int64], p_blast: NDArray[np.fl
     >>> expected_calibration_error(np.array([0, 1]), np.array([0.25, 0.75]))
     0.25
     """
+    if not len(labels):
+        return 0.0
     index = np.minimum((p_blast * _BINS).astype(int), _BINS - 1)
-    gaps = [
-        abs(float(labels[index == k].mean()) - float(p_blast[index == k].mean())) * float((index == k).mean())
-        for k in range(_BINS)
-        if (index == k).any()
-    ]
-    return float(sum(gaps))
+    weights = np.ones(len(labels)) if weights is None else weights
+    gaps = np.abs(np.bincount(index, weights * (labels - p_blast), _BINS))
+    return float(gaps.sum() / weights.sum())
+
+
+def even_weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weigh (n,) cells so that blasts and normal cells have half each, as in a world of that prior.
+
+    Examples
+    --------
+    >>> even_weights(np.array([1, 0, 0, 0, 0])).tolist()
+    [0.5, 0.125, 0.125, 0.125, 0.125]
+    """
+    return np.asarray(0.5 / np.maximum(np.bincount(labels, minlength=2), 1)[labels])
 
 
 def words(p_calibrated: NDArray[np.floating[Any]], decision: Decision) -> NDArray[np.int64]:

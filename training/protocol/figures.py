@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.structures import CellClass
 from training.data.allidb import LAB as ALL_IDB
 from training.data.records import MATURE_TYPES, OWN, CellRecord, FieldRecord
-from training.protocol.decision import cross_entropy, expected_calibration_error
+from training.protocol.decision import cross_entropy, even_weights, expected_calibration_error
 from training.protocol.judged import JudgedCells
 from training.protocol.plan import HEALTHY, PATIENTS, WEAK
 from training.protocol.statistics import (
@@ -133,6 +133,9 @@ def cell_figures(judged: JudgedCells) -> dict[str, Figure]:
         "auc": statistic(lambda i: auc(labels[i], p[i]), groups),
         "error": statistic(lambda i: cross_entropy(labels[i], p[i]), groups),
         "calibration_error": statistic(lambda i: expected_calibration_error(labels[i], p[i]), groups),
+        "calibration_error_even": statistic(
+            lambda i: expected_calibration_error(labels[i], p[i], even_weights(labels[i])), groups
+        ),
         "uncertain": proportion(judged.word == 1, groups),
         "blasts_called_blast": proportion(judged.word[blast] == 2, of_blasts),
         "normal_called_blast": proportion(judged.word[normal] == 2, of_normal),

@@ -25,6 +25,7 @@ _OF_PATIENTS = (
     ("specificity", "specificity", 0.90, True),
     ("auc", "AUC", 0.97, True),
     ("calibration_error", "calibration error", 0.04, False),
+    ("calibration_error_even", "calibration error where each class is half of the cells", 0.04, False),
 )
 _WORSE_CAMERA_AUC, _WEAK_FIELD_AUC, _PATIENTS_LEFT_OUT_AUC = 0.94, 0.93, 0.93
 _MATURE_CALLED_BLAST, _BASOPHILS_CALLED_BLAST = 0.05, 0.10

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.allidb import LAB as ALL_IDB
 from training.data.records import OWN, CellRecord
-from training.protocol.decision import Chosen, choose, words
+from training.protocol.decision import Chosen, choose, even_weights, words
 from training.protocol.plan import PATIENTS, WEAK, known_label
 from training.protocol.run import Judged
 
@@ -101,9 +101,10 @@ def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tupl
     """Choose a decision on out-of-fold cells, and say on how many.
 
     Cells of ALL-IDB and of the patients of jhu-aml serve, whose labels are of single cells and whose folds
-    keep sessions or patients together; both laboratories weigh alike, however many cells they have. One
-    without both classes (it is left out) does not serve; where none does, cells of all-taleqani with their
-    field's label do, else our own.
+    keep sessions or patients together. Both laboratories weigh alike, and in each of them both classes do,
+    however many cells they have: the probability is that of a world where half of the cells are blasts. A
+    laboratory without both classes (it is left out) does not serve; where none does, cells of all-taleqani
+    with their field's label do, else our own.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def decide_on(cells: Sequence[CellRecord], p_blast: NDArray[np.float32]) -> tupl
             use = [i for i, c in enumerate(cells) if c.lab == lab and c.usable and known_label(c) is not None]
             labels = np.array([known_label(cells[i]) for i in use], dtype=np.int64)
             if set(labels.tolist()) == {0, 1}:
-                serving.append((labels, p_blast[use], np.full(len(use), 1 / len(use))))
+                serving.append((labels, p_blast[use], even_weights(labels)))
         if serving:
             labels, p, weights = (np.concatenate(arrays) for arrays in zip(*serving, strict=True))
             return choose(labels, p, weights), len(labels)
