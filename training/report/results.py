@@ -195,6 +195,9 @@ def limits(training: Training) -> list[str]:
         )
     if training.evaluated is None:
         return [*found, "Not evaluated: its threshold and its probabilities mean nothing yet."]
+    found.append(
+        "Its probability is that of a world where half of the cells are blasts: too high where fewer are."
+    )
     return found + [
         f"Below its goal: {goal['name']} {report.number(goal['figure'])}, 95 % interval "
         f"{report.interval(goal['figure'])}, goal {'≥' if goal['at_least'] else '≤'} {goal['wanted']:g}."
