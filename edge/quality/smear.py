@@ -232,7 +232,8 @@ def stain_judgement(
         return (), (*painted, *(("channels_swapped",) if swapped else ()))
     reasons = ("channels_swapped",) if is_swapped(colour, nuclei) else ()
     doubts: tuple[str, ...] = (*painted, *light_warnings(field, colour, nuclei, len(cells)))
-    uncertain = scale.source != "configured" and scale.confidence < _LEAST_SCALE_CONFIDENCE
+    measured = scale.source == "configured" or scale.confidence >= _LEAST_SCALE_CONFIDENCE
+    uncertain = scale.source == "assumed" or not measured
     doubts += ("scale_uncertain",) if uncertain else ()
     doubts += ("too_sharp",) if is_too_sharp(field.image, scale.um_per_px) else ()
     return reasons, tuple(dict.fromkeys(doubts))

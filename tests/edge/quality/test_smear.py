@@ -358,7 +358,7 @@ def test_a_single_cell_is_not_judged_by_its_red_cells(side: int, um_per_px: floa
     [
         (Scale(0.2, "red_cells", 0.09), True),
         (Scale(0.2, "red_cells", 0.11), False),
-        (Scale(0.2, "assumed", 0.0), True),
+        (Scale(0.2, "assumed", 0.11), True),
         (Scale(0.2, "configured", 0.0), False),
     ],
 )
