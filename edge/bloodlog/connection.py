@@ -65,7 +65,7 @@ def connect(
     -------
     the connection; and where it reads without locks, what tells whether somebody wrote meanwhile
     """
-    check_name(path)
+    check_name(path, makes_it=not (read_only or must_exist))
     if (read_only or must_exist) and not path.exists():
         raise LogError(
             f"{path}: no such log; `blastcount sample open --id ID` makes the configured one, "
@@ -114,8 +114,13 @@ def connect(
     return connection, undisturbed
 
 
-def check_name(path: Path) -> None:
+def check_name(path: Path, *, makes_it: bool = True) -> None:
     """See whether a log can be under this name.
+
+    Parameters
+    ----------
+    path : the name
+    makes_it : a log that is not there is made, for which its folder has to be there
 
     Raises
     ------
@@ -128,7 +133,7 @@ def check_name(path: Path) -> None:
         raise LogError(f"{path}: is a folder; name a file for the log")
     if path.exists() and not path.is_file():  # opening a named pipe would wait for its writer
         raise LogError(f"{path}: is a device, a pipe or a socket; name a file for the log")
-    if not path.parent.is_dir():
+    if makes_it and not path.parent.is_dir():
         raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 

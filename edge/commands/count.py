@@ -142,7 +142,7 @@ def count(
         log_path = log_path or (config.log_path if sample_id is not None else None)
         log, new_log = None, None
         if log_path is not None:
-            check_name(log_path)
+            check_name(log_path, makes_it=sample_id is None)
             new_log = partial(_open_log, stack, log_path, must_exist=sample_id is not None)
             if sample_id is not None or log_path.exists():  # else it is made with the first field
                 log = new_log()

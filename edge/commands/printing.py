@@ -24,7 +24,7 @@ from edge.device.printable import printable
 from edge.device.reading import read_bounded
 from edge.errors import SourceError
 from edge.i18n import catalogue
-from edge.quality import ADVICE, WARNINGS
+from edge.quality import WARNINGS
 from edge.results.texts import reason_text, warned_text, warning_text
 from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
 
@@ -257,7 +257,7 @@ class TablePrinter:
     def _refusals(self) -> list[str]:
         """Sum the reasons up, a line each, with what a person can do about it."""
         return [
-            f"  {number} {reason_text(catalogue(), name)}: {ADVICE[name]}"
+            f"  {number} {reason_text(catalogue(), name)}: {catalogue()(f'advice.{name}')}"
             for name, number in self._rejected.most_common()
         ]
 

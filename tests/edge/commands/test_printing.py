@@ -14,7 +14,7 @@ import pytest
 from edge.commands.printing import CsvPrinter, TablePrinter, blast_share, field_json
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
-from edge.quality import ADVICE, WARNINGS
+from edge.quality import WARNINGS
 from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
 
 
@@ -107,9 +107,9 @@ def test_rejections_are_explained_below_the_table_a_line_a_kind(table: Table) ->
     assert lines[3].endswith("rejected: out of focus, too dense")
     (at,) = (number for number, line in enumerate(lines) if line == "fields: 1 counted, 3 rejected")
     assert lines[at + 1 : at + 5] == [
-        f"  2 out of focus: {ADVICE['out_of_focus']}",
-        f"  1 blank: {ADVICE['blank']}",
-        f"  1 too dense: {ADVICE['too_dense']}",
+        "  2 out of focus: Focus and wait for the next field.",
+        "  1 blank: No cells here: go to another place.",
+        "  1 too dense: Cells lie over each other: go to a thinner part of the smear.",
         "the end",
     ]
 

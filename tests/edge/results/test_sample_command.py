@@ -59,6 +59,11 @@ def test_a_configured_log_is_used_and_its_folder_made(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     before = run("list")  # nobody has done anything wrong yet
     assert (before.exit_code, "`blastcount sample open --id ID` opens one" in before.stdout) == (0, True)
+    asked = run("show")
+    assert (asked.exit_code, "no such log; `blastcount sample open --id ID` makes" in asked.stderr) == (
+        1,
+        True,
+    )
     assert not (tmp_path / "state").exists()
     assert run("open", "--id", NAME, "--quota", "100").exit_code == 0
     assert "no cells" in run("list").stdout
