@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from edge.cli import main
+from edge.quality import Judgement
 from edge.registration import Mosaic, Placement
 from edge.rendered import RenderedField, RenderSettings, Scan, Slide, scan
-from training.evaluation import registration
-from training.evaluation.quality import GateFigures, follow_sessions, read_sessions
+from edge.structures import Frame
+from training.evaluation import quality, registration
+from training.evaluation.quality import GateFigures, follow_sessions, read_sessions, verdict
 from training.evaluation.registration import Outcome, follow_slide
 
 SETTINGS = RenderSettings(width=480, height=400, um_per_px=0.25)
@@ -123,3 +125,12 @@ def test_a_scan_is_the_same_again() -> None:
     again = fields()
     assert all((a.image == b.image).all() for a, b in zip(again, fields(), strict=True))
     assert len({(field.x_um, field.y_um) for field in again}) == 6
+
+
+def test_what_the_gate_says_after_segmentation_is_asked(
+    scanned: list[RenderedField], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Frame(scanned[0].image, "test")
+    assert verdict(frame) == ()
+    monkeypatch.setattr(quality, "assess_cells", lambda *_: Judgement(("channels_swapped",)))
+    assert verdict(frame) == ("channels_swapped",)
