@@ -16,6 +16,7 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+import cv2
 import psutil
 import pytest
 
@@ -248,6 +249,24 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     assert "Cohen's kappa" in text_of(chrome)
     assert complaints(other) == []
 
+    # They agree on the one cell that Ani called a blast: nobody's share is people's until they settle.
+    for reader, words in (
+        (chrome, "Readers differ: Ani called 1 of"),
+        (other, "Pengamat berbeda pendapat: Ani"),
+    ):
+
+        def lists_the_cells(reader: Chrome = reader) -> bool:
+            reader.get(f"{page.address}/samples/1/observers")
+            return len(reader.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .cell img")) >= 90
+
+        wait_for(lists_the_cells)  # asked again where two readers' questions before it were too many
+        if reader is other:  # done, and no longer hiding what the program says
+            reader.find_element(By.CSS_SELECTOR, ".who summary").click()
+            reader.find_element(By.NAME, "hide_program").click()
+            reader.find_element(By.CSS_SELECTOR, "form.observer button").click()
+        reader.get(f"{page.address}/samples/1")
+        assert words in text_of(reader)
+
     # What is handed on, each in the reader's language.
     for reader, words in ((chrome, "not for diagnosis"), (other, "bukan untuk diagnosis")):
         reader.get(f"{page.address}/samples/1")
@@ -257,6 +276,7 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
         assert "S-0142" in sheet
         assert "Ani" in sheet
         assert "Budi" in sheet
+        assert "fter people's words" not in sheet
         assert complaints(reader) == []
     # The same request as a click on the link, which would only put a file into a folder.
     chrome.get(f"{page.address}/samples/1")
@@ -299,6 +319,42 @@ def test_who_hides_the_program_keeps_every_key_also_over_a_restart(
     chrome.get(f"{page.address}/samples/1")
     assert "hide what the program says" in text_of(chrome)
     assert chrome.find_elements(By.CSS_SELECTOR, "svg.interval") == []
+
+
+def test_a_phone_opens_the_page_by_its_code(
+    repository: Path, browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
+) -> None:
+    """The token behind the # of a code opens the page and stays in no address; the page has codes, too."""
+    log_sample(tmp_path / "blood.db", 5)
+    (tmp_path / "run").mkdir(mode=0o700)
+    environment = {**os.environ, "PYTHONPATH": str(repository), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    with (tmp_path / "messages.txt").open("wb") as messages:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge.cli", "review", "--phone", "--port", "0", "--log", "blood.db"],
+            cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=messages,
+        )  # fmt: skip
+    try:
+        told = (tmp_path / "messages.txt").read_text
+        wait_for(lambda: "Ctrl-C" in told() or process.poll() is not None)
+        if "no network" in told():
+            pytest.skip("this machine has no network")
+        (address, token) = re.findall(r"or open (\S+) and type the token ([0-9a-f]+)", told())[0]
+        chrome = browse(width=390, height=800)
+        chrome.get(f"{address}login#{token}")
+        wait_for(lambda: "S-1" in text_of(chrome) or chrome.find_elements(By.NAME, "observer"))
+        assert token not in chrome.current_url
+        chrome.get(f"{address}phone")
+        (tmp_path / "code.png").write_bytes(
+            chrome.find_element(By.CSS_SELECTOR, ".codes figure").screenshot_as_png
+        )
+        code = cv2.imread(str(tmp_path / "code.png"))
+        assert cv2.QRCodeDetector().detectAndDecode(code)[0] == address
+        # By plain HTTP from another machine a browser says that it leaves this header out of account.
+        assert [line for line in complaints(chrome) if "Cross-Origin-Opener-Policy" not in line] == []
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert "Traceback" not in told()
 
 
 CELLS = ".cell button[value$='-blast']"
@@ -401,6 +457,7 @@ def test_every_page_fits_and_every_control_has_a_name(
             f"/samples/1{part}"
             for part in ("", "/cells", "/fields", "/fields/1", "/fields/rejected", "/observers")
         ),
+        "/phone",
     )
     for path in paths:
         chrome.get(page.address + path)
