@@ -23,6 +23,7 @@ from edge.counting.tally import clopper_pearson
 from edge.daemon.protocol import COMMANDS
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from tests.system.pages import ENDLESS, KNOWN, NOT_HERE, commands, is_not_here
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -321,3 +322,15 @@ def test_the_intervals_on_the_clinic_page_are_right() -> None:
     for k, n in ((40, 200), (4, 20)):
         low, high = (f"{100 * limit:.1f} %" for limit in clopper_pearson(k, n))
         assert f"between {low} and {high}" in text
+
+
+def test_what_is_not_typed_in_a_machine_stands_in_one_list(repository: Path) -> None:
+    """tests/system/test_story.py types the commands of both pages, but those that the list names."""
+    typed = [line for name in ("pi.md", "clinic.md") for line in commands(repository / "docs" / name)]
+    assert len(typed) > 30
+    for start, why in NOT_HERE.items():
+        assert any(line.startswith(start) for line in typed), start
+        assert why
+    assert set(ENDLESS) <= set(typed)
+    assert all(any(words in line for line in typed) for words in KNOWN)
+    assert len([line for line in typed if is_not_here(line)]) == len(NOT_HERE)
