@@ -86,7 +86,7 @@ case ${1:-} in
 -*) fail "$1: no such option; see the head of $0" ;;
 esac
 
-python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+python3 -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     fail "needs Python 3.11 or newer with venv: apt install python3 python3-venv"
 [ "$(getconf LONG_BIT)" = 64 ] || fail "needs a 64-bit system: the TFLite interpreter has no 32-bit wheels"
 if [ $# -gt 0 ]; then
@@ -100,9 +100,10 @@ first=""; [ -e /etc/systemd/system/blastcount.service ] || first=yes
 build=$(mktemp -d -p /var/tmp)
 trap 'rm -rf "$build"' EXIT
 rm -rf "$other"
+# With -I: Python alone would take the clone's modules, where this is called in a clone, and leave compiled ones in it.
 # Everything is made anew: pip keeps old code where a version's name does not change. The system's packages are seen,
 # because picamera2 and lgpio come from apt.
-python3 -m venv --system-site-packages "$other"
+python3 -I -m venv --system-site-packages "$other"
 pip="$other/bin/pip install --quiet --disable-pip-version-check --no-compile --ignore-installed"
 if [ $# -gt 0 ]; then
     $pip --isolated --no-index --find-links "$1" blastcount
@@ -112,7 +113,7 @@ else
         --exclude='*.whl' --exclude='*.deb' --exclude=__pycache__ -cf - . | tar -C "$build" --no-same-owner -xf -
     $pip --use-pep517 "$build"
 fi
-"$other/bin/python" -m edge.manual "$other/pages"
+"$other/bin/python" -I -m edge.manual "$other/pages"
 cp -r "$here" "$other/systemd"
 : >"$other/complete"
 
