@@ -62,15 +62,24 @@ class Reader:
         self._machine = machine
         self._folder = f"/home/{PERSON}"
 
+    def types_until_it_is_done(self, line: str) -> None:
+        """Type a command again where the machine was too busy to do it in the time that it has."""
+        self._machine.wait(lambda: self._done(line).returncode == 0, line)
+
     def types(self, line: str, expected: int = 0) -> str:
         """Type a command; return what it printed."""
-        seconds, code = ENDLESS.get(line), expected
+        done = self._done(line)
+        code = expected if line not in ENDLESS else 124  # what timeout ends with
+        assert done.returncode == code, f"{line}: {done.stdout}{done.stderr}{self._machine.journal()}"
+        return done.stdout + done.stderr
+
+    def _done(self, line: str) -> subprocess.CompletedProcess[str]:
+        seconds = ENDLESS.get(line)
         for words, meaning in KNOWN.items():
             line = line.replace(words, meaning)
         if seconds is not None:
-            line, code = f"timeout --signal INT {seconds} {line}", 124
+            line = f"timeout --signal INT {seconds} {line}"
         script = f"cd {shlex.quote(self._folder)}\n{line}\ncode=$?\npwd >/tmp/{PERSON}.folder\nexit $code"
         done: subprocess.CompletedProcess[str] = self._machine.done("runuser", "-l", PERSON, "-c", script)
-        assert done.returncode == code, f"{line}: {done.stdout}{done.stderr}{self._machine.journal()}"
         self._folder = self._machine.run("cat", f"/tmp/{PERSON}.folder")
-        return done.stdout + done.stderr
+        return done
