@@ -47,7 +47,7 @@ def test_a_round_trip(tmp_path: Path) -> None:
         ({"width": 3}, r">= 30 - at `\$\.width`"),
         ({"colour": 1}, "`colour`"),
         ({"scale": SCALE | {"method": "guess"}}, r"'guess' - at `\$\.scale\.method`"),
-        ({"scale": SCALE | {"um_per_px": 4}}, r"<= 0\.4 - at `\$\.scale\.um_per_px`"),
+        ({"scale": SCALE | {"um_per_px": 4}}, r"<= 1\.25 - at `\$\.scale\.um_per_px`"),
         ({"scale": SCALE | {"low": 0.2}}, r"low and high .* um_per_px 0\.1, .* `\$\.scale`"),
         ({"blank": BLANK | {"rgb": [1, 2]}}, r"1 x 1 x 3 numbers, got 2 - at `\$\.blank`"),
         ({"blank": BLANK | {"rgb": [0, 2, 3]}}, r">= 1\.0 - at `\$\.blank\.rgb\[0\]`"),
