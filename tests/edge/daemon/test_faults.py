@@ -20,6 +20,7 @@ from edge.camera.v4l2 import V4L2Source
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting.pipeline import Pipeline
+from edge.i18n import catalogue
 from edge.rendered import RenderSettings, render_field
 from edge.results.texts import reason_text
 from edge.structures import Frame, UInt8Image
@@ -190,4 +191,4 @@ def test_a_fault_is_named_not_counted_and_over_soon_after_its_end(
     assert len(set(shas)) == len(shas), "a frame was counted twice"
     if reason == "underexposed":
         assert any(result.reasons == (reason,) for result in logged)
-        assert any(reason_text(reason) in line for line in status_lines)
+        assert any(reason_text(catalogue(), reason) in line for line in status_lines)
