@@ -211,6 +211,49 @@ def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
         assert row in shown, row
 
 
+def test_the_readme_shows_the_recorded_figures() -> None:
+    """What it says of finding cells, of the shipped network and of the reference is in a file of figures."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    recorded = json.loads((ROOT / "docs" / "evaluation-relative.json").read_text())
+    tests = {test["test"]: test for test in recorded["tests"]}
+
+    def percent(figure: dict[str, float]) -> str:
+        return f"{100 * figure['value']:.1f} %"
+
+    by_patient, left_out = (tests[n]["myeloid"]["jhu-aml"]["figures"] for n in ("session", "lab:jhu-aml"))
+    blasts, mature = (by_patient[name] for name in ("sensitivity", "specificity"))
+    assert f"{percent(blasts)} of {blasts['n']} blasts and {percent(mature)} of {mature['n']}" in readme
+    assert f"(AUC {by_patient['auc']['value']:.3f}, {by_patient['auc']['groups']} patients)" in readme
+    shares = " and ".join(percent(left_out[name]) for name in ("sensitivity", "specificity"))
+    assert f"{shares} of the same cells (AUC {left_out['auc']['value']:.3f})" in readme
+    goals = {goal["name"]: goal["figure"] for goal in recorded["goals"]}
+    called = [goals[name]["value"] for name in goals if name.endswith("left out: mature cells called blast")]
+    assert f"{100 * min(called):.0f} to {100 * max(called):.0f} % of mature cells" in readme
+    assert f"{percent(goals['pbc left out: basophils called blast'])} of pbc's basophils" in readme
+    (lisc,) = (row for row in table_rows(ROOT / "docs" / "method.md") if row[0].startswith("lisc"))
+    assert f"{lisc[2].replace('/', ' of ')} white cells of healthy persons" in readme
+
+    cards = ROOT / "edge" / "classification" / "models"
+    parity = json.loads((cards / "relative.json").read_text())["parity"]
+    flipped = max(runtime["flipped"] for runtime in parity["runtimes"]) / parity["crops"]["n"]
+    assert f"the class of {100 * flipped:.1f} % of {parity['crops']['n']:,} cells" in readme
+    assert f"int8 ({(cards / 'relative.tflite').stat().st_size / 1000:.0f} kB)" in readme
+    reference = json.loads((cards / "akbar2024.json").read_text())["evaluation"]
+    assert f"{percent(reference['repeated_splits']['accuracy'])} on random splits" in readme
+    (by_session,) = (test for test in reference["protocol"]["tests"] if test["test"] == "session")
+    assert f"(AUC {by_session['figures']['auc']['value']:.3f})" in readme
+
+    segmentation = json.loads((ROOT / "docs" / "segmentation.json").read_text())
+    found = {
+        (Path(source["truth"]).name, figure["name"]): figure
+        for source in segmentation["sources"]
+        for figure in source["figures"]
+    }
+    marked, boxed = found["all-idb1", "blast_detected_recall"], found["bccd", "wbc_recall"]
+    assert f"{marked['hits']} of {marked['n']} marked blasts of ALL-IDB1 ({percent(marked)})" in readme
+    assert f"{boxed['hits']} of {boxed['n']} boxed white cells of BCCD ({percent(boxed)})" in readme
+
+
 def test_the_log_page_names_every_table(tmp_path: Path) -> None:
     with BloodLog.open(tmp_path / "blood.db") as log, log.reading() as connection:
         tables = {
