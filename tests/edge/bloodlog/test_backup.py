@@ -137,7 +137,7 @@ def test_a_place_that_cannot_hold_one_is_named(full: Path, tmp_path: Path) -> No
 def test_being_cut_off_leaves_no_backup_that_is_not_one(
     full: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_off(path: Path, content: bytes, *, durable: bool) -> None:
+    def cut_off(path: Path, content: bytes, **_how: object) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(backup, "write_whole", cut_off)
