@@ -25,7 +25,7 @@ DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
 class Undisturbed:
-    """A log that nobody writes to, read without locks: whether that was so all the time.
+    """A log without a journal, that nobody writes to, read without locks: whether that was so all the time.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class Undisturbed:
         self._path = path
         self._state = self._look()
 
-    def _look(self) -> tuple[int, int, bool]:
+    def _look(self) -> tuple[int, int]:
         found = self._path.stat()
-        return found.st_mtime_ns, found.st_size, _journal(self._path).exists()
+        return found.st_mtime_ns, found.st_size
 
     def check(self) -> None:
         """Look again.
@@ -48,7 +48,7 @@ class Undisturbed:
         LogBusyError
             Somebody has begun to write, so that what was read may not belong together.
         """
-        if self._look() != self._state:
+        if self._look() != self._state or _journal(self._path).exists():
             raise LogBusyError(f"{self._path}: the service began to write while this was read; ask again")
 
 

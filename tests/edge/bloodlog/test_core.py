@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import edge.bloodlog.core
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up
+from edge.bloodlog.connection import Undisturbed
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.schema import APPLICATION_ID, Migration, check_schema, migrate, shipped_migrations
 from edge.errors import DiskFullError, LogBusyError, LogError
@@ -415,3 +416,11 @@ def test_a_reader_who_may_not_write_sees_whether_somebody_began_to(
                 reader.verify()
     with BloodLog.open(path, read_only=True) as reader:
         assert reader.count() == 2
+
+
+def test_a_journal_that_appears_while_a_log_is_opened_is_seen(path: Path) -> None:
+    with BloodLog.open(path) as log:
+        log.append(make_result(), **PROVENANCE)
+        assert path.with_name(f"{path.name}-wal").exists()
+        with pytest.raises(LogBusyError, match="began to write while this was read; ask again"):
+            Undisturbed(path).check()  # its rows are in the journal, which is not read without locks
