@@ -77,6 +77,11 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
         """Write the one form that is stored and hashed: keys in alphabetical order, no spaces."""
         return msgspec.json.encode(self, order="sorted").decode()
 
+    @classmethod
+    def from_json(cls, text: str) -> Provenance:
+        """Read :meth:`to_json` back."""
+        return msgspec.json.decode(text, type=cls)
+
     @property
     def sha256(self) -> str:
         """Hash of :meth:`to_json`: two counts with the same one were produced by the same thing."""

@@ -22,7 +22,6 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Removed
 from edge.bloodlog.samples import SampleChange
 from edge.config import SYSTEM_STATE
-from edge.counting.provenance import Context, Provenance
 from edge.daemon.client import ask, find_socket
 from edge.daemon.writes import (
     AddReviews,
@@ -86,7 +85,8 @@ def writes_itself(path: Path) -> bool:
     try:
         owner = path.stat().st_uid
     except FileNotFoundError:
-        return path.parent != SYSTEM_STATE or path.parent.stat().st_uid == os.geteuid()
+        folder = path.parent
+        return folder != SYSTEM_STATE or not folder.exists() or folder.stat().st_uid == os.geteuid()
     except OSError:
         return True  # opening it says what is wrong
     may = os.geteuid() != 0 and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -140,8 +140,8 @@ class ServedLog(BloodLog):
             result=result,
             sample_id=sample_id,
             after=after,
-            provenance=msgspec.json.decode(provenance, type=Provenance),
-            context=None if context is None else Context.from_json(context),
+            provenance=provenance,
+            context=context,
             image_sha256=image_sha256,
             thumbnails=dict(thumbnails or {}),
             pictures=self._sent.take(),

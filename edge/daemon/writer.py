@@ -8,6 +8,7 @@ these threads take turns on the log as processes do.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import decode
 from edge.bloodlog.retention import Policy, Removed, retain
 from edge.config import Config
+from edge.counting.provenance import Context, Provenance
 from edge.daemon.protocol import Peer
 from edge.daemon.writes import (
     AddReviews,
@@ -40,7 +42,7 @@ from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard, borrowed_room
 from edge.errors import ControlError, EdgeError, LogBehindError, LogBlockedError, LogError, OutputError
 from edge.quality import ADVICE, WARNINGS
-from edge.structures import Cell, CellRef, FieldResult, Frame, UInt8Image
+from edge.structures import Cell, CellRef, FieldResult, Frame
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,8 @@ _log = logging.getLogger(__name__)
 _WAIT_S = 10.0
 #: Scales beyond these are of no microscope: a cell would be of a pixel, or a field of one cell.
 _LEAST_UM_PER_PX, _MOST_UM_PER_PX = 0.001, 10.0
-#: The decoded picture of a field of so many pixels takes 200 MB; the service may take 1 GB.
+#: The decoded picture of a field of so many pixels takes 200 MB; the service may take 1 GB, and holds one
+#: at a time.
 _MAX_PIXELS = 64_000_000
 #: More than a field of that size can show, or the line has steps: a row is read again and again.
 _MAX_CELLS, _MAX_STAGES = 20_000, 100
@@ -69,6 +72,7 @@ class LogWriter:
         self._config = config
         self._wrote = wrote
         self._clock = WallClock()
+        self._decoding = threading.Lock()
 
     def __call__(self, body: bytes, peer: Peer) -> dict[str, Any]:
         """Do one of them, and note in the journal who wanted it.
@@ -130,13 +134,14 @@ class LogWriter:
         return retain(log, log.pictures, policy, clock_problem=problem)
 
     def _append(self, log: BloodLog, write: AppendField) -> int:
-        _check_field(write)
+        made_by, context = _origin(write)
+        with self._decoding:
+            _check_field(write, made_by)
         sample = next((sample for sample in log.samples() if sample.id == write.sample_id), None)
         if sample is None or not sample.is_open:
             raise LogError(f"sample {write.sample_id if sample is None else sample.name} is not open")
         _check_seen(log, sample, write.result)
         DiskGuard(log.path.parent, self._config().storage.reserve_mb).check()
-        made_by = write.provenance
         # No turn is taken: whoever counts into the sample meanwhile, or before, makes this one refused.
         with log.pictures.holding():
             for data in write.pictures.values():
@@ -152,7 +157,7 @@ class LogWriter:
                 thumbnails=write.thumbnails,
                 image_sha256=write.image_sha256,
                 provenance=made_by.to_json(),
-                context=None if write.context is None else write.context.to_json(),
+                context=None if context is None else context.to_json(),
                 after=write.after,
             )
 
@@ -173,7 +178,15 @@ def _reason(error: EdgeError) -> str:
     return {LogBehindError: "log_behind", OutputError: "output"}.get(type(error), "log")
 
 
-def _check_field(write: AppendField) -> None:
+def _origin(write: AppendField) -> tuple[Provenance, Context | None]:
+    try:
+        context = None if write.context is None else Context.from_json(write.context)
+        return Provenance.from_json(write.provenance), context
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise LogError(f"{write.result.source[:_MAX_TEXT]}: was not logged: {error}") from error
+
+
+def _check_field(write: AppendField, made_by: Provenance) -> None:
     """Refuse a field that the line cannot have made, and that whoever reads the log would stumble over.
 
     A member of the group is trusted to count; a program of his with a fault must not reach the log.
@@ -183,15 +196,15 @@ def _check_field(write: AppendField) -> None:
     LogError
         Something of it cannot be.
     """
-    result, made_by = write.result, write.provenance
-    pictures = {name: _picture(name, data, result) for name, data in write.pictures.items()}
+    result = write.result
+    pixels = {name: _pixels_sha256(name, data, result) for name, data in write.pictures.items()}
     named = [*write.thumbnails.values(), *([write.image_sha256] if write.image_sha256 else [])]
     is_counted = result.status == "counted"
     texts = (result.source, result.model.name, made_by.software_version, made_by.runtime)
     faults = {
-        "names pictures that were not sent": set(named) != set(pictures),
+        "names pictures that were not sent": set(named) != set(pixels),
         "has a picture of other pixels than were counted": is_counted
-        and not _is_picture_of(pictures.get(write.image_sha256 or ""), result),
+        and pixels.get(write.image_sha256 or "") != result.frame_sha256,
         "was counted by another model than its provenance names": (result.model.name, result.model.sha256)
         != (made_by.model_name, made_by.model_sha256),
         "has reasons or warnings that there are none of": not set(result.reasons) <= set(ADVICE)
@@ -211,24 +224,22 @@ def _check_field(write: AppendField) -> None:
             raise LogError(f"{result.source[:_MAX_TEXT]}: was not logged: it {fault}")
 
 
-def _picture(name: str, data: bytes, result: FieldResult) -> UInt8Image:
-    """Read a picture; a few bytes can say that they are gigapixels, so they are asked first."""
+def _pixels_sha256(name: str, data: bytes, result: FieldResult) -> str:
+    """Hash the pixels of a field's picture; of a cell's it gives no hash.
+
+    A few bytes can say that they are gigapixels, so they are asked first.
+    """
     if sha256(data).hexdigest() != name:
         raise LogError(f"picture {name[:64]} is not what its name says")
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         if height > result.height or width > result.width or height * width > _MAX_PIXELS:
             raise LogError(f"picture {name} is larger than its field, or than {_MAX_PIXELS} pixels")
-        return decode(data)
+        image = decode(data)
     except ValueError as error:
         raise LogError(f"picture {name} is no JPEG file: {error}") from error
-
-
-def _is_picture_of(image: UInt8Image | None, result: FieldResult) -> bool:
-    """Whether the picture holds the pixels that were counted, as it does of every field of a sample."""
-    if image is None or image.shape[:2] != (result.height, result.width):
-        return False
-    return Frame(image, result.source).sha256() == result.frame_sha256
+    is_whole = image.shape[:2] == (result.height, result.width)
+    return Frame(image, result.source).sha256() if is_whole else ""
 
 
 def _are_cells_of(result: FieldResult) -> bool:

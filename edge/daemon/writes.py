@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 
 from edge.bloodlog import ReviewLabel, Specimen
 from edge.bloodlog.samples import SampleChange
-from edge.counting.provenance import Context, Provenance
 from edge.structures import FieldResult
 
 #: Longest body. The picture of a camera's field takes 8 MB, a scanner's 50 megapixels 30 MB, base64 a third
@@ -85,14 +84,15 @@ class AppendField(Write, frozen=True, tag="append_field"):
     Attributes
     ----------
     sample_id, after : row of its sample, and the last field of it that was taken up before this was placed
+    provenance, context : as JSON; their records would bring the whole line into the review page's process
     pictures : JPEG files of the field and its cells, by their SHA-256
     """
 
     result: FieldResult
     sample_id: _Row
     after: Annotated[int, Meta(ge=0)]
-    provenance: Provenance
-    context: Context | None
+    provenance: str
+    context: str | None
     image_sha256: str | None
     thumbnails: dict[int, str]
     pictures: dict[str, bytes]

@@ -8,7 +8,10 @@ import logging
 import os
 import pwd
 import socket
+import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from edge.daemon.served import ServedLog, open_log, writes_itself
 from edge.daemon.writer import LogWriter
 from edge.daemon.writes import MAX_BODY_BYTES, AppendField, OpenSample, encode_write
 from edge.errors import ControlError, DiskFullError, LogBehindError, LogError, OutputError
-from edge.structures import CellRef, ClassifiedCell, FieldResult, Frame, ModelIdentity
+from edge.structures import CellRef, ClassifiedCell, FieldResult, Frame, ModelIdentity, UInt8Image
 from tests.edge.bloodlog.fields import make_cell, make_result
 from tests.edge.daemon.conftest import Counter
 from tests.edge.made_by import PROVENANCE
@@ -80,7 +83,8 @@ def field(**changes: Any) -> AppendField:
     result = replace(result, model=ModelIdentity("m", "a" * 64))
     name = hashlib.sha256(JPEG).hexdigest()
     made: dict[str, Any] = {
-        "log": "", "result": result, "sample_id": 1, "after": 0, "provenance": PROVENANCE, "context": None,
+        "log": "", "result": result, "sample_id": 1, "after": 0, "context": None,
+        "provenance": PROVENANCE.to_json(),
         "image_sha256": name, "thumbnails": {}, "pictures": {name: JPEG},
     }  # fmt: skip
     return AppendField(**(made | changes))
@@ -228,6 +232,8 @@ TINY_NAME = hashlib.sha256(TINY).hexdigest()
     ("wrong", "message"),
     [
         ({"sample_id": 9}, "sample 9 is not open"),
+        ({"provenance": '{"model_name": "m"}'}, "was not logged: Object missing required field"),
+        ({"context": "[]"}, "was not logged: Expected `object`, got `array`"),
         ({"pictures": {}}, "names pictures that were not sent"),
         ({"pictures": {"a" * 64: JPEG}}, "is not what its name says"),
         ({"pictures": {hashlib.sha256(b"x").hexdigest(): b"x"}}, "is no JPEG file"),
@@ -258,6 +264,35 @@ def test_a_field_that_nobody_can_have_counted_is_refused(
     assert log.count() == 0
     assert not list(log.pictures.files())
     assert ask(service.socket, "write", body=encode_write(field(log=str(service.path)))) == {"field": 1}
+
+
+def test_pictures_are_unpacked_one_at_a_time(
+    service: Service, log: ServedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes become 200 MB, and the service's memory ends."""
+    log.open_sample("S-1", "blood", 200)
+    busy, alive, most = threading.Event(), 0, 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def unpack(data: bytes) -> UInt8Image:
+        nonlocal alive, most
+        image = decode(data)
+        alive, most = alive + 1, max(most, alive + 1)
+        weakref.finalize(image, gone)
+        busy.wait(0.2)  # for another client, who has to wait
+        busy.set()
+        return image
+
+    monkeypatch.setattr("edge.daemon.writer.decode", unpack)
+    name, thumbnail = hashlib.sha256(JPEG).hexdigest(), {TINY_NAME: TINY}
+    write = field(log=str(service.path), thumbnails={1: TINY_NAME}, pictures={name: JPEG} | thumbnail)
+    with ThreadPoolExecutor(2) as clients:
+        for _ in range(2):
+            clients.submit(ask, service.socket, "write", body=encode_write(write))
+    assert (log.count(), most, alive) == (1, 1, 0)  # the second was late, see above
 
 
 @pytest.mark.parametrize(
@@ -329,6 +364,9 @@ def test_errors_come_over_as_what_they_were(
 def test_whose_log_is_written_directly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "b.db"
     assert writes_itself(path)
+    with pytest.MonkeyPatch.context() as patch:  # a configuration from elsewhere, without the service
+        patch.setattr("edge.daemon.served.SYSTEM_STATE", tmp_path / "absent")
+        assert writes_itself(tmp_path / "absent" / "b.db")
     BloodLog.open(path).close()
     assert writes_itself(path)
     with open_log(path) as log:
@@ -352,7 +390,8 @@ def test_records_come_over_as_they_were(service: Service) -> None:
     seen = replace(result.cells[0], seen_before=CellRef(1, 2))
     precise = replace(seen, cell=replace(seen.cell, x=np.float64(0.1) + np.float64(0.2), y=1e-300))
     write = field(
-        result=replace(result, cells=(precise,), stage_um=(0.1 + 0.2, -1 / 3)), context=Context(None)
+        result=replace(result, cells=(precise,), stage_um=(0.1 + 0.2, -1 / 3)),
+        context=Context(None).to_json(),
     )
     again = msgspec.json.decode(encode_write(write), type=AppendField | OpenSample)
     assert again == write
