@@ -13,8 +13,9 @@ from PIL import Image, PngImagePlugin
 
 from edge.bloodlog.pictures import encode
 from edge.camera.files import OWN_MARK
-from edge.device.durable import write_whole
-from edge.errors import OutputError
+from edge.config import Config
+from edge.device.durable import PRIVATE_FOLDER, write_whole
+from edge.errors import LogError, OutputError
 from edge.structures import UInt8Image
 
 #: Quality of annotated pictures: outlines and small text stay clean, a 5 Mpx field takes about 1.5 MB.
@@ -40,6 +41,25 @@ def prepare_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot make this folder: {error.strerror or error}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: no permission to write into this folder; name another one")
+
+
+def make_state_folder(config: Config) -> None:
+    """Make the folder of the default log. A folder that somebody named must be there: it may be a mount.
+
+    Raises
+    ------
+    LogError
+        It cannot be made.
+    """
+    if config.log.path is not None:
+        return
+    folder = config.log_path.parent
+    try:
+        folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogError(
+            f"{folder}: the state folder cannot be made: {error.strerror}; set log.path"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

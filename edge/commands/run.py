@@ -16,6 +16,7 @@ from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
+from edge.commands.outputs import make_state_folder
 from edge.config import Config, SourceKind, load_config
 from edge.counting.golden import load_checked
 from edge.counting.recorder import as_configured
@@ -29,7 +30,6 @@ from edge.daemon.trigger import make_trigger
 from edge.daemon.waiting import when_unblocked
 from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard
-from edge.device.durable import PRIVATE_FOLDER
 from edge.device.memory import keep_freed_memory
 from edge.errors import ConfigError, LogError
 from edge.web.child import ReviewChild
@@ -85,7 +85,7 @@ def run(
                 "(`systemctl start blastcount`); name another with --log"
             )
         classifier = _load_classifier(config)  # before anything is written: a missing model leaves no log
-        _make_state_folder(config)
+        make_state_folder(config)
         folder = runtime_folder(config.log_path)
         # Nobody who holds the log may keep the daemon from stopping.
         patience = Patience(_WAIT_S, lambda: requests.is_stopping)
@@ -199,16 +199,3 @@ def check_place(log: BloodLog, reserve_mb: float) -> None:
     for folder in dict.fromkeys((log.path.parent, log.pictures.folder)):
         if folder.is_dir():  # the pictures' folder is made with the first picture
             DiskGuard(folder, reserve_mb).check()
-
-
-def _make_state_folder(config: Config) -> None:
-    """Make the folder of the default log. A folder that somebody named must be there: it may be a mount."""
-    if config.log.path is not None:
-        return
-    folder = config.log_path.parent
-    try:
-        folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LogError(
-            f"{folder}: the state folder cannot be made: {error.strerror}; set log.path"
-        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 from functools import partial
 from io import StringIO
@@ -18,10 +19,10 @@ from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
 from edge.bloodlog.samples import SampleChange
 from edge.commands.options import PATH, RESULT, config_for, json_option, log_option
+from edge.commands.outputs import make_state_folder
 from edge.commands.report import write_file
 from edge.counting.tally import tally
-from edge.daemon.served import open_log, writes_itself
-from edge.device.durable import PRIVATE_FOLDER
+from edge.daemon.served import open_log
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
@@ -33,6 +34,8 @@ from edge.results.summary import SampleSummary, summarise, summarise_as_configur
 
 #: Fields that one command puts into a sample: more than anybody counts into one.
 _MOST_FIELDS = 10_000
+#: A field's number, or two; SQLite's have 19 digits at most.
+_FIELDS = re.compile("[0-9]{1,18}(-[0-9]{1,18})?")
 
 _who = click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")
 
@@ -71,10 +74,11 @@ def open_(
             f"{name!r}: {doubt}, and the log never forgets; use a code of your own, as S-0142, or say --sure",
             param_hint="--id",
         )
-    path = log_path or config_for("log").log_path
-    if log_path is None and writes_itself(path):
-        path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-    with open_log(path) as log:
+    if log_path is None:
+        config = config_for("log")
+        make_state_folder(config)
+        log_path = config.log_path
+    with open_log(log_path) as log:
         sample = log.open_sample(
             name,
             "marrow" if specimen == "marrow" else "blood",
@@ -137,9 +141,9 @@ class _FieldsType(click.ParamType):  # type: ignore[type-arg]  # generic for myp
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> range:
         """Read the number of a field, or the first and the last of some."""
-        first, dash, last = value.partition("-")
-        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+        if not _FIELDS.fullmatch(value):
             self.fail(f"{value!r}: expected a field's number, or two such as 31-42", param, ctx)
+        first, _, last = value.partition("-")
         numbers = range(int(first), int(last or first) + 1)
         if not 1 <= len(numbers) <= _MOST_FIELDS or numbers[0] < 1:
             self.fail(

@@ -114,6 +114,15 @@ def test_a_mistake_in_what_is_needed_stops(
     assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
 
 
+def test_a_folder_that_somebody_named_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a disk that is not there today."""
+    (tmp_path / "c.toml").write_text("[log]\npath = 'disk/b.db'\n")
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "c.toml"))
+    done = run("open", "--id", NAME)
+    assert (done.exit_code, "disk does not exist; make it first" in done.stderr) == (1, True), done.output
+    assert not (tmp_path / "disk").exists()
+
+
 def test_fields_that_were_counted_before_a_sample_was_open(sample_log: Path) -> None:
     with BloodLog.open(sample_log) as log:
         inside = list(log.fields(log.sample(NAME).id))
@@ -131,7 +140,9 @@ def test_fields_that_were_counted_before_a_sample_was_open(sample_log: Path) -> 
     assert shown["fields"]["by_warning"]["assigned"] == 1
 
 
-@pytest.mark.parametrize("wrong", ["0", "x", "3-", "-3", "5-3", "1-999999999", "1.5"])
+@pytest.mark.parametrize(
+    "wrong", ["0", "x", "3-", "-3", "5-3", "1-999999999", "1.5", f"1-{10**22}", str(10**29), "9" * 5000]
+)
 def test_what_are_no_numbers_of_fields(sample_log: Path, wrong: str) -> None:
     done = run("assign", NAME, "--log", sample_log, "--", wrong)
     assert (done.exit_code, "expected" in done.stderr) == (2, True), done.output
