@@ -134,7 +134,10 @@ def lost_avi_frame(file: BinaryIO) -> int | None:
     """
     file.seek(0)
     frames = padding = 0
+    end = 8  # of the part of the file that its first list has the length of
     while len(head := file.read(8)) == 8:
+        if file.tell() - 8 >= end and head[:4] != b"RIFF":
+            break  # what somebody has put behind the video
         if padding and not _is_chunk(head):  # some programs do not pad
             file.seek(-8 - padding, 1)
             head = file.read(8)
@@ -145,6 +148,7 @@ def lost_avi_frame(file: BinaryIO) -> int | None:
             return max(1, frames)
         padding = 0
         if kind in (b"RIFF", b"LIST"):
+            end = file.tell() + length if kind == b"RIFF" else end
             within = file.read(4)
             if kind == b"RIFF" or within in _AVI_LISTS:
                 continue

@@ -147,6 +147,8 @@ def test_chunks_of_an_avi_may_be_padded_or_not(padding: bytes) -> None:
     riff = b"RIFF" + (4 + len(movi)).to_bytes(4, "little") + b"AVI " + movi
     assert lost_avi_frame(io.BytesIO(riff)) is None
     assert lost_avi_frame(io.BytesIO(riff + bytes(600))) is None  # room that was taken beforehand
+    assert lost_avi_frame(io.BytesIO(riff + b"\x8f\x8f" * 300)) is None  # nothing of the video
+    assert lost_avi_frame(io.BytesIO(riff + riff.replace(b"AVI ", b"AVIX") + b"\x8f" * 9)) is None
     assert lost_avi_frame(io.BytesIO(riff[: -len(chunk)] + b"\x8f\x8f" + riff[-len(chunk) :])) == 3
 
 
