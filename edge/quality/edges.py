@@ -62,7 +62,7 @@ class Seams:
     Attributes
     ----------
     colour : red less blue changes at one
-    light : green does; not looked for in small pictures
+    light : green does; in small pictures only where colour changes as well
     """
 
     colour: bool
@@ -87,14 +87,14 @@ def find_seams(image: UInt8Image) -> Seams:
     Seams(colour=True, light=False)
     """
     colour = light = False
-    is_large = min(image.shape[:2]) >= _LEAST_SIDE_PX
     height, width = image.shape[:2]
     for axis, lines in enumerate(
         (image[:, :: max(1, width // _SEAM_PX)], image[:: max(1, height // _SEAM_PX)])
     ):
         red, green, blue = cv2.split(np.ascontiguousarray(lines))
         colour |= _has_seam(cv2.subtract(red, blue, dtype=cv2.CV_16S), axis)
-        light |= is_large and _has_seam(green, axis)
+        light |= _has_seam(green, axis)
+    return Seams(colour, light and (colour or min(height, width) >= _LEAST_SIDE_PX))
     return Seams(colour, light)
 
 

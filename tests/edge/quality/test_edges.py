@@ -45,6 +45,15 @@ def test_a_strip_below_the_field_is_an_overlay() -> None:
     assert "overlay" in judged(np.vstack([FIELD, strip]))
 
 
+def test_a_black_margin_of_a_small_picture_is_no_other_order_of_channels() -> None:
+    """A phone's camera at an eyepiece, a scanner's tile at the slide's end: the lamp's tint ends there."""
+    warm = (FIELD[:300, :300] * np.array([1, 0.92, 0.75])).astype(np.uint8)
+    warm[:40] = 0
+    assert find_seams(warm) == Seams(colour=True, light=True)
+    assert "channels_swapped" not in judged(warm)
+    assert "overlay" in judged(warm)
+
+
 def lines(jump: int, noise: int = 1, at: int = 100, side: int = 401) -> UInt8Image:
     """Rows that change by so many levels each, and at one of them by more."""
     levels = np.full((side, 420, 3), 150, np.uint8)
