@@ -15,8 +15,9 @@ import ctypes
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -91,54 +92,16 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
         promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         cut = any(part in said for said in complaints for part in _CUT)
         complaints.clear()
-        number, damaged, whole = 0, [], True
-        doubts: tuple[str, ...]
-        # Of frames that build on each other one is given when the next was decoded: what FFmpeg complains of
-        # may have begun in the frame before.
-        held: tuple[int, UInt8Image] | None = None
         code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
-        motion_jpeg = code.upper() in _MOTION_JPEG
-        if motion_jpeg:
-            capture.set(cv2.CAP_PROP_FORMAT, -1)
+        if code.upper() in _MOTION_JPEG:
+            end = yield from _stored_frames(capture, every, width, height)
         else:
             _check_decoder(path, capture, code)
-        with Path(name).open("rb") as file:
-            lost = lost_avi_frame(file) if is_avi and not motion_jpeg else None
-        packets = _packets(name) if code.upper() in _NEVER_PADDED else iter(())
-        for number, grabbed in _numbered(capture):
-            pixels, doubts = None, ()
-            if not motion_jpeg:
-                faulty = complaints or not grabbed or _is_holed(next(packets, b"")) or number == lost
-                if held is not None:
-                    yield *held, (POSSIBLY_DAMAGED,) if faulty else ()
-                    held = None
-                if faulty:
-                    raise SourceError(
-                        f"{path}: frame {number} is damaged, and those behind it build on it; "
-                        "copy the video again from the camera"
-                    )
-                # grab() decodes, retrieve() only converts: skipped frames cost no colour conversion or copy.
-                if (number - 1) % every == 0:
-                    found, bgr = capture.retrieve()
-                    if not found:
-                        raise SourceError(f"{path}: frame {number} is damaged; copy the video again")
-                    held = number, np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-            elif not grabbed:
-                damaged.append(number)
-            else:
-                found, stored = capture.retrieve()
-                content = stored.tobytes() if found else b""
-                if (number - 1) % every == 0:
-                    try:
-                        pixels, doubts = _decode_stored(content, width, height)
-                    except ValueError:
-                        damaged.append(number)
-                # What is left out is not decoded; as the last frame it still tells that the file was cut.
-                whole = content.rstrip(b"\0").endswith(_END_OF_JPEG)
-            if pixels is not None:
-                yield number, pixels, doubts
-    if held is not None:
-        yield *held, ()
+            packets = _packets(name) if code.upper() in _NEVER_PADDED else iter(())
+            with Path(name).open("rb") as file:
+                lost = lost_avi_frame(file) if is_avi else None
+            end = yield from _decoded_frames(path, capture, every, packets, lost)
+    number, damaged = end.number, end.damaged
     if number == 0:
         raise SourceError(f"{path}: the video holds no readable frame; copy it again from the camera")
     faults = []
@@ -147,10 +110,73 @@ def read_video(path: Path, every: int) -> Iterator[tuple[int, UInt8Image, tuple[
         faults.append(f"damaged and not counted: frame{'s'[: len(damaged) - 1]} {named}")
     if cut or promised - number > (0 if is_avi else max(_MISSING_AT_LEAST, _MISSING_FRAMES * promised)):
         faults.append(f"truncated: ended after frame {number} of {promised}")
-    elif not whole and number not in damaged:
+    elif not end.is_whole and number not in damaged:
         faults.append(f"truncated: frame {number}, the last one, is cut")
     if faults:
         raise SourceError(f"{path}: {'; '.join(faults)}; copy it again from the camera")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a video ended: number of its last frame, those that are damaged, and whether the last is whole."""
+
+    number: int
+    damaged: list[int]
+    is_whole: bool
+
+
+_Frames = Generator[tuple[int, UInt8Image, tuple[str, ...]], None, _End]
+
+
+def _stored_frames(capture: cv2.VideoCapture, every: int, width: int, height: int) -> _Frames:
+    """Take the frames of motion JPEG as they are stored: a damaged one says nothing of the others."""
+    capture.set(cv2.CAP_PROP_FORMAT, -1)
+    end = _End(0, [], True)
+    for number, grabbed in _numbered(capture):
+        stored = capture.retrieve()[1] if grabbed else None
+        content = b"" if stored is None else stored.tobytes()
+        # What is left out is not decoded; as the last frame it still tells that the file was cut.
+        end = _End(number, end.damaged, content.rstrip(b"\0").endswith(_END_OF_JPEG))
+        if grabbed and (number - 1) % every != 0:
+            continue
+        try:
+            decoded = _decode_stored(content, width, height)
+        except ValueError:
+            end.damaged.append(number)
+        else:
+            yield number, *decoded
+    return end
+
+
+def _decoded_frames(
+    path: Path, capture: cv2.VideoCapture, every: int, packets: Iterator[bytes], lost: int | None
+) -> _Frames:
+    """Decode frames that build on each other, up to the first that is damaged.
+
+    One is given when the next was decoded: what FFmpeg complains of may have begun in the frame before.
+    """
+    complaints = _complaints()
+    held: tuple[int, UInt8Image] | None = None
+    number = 0
+    for number, grabbed in _numbered(capture):
+        faulty = complaints or not grabbed or _is_holed(next(packets, b"")) or number == lost
+        if held is not None:
+            yield *held, (POSSIBLY_DAMAGED,) if faulty else ()
+            held = None
+        if faulty:
+            raise SourceError(
+                f"{path}: frame {number} is damaged, and those behind it build on it; "
+                "copy the video again from the camera"
+            )
+        # grab() decodes, retrieve() only converts: skipped frames cost no colour conversion or copy.
+        if (number - 1) % every == 0:
+            found, bgr = capture.retrieve()
+            if not found:
+                raise SourceError(f"{path}: frame {number} is damaged; copy the video again")
+            held = number, np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    if held is not None:
+        yield *held, ()
+    return _End(number, [], True)
 
 
 def _packets(name: str) -> Iterator[bytes]:
