@@ -106,7 +106,8 @@ rm -rf "$other"
 python3 -I -m venv --system-site-packages "$other"
 pip="$other/bin/pip install --quiet --disable-pip-version-check --no-compile --ignore-installed"
 if [ $# -gt 0 ]; then
-    $pip --isolated --no-index --find-links "$1" blastcount
+    # Of these wheels alone, whatever else pip is told on this machine.
+    PIP_CONFIG_FILE=/dev/null $pip --isolated --no-index --find-links "$1" blastcount
 else
     # In a copy: a build leaves its folders, which would be root's, in the tree.
     tar -C "$here/.." --exclude=./.venv --exclude=./.venv-dev --exclude=./out --exclude=./build --exclude='*.egg-info' \
