@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.connection import check_name
 from edge.calibration import Calibration
 from edge.camera.configured import is_live, make_source
 from edge.classification.card import ModelBundle, default_bundle_path, load_bundle
@@ -23,7 +24,7 @@ from edge.device.clock import WallClock, utc_now
 from edge.device.disk import RESERVE_MB, DiskGuard
 from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
-from edge.device.rights import user_name
+from edge.device.rights import refusal, user_name
 from edge.errors import CameraError, ControlError, DiskFullError, EdgeError, GateError, RuntimeMissingError
 from edge.light.field import Field
 from edge.quality import ADVICE, WARNINGS, FrameWatch, assess
@@ -281,14 +282,14 @@ def check_clock(newest: datetime | None, clock: Callable[..., WallClock] = WallC
 def check_rights(log_path: Path) -> Finding:
     """See whether this user may write the log, its folder, and what SQLite makes beside it."""
     name, folder = "permissions", log_path.parent
+    if (why := refusal(log_path)) is not None:
+        return bad(name, f"{log_path}: {why}")
     who = f"user {os.geteuid()}"
     if not _is_folder(folder):
         above = nearest(folder)
         if os.access(above, os.W_OK | os.X_OK):
             return good(name, f"{folder} is not there yet and can be made by {who}")
-        return bad(
-            name, f"{folder} is not there and {who} may not make it in {above}; `blastcount install-service`"
-        )
+        return bad(name, f"{folder} is not there and {who} may not make it in {above}; set log.path")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         wrong = [folder]  # what lies in it cannot even be asked about
     else:
@@ -349,13 +350,14 @@ def check_log(path: Path) -> tuple[Finding, datetime | None]:
     -------
     the finding, and the latest time logged with a trusted clock
     """
-    if not path.exists():
-        return good("log", f"{path}: not there yet, nothing has been counted"), None
     try:
+        check_name(path, makes_it=False)
+        if not path.exists():
+            return good("log", f"{path}: not there yet, nothing has been counted"), None
         with BloodLog.open(path, read_only=True) as log:
             faults, fields, newest = log.verify(), log.count(), log.newest_trusted()
     except EdgeError as error:
-        return bad("log", f"{error}; see `blastcount log repair`"), None
+        return bad("log", str(error)), None
     if faults:
         shown = "; ".join(str(fault) for fault in faults[:_SHOWN])
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bloodlog.chain import GENESIS, KINDS, Kind, add_link, append, insert, link_sha256, read_content
+from edge.bloodlog.connection import check_name
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.inspection import inspect
 from edge.bloodlog.schema import check_schema, shipped_migrations
@@ -68,6 +69,7 @@ def repair(damaged: Path, target: Path) -> Salvage:
     """
     if target.exists():
         raise LogError(f"{target}: is there already; name a new file, nothing is ever overwritten")
+    check_name(damaged, makes_it=False)
     if not damaged.is_file():
         raise LogError(f"{damaged}: no such log")
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from edge.bloodlog.connection import check_name
 from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
@@ -81,6 +82,7 @@ def review(
         section = _section(config, host=host, port=port, token_file=token_file)
         setup = make_setup(config, section)
     become_owner_of(setup.log_path.parent)
+    check_name(setup.log_path, makes_it=False)
     if setup.log_path.exists():
         # Brings an older log up to date, and says now what is wrong with one that cannot be used.
         open_log(setup.log_path).close()

@@ -204,7 +204,7 @@ def test_rights(tmp_path: Path) -> None:
     assert "can be made" in check_rights(tmp_path / "new" / "blood.db").detail
     if os.geteuid() != 0:
         pytest.skip("needs root to be somebody else")
-    for above in tmp_path.parents[:-1]:
+    for above in (tmp_path, *tmp_path.parents[:-1]):
         above.chmod(above.stat().st_mode | stat.S_IXOTH)
     code = (
         "import os; from pathlib import Path; from edge.selfcheck import check_rights; "

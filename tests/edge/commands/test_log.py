@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
+import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -197,3 +201,29 @@ def test_a_damaged_log_is_a_no(configured: Path) -> None:
         said = run("verify")
         assert said.exit_code == code, said.output
         assert re.search("malformed.*`blastcount log repair", said.output)
+
+
+def test_whoever_may_not_look_into_the_folder_is_told_so(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be somebody else")
+    path = tmp_path / "locked" / "blood.db"
+    path.parent.mkdir(0o700)
+    path.touch()
+    for above in path.parent.parents[:-1]:
+        above.chmod(above.stat().st_mode | stat.S_IXOTH)
+    code = (
+        "import os, sys; from click.testing import CliRunner; from pathlib import Path\n"
+        "import edge.commands.log, edge.commands.review, edge.cli, edge.selfcheck, encodings.utf_8_sig\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); log = sys.argv[1]\n"
+        "for line in ('review --port 0 --log', 'log repair --out r.db --log'):\n"
+        "    done = CliRunner().invoke(edge.cli.main, [*line.split(), log], catch_exceptions=False)\n"
+        "    print(done.stderr, end='')\n"
+        "for look in (lambda path: edge.selfcheck.check_log(path)[0], edge.selfcheck.check_rights):\n"
+        "    print(look(Path(log)).detail)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=root
+    )
+    told = f"{path}: only user root may read {path.parent}"
+    assert done.stdout.splitlines() == [*2 * [f"blastcount: error: {told}"], told, told]
