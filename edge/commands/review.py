@@ -17,9 +17,10 @@ from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
 from edge.daemon.served import open_log
+from edge.errors import ServerError
 from edge.results.summary import known_errors, known_thresholds
 from edge.web.access import Lock, new_token, read_token_file, token_hash, write_token_file
-from edge.web.reach import PageAddress, every_address, login_url, page_addresses, qr_text
+from edge.web.reach import NO_NETWORK, PageAddress, every_address, login_url, page_addresses, qr_text
 from edge.web.server import give_way, serve, stop_with_stdin
 from edge.web.setup import Setup
 
@@ -111,6 +112,8 @@ def _for_phone(config: Config, section: ReviewConfig, host: str | None) -> tuple
     else:
         stays = section.public_url is not None or not section.is_loopback
         host = section.host if stays else every_address()
+    if not page_addresses(host, section.port, section.public_url):
+        raise ServerError(NO_NETWORK)
     if section.token_file is not None and section.token_file.exists():
         return replace(make_setup(config, section), host=host), None
     token = new_token()

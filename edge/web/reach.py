@@ -11,6 +11,10 @@ import segno
 from edge.device.network import network_addresses
 from edge.errors import ServerError
 
+NO_NETWORK = (
+    "no network: this machine has no address that a phone could reach; connect it to the phone's network, or "
+    "let it make a Wi-Fi of its own, then try again"
+)
 #: Empty modules around a code: the standard's four (ISO/IEC 18004), and two to fit on a terminal.
 _BORDER, _TERMINAL_BORDER = 4, 2
 #: White on black whatever a terminal's colours are, and back: not every phone reads the negative.
@@ -72,10 +76,7 @@ def every_address() -> str:
     """
     versions = {one.address.version for one in network_addresses()}
     if not versions:
-        raise ServerError(
-            "no network: this machine has no address that a phone could reach; connect it to the phone's "
-            "network, or let it make a Wi-Fi of its own, then try again"
-        )
+        raise ServerError(NO_NETWORK)
     return "0.0.0.0" if 4 in versions else "::"
 
 

@@ -157,8 +157,11 @@ def test_a_phone_where_there_is_only_ipv6_or_no_terminal(monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("no_system_config")
-def test_without_a_network_a_phone_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended, made = start_with_phone(monkeypatch, addresses=[])
+@pytest.mark.parametrize("given", [(), ("--host", "0.0.0.0"), ("--host", "::")])
+def test_without_a_network_a_phone_gets_one_line(
+    monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
+) -> None:
+    ended, made = start_with_phone(monkeypatch, *given, addresses=[])
     assert (ended.exit_code, made) == (1, [])
     assert "no network: this machine has no address that a phone could reach" in ended.stderr
     assert ended.stderr.count("\n") == 1
