@@ -89,7 +89,7 @@ class LogWriter:
         what = type(write).__struct_config__.tag
         try:
             result: dict[str, Any] = self._do(write, peer)
-        except EdgeError as error:
+        except (EdgeError, OSError) as error:  # which the socket would take for a client that has gone
             _log.warning("%s refused to %s: %s", what, peer, error)
             raise ControlError(str(error), _reason(error)) from error
         except OverflowError as error:  # SQLite's numbers end, Python's do not
@@ -171,11 +171,13 @@ def _sign(who: str, peer: Peer) -> str:
     return peer.name if who == NOBODY else who
 
 
-def _reason(error: EdgeError) -> str:
+def _reason(error: Exception) -> str:
     """Name an error so that the client can raise the same one."""
     if isinstance(error, LogBlockedError):
         return error.state
-    return {LogBehindError: "log_behind", OutputError: "output"}.get(type(error), "log")
+    if isinstance(error, LogBehindError):
+        return "log_behind"
+    return "output" if isinstance(error, OutputError) else "log"
 
 
 def _origin(write: AppendField) -> tuple[Provenance, Context | None]:

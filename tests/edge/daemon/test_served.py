@@ -347,7 +347,7 @@ def test_a_body_that_does_not_come(service: Service, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("error", "kind"),
     [(DiskFullError("full"), DiskFullError), (LogBehindError("late"), LogBehindError),
-     (OutputError("no"), OutputError), (LogError("no"), LogError)],
+     (OutputError("no"), OutputError), (LogError("no"), LogError), (OSError("broken disk"), LogError)],
 )  # fmt: skip
 def test_errors_come_over_as_what_they_were(
     log: ServedLog, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
