@@ -193,6 +193,7 @@ def _canvas_planes(detection: _Detection, field: Field) -> CanvasPlanes:
 def _outline(planes: CanvasPlanes, detection: _Detection) -> tuple[Labels, Labels, int]:
     """Nuclei and whole cells as label images with the same numbers, and how many there are."""
     parts, count = find_parts(planes.contrast, detection.threshold, planes.roi, planes.um_per_px)
+    parts, count = detection.windows.separate(parts, count)
     parts *= planes.in_frame  # what was repeated beyond the edge served to find and cut them
     voronoi, cell_mask = partition_cells(planes, parts, detection.survey.foreground_density)
     numbers, count = relabel_sequential(

@@ -150,6 +150,32 @@ class Windows:
         """Window that each point of the canvas lies in."""
         return self.numbers()[ys, xs].astype(np.intp) - 1
 
+    def separate(self, labels: Labels, count: int) -> tuple[Labels, int]:
+        """Renumber, in place, what goes on from one window into its neighbour on the canvas.
+
+        Windows lie edge to edge, and beyond the frame its edge is repeated: of two cells that opposite edges
+        of the frame cut, what is repeated may touch.
+
+        Parameters
+        ----------
+        labels : (h, w) uint16
+        count : highest number in it
+
+        Returns
+        -------
+        the same array, in which each number lies in one window, and the highest number
+        """
+        at = np.flatnonzero(labels)
+        flat = labels.reshape(-1)
+        numbers, windows = flat[at], self.numbers().reshape(-1)[at]
+        window_of = np.zeros(count + 1, np.uint16)
+        window_of[numbers] = windows
+        astray = window_of[numbers] != windows
+        for number, window in np.unique(np.stack([numbers[astray], windows[astray]]), axis=1).T:
+            count += 1
+            flat[at[(numbers == number) & (windows == window)]] = count
+        return labels, count
+
 
 def open_contrast(contrast: Mask, um_per_px: float) -> Mask:
     """Stain contrast without rims and threads."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError
 from edge.light.field import Field
+from edge.rendered import Population, RenderSettings, render_field
 from edge.segmentation import segment
 from edge.segmentation.labels import as_mask, connected_components, numbered, relabel_sequential
 from edge.segmentation.nuclei import find_parts
@@ -132,3 +133,34 @@ def test_a_nucleus_is_cut_only_where_it_narrows(apart_um: float, parts: int) -> 
     labels, count = find_parts(contrast, THRESHOLD, everywhere, UM_PER_PX)
     assert count == labels.max() == parts
     assert (labels > 0).sum() == pytest.approx((contrast > 0).sum(), rel=0.02)
+
+
+def test_two_cells_that_touch_on_the_canvas_alone_stay_two() -> None:
+    """Cells cut by opposite edges of the frame had one number, and a centroid outside the frame."""
+    population = Population(blast=500, lymphocyte=400)
+    drawn = render_field(9, RenderSettings(width=1280, height=960, um_per_px=0.16, population=population))
+    jpeg = cv2.imencode(".jpg", drawn.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])[1]
+    image = np.ascontiguousarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1])
+    found = segment(Field(Frame(image, "two edges")))
+    assert len(found.cells) > 20
+    for cell in found.cells:
+        x, y, width, height = cell.bbox
+        assert x <= cell.x < x + width, cell
+        assert y <= cell.y < y + height, cell
+        assert cell.area_px <= width * height, cell
+
+
+def test_what_goes_on_into_the_next_window_has_a_number_of_its_own() -> None:
+    wide, *two = [20, 40, 90, 90], [0, 10, 20, 30], [80, 10, 100, 30]
+    windows = pack_windows(
+        np.array([wide, *two]), (100, 100), np.zeros((100, 100, 3), np.uint8), shrink=1.0, um_per_px=1.0
+    )
+    labels = np.zeros((windows.height, windows.width), np.uint16)
+    _, (left, top, right, _), other = windows.places.tolist()
+    assert (other[0], other[1]) == (right, top), "the windows lie edge to edge"
+    labels[top + 4 : top + 8, right - 3 : right + 3] = 1
+    labels[top + 9, left : left + 2] = 2
+    separated, count = windows.separate(labels, 2)
+    assert count == 3
+    assert np.unique(separated[:, :right]).tolist() == [0, 2, 3]
+    assert np.unique(separated[:, right:]).tolist() == [0, 1]
