@@ -20,12 +20,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +89,10 @@ class Trial:
 Lines = dict[str, list[dict[str, Any]]]
 
 
-def counted(code: Path, paths: Iterable[Path], given: Mapping[Path, float] | None = None) -> Lines:
+def counted(code: Path, calls: Iterable[list[Path]], given: Mapping[Path, float] | None = None) -> Lines:
     """Lines of ``count --json`` by the code in a folder, by file; those with a given scale one by one."""
-    files, given = sorted(set(paths)), given or {}
-    free = [path for path in files if path not in given]
-    chunks = [free[i : i + CHUNK] for i in range(0, len(free), CHUNK)] + [[path] for path in given]
+    calls, given = list(calls), given or {}
+    chunks = [[path for path in call if path not in given] for call in calls] + [[path] for path in given]
 
     def one(chunk: list[Path]) -> list[str]:
         scale = given.get(chunk[0])
@@ -100,9 +101,9 @@ def counted(code: Path, paths: Iterable[Path], given: Mapping[Path, float] | Non
             sys.stderr.write(done.stderr[-2000:])
         return done.stdout.splitlines()
 
-    found: Lines = {str(path): [] for path in files}
+    found: Lines = {str(path): [] for call in calls for path in call}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for lines in pool.map(one, chunks):
+        for lines in pool.map(one, filter(None, chunks)):
             for row in map(json.loads, lines):
                 source = row["source"]
                 found[source if source in found else source.rpartition("#")[0]].append(row)
@@ -136,15 +137,17 @@ def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Ite
     for source, pattern in FIELDS.items():
         for number, good in enumerate(spread(sorted(data.glob(pattern)), fields)):
             image = read_image(good).image
+            whole = folder / f"{source}-{number}-good{good.suffix}"
+            shutil.copyfile(good, whole)
             for kind in ALTERATIONS:
                 path = folder / f"{source}-{number}-{list(ALTERATIONS).index(kind)}.png"
                 drawn = joined if kind in JOINED else rng
                 path.write_bytes(as_png(altered(image, kind, int(drawn.integers(2**31)))))
-                yield Trial(kind, path, good)
+                yield Trial(kind, path, whole)
             scale = segment(Field(Frame(image, source))).scale.um_per_px * float(joined.choice(WRONG_SCALES))
             path = folder / f"{source}-{number}-scale.png"
             path.write_bytes(as_png(image))
-            yield Trial("scale given wrong", path, good, um_per_px=min(max(scale, LEAST_SCALE), MOST_SCALE))
+            yield Trial("scale given wrong", path, whole, um_per_px=min(max(scale, LEAST_SCALE), MOST_SCALE))
     for kind in NO_SMEARS:
         for number in range(others):
             path = folder / f"other-{list(NO_SMEARS).index(kind)}-{number}.png"
@@ -153,11 +156,17 @@ def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Ite
     for what, drawn in (("picture", cases(seed, 5 * others)), ("video", video_cases(seed, others))):
         for number, case in enumerate(drawn):
             suffix = Path(case.name).suffix
-            path, whole = (folder / f"{name}-{what}-{number}{suffix}" for name in ("damaged", "whole"))
+            path, whole = (folder / f"{what}-{number}-{name}{suffix}" for name in ("damaged", "whole"))
             path.write_bytes(case.data)
             if case.good is not None:
                 whole.write_bytes(case.good)
             yield Trial(f"damaged {what} file", path, None if case.good is None else whole, exact=True)
+
+
+def calls_of(tried: Iterable[Trial]) -> list[list[Path]]:
+    """Files by what they were made of: a scale is pooled over a call, and is then the same for both sides."""
+    paths = {path for trial in tried for path in (trial.path, trial.good) if path is not None}
+    return [list(files) for _, files in groupby(sorted(paths), lambda path: path.name.rpartition("-")[0])]
 
 
 def spread(paths: list[Path], most: int) -> list[Path]:
@@ -177,7 +186,8 @@ def good_side(data: Path, most: int, code: Path) -> list[dict[str, Any]]:
     ]
     rows = []
     for source, paths in chosen.items():
-        lines = [line for found in counted(code, paths).values() for line in found]
+        calls = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
+        lines = [line for found in counted(code, calls).values() for line in found]
         names = sorted({name for line in lines for name in (*line["reasons"], *line["warnings"])})
         refused = sum(line["status"] != "counted" for line in lines)
         warned = sum(bool(line["warnings"]) for line in lines)
@@ -199,10 +209,10 @@ def main() -> int:
     data = options.data.resolve()
     with tempfile.TemporaryDirectory() as folder, worktree(options.base) as old:
         tried = list(trials(data, Path(folder), options.fields, options.others, options.seed))
-        paths = [path for trial in tried for path in (trial.path, trial.good) if path is not None]
+        calls = calls_of(tried)
         table: dict[str, dict[str, Any]] = defaultdict(lambda: {"n": 0, "before": 0, "after": 0})
         for name, code in (("before", old), ("after", REPOSITORY)):
-            lines = counted(code, paths, {t.path: t.um_per_px for t in tried if t.um_per_px is not None})
+            lines = counted(code, calls, {t.path: t.um_per_px for t in tried if t.um_per_px is not None})
             for trial in tried:
                 wrong = is_wrong(trial, lines)
                 table[trial.kind][name] += wrong
