@@ -112,7 +112,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("log retention --log absent.db", 1, "absent.db: no such log"),
     ("log repair", 2, "Missing option '--out'"),
     ("log repair --out new.db --log text", 1, "text: nothing can be saved"),
-    ("log repair --out new.db --log pipe", 1, "pipe: no such log"),
+    ("log repair --out new.db --log pipe", 1, "pipe: is a device, a pipe or a socket"),
     ("review --host nowhere", 3, "review.host must be an address"),
     ("review --host 0.0.0.0", 3, "needs review.token_file"),
     ("review --port 65536", 2, "0<=x<=65535"),
