@@ -95,7 +95,6 @@ def find_seams(image: UInt8Image) -> Seams:
         colour |= _has_seam(cv2.subtract(red, blue, dtype=cv2.CV_16S), axis)
         light |= _has_seam(green, axis)
     return Seams(colour, light and (colour or min(height, width) >= _LEAST_SIDE_PX))
-    return Seams(colour, light)
 
 
 def _has_seam(plane: NDArray[Any], axis: int) -> bool:
