@@ -146,7 +146,7 @@ class Daemon:
             self._begin_capture(must_open=not waits, forgiven=PASSING)
             stack.callback(self._end)
             self._refresh()
-            writer = LogWriter(lambda: self._setup.config, self._requests.nudge)
+            writer = LogWriter(lambda: self._setup.config, self._log_was_written)
             stack.enter_context(ControlServer(self._folder / SOCKET_NAME, self.answer, writer))
             stack.callback(self._inbox.refuse_all, ControlError("the daemon is stopping", "stopping"))
             stack.enter_context(self._buttons)
@@ -371,6 +371,11 @@ class Daemon:
         if command == "preview":
             return self._preview()
         return self._inbox.ask(command)
+
+    def _log_was_written(self) -> None:
+        """Have the status put together anew, in a writer's thread: its sample may be another."""
+        self._beat_due_s = -math.inf
+        self._requests.nudge()
 
     def _take_commands(self) -> None:
         for command, answer in self._inbox.take():

@@ -14,6 +14,7 @@ import pytest
 
 from edge.bloodlog import BloodLog, LoggedField
 from edge.counting.sample import OpenSample
+from edge.daemon.served import ServedLog
 from edge.errors import CameraError, ConfigError, ControlError
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -158,6 +159,21 @@ def test_the_sample_is_told_while_it_is_taken_up_again_and_after_a_reload(
         after.ask("reload")
         sample = after.ask("status")["sample"]
         assert (sample["resuming"], sample["rejected_by_reason"]) == (None, {"blank": 3})
+
+
+def test_a_sample_that_is_opened_through_the_service_is_told_at_once(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.daemon.loop.BEAT_S", 3600.0)
+    bench = make_bench()
+    bench.configure(trigger={"mode": "manual"})
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(bench.folder / "run"))
+    with bench.running():
+        assert bench.ask("status")["sample"] is None
+        with ServedLog.open(bench.log, read_only=True) as log:
+            log.open_sample("S-1", "blood", 200)
+        bench.wait(lambda: bench.ask("status")["sample"] is not None, "the sample in the status")
+        assert bench.ask("status")["sample"]["name"] == "S-1"
 
 
 @pytest.mark.parametrize("what", ["button", "camera"])
