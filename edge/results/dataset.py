@@ -312,13 +312,14 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold a data set's folder, which is made if need be, against other exports."""
     try:
         folder.mkdir(exist_ok=True)
-        others = {path.name for path in folder.iterdir()} - {INDEX, _PICTURES}
-        if others and not (folder / INDEX).exists():
-            raise DataSetError(f"{folder}: holds {min(others)} and is no data set; name a new folder")
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # The kernel lets go of the lock when its process ends, however it ends.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Looked at under the lock: before, what another export is writing first may lie here.
+            others = {path.name for path in folder.iterdir()} - {INDEX, _PICTURES}
+            if others and not (folder / INDEX).exists():
+                raise DataSetError(f"{folder}: holds {min(others)} and is no data set; name a new folder")
             yield
         finally:
             os.close(descriptor)

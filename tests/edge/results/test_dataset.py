@@ -237,6 +237,16 @@ def test_exports_at_once_wait_for_each_other(tmp_path: Path) -> None:
     assert sorted(read_dataset(tmp_path / "set").fields, key=lambda field: field.frame_sha256) == fields
 
 
+def test_what_the_first_export_is_writing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / ".blastcount-1-a.part"
+    part.touch()
+    monkeypatch.setattr("edge.results.dataset.fcntl.flock", lambda *_: part.unlink())  # it is done by then
+    added = add_fields(tmp_path, [(make_field({1: [said("AK", "blast")]}), b"jpeg")])
+    assert added.added == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
