@@ -14,6 +14,11 @@ from edge.errors import LogError
 #: compared with no other field's.
 ASSIGNED = "assigned"
 
+#: Of a row of ``field``: the sample that it was put into last; NULL where none, or out of it again.
+ASSIGNED_TO = """
+(SELECT assignment.sample_id FROM assignment WHERE assignment.field_id = field.id
+ ORDER BY assignment.id DESC LIMIT 1)
+"""
 _WHERE = """
 SELECT sample.name, assigned FROM membership JOIN sample ON sample.id = membership.sample_id
 WHERE field_id = ?
@@ -67,10 +72,7 @@ def assign(connection: sqlite3.Connection, name: str | None, fields: Sequence[in
 
 def unassigned(connection: sqlite3.Connection) -> list[int]:
     """List the fields that belong to no sample, oldest first."""
-    query = (
-        "SELECT id FROM field WHERE sample_id IS NULL "
-        "AND id NOT IN (SELECT field_id FROM membership WHERE assigned) ORDER BY id"
-    )
+    query = "SELECT id FROM field WHERE id NOT IN (SELECT field_id FROM membership) ORDER BY id"
     return [number for (number,) in connection.execute(query)]
 
 

@@ -39,12 +39,9 @@ PAGE_FIELDS = 200
 #: Who a change of a sample is put down to where nobody is named.
 NOBODY = "unnamed"
 
-#: A field with the sample that it was put into afterwards, and which belong to one sample.
-_FIELD = """
-SELECT field.*, (SELECT sample_id FROM assignment WHERE field_id = field.id
-                 ORDER BY assignment.id DESC LIMIT 1) AS assigned_to
-FROM field
-"""
+#: A field with the sample that it was put into afterwards.
+_FIELD = f"SELECT field.*, {assignments.ASSIGNED_TO} AS assigned_to FROM field"
+#: Fields of one sample. The view alone says the same, but then every field of the log is gone through for it.
 _OF_SAMPLE = """
 (field.sample_id = :sample
  OR field.id IN (SELECT field_id FROM membership WHERE assigned AND sample_id = :sample))

@@ -6,7 +6,7 @@ import csv
 import json
 from typing import TextIO, cast
 
-from edge.bloodlog.assignments import ASSIGNED
+from edge.bloodlog.assignments import ASSIGNED, ASSIGNED_TO
 from edge.bloodlog.chain import Kind, read_content
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
@@ -35,10 +35,7 @@ ORDER BY number
 
 
 #: The sample that a field was counted or put into.
-_SAMPLE = """
-coalesce(field.sample_id, (SELECT assignment.sample_id FROM assignment WHERE assignment.field_id = field.id
-                           ORDER BY assignment.id DESC LIMIT 1))
-"""
+_SAMPLE = f"coalesce(field.sample_id, {ASSIGNED_TO})"
 #: A line a cell, and one a field without cells.
 _CELLS = f"""
 SELECT field.id AS field, sample.name AS sample, logged_at, clock_trusted, captured_at, source_kind, source,
