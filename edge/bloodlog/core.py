@@ -365,6 +365,11 @@ class BloodLog:
         with self.reading() as connection:
             return samples.get_sample(connection, name)
 
+    def numbered_sample(self, sample_id: int) -> Sample | None:
+        """Look up the sample of a row; None where there is none."""
+        with self.reading() as connection:
+            return samples.numbered_sample(connection, sample_id)
+
     def samples(self) -> tuple[Sample, ...]:
         """List all samples in the order of their first opening."""
         with self.reading() as connection:

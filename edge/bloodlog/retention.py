@@ -23,6 +23,7 @@ from edge.bloodlog.chain import append
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.config import StorageConfig
 from edge.device.clock import utc_now
 from edge.device.disk import DiskGuard
 from edge.errors import DiskFullError, OutputError
@@ -76,6 +77,11 @@ class Policy:
     days: float
     room_mb: float
     free_mb: float = 0.0
+
+    @classmethod
+    def of(cls, storage: StorageConfig) -> Policy:
+        """Make the one that a configuration asks for."""
+        return cls(storage.pictures_days, storage.pictures_mb, storage.reserve_mb)
 
 
 @dataclass(frozen=True, slots=True)

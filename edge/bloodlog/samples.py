@@ -74,7 +74,7 @@ def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, qu
         raise LogError(f"a sample's specimen must be blood or marrow, got {specimen!r}")
     if quota < 1:
         raise LogError(f"a sample's quota must be 1 or more white cells, got {quota}")
-    there = _find(connection, name)
+    there = _find(connection, "name = ?", name)
     if there is not None:
         raise LogError(
             f"sample {name} exists already, {'open' if there.is_open else 'closed'} since "
@@ -120,10 +120,15 @@ def get_sample(connection: sqlite3.Connection, name: str) -> Sample:
     LogError
         There is none of this name.
     """
-    sample = _find(connection, name)
+    sample = _find(connection, "name = ?", name)
     if sample is None:
         raise LogError(f"there is no sample {name}; `blastcount sample list` shows those that there are")
     return sample
+
+
+def numbered_sample(connection: sqlite3.Connection, sample_id: int) -> Sample | None:
+    """Look up the sample of a row; None where there is none."""
+    return _find(connection, "sample.id = ?", sample_id)
 
 
 def open_sample(connection: sqlite3.Connection) -> Sample | None:
@@ -131,8 +136,7 @@ def open_sample(connection: sqlite3.Connection) -> Sample | None:
 
     One at a time is open: the last that was opened, unless it was closed since.
     """
-    row = connection.execute(f"{_SELECT} WHERE sample.id = ({_LAST_OPENED})").fetchone()
-    sample = None if row is None else _sample(row)
+    sample = _find(connection, f"sample.id = ({_LAST_OPENED})")
     return sample if sample is not None and sample.is_open else None
 
 
@@ -141,8 +145,8 @@ def all_samples(connection: sqlite3.Connection) -> Iterator[Sample]:
     return map(_sample, connection.execute(f"{_SELECT} ORDER BY sample.id").fetchall())
 
 
-def _find(connection: sqlite3.Connection, name: str) -> Sample | None:
-    row = connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+def _find(connection: sqlite3.Connection, where: str, *values: object) -> Sample | None:
+    row = connection.execute(f"{_SELECT} WHERE {where}", values).fetchone()
     return None if row is None else _sample(row)
 
 

@@ -149,7 +149,6 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     """
     config = config_for("log", "storage")
     path = log_path or config.log_path
-    storage = config.storage
     # Where the disk is full there is room set aside to write down what goes.
     with borrowed_room(path.parent), open_log(path, must_exist=True) as log:
         if isinstance(log, ServedLog) and not dry_run:
@@ -158,7 +157,7 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
             removed = retain(
                 log,
                 log.pictures,
-                Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb),
+                Policy.of(config.storage),
                 clock_problem=WallClock().problem(log.newest_trusted()),
                 dry_run=dry_run,
             )

@@ -128,16 +128,14 @@ class LogWriter:
                     return {"field": self._append(log, write)}
 
     def _retain(self, log: BloodLog) -> Removed:
-        storage = self._config().storage
-        policy = Policy(storage.pictures_days, storage.pictures_mb, storage.reserve_mb)
         problem = self._clock.problem(log.newest_trusted())
-        return retain(log, log.pictures, policy, clock_problem=problem)
+        return retain(log, log.pictures, Policy.of(self._config().storage), clock_problem=problem)
 
     def _append(self, log: BloodLog, write: AppendField) -> int:
         made_by, context = _origin(write)
         with self._decoding:
             _check_field(write, made_by)
-        sample = next((sample for sample in log.samples() if sample.id == write.sample_id), None)
+        sample = log.numbered_sample(write.sample_id)
         if sample is None or not sample.is_open:
             raise LogError(f"sample {write.sample_id if sample is None else sample.name} is not open")
         _check_seen(log, sample, write.result)

@@ -29,7 +29,7 @@ def writing() -> BloodLog:
 
 def sample_of(log: BloodLog, sample_id: int) -> Sample:
     """Find a sample by its number."""
-    sample = next((sample for sample in log.samples() if sample.id == sample_id), None)
+    sample = log.numbered_sample(sample_id)
     if sample is None:
         abort(404)
     return sample
