@@ -26,7 +26,7 @@ from edge.errors import DiskFullError, LogBlockedError
 from edge.i18n import Catalogue, catalogue
 from edge.light.pyramid import shrunk
 from edge.light.sharpness import sharpness
-from edge.results.texts import reason_text, warning_text
+from edge.results.texts import commonest_first, reason_text, warning_text
 from edge.structures import FieldResult, Frame
 from edge.version import software_version
 
@@ -113,8 +113,7 @@ def counts_line(counts: Mapping[str, int], text: Callable[[Catalogue, str], str]
     >>> counts_line({"blank": 1, "out_of_focus": 2}, reason_text)
     '2 out of focus, 1 blank'
     """
-    names = sorted(counts, key=lambda name: (-counts[name], name))
-    return ", ".join(f"{counts[name]} {text(catalogue(), name)}" for name in names)
+    return ", ".join(f"{counts[name]} {text(catalogue(), name)}" for name in commonest_first(counts))
 
 
 def sample_line(sample: Mapping[str, Any]) -> str:

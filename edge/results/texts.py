@@ -69,8 +69,12 @@ def counts_text(_: Catalogue, section: Literal["reason", "warning"], counts: Map
     >>> counts_text(catalogue(), "reason", {"blank": 1, "out_of_focus": 3})
     'out of focus 3, blank 1'
     """
-    names = sorted(counts, key=lambda name: (-counts[name], name))
-    return ", ".join(f"{_named(_, section, name)} {counts[name]}" for name in names)
+    return ", ".join(f"{_named(_, section, name)} {counts[name]}" for name in commonest_first(counts))
+
+
+def commonest_first(counts: Mapping[str, int]) -> list[str]:
+    """Order names by how many there are of them, and where there are as many by the alphabet."""
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def warned_text(_: Catalogue, warned: Mapping[str, int], fields: int, of: int) -> str | None:
