@@ -12,8 +12,8 @@ import click
 from edge.commands.options import PATH, json_option, log_option
 from edge.config import load_config
 from edge.daemon.client import ask, find_socket
+from edge.daemon.lines import counts_line, sample_line
 from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
-from edge.daemon.status import counts_line, sample_line
 from edge.device.printable import printable
 from edge.errors import ConfigError
 from edge.i18n import catalogue

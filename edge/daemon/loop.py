@@ -17,9 +17,10 @@ from edge.config import Config
 from edge.counting.recorder import Recorder, field_guard
 from edge.daemon.capture import PASSING, Capture, Captured
 from edge.daemon.control import ControlServer
+from edge.daemon.lines import status_line
 from edge.daemon.protocol import SOCKET_NAME
 from edge.daemon.requests import Answer, Inbox, Requests
-from edge.daemon.status import Counts, make_status, preview_json, status_line, write_heartbeat
+from edge.daemon.status import Counts, make_status, preview_json, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.daemon.trigger import Trigger, mode_of
 from edge.daemon.writer import LogWriter

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from edge.config import Config
 from edge.daemon.control import ControlServer
+from edge.daemon.lines import status_line
 from edge.daemon.protocol import SOCKET_NAME, Peer
 from edge.daemon.requests import Requests
-from edge.daemon.status import Counts, make_status, status_line, write_heartbeat
+from edge.daemon.status import Counts, make_status, write_heartbeat
 from edge.daemon.supervisor import Supervisor
 from edge.device.clock import utc_now
 from edge.errors import ControlError, DiskFullError, LogBlockedError, LogBusyError

@@ -89,6 +89,18 @@ def test_help_imports_no_command_and_no_heavy_library(repository: Path) -> None:
     assert "Commands:" in done.stdout
 
 
+def test_asking_the_daemon_loads_no_image_library(repository: Path) -> None:
+    script = (
+        "import sys, edge.commands.control\n"
+        "loaded = {'cv2', 'PIL', 'simplejpeg'} & set(sys.modules)\n"
+        "sys.exit(f'imported {loaded}' if loaded else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 CODES = {
     1: (EdgeError, ImageError, SourceError, CameraError, LogError, OutputError, DataSetError),
     3: (ConfigError, ModelError, RuntimeMissingError),

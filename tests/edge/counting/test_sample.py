@@ -25,7 +25,7 @@ from edge.counting import sample as sample_module
 from edge.counting.pipeline import Pipeline
 from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
-from edge.daemon.status import sample_line
+from edge.daemon.lines import sample_line
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 from tests.edge.made_by import PROVENANCE
