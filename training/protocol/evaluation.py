@@ -85,7 +85,8 @@ def evaluate(
     by_test: dict[str, list[Judged]] = defaultdict(list)
     for fold in judged:
         by_test[fold.split.test].append(fold)
-    figures = [of_test(judge(collection.cells, members), collection.fields) for members in by_test.values()]
+    judgements = {test: judge(collection.cells, members) for test, members in by_test.items()}
+    figures = [of_test(judged_cells, collection.fields) for judged_cells in judgements.values()]
     decision, decided_on = final_decision(collection, by_test)
     document: Json = {
         "schema": SCHEMA,
@@ -104,10 +105,8 @@ def evaluate(
         "machine": describe_machine() | {"load": round(os.getloadavg()[0], 1)},
         "software": describe_software(),
     }
-    session = by_test.get("session")
-    return Evaluated(
-        document, decision, disagreements(judge(collection.cells, session), collection) if session else ()
-    )
+    session = judgements.get("session")
+    return Evaluated(document, decision, () if session is None else disagreements(session, collection))
 
 
 def final_decision(collection: Collection, by_test: Mapping[str, list[Judged]]) -> tuple[Chosen, int]:
