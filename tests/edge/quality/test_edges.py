@@ -10,11 +10,10 @@ from PIL import Image
 from edge.light.field import Field
 from edge.quality import assess
 from edge.quality.edges import Seams, find_seams, is_stretched, is_too_sharp
-from edge.rendered import RenderSettings, render_field
 from edge.structures import Background, Frame, UInt8Image
+from tests.edge.quality.drawn import FIELD
 from tests.tools.altered_fields import altered
 
-FIELD = render_field(4, RenderSettings(width=640, height=480, um_per_px=0.2)).image
 NONE = Seams(colour=False, light=False)
 
 

@@ -10,9 +10,8 @@ from edge.quality import FrameWatch, assess
 from edge.quality.integrity import damage, file_doubts
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
+from tests.edge.quality.drawn import FIELD, SLIDE
 
-SLIDE = Slide(4, RenderSettings(width=640, height=480, um_per_px=0.2))
-FIELD = SLIDE.view().image
 OTHER = SLIDE.view(25.0, 10.0).image
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.light.colour import Colour
 from edge.light.field import Field
 from edge.quality import Reference, assess_scaled, focus, gate
 from edge.quality.cover import cover_reasons, crowding_reasons
@@ -18,16 +17,8 @@ from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import drift_reasons
 from edge.structures import Background, Frame, UInt8Image
+from tests.edge.quality.drawn import COLOUR
 
-COLOUR = Colour(
-    usual=np.array([0.3, 0.4, 0.3], np.float32),
-    density=0.5,
-    angle_deg=40.0,
-    strength=0.3,
-    variety=0.1,
-    cut_off=(0.0, 0.0, 0.0),
-    black=0.0,
-)
 LOOK = Look(blank=(2.3, 2.3, 2.3), cover=0.4, opaque=0.0, common=(0.1, 0.3, 0.2))
 #: A slide of level 200 and a patch of another colour over half of it.
 BLANK = Background(np.full((1, 1, 3), 200, np.float32), 400, 300)
@@ -134,7 +125,8 @@ def test_dark_grey_red_cells_over_each_other_are_not_opaque(
     red_cells: float, spot: float, opaque: float
 ) -> None:
     seen = stained(spot, spot, spot)
-    seen.colour = replace(COLOUR, density=red_cells)
+    usual = np.array([0.3, 0.4, 0.3], np.float32)
+    seen.colour = replace(COLOUR, usual=usual, density=red_cells)
     assert look_at(seen).opaque == pytest.approx(opaque, abs=0.02)
 
 

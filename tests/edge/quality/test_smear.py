@@ -22,18 +22,9 @@ from edge.quality.smear import (
 from edge.rendered import Population, RenderSettings, render_field
 from edge.segmentation import segment
 from edge.structures import Background, Frame, Scale, UInt8Image
+from tests.edge.quality.drawn import COLOUR, FIELD
 from tests.tools.altered_fields import altered, no_smear
 
-FIELD = render_field(4, RenderSettings(width=640, height=480, um_per_px=0.2)).image
-COLOUR = Colour(
-    usual=np.array([0.2, 0.43, 0.37], np.float32),
-    density=0.2,
-    angle_deg=40.0,
-    strength=0.3,
-    variety=0.1,
-    cut_off=(0.0, 0.0, 0.0),
-    black=0.0,
-)
 NUCLEI = Nuclei(angle_deg=45.0, apart=0.3, red_blue=0.1)
 
 
