@@ -23,7 +23,7 @@ from edge.counting.tally import clopper_pearson
 from edge.daemon.protocol import COMMANDS
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
-from tests.system.pages import ENDLESS, KNOWN, NOT_HERE, commands, is_not_here
+from tests.system.pages import ENDLESS, KNOWN, NOT_HERE, blocks, commands, is_not_here
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,16 +34,9 @@ def text_of(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def code_blocks(page: Path) -> list[str]:
-    """What stands between fences that name no other language than the shell's."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    return [block for language, block in found if not language]
-
-
 def shown_commands(page: Path) -> list[str]:
-    """Every `blastcount ...` line of a page, continuation lines joined."""
-    lines = "\n".join(code_blocks(page)).replace("\\\n", " ").splitlines()
-    return [line for line in lines if re.match(r"(\S*/)?blastcount [a-z]", line)]
+    """Every `blastcount ...` line of a page."""
+    return [line for line in commands(page) if re.match(r"(\S*/)?blastcount [a-z]", line)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
@@ -63,7 +56,7 @@ def test_an_option_that_does_not_exist_would_be_noticed() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_make_target_shown_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    for target in re.findall(r"^(?:sudo )?make ([a-z-]+)", "\n".join(code_blocks(page)), re.MULTILINE):
+    for target in re.findall(r"^(?:sudo )?make ([a-z-]+)", "\n".join(blocks(page)), re.MULTILINE):
         assert target in targets, f"{page.name}: make {target}"
 
 
@@ -88,7 +81,7 @@ def without_times(text: str) -> list[list[str]]:
 
 def test_the_readme_shows_what_counting_the_samples_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    shown = next(block for block in code_blocks(ROOT / "README.md") if "rendered_0001.jpg" in block)
+    shown = next(block for block in blocks(ROOT / "README.md") if "rendered_0001.jpg" in block)
     result = CliRunner().invoke(main, ["count", "edge/samples"])
     assert result.exit_code == 0, result.stderr
     # The line that names interpreter and version differs between installs.

@@ -42,12 +42,17 @@ NOT_HERE = {
 }
 
 
-def commands(page: Path) -> list[str]:
-    """Read the commands of a page's blocks; those in another language than the shell's name it."""
+def blocks(page: Path, language: str = "") -> list[str]:
+    """Read what stands between fences that name a language; those of the shell's name none."""
     text = page.read_text(encoding="utf-8")
     found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    blocks = [block for language, block in found if not language]
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    return [block for named, block in found if named == language]
+
+
+def commands(page: Path) -> list[str]:
+    """Read the commands of a page's blocks, continuation lines joined."""
+    lines = "".join(blocks(page)).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip()]
 
 
 def is_not_here(line: str) -> bool:

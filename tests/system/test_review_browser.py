@@ -23,6 +23,7 @@ import pytest
 from edge.bloodlog import BloodLog, Review
 from edge.web.access import new_token, write_token_file
 from edge.web.limits import BURST
+from tests.system.pages import blocks, commands
 
 selenium = pytest.importorskip("selenium")
 from selenium import webdriver  # noqa: E402
@@ -525,7 +526,7 @@ CADDY = """{{
 @pytest.fixture
 def proxy(repository: Path, tmp_path: Path) -> Iterator[Callable[[str, int], int]]:
     """Function that starts a proxy as docs/review.md says, with other ports and files; gives its port."""
-    said = (repository / "docs" / "review.md").read_text(encoding="utf-8")
+    page = repository / "docs" / "review.md"
     started: list[subprocess.Popen[bytes]] = []
     folder = tmp_path / "proxy"
     folder.mkdir()
@@ -533,8 +534,8 @@ def proxy(repository: Path, tmp_path: Path) -> Iterator[Callable[[str, int], int
     def start_(program: str, page_port: int) -> int:
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}: apt-get install {program}")
-        (site,) = re.findall(rf"```{program}\n(.*?)```", said, re.DOTALL)
-        (make,) = re.findall(r"```\n(openssl .*?)```", said, re.DOTALL)
+        (site,) = blocks(page, program)
+        (make,) = (line for line in commands(page) if line.startswith("openssl req"))
         port = free_port()
         site = site.replace("8321", str(page_port)).replace("/etc/ssl/private", str(folder))
         config = folder / "config"

@@ -22,7 +22,7 @@ import pytest
 
 from edge.rendered import Population, RenderSettings, render_field
 from tests.system.machine import Machine, booted
-from tests.system.pages import MAKE_PERSON, PERSON, Reader, commands, is_not_here
+from tests.system.pages import MAKE_PERSON, PERSON, Reader, blocks, commands, is_not_here
 from tests.system.sitecustomize_camera import SIZE
 from tests.system.test_package import newer_wheel
 from tests.system.test_picamera2 import CAMERA, PICAMERA2, PYKMS
@@ -53,18 +53,6 @@ CROWDED = RenderSettings(
 )
 UNIT = """[Service]
 Environment=LD_PRELOAD=/opt/virtual/shim.so PYTHONPATH=/opt/virtual
-"""
-NGINX = """server {
-    listen 443 ssl;
-    server_name lab.example;
-    ssl_certificate /etc/ssl/private/lab.example.pem;
-    ssl_certificate_key /etc/ssl/private/lab.example.key;
-    location /blast/ {
-        proxy_pass http://127.0.0.1:8321;
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    }
-}
 """
 IS_NEWER = ("/opt/blastcount/bin/python", "-c", "import edge.errors as e; print(hasattr(e, 'IS_NEWER'))")
 
@@ -163,7 +151,8 @@ def root(
     drop_in = root / "etc/systemd/system/blastcount.service.d/virtual.conf"
     drop_in.parent.mkdir()
     drop_in.write_text(UNIT)
-    (root / "etc/nginx/sites-enabled/lab.example").write_text(NGINX)
+    (site,) = blocks(DOCS / "review.md", "nginx")
+    (root / "etc/nginx/sites-enabled/lab.example").write_text(site)
     shim = "gcc -shared -fPIC -o /opt/virtual/shim.so /opt/virtual/dma_shim.c -ldl"
     # git takes no repository of another user's.
     made = chroot(root, f"set -e\n{shim}\n{MAKE_PERSON}\nchown -R {PERSON}: /srv/blastcount.git")
