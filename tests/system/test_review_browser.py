@@ -123,23 +123,39 @@ class Page:
 
 
 @pytest.fixture
-def start(repository: Path, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Function that starts a command which serves the page, and waits until it can be opened."""
+def launch(repository: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Function that starts a command, whose messages are in messages.txt and may hold no traceback."""
     started: list[subprocess.Popen[bytes]] = []
     (tmp_path / "run").mkdir(mode=0o700)
+    environment = {**os.environ, "PYTHONPATH": str(repository), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+
+    def launch_(*arguments: str) -> subprocess.Popen[bytes]:
+        with (tmp_path / "messages.txt").open("wb") as messages:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "edge.cli", *arguments],
+                cwd=tmp_path, env=environment, stdout=messages, stderr=messages,
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield launch_
+    for process in started:
+        process.terminate()
+        process.wait(30)
+        messages = (tmp_path / "messages.txt").read_text()
+        assert "Traceback" not in messages, messages
+
+
+@pytest.fixture
+def start(launch: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Callable[..., Page]:
+    """Function that starts a command which serves the page, and waits until it can be opened."""
     port = free_port()
 
     def start_(command: str, config: str, review: str = "", port: int = port) -> Page:
         path = tmp_path / "blastcount.toml"
         served = f"[review]\nwith_daemon = true\nport = {port}\n{review}\n"
         path.write_text(f'{config}\n[log]\npath = "blood.db"\n{served}')
-        environment = {**os.environ, "PYTHONPATH": str(repository), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
-        with (tmp_path / "messages.txt").open("wb") as messages:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "edge.cli", command, "--config", str(path)],
-                cwd=tmp_path, env=environment, stdout=messages, stderr=messages,
-            )  # fmt: skip
-        started.append(process)
+        process = launch(command, "--config", str(path))
 
         def is_served() -> bool:
             assert process.poll() is None, (tmp_path / "messages.txt").read_text()
@@ -148,12 +164,7 @@ def start(repository: Path, tmp_path: Path) -> Iterator[Callable[..., Page]]:
         wait_for(is_served)
         return Page(f"http://127.0.0.1:{port}", tmp_path / "blood.db", process)
 
-    yield start_
-    for process in started:
-        process.terminate()
-        process.wait(30)
-        messages = (tmp_path / "messages.txt").read_text()
-        assert "Traceback" not in messages, messages
+    return start_
 
 
 def text_of(chrome: Chrome) -> str:
@@ -334,39 +345,29 @@ def test_who_hides_the_program_keeps_every_key_also_over_a_restart(
 
 
 def test_a_phone_opens_the_page_by_its_code(
-    repository: Path, browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
-) -> None:
+    launch: Callable[..., subprocess.Popen[bytes]], browse: Callable[..., Chrome],
+    log_sample: Callable[..., None], tmp_path: Path,
+) -> None:  # fmt: skip
     """The token behind the # of a code opens the page and stays in no address; the page has codes, too."""
     log_sample(tmp_path / "blood.db", 5)
-    (tmp_path / "run").mkdir(mode=0o700)
-    environment = {**os.environ, "PYTHONPATH": str(repository), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
-    with (tmp_path / "messages.txt").open("wb") as messages:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edge.cli", "review", "--phone", "--port", "0", "--log", "blood.db"],
-            cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=messages,
-        )  # fmt: skip
-    try:
-        told = (tmp_path / "messages.txt").read_text
-        wait_for(lambda: "Ctrl-C" in told() or process.poll() is not None)
-        if "no network" in told():
-            pytest.skip("this machine has no network")
-        (address, token) = re.findall(r"or open (\S+) and type the token ([0-9a-f]+)", told())[0]
-        chrome = browse(width=390, height=800)
-        chrome.get(f"{address}login#{token}")
-        wait_for(lambda: "S-1" in text_of(chrome) or chrome.find_elements(By.NAME, "observer"))
-        assert token not in chrome.current_url
-        chrome.get(f"{address}phone")
-        (tmp_path / "code.png").write_bytes(
-            chrome.find_element(By.CSS_SELECTOR, ".codes figure").screenshot_as_png
-        )
-        code = cv2.imread(str(tmp_path / "code.png"))
-        assert cv2.QRCodeDetector().detectAndDecode(code)[0] == address
-        # By plain HTTP from another machine a browser says that it leaves this header out of account.
-        assert [line for line in complaints(chrome) if "Cross-Origin-Opener-Policy" not in line] == []
-    finally:
-        process.terminate()
-        process.wait(30)
-    assert "Traceback" not in told()
+    process = launch("review", "--phone", "--port", "0", "--log", "blood.db")
+    told = (tmp_path / "messages.txt").read_text
+    wait_for(lambda: "Ctrl-C" in told() or process.poll() is not None)
+    if "no network" in told():
+        pytest.skip("this machine has no network")
+    (address, token) = re.findall(r"or open (\S+) and type the token ([0-9a-f]+)", told())[0]
+    chrome = browse(width=390, height=800)
+    chrome.get(f"{address}login#{token}")
+    wait_for(lambda: "S-1" in text_of(chrome) or chrome.find_elements(By.NAME, "observer"))
+    assert token not in chrome.current_url
+    chrome.get(f"{address}phone")
+    (tmp_path / "code.png").write_bytes(
+        chrome.find_element(By.CSS_SELECTOR, ".codes figure").screenshot_as_png
+    )
+    code = cv2.imread(str(tmp_path / "code.png"))
+    assert cv2.QRCodeDetector().detectAndDecode(code)[0] == address
+    # By plain HTTP from another machine a browser says that it leaves this header out of account.
+    assert [line for line in complaints(chrome) if "Cross-Origin-Opener-Policy" not in line] == []
 
 
 CELLS = ".cell button[value$='-blast']"
