@@ -18,6 +18,11 @@ SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
 SCRIPT = Path(__file__).parent / "debian_root.sh"
 
 
+def cache_folder() -> Path:
+    """Where trees and packages are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "blastcount-tests"
+
+
 @pytest.fixture(scope="session")
 def debian() -> Callable[..., Path]:
     """Function that copies a Debian tree with some packages to a path; the original is kept."""
@@ -28,7 +33,7 @@ def debian() -> Callable[..., Path]:
         suite = suite or SUITES.get(sys.version_info[:2])
         if suite is None:
             pytest.skip(f"no Debian release with Python {sys.version_info.major}.{sys.version_info.minor}")
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "blastcount-tests"
+        folder = cache_folder()
         original = folder / "-".join((suite, *([architecture] if architecture else []), *packages))
         if not original.exists():
             folder.mkdir(parents=True, exist_ok=True)

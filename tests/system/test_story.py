@@ -21,6 +21,7 @@ import cv2
 import pytest
 
 from edge.rendered import Population, RenderSettings, render_field
+from tests.system.conftest import cache_folder
 from tests.system.machine import Machine, booted
 from tests.system.pages import MAKE_PERSON, PERSON, Reader, blocks, commands, is_not_here
 from tests.system.sitecustomize_camera import SIZE
@@ -55,10 +56,6 @@ UNIT = """[Service]
 Environment=LD_PRELOAD=/opt/virtual/shim.so PYTHONPATH=/opt/virtual
 """
 IS_NEWER = ("/opt/blastcount/bin/python", "-c", "import edge.errors as e; print(hasattr(e, 'IS_NEWER'))")
-
-
-def cache_folder() -> Path:
-    return Path.home() / ".cache" / "blastcount-tests"
 
 
 @pytest.fixture(scope="session")
