@@ -14,7 +14,7 @@ from edge.counting import golden
 from edge.rendered import RenderedField, RenderSettings, render_field
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_model() -> Path:
     """Stem of a complete bundle of a network of a few kB."""
     return Path(__file__).parent / "data" / "tiny"

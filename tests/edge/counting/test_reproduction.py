@@ -25,7 +25,6 @@ from edge.device.clock import WallClock
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import FieldResult, Frame
 
-TINY = Path(__file__).parents[1] / "data" / "tiny"
 SLIDE = Slide(11, RenderSettings(width=640, height=480, um_per_px=0.2, population=Population(blast=400.0)))
 #: Where the fields lie, µm: overlapping ones, one a second time, and one by itself.
 PLACES_UM = (0.0, 40.0, 0.0, 300.0, 340.0)
@@ -37,17 +36,17 @@ def frame(x_um: float) -> Frame:
     return Frame(SLIDE.view(x_um).image, f"{x_um:g}")
 
 
-def configured(folder: Path) -> Config:
+def configured(folder: Path, model: Path) -> Config:
     return Config().changed(
-        model={"path": TINY},
+        model={"path": model},
         calibration={"path": folder / "calibration.json"},
         log={"path": folder / "blood.db"},
     )
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return configured(tmp_path)
+def config(tmp_path: Path, tiny_model: Path) -> Config:
+    return configured(tmp_path, tiny_model)
 
 
 def calibrate(config: Config, um_per_px: float) -> None:
@@ -61,9 +60,9 @@ def recorder(config: Config, log: BloodLog) -> Recorder:
 
 
 @pytest.fixture(scope="module")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> Config:
+def counted(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Config:
     """A log that tests only read: fields of a sample with every kind of cell, and one without a sample."""
-    config = configured(tmp_path_factory.mktemp("counted"))
+    config = configured(tmp_path_factory.mktemp("counted"), tiny_model)
     calibrate(config, 0.2)
     with BloodLog.open(config.log_path) as log:
         recorder(config, log).record(frame(600.0))
