@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,15 @@ def field_folder(tmp_path: Path, small_field: RenderedField) -> Path:
     Image.fromarray(small_field.image).save(folder / "rendered_0001.jpg", quality=92)
     (folder / "rendered_0001.truth.json").write_text(json.dumps(small_field.truth_json()))
     return folder
+
+
+@pytest.fixture
+def set_umask() -> Iterator[Callable[[int], int]]:
+    """Give ``os.umask``, and the test after this one the umask that was before it."""
+    before = os.umask(0o077)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
 
 
 @pytest.fixture

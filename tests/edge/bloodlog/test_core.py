@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -231,18 +232,15 @@ def test_file_names_are_taken_literally(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("umask", "file", "folder"), [(0o000, 0o640, 0o750), (0o077, 0o600, 0o700)])
-def test_a_log_is_never_everybody_s(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+def test_a_log_is_never_everybody_s(
+    tmp_path: Path, set_umask: Callable[[int], int], umask: int, file: int, folder: int
+) -> None:
     """Nor are its journal, its pictures and its backup, whatever the umask."""
-    before = os.umask(umask)
-    try:
-        with BloodLog.open(tmp_path / "blood.db") as log:
-            log.append(
-                make_result(), **PROVENANCE, image_sha256=log.pictures.put(np.zeros((9, 9, 3), np.uint8))
-            )
-            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("blood.db*")}
-            back_up(log, log.pictures, tmp_path / "backup")
-    finally:
-        os.umask(before)
+    set_umask(umask)
+    with BloodLog.open(tmp_path / "blood.db") as log:
+        log.append(make_result(), **PROVENANCE, image_sha256=log.pictures.put(np.zeros((9, 9, 3), np.uint8)))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("blood.db*")}
+        back_up(log, log.pictures, tmp_path / "backup")
     assert modes == {"blood.db": file, "blood.db-wal": file, "blood.db-shm": file}
     for path in tmp_path.rglob("*"):
         assert path.name == ".lock" or path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sqlite3
 import threading
@@ -235,13 +234,12 @@ def test_a_second_daemon_with_the_same_log_is_refused(make_bench: MakeBench) -> 
         assert bench.ask("status")["state"] == "counting"
 
 
-def test_whoever_watches_the_device_reads_the_metrics_alone(tmp_path: Path) -> None:
+def test_whoever_watches_the_device_reads_the_metrics_alone(
+    tmp_path: Path, set_umask: Callable[[int], int]
+) -> None:
     status = make_status(None, Counts(), Config(), now_s=0.0, problem=None) | {"queue_age_s": None}
-    before = os.umask(0o077)
-    try:
-        write_heartbeat(tmp_path, status)
-    finally:
-        os.umask(before)
+    set_umask(0o077)
+    write_heartbeat(tmp_path, status)
     assert (tmp_path / "metrics.prom").stat().st_mode & 0o777 == 0o644
     assert (tmp_path / "status.json").stat().st_mode & 0o007 == 0
 

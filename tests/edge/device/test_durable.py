@@ -28,13 +28,12 @@ def test_a_file_replaces_the_one_of_its_name(tmp_path: Path, durable: bool) -> N
 
 
 @pytest.mark.parametrize(("umask", "left"), [(0o000, 0o640), (0o022, 0o640), (0o077, 0o600)])
-def test_rights_are_the_umask_s_unless_they_are_exact(tmp_path: Path, umask: int, left: int) -> None:
-    before = os.umask(umask)
-    try:
-        write_whole(tmp_path / "private", b"", mode=0o640)
-        write_whole(tmp_path / "public", b"", mode=0o644, exactly=True)
-    finally:
-        os.umask(before)
+def test_rights_are_the_umask_s_unless_they_are_exact(
+    tmp_path: Path, set_umask: Callable[[int], int], umask: int, left: int
+) -> None:
+    set_umask(umask)
+    write_whole(tmp_path / "private", b"", mode=0o640)
+    write_whole(tmp_path / "public", b"", mode=0o644, exactly=True)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"private": left, "public": 0o644}
 
