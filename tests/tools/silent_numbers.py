@@ -69,7 +69,7 @@ JOINED = {
 }
 #: Factors of a scale that is given wrong: another objective, a camera's binning, a wrong adapter.
 WRONG_SCALES = (1 / 3, 1 / 2, 1 / 1.4, 1.4, 2, 3)
-#: What ``--um-per-px`` takes.
+#: What ``--um-per-px`` takes in every state of the code that is compared; today it takes coarser ones, too.
 LEAST_SCALE, MOST_SCALE = 0.01, 0.4
 #: Change of a number that is none: the greater of a cell and a tenth.
 _CELL, _SHARE = 1, 0.1
