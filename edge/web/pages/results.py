@@ -16,6 +16,7 @@ from edge.results.sheet.page import Page, make_page
 from edge.results.sheet.record import json_text, report_record
 from edge.results.summary import SampleSummary, summarise
 from edge.web import preferences, store
+from edge.web.figures import Figures
 from edge.web.setup import setup
 
 blueprint = Blueprint("results", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
@@ -74,7 +75,7 @@ def _summary(sample_id: int) -> SampleSummary:
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         summary = summarise(log, sample, setup().errors_of, setup().denominator, setup().threshold_of)
-    if preferences.hides_program() or summary.reading.withholds_results(preferences.observer()):
+    if Figures(summary, preferences.observer(), preferences.hides_program()).withheld:
         abort(423)
     return summary
 
