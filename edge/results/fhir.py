@@ -155,7 +155,7 @@ def _observation(
 def _doubts(summary: SampleSummary) -> list[str]:
     """Say that fields were drawn, and which warnings they carry; every figure is of these fields' cells."""
     said = (
-        drawn_text(catalogue(), summary.drawn_fields, len(summary.reading.fields)),
+        drawn_text(catalogue(), summary),
         warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields),
     )
     return [text for text in said if text is not None]

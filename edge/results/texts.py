@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from edge.i18n import Catalogue
 from edge.results.stopping import LINE, Stopping
 from edge.structures import Tally
+
+if TYPE_CHECKING:
+    from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
 #: The letter of a class, the same in every language and on every picture.
 LETTERS = {"blast": "B", "normal": "N", "uncertain": "U", "smudge": "S", "not_a_cell": "X"}
@@ -92,25 +95,24 @@ def warned_text(_: Catalogue, warned: Mapping[str, int], fields: int, of: int) -
     return _("report.warned", fields=fields, of=of, warnings=counts_text(_, "warning", warned))
 
 
-def differing_text(
-    _: Catalogue, observers: Iterable[tuple[str, Tally]], cells: int, kappa: float | None
-) -> str:
-    """Say that readers differ, by each one's own count.
-
-    Parameters
-    ----------
-    _ : texts
-    observers : who, and the cells by that person's word
-    cells : number of cells on which words differ
-    kappa : Cohen's kappa of the first two who have read every cell, where there is one
-    """
-    counts = [_("report.differ_one", observer=name, k=own.blasts, n=own.wbc) for name, own in observers]
-    said = ", ".join(counts) + ("" if kappa is None else _("report.differ_kappa", kappa=_.number(kappa, 2)))
+def differing_text(_: Catalogue, summary: SampleSummary) -> str | None:
+    """Say that readers differ, by each one's own count and the kappa of two; None where none differ."""
+    cells = len(summary.reading.differing)
+    if not cells:
+        return None
+    said = ", ".join(
+        _("report.differ_one", observer=count.observer, k=count.tally.blasts, n=count.tally.wbc)
+        for count in summary.observers
+    )
+    kappa = None if summary.agreement is None else summary.agreement.kappa
+    if kappa is not None:
+        said += _("report.differ_kappa", kappa=_.number(kappa, 2))
     return _("report.differ", counts=said, cells=cells)
 
 
-def drawn_text(_: Catalogue, drawn: int, of: int) -> str | None:
+def drawn_text(_: Catalogue, summary: SampleSummary) -> str | None:
     """Say how many of the fields were drawn by a program; None where none was."""
+    drawn, of = summary.drawn_fields, len(summary.reading.fields)
     if not drawn:
         return None
     return _("report.drawn") if drawn == of else _("report.drawn_some", drawn=drawn, of=of)

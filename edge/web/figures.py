@@ -69,16 +69,11 @@ class Figures:
 
     def drawn(self, _: Catalogue) -> str | None:
         """Say that fields were drawn by a program; None where none was."""
-        return drawn_text(_, self.summary.drawn_fields, len(self.reading.fields))
+        return drawn_text(_, self.summary)
 
     def differing(self, _: Catalogue) -> str | None:
         """Say that readers differ, by whose counts; None where none do, or where that would unblind."""
-        cells = len(self.reading.differing)
-        if not cells or self.withheld:
-            return None
-        agreement = self.summary.agreement
-        observers = [(count.observer, count.tally) for count in self.summary.observers]
-        return differing_text(_, observers, cells, None if agreement is None else agreement.kappa)
+        return None if self.withheld else differing_text(_, self.summary)
 
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:

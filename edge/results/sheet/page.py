@@ -116,7 +116,7 @@ def make_page(
         quality=tuple(_quality(summary, _)),
         origin=tuple(_origin(summary, _)),
         signatures=(_("report.signed_count"), _("report.signed_check")),
-        drawn=drawn_text(_, summary.drawn_fields, len(summary.reading.fields)),
+        drawn=drawn_text(_, summary),
     )
 
 
@@ -146,11 +146,10 @@ def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
     fields = program.fields + program.rejected
     if program.rejected > _MANY_REFUSED * fields:
         yield _("report.many_refused", rejected=program.rejected, fields=fields)
-    if summary.reading.differing:
-        kappa = None if summary.agreement is None else summary.agreement.kappa
-        observers = [(count.observer, count.tally) for count in summary.observers]
-        yield differing_text(_, observers, len(summary.reading.differing), kappa)
-    warned = warned_text(_, summary.warned, summary.warned_fields, summary.program.fields)
+    differing = differing_text(_, summary)
+    if differing is not None:
+        yield differing
+    warned = warned_text(_, summary.warned, summary.warned_fields, program.fields)
     if warned is not None:
         yield warned
 
