@@ -12,13 +12,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from edge.device.printable import printable
 from edge.errors import NO_ROOM, EdgeError, OutputError, RuntimeMissingError
 from edge.version import software_version
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Name of each command of the device package, where it is, and its line in ``--help``.
 COMMANDS = {
@@ -80,6 +83,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Tell a shell what could come next, without importing the commands."""
+        from click.shell_completion import CompletionItem  # no command needs it
+
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(name, help=_short_help(name)) for name in names), *options]
