@@ -20,6 +20,11 @@ from edge.errors import ConfigError, ImageError
 UInt8Image = NDArray[np.uint8]
 CellKind = Literal["wbc", "smudge"]
 CellClass = Literal["blast", "normal", "uncertain"]
+#: Kinds of cells that are no blasts. ``other``: none of those that are named here, or not known; look at it.
+CellType = Literal[
+    "neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil", "immature_granulocyte", "erythroblast",
+    "other",
+]  # fmt: skip
 ScaleSource = Literal["configured", "red_cells", "pooled", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
 #: Which cells the share of blasts is of: all classified white cells; those without the uncertain ones; all
@@ -289,12 +294,17 @@ class ClassifiedCell:
     p_blast : probability in 0 to 1 after the card's temperature; None for a smudge
     seen_before : the same physical cell in an earlier field of the sample, where it was counted: reported
         here, never counted again; None for a cell seen for the first time
+    type : which kind of cell it is if it is no blast, ``other`` where the type network abstains; None for a
+        smudge, and without a type network. It changes neither ``label`` nor ``p_blast``
+    p_type : probability in 0 to 1 of the type that it says, or would have said; None where ``type`` is
     """
 
     cell: Cell
     label: CellClass | None
     p_blast: float | None
     seen_before: CellRef | None = None
+    type: CellType | None = None
+    p_type: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +332,7 @@ class FieldResult:
     stage_um : place of the field's upper left corner on the sample's mosaic, µm; None where it has none
     warnings : names of the doubts that it was counted with, keys of :data:`edge.quality.WARNINGS`; none where
         it was rejected, for there is no number to doubt
+    type_model : identity of the network that named the cells' types; None without one
     """
 
     source: str
@@ -337,6 +348,7 @@ class FieldResult:
     stage_ms: dict[str, float] = field(default_factory=dict)
     stage_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    type_model: ModelIdentity | None = None
 
     @property
     def wbc(self) -> int:

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +27,7 @@ from edge.errors import SourceError
 from edge.i18n import catalogue
 from edge.quality import WARNINGS
 from edge.results.texts import reason_text, warned_text, warning_text
-from edge.structures import ClassifiedCell, Denominator, FieldResult, Tally
+from edge.structures import ClassifiedCell, Denominator, FieldResult, ModelIdentity, Tally
 
 SCHEMA = "blastcount.field/1"
 
@@ -99,10 +100,12 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
         "wbc": result.wbc,
         "blasts": result.blasts,
         "tally": _tally_json(tally([result], denominator)),
-        "cells": [_cell_json(classified) for classified in result.cells],
+        "cells": [_cell_json(classified, result.type_model) for classified in result.cells],
         "frame_sha256": result.frame_sha256,
-        "model": {"name": result.model.name, "sha256": result.model.sha256},
+        "model": asdict(result.model),
     }
+    if result.type_model is not None:
+        record["type_model"] = asdict(result.type_model)
     return json.dumps(record, allow_nan=False)
 
 
@@ -121,8 +124,8 @@ def _tally_json(counted: Tally) -> dict[str, object]:
     }
 
 
-def _cell_json(classified: ClassifiedCell) -> dict[str, object]:
-    cell, seen = classified.cell, classified.seen_before
+def _cell_json(classified: ClassifiedCell, type_model: ModelIdentity | None) -> dict[str, object]:
+    cell, seen, p_type = classified.cell, classified.seen_before, classified.p_type
     record: dict[str, object] = {
         "id": cell.id,
         "x": round(cell.x, 1),
@@ -135,9 +138,11 @@ def _cell_json(classified: ClassifiedCell) -> dict[str, object]:
         "p_blast": None if classified.p_blast is None else round(classified.p_blast, 4),
         "touches_border": cell.touches_border,
     }
-    return (
-        record if seen is None else record | {"seen_before": {"field": seen.field_id, "cell": seen.cell_id}}
-    )
+    if type_model is not None:
+        record |= {"type": classified.type, "p_type": None if p_type is None else round(p_type, 4)}
+    if seen is not None:
+        record["seen_before"] = {"field": seen.field_id, "cell": seen.cell_id}
+    return record
 
 
 class CsvPrinter:

@@ -6,7 +6,7 @@ It owns no clock, signal, thread or file: the same frame gives the same result w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,17 @@ from edge.classification.crop import Cutter
 from edge.light.field import Field
 from edge.quality import Judgement, Reference, assess, assess_cells
 from edge.segmentation import Segmentation, has_changed, segment
-from edge.structures import CellClass, ClassifiedCell, FieldResult, Frame, Scale
+from edge.structures import (
+    Cell,
+    CellClass,
+    CellType,
+    ClassifiedCell,
+    FieldResult,
+    Frame,
+    InputSpec,
+    ModelIdentity,
+    Scale,
+)
 
 #: Crops that exist at once: 32 of 128 px are 1.6 MB, whatever segmentation found.
 BATCH = 32
@@ -40,6 +50,24 @@ class CellClassifier(Protocol):
 
     def label(self, p_blast: float) -> CellClass:
         """Name the class of a probability."""
+        ...
+
+
+class TypeClassifier(Protocol):
+    """What the pipeline needs of the network that names types; it never sees what the first one said."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which network it is."""
+        ...
+
+    @property
+    def input(self) -> InputSpec:
+        """What its crops are made of."""
+        ...
+
+    def types_of(self, crops: NDArray[np.uint8]) -> Sequence[tuple[CellType, float]]:
+        """Name the type of each of (n, size, size, 3) uint8 crops, with its probability."""
         ...
 
 
@@ -66,10 +94,17 @@ class Pipeline:
     ----------
     classifier : a loaded model whose golden crops agree
     clock : seconds, for ``stage_ms``; only differences are used
+    types : names the types of white cells beside the blast call, which is the same without it; None for none
     """
 
-    def __init__(self, classifier: CellClassifier, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        classifier: CellClassifier,
+        clock: Callable[[], float] = time.perf_counter,
+        types: TypeClassifier | None = None,
+    ) -> None:
         self._classifier = classifier
+        self._types = types
         self._clock = clock
 
     def process(self, frame: Frame, reference: Reference | None = None) -> ProcessedField:
@@ -109,22 +144,23 @@ class Pipeline:
 
     def _classify(self, field: Field, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
         """Classify the white cells in batches; smudges pass unclassified."""
-        white = [cell for cell in segmentation.cells if cell.kind == "wbc"]
-        cutter = Cutter(field, self._classifier.card.input, um_per_px=segmentation.scale.um_per_px)
         p_blast: dict[int, float] = {}
-        for first in range(0, len(white), BATCH):
-            batch = white[first : first + BATCH]
-            crops = cutter.cut(
-                [(cell.x, cell.y) for cell in batch], [segmentation.outline(cell) for cell in batch]
-            )
+        for batch, crops in _crops(field, segmentation, self._classifier.card.input):
             probabilities = self._classifier.p_blast(crops)
             p_blast |= {cell.id: float(p) for cell, p in zip(batch, probabilities, strict=True)}
-        return tuple(
-            ClassifiedCell(cell, self._classifier.label(p_blast[cell.id]), p_blast[cell.id])
-            if cell.id in p_blast
-            else ClassifiedCell(cell, None, None)
-            for cell in segmentation.cells
-        )
+        types: dict[int, tuple[CellType, float]] = {}
+        if self._types is not None:
+            for batch, crops in _crops(field, segmentation, self._types.input):
+                named = self._types.types_of(crops)
+                types |= {cell.id: (kind, float(p)) for cell, (kind, p) in zip(batch, named, strict=True)}
+
+        def classified(cell: Cell) -> ClassifiedCell:
+            if cell.id not in p_blast:
+                return ClassifiedCell(cell, None, None)
+            p, (kind, p_type) = p_blast[cell.id], types.get(cell.id, (None, None))
+            return ClassifiedCell(cell, self._classifier.label(p), p, type=kind, p_type=p_type)
+
+        return tuple(map(classified, segmentation.cells))
 
     def _result(
         self,
@@ -147,12 +183,25 @@ class Pipeline:
             model=self._classifier.card.identity,
             stage_ms=stage_ms,
             warnings=() if judgement.reasons else judgement.warnings,
+            type_model=None if self._types is None else self._types.identity,
         )
 
     def _lap(self, stage_ms: dict[str, float], stage: str, started: float) -> float:
         now = self._clock()
         stage_ms[stage] = (now - started) * 1000.0
         return now
+
+
+def _crops(
+    field: Field, segmentation: Segmentation, spec: InputSpec
+) -> Iterator[tuple[list[Cell], NDArray[np.uint8]]]:
+    """Cut the white cells, a batch at a time."""
+    white = [cell for cell in segmentation.cells if cell.kind == "wbc"]
+    cutter = Cutter(field, spec, um_per_px=segmentation.scale.um_per_px)
+    for first in range(0, len(white), BATCH):
+        batch = white[first : first + BATCH]
+        outlines = [segmentation.outline(cell) for cell in batch]
+        yield batch, cutter.cut([(cell.x, cell.y) for cell in batch], outlines)
 
 
 def _known_scale(frame: Frame) -> Scale:

@@ -88,6 +88,25 @@ def test_cells_seen_before_are_in_no_column(table: Table) -> None:
     assert "seen_before" not in json.loads(field_json(seen))["cells"][0]
 
 
+def test_types_are_in_the_json_only_where_a_network_named_them() -> None:
+    plain = field("f.jpg", "blast", "normal", None)
+    written = json.loads(field_json(plain))
+    assert "type_model" not in written
+    assert not {"type", "p_type"} & {key for cell in written["cells"] for key in cell}
+    named = replace(plain.cells[1], type="lymphocyte", p_type=0.98765)
+    typed = replace(
+        plain, cells=(plain.cells[0], named, plain.cells[2]), type_model=ModelIdentity("t", "1" * 64)
+    )
+    record = json.loads(field_json(typed))
+    assert record.pop("type_model") == {"name": "t", "sha256": "1" * 64}
+    assert [(cell.pop("type"), cell.pop("p_type")) for cell in record["cells"]] == [
+        (None, None),
+        ("lymphocyte", 0.9877),
+        (None, None),
+    ]
+    assert record == written
+
+
 def test_a_field_with_a_warning_says_so_in_its_row_and_the_end_sums_them_up(table: Table) -> None:
     doubted = replace(field("g.jpg", "blast"), warnings=("background_clipped", "scale_changed"))
     titles, plain, row, *rest = table(field("f.jpg", "blast"), doubted)

@@ -21,6 +21,7 @@ from edge.quality import Judgement
 from edge.rendered import RenderedField
 from edge.segmentation import Segmentation, segment
 from edge.structures import CellClass, Frame, InputSpec
+from tests.edge.telling import TellingTypes
 
 
 class TellingClassifier:
@@ -89,6 +90,20 @@ def test_the_result_describes_the_frame(classifier: TellingClassifier, frame: Fr
 def test_the_same_frame_gives_the_same_result(classifier: TellingClassifier, frame: Frame) -> None:
     first, second = (Pipeline(classifier, ticking().__next__).process(frame).result for _ in range(2))
     assert first == second
+
+
+def test_blast_calls_are_the_same_with_and_without_types(classifier: TellingClassifier, frame: Frame) -> None:
+    plain = Pipeline(classifier, ticking().__next__).process(frame).result
+    types = TellingTypes(("lymphocyte", 0.875), ("other", 0.5))
+    typed = Pipeline(classifier, ticking().__next__, types).process(frame).result
+    white = [cell for cell in typed.cells if cell.cell.kind == "wbc"]
+    assert [cell.type for cell in white[:3]] == ["lymphocyte", "other", "lymphocyte"]
+    assert [cell.p_type for cell in white[:2]] == [0.875, 0.5]
+    assert all(cell.type is None and cell.p_type is None for cell in typed.cells if cell not in white)
+    assert {crops.shape[1:] for crops in types.batches} == {(16, 16, 3)}  # crops of its own kind
+    assert (plain.type_model, typed.type_model) == (None, types.identity)
+    untyped = tuple(replace(cell, type=None, p_type=None) for cell in typed.cells)
+    assert replace(typed, cells=untyped, type_model=None) == plain
 
 
 def test_stages_are_timed_by_the_given_clock(classifier: TellingClassifier, frame: Frame) -> None:
