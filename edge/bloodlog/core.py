@@ -28,7 +28,7 @@ from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word, select_reviews, undo_last
 from edge.bloodlog.rows import LoggedField, cell_row, logged_field
-from edge.bloodlog.samples import Sample, SampleChange, Specimen
+from edge.bloodlog.samples import NOBODY, Sample, SampleChange, Specimen
 from edge.device.clock import utc_now
 from edge.errors import LogBehindError, LogBusyError, LogError
 from edge.structures import CellRef, FieldResult
@@ -36,8 +36,6 @@ from edge.structures import CellRef, FieldResult
 #: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
 #: reader never stops the writer's checkpoints.
 PAGE_FIELDS = 200
-#: Who a change of a sample is put down to where nobody is named.
-NOBODY = "unnamed"
 
 #: A field with the sample that it was put into afterwards.
 _FIELD = f"SELECT field.*, {assignments.ASSIGNED_TO} AS assigned_to FROM field"

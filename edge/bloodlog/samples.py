@@ -13,17 +13,20 @@ from edge.device.clock import utc_now
 from edge.errors import LogError
 
 Specimen = Literal["blood", "marrow"]
+#: Who a change of a sample is put down to where nobody is named.
+NOBODY = "unnamed"
 #: What may happen to a sample after it was opened for the first time.
 SampleChange = Literal["closed", "reopened", "kept", "released"]
 
 #: A sample with its last change of either kind.
 _SELECT = """
 SELECT sample.id, name, specimen, quota, opened_at,
-       (SELECT CASE event WHEN 'closed' THEN at END FROM sample_event
-        WHERE sample_id = sample.id AND event IN ('opened', 'reopened', 'closed') ORDER BY id DESC LIMIT 1),
+       CASE last.event WHEN 'closed' THEN last.at END, CASE last.event WHEN 'closed' THEN last.who END,
        coalesce((SELECT event = 'kept' FROM sample_event
                  WHERE sample_id = sample.id AND event IN ('kept', 'released') ORDER BY id DESC LIMIT 1), 0)
-FROM sample
+FROM sample LEFT JOIN sample_event AS last
+ON last.id = (SELECT max(id) FROM sample_event
+              WHERE sample_id = sample.id AND event IN ('opened', 'reopened', 'closed'))
 """
 
 _LAST_OPENED = """
@@ -44,6 +47,7 @@ class Sample:
     opened_at : aware UTC wall time of the first opening
     closed_at : when it was closed, None while it is open
     kept : its pictures are never removed to make room
+    closed_by : who closed it, None while it is open or where nobody was named
     """
 
     id: int
@@ -53,6 +57,7 @@ class Sample:
     opened_at: datetime
     closed_at: datetime | None
     kept: bool
+    closed_by: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -161,7 +166,7 @@ def _add_event(connection: sqlite3.Connection, sample_id: int, at: str, event: s
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:
-    sample_id, name, specimen, quota, opened_at, closed_at, kept = row
+    sample_id, name, specimen, quota, opened_at, closed_at, closed_by, kept = row
     return Sample(
         id=sample_id,
         name=name,
@@ -170,4 +175,5 @@ def _sample(row: tuple[Any, ...]) -> Sample:
         opened_at=datetime.fromisoformat(opened_at),
         closed_at=None if closed_at is None else datetime.fromisoformat(closed_at),
         kept=bool(kept),
+        closed_by=None if closed_by == NOBODY else closed_by,
     )

@@ -16,11 +16,10 @@ from typing import Any
 import msgspec
 
 from edge.bloodlog import BloodLog, Review, ReviewLabel, Sample, Specimen
-from edge.bloodlog.core import NOBODY
 from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Removed
-from edge.bloodlog.samples import SampleChange
+from edge.bloodlog.samples import NOBODY, SampleChange
 from edge.config import SYSTEM_STATE
 from edge.daemon.client import ask, find_socket
 from edge.daemon.writes import (

@@ -19,10 +19,10 @@ import msgspec
 import simplejpeg
 
 from edge.bloodlog import BloodLog, Sample
-from edge.bloodlog.core import NOBODY
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import decode
 from edge.bloodlog.retention import Policy, Removed, retain
+from edge.bloodlog.samples import NOBODY
 from edge.config import Config
 from edge.counting.provenance import Context, Provenance
 from edge.daemon.protocol import Peer

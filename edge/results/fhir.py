@@ -12,17 +12,27 @@ from typing import Any
 
 from edge.i18n import catalogue
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
-from edge.results.texts import drawn_text, warned_text
+from edge.results.texts import clock_text, drawn_text, warned_text
 from edge.structures import Tally
 from edge.version import software_version
 
 LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
 #: 26446-5 names no method: it is the program's figure. 709-6 says that a person counted, and is given only
 #: to the figure of somebody who has looked at every cell that counts. Both are of blood; for marrow
-#: no code is given rather than a wrong one.
-PROGRAM_CODE = ("26446-5", "Blasts/100 leukocytes in Blood")
-MANUAL_CODE = ("709-6", "Blasts/100 leukocytes in Blood by Manual count")
+#: no code is given rather than a wrong one. The names are LOINC's own of today, no more with a "100".
+PROGRAM_CODE = ("26446-5", "Blasts/Leukocytes in Blood")
+MANUAL_CODE = ("709-6", "Blasts/Leukocytes in Blood by Manual count")
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+#: What every resource is labelled with, for those who read codes and no notes: the purpose it may be used
+#: for; that no patient is behind it, where fields were drawn; and that its times are doubtful.
+_ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+_RESEARCH = {"system": _ACT_REASON, "code": "HRESCH", "display": "healthcare research"}
+_DRAWN = {"system": _ACT_REASON, "code": "HTEST", "display": "test health data"}
+_UNCERTAIN_TIMES = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+    "code": "UNCERTREL",
+    "display": "uncertain reliability",
+}
 #: Key of the entry of what counted a part of the fields, the most fields first.
 _DEVICE = "device-{}"
 WARNING = "For research use only, not for diagnosis."
@@ -33,8 +43,8 @@ Resource = dict[str, Any]
 def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Resource:
     """Write a sample as a FHIR R4 collection: DiagnosticReport, Observations, Specimen and Device [1]_.
 
-    The report is ``preliminary`` until the sample is closed, somebody has looked at every cell that counts,
-    and no two people's words differ; then it is ``final``.
+    The report and its observations are ``preliminary`` until :func:`is_final`. Each resource is labelled as
+    being for research use (``meta.security``), and as test data where its fields were drawn.
 
     Parameters
     ----------
@@ -59,18 +69,26 @@ def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Reso
     }
     return {
         "resourceType": "Bundle",
+        "meta": _meta(summary),
         "type": "collection",
         "timestamp": issued,
         "entry": [
-            {"fullUrl": _url(summary, key), "resource": resource} for key, resource in resources.items()
+            {"fullUrl": _url(summary, key), "resource": {**resource, "meta": _meta(summary)}}
+            for key, resource in resources.items()
         ],
     }
 
 
 def is_final(summary: SampleSummary) -> bool:
-    """Whether the sample is closed, somebody has looked at every cell that counts, and none differ."""
+    """Whether the sample is closed, its quota reached, and every counted cell read and settled."""
     is_read = any(count.done for count in summary.observers)
-    return is_read and not summary.sample.is_open and not summary.reading.differing
+    is_settled = is_read and not summary.reading.differing
+    return is_settled and not summary.sample.is_open and summary.stopping.quota_reached
+
+
+def _meta(summary: SampleSummary) -> Resource:
+    drawn, doubtful = summary.drawn_fields > 0, summary.untrusted_clock > 0
+    return {"security": [_RESEARCH, *[_DRAWN] * drawn, *[_UNCERTAIN_TIMES] * doubtful]}
 
 
 def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
@@ -115,7 +133,7 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             [*_observer_counts(count), _interval(own.ci_low, own.ci_high, "exact 95 % interval")],
             {"performer": [{"display": count.observer}]},
             code=MANUAL_CODE if blood and count.done else None,
-            final=count.done and not summary.sample.is_open,
+            final=count.done and final,
         )
     return made
 
@@ -153,10 +171,11 @@ def _observation(
 
 
 def _doubts(summary: SampleSummary) -> list[str]:
-    """Say that fields were drawn, and which warnings they carry; every figure is of these fields' cells."""
+    """Say what is doubtful of the fields whose cells every figure is of: drawn, warned of, wrongly dated."""
     said = (
         drawn_text(catalogue(), summary),
         warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields),
+        clock_text(catalogue(), summary),
     )
     return [text for text in said if text is not None]
 

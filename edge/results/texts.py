@@ -10,6 +10,7 @@ from edge.results.stopping import LINE, Stopping
 from edge.structures import Tally
 
 if TYPE_CHECKING:
+    from edge.bloodlog import Sample
     from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
 #: The letter of a class, the same in every language and on every picture.
@@ -108,6 +109,21 @@ def differing_text(_: Catalogue, summary: SampleSummary) -> str | None:
     if kappa is not None:
         said += _("report.differ_kappa", kappa=_.number(kappa, 2))
     return _("report.differ", counts=said, cells=cells)
+
+
+def clock_text(_: Catalogue, summary: SampleSummary) -> str | None:
+    """Say of how many fields the times are not to be believed; None where there is none."""
+    return _("result.untrusted", fields=summary.untrusted_clock) if summary.untrusted_clock else None
+
+
+def state_text(_: Catalogue, sample: Sample) -> str:
+    """Say whether a sample is open, or since when it is closed and by whom."""
+    if sample.closed_at is None:
+        return _("state.open")
+    at = _.local_moment(sample.closed_at)
+    if sample.closed_by is None:
+        return _("state.closed_at", at=at)
+    return _("state.closed_by", at=at, who=sample.closed_by)
 
 
 def drawn_text(_: Catalogue, summary: SampleSummary) -> str | None:

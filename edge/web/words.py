@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell
 from edge.results.stopping import REFERENCE_LINES
-from edge.results.texts import LETTERS, probability_text, reason_text, warned_text, warning_text
+from edge.results.texts import (
+    LETTERS,
+    probability_text,
+    reason_text,
+    state_text,
+    warned_text,
+    warning_text,
+)
 from edge.structures import CellRef
 
 
@@ -74,5 +81,6 @@ TEMPLATE_WORDS = {
     "warnings": warnings,
     "warning_advice": warning_advice,
     "warned": warned_text,
+    "state_text": state_text,
     "reference_lines": REFERENCE_LINES,
 }

@@ -12,7 +12,15 @@ from edge.i18n import DEFAULT_LANGUAGE, Catalogue
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
-from edge.results.texts import counts_text, differing_text, drawn_text, share_text, stop_text, warned_text
+from edge.results.texts import (
+    counts_text,
+    differing_text,
+    drawn_text,
+    share_text,
+    state_text,
+    stop_text,
+    warned_text,
+)
 from edge.structures import Denominator, Tally
 
 #: Observers that have a column of their own; the page is one sheet.
@@ -122,16 +130,11 @@ def make_page(
 
 def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[tuple[str, str], ...]:
     sample = summary.sample
-    state = (
-        _("state.open")
-        if sample.closed_at is None
-        else f"{_('state.closed')} {_.local_moment(sample.closed_at)}"
-    )
     return (
         (_("report.sample"), sample.name),
         (_("samples.specimen"), _(f"specimen.{sample.specimen}")),
         (_("samples.opened"), _.local_moment(sample.opened_at)),
-        (_("samples.state"), state),
+        (_("samples.state"), state_text(_, sample)),
         (_("samples.quota"), str(sample.quota)),
         (_("report.made"), _.local_moment(at)),
     )

@@ -75,6 +75,7 @@ def sample_record(sample: Sample) -> dict[str, Any]:
         "quota": sample.quota,
         "opened_at": sample.opened_at.isoformat(),
         "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
+        "closed_by": sample.closed_by,
     }
 
 

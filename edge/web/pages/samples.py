@@ -6,8 +6,8 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from edge.bloodlog import Sample
-from edge.bloodlog.core import NOBODY
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from edge.bloodlog.samples import NOBODY
 from edge.device.printable import printable
 from edge.errors import LogError
 from edge.results.stopping import USUAL_QUOTA

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,20 @@ from pydantic import ValidationError
 from edge.bloodlog import BloodLog
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
-from edge.results.summary import summarise
+from edge.results.summary import SampleSummary, summarise
+from edge.structures import CellRef
 from tests.edge.results.conftest import NAME, fill, read_all
 
 ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
 
 
-def bundle_of(path: Path, errors: KnownErrors | None = None) -> dict[str, Any]:
+def summary_of(path: Path, errors: KnownErrors | None = None) -> SampleSummary:
     with BloodLog.open(path, read_only=True) as log:
-        return fhir_bundle(summarise(log, log.sample(NAME), lambda _model: errors))
+        return summarise(log, log.sample(NAME), lambda _model: errors)
+
+
+def bundle_of(path: Path, errors: KnownErrors | None = None) -> dict[str, Any]:
+    return fhir_bundle(summary_of(path, errors))
 
 
 def of_type(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -97,24 +103,72 @@ def test_the_code_of_a_manual_count_only_after_a_person_saw_every_cell(sample_lo
     assert codes(bundle_of(sample_log)) == ["26446-5"]
     with BloodLog.open(sample_log) as log:
         cell = next(iter(log.fields())).result.cells[0]
-        from edge.structures import CellRef
-
         log.add_reviews({CellRef(1, cell.cell.id): "normal"}, "AK")
     assert codes(bundle_of(sample_log)) == ["26446-5"]
     read_all(sample_log, "AK")
     assert codes(bundle_of(sample_log)) == ["26446-5", "709-6"]
 
 
-def test_final_only_when_closed_and_confirmed(sample_log: Path) -> None:
-    def status() -> str:
-        (report,) = of_type(bundle_of(sample_log), "DiagnosticReport")
-        return str(report["status"])
+@pytest.fixture
+def full_log(tmp_path: Path) -> Path:
+    """A log whose sample has the seven cells that it was to have."""
+    with BloodLog.open(tmp_path / "full.db") as log:
+        fill(log, log.open_sample(NAME, "blood", 7).id, fields=1)
+    return tmp_path / "full.db"
 
-    assert status() == "preliminary"
+
+def statuses(path: Path) -> set[str]:
+    bundle = bundle_of(path, ERRORS)
+    return {r["status"] for r in of_type(bundle, "Observation") + of_type(bundle, "DiagnosticReport")}
+
+
+def test_final_only_when_closed_read_and_settled(full_log: Path) -> None:
+    assert statuses(full_log) == {"preliminary"}
+    read_all(full_log, "AK")
+    assert statuses(full_log) == {"preliminary"}
+    close(full_log)
+    assert statuses(full_log) == {"final"}
+    read_all(full_log, "BT", {CellRef(1, 4): "blast"})
+    assert statuses(full_log) == {"preliminary"}
+
+
+def test_below_the_quota_nothing_is_final(sample_log: Path) -> None:
     read_all(sample_log, "AK")
-    assert status() == "preliminary"
     close(sample_log)
-    assert status() == "final"
+    assert statuses(sample_log) == {"preliminary"}
+
+
+def test_every_resource_is_coded_as_research_and_what_is_doubtful_too(sample_log: Path) -> None:
+    """Who reads codes and no notes."""
+
+    def labels(summary: SampleSummary) -> set[tuple[str, ...]]:
+        bundle = fhir_bundle(summary)
+        Bundle.model_validate_json(json.dumps(bundle))
+        labelled = [bundle, *(entry["resource"] for entry in bundle["entry"])]
+        return {tuple(label["code"] for label in one["meta"]["security"]) for one in labelled}
+
+    summary = summary_of(sample_log)
+    assert labels(summary) == {("HRESCH",)}
+    drawn = replace(summary.provenance[0], source_kind="rendered")
+    doubtful = replace(summary, provenance=(drawn,), untrusted_clock=2)
+    assert labels(doubtful) == {("HRESCH", "HTEST", "UNCERTREL")}
+    words = "The times of 2 fields are not to be believed"
+    report, *figures = (entry["resource"] for entry in fhir_bundle(doubtful)["entry"])
+    assert words in report["text"]["div"]
+    assert any(words in note["text"] for note in figures[0]["note"])
+
+
+def test_codes_bear_loinc_s_own_names(full_log: Path) -> None:
+    read_all(full_log, "AK")
+    named = {
+        coding["code"]: coding["display"]
+        for observation in of_type(bundle_of(full_log), "Observation")
+        for coding in observation["code"].get("coding", [])
+    }
+    assert named == {
+        "26446-5": "Blasts/Leukocytes in Blood",
+        "709-6": "Blasts/Leukocytes in Blood by Manual count",
+    }
 
 
 def test_closed_but_not_confirmed_stays_preliminary(sample_log: Path) -> None:

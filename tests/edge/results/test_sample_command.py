@@ -41,9 +41,14 @@ def test_the_life_of_a_sample(tmp_path: Path) -> None:
     assert ": closed," in run("close", NAME, "--log", log_path).stdout  # it is so already
     assert "its pictures are kept" in run("keep", NAME, "--log", log_path).stdout
     assert "kept" not in run("release", NAME, "--log", log_path).stdout
+    record = json.loads(run("show", NAME, "--json", "--log", log_path).stdout)["sample"]
+    assert record["closed_by"] is None  # nobody gave a sign
+    assert "by nobody who was named" in run("show", NAME, "--log", log_path).stdout
     assert run("show", "--log", log_path).exit_code == 2
     assert ": open," in run("reopen", NAME, "--log", log_path).stdout
-    run("close", NAME, "--yes", "--log", log_path)
+    run("close", NAME, "--yes", "--who", "Sri", "--log", log_path)
+    assert json.loads(run("show", NAME, "--json", "--log", log_path).stdout)["sample"]["closed_by"] == "Sri"
+    assert re.search(r"State: closed .* by Sri\n", run("show", NAME, "--log", log_path).stdout)
     blood = json.loads(run("open", "--id", "S-0143", "--log", log_path, "--json").stdout)
     assert (blood["quota"], blood["specimen"], blood["closed_at"]) == (200, "blood", None)
     lines = run("list", "--log", log_path).stdout.splitlines()
