@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
-from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode
+from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode, thumbnail_box
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally
 from edge.light.field import Field
@@ -22,8 +22,6 @@ from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Fram
 
 _log = logging.getLogger(__name__)
 
-#: Share of a cell's box that is shown around it: a reader wants the neighbours' edges and the blank slide.
-_MARGIN = 0.25
 #: Longer side of what is kept of a rejected field, px, and its JPEG quality: a person sees why, and it takes
 #: 9 to 39 kB (medians of the whole fields of five real sources).
 _REJECTED_SIDE_PX, _REJECTED_QUALITY = 640, 80
@@ -240,9 +238,8 @@ def thumbnail(image: UInt8Image, cell: Cell) -> UInt8Image:
     >>> thumbnail(np.zeros((80, 55, 3), np.uint8), cell).shape  # it lies near the right edge
     (30, 20, 3)
     """
-    x, y, width, height = cell.bbox
-    dx, dy = round(width * _MARGIN), round(height * _MARGIN)
-    return image[max(0, y - dy) : y + height + dy, max(0, x - dx) : x + width + dx]
+    left, top, right, bottom = thumbnail_box(cell.bbox, image.shape[1], image.shape[0])
+    return image[top:bottom, left:right]
 
 
 def _is_new(cell: ClassifiedCell) -> bool:

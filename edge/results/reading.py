@@ -31,6 +31,8 @@ class ReadCell:
     thumbnail : hash of its picture, or None where none was stored
     counts : the cell is in the program's tally: whole, white, not seen before
     threshold : probability from which the model that counted it would say blast
+    field_px : width and height of its field
+    um_per_px : of its field; None where that was only assumed
     """
 
     ref: CellRef
@@ -38,6 +40,8 @@ class ReadCell:
     thumbnail: str | None
     counts: bool
     threshold: float = 0.5
+    field_px: tuple[int, int] = (0, 0)
+    um_per_px: float | None = None
 
     @property
     def program(self) -> str:
@@ -103,6 +107,8 @@ class Reading:
                 logged.thumbnails.get(found.cell.id),
                 found.cell.kind == "wbc" and not found.cell.touches_border and found.seen_before is None,
                 self._thresholds[logged.result.model],
+                (logged.result.width, logged.result.height),
+                logged.result.scale.reported_um_per_px,
             )
             for logged in self._counted
             for found in logged.result.cells

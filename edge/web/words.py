@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from edge.bloodlog.pictures import thumbnail_box
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell
 from edge.results.stopping import REFERENCE_LINES
@@ -27,6 +29,37 @@ def ref_text(ref: CellRef) -> str:
     '12-3'
     """
     return f"{ref.field_id}-{ref.cell_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSize:
+    """How large a cell's picture is shown, so that a µm is as long in every picture.
+
+    Attributes
+    ----------
+    width, height : px of the page
+    name : of its scale, as the style sheet knows it: ``full``, ``half`` or ``quarter``
+    """
+
+    width: int
+    height: int
+    name: str
+
+
+def picture_size(cell: ReadCell) -> PictureSize | None:
+    """Give the size at which a cell's picture is shown; None where its field has no scale.
+
+    A cell that is larger than a card is shown at half or a quarter of the scale, whole.
+    """
+    if cell.um_per_px is None:
+        return None
+    left, top, right, bottom = thumbnail_box(cell.found.cell.bbox, *cell.field_px)
+    longer_um = max(cell.found.cell.bbox[2:]) * cell.um_per_px
+    name, px_per_um = next(
+        (scale for scale in PICTURE_SCALES if longer_um * scale[1] <= _PICTURE_PX), PICTURE_SCALES[-1]
+    )
+    px = px_per_um * cell.um_per_px
+    return PictureSize(max(1, round((right - left) * px)), max(1, round((bottom - top) * px)), name)
 
 
 def own_words(_: Catalogue, word: str | None) -> str:
@@ -69,12 +102,19 @@ def _advice(_: Catalogue, section: str, names: Iterable[str]) -> str:
     return " ".join(_(key) for name in names if _.has(key := f"{section}.{name}"))
 
 
+#: What a card holds on a phone, where two lie abreast, px of the page.
+_PICTURE_PX = 128
+#: Scales that pictures are shown at, px of the page per µm: a card holds a cell of 21 µm at the first, which
+#: most are, of 42 and of 85 µm at the others.
+PICTURE_SCALES = (("full", 6.0), ("half", 3.0), ("quarter", 1.5))
+
 #: What templates may call.
 TEMPLATE_WORDS = {
     "letters": LETTERS,
     "ref_text": ref_text,
     "probability": probability_text,
     "own_words": own_words,
+    "picture_size": picture_size,
     "cell_words": cell_words,
     "reasons": reasons,
     "advice": advice,

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from edge.bloodlog import BloodLog, Review
+from edge.structures import CellRef
 from edge.web.access import new_token, write_token_file
 from edge.web.limits import BURST
 from tests.system.pages import blocks, commands
@@ -342,6 +343,48 @@ def test_who_hides_the_program_keeps_every_key_also_over_a_restart(
     chrome.get(f"{page.address}/samples/1")
     assert "hide what the program says" in text_of(chrome)
     assert chrome.find_elements(By.CSS_SELECTOR, "svg.interval") == []
+
+
+def test_no_key_is_lost_where_the_page_refuses_it_or_is_away(
+    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
+) -> None:
+    log_sample(tmp_path / "blood.db", 8)
+    page = start("review", "")
+    chrome = browse()
+    chrome.get(f"{page.address}/samples/1/cells")
+    says_who(chrome, "Ani")
+    chrome.get(f"{page.address}/samples/1/cells")
+    refs = [card.get_attribute("data-ref") for card in chrome.find_elements(By.CSS_SELECTOR, ".cell")]
+
+    def said() -> list[tuple[str, str | None]]:
+        return [(f"{word.field_id}-{word.cell_id}", word.label) for word in page.reviews()]
+
+    # As the page's gate answers an address that asks too often, until it is told otherwise.
+    chrome.execute_script(
+        "const ask = window.fetch; window.full = true; window.fetch = (...asked) => window.full"
+        " ? Promise.resolve(new Response('<h1>Too Many Requests</h1>', {status: 429})) : ask(...asked);"
+    )
+    press(chrome, "b", "n")
+    wait_for(lambda: "device is busy. Words still to be kept: 2." in saying(chrome))
+    assert len(chrome.find_elements(By.CSS_SELECTOR, ".cell.waiting")) == 2
+    assert said() == []
+    chrome.execute_script("window.full = false")
+    wait_for(lambda: said() == [(refs[0], "blast"), (refs[1], "normal")])
+    # The page is away for a while, as when the device is started again.
+    page.process.terminate()
+    page.process.wait(30)
+    press(chrome, "s")
+    wait_for(lambda: "does not answer. Words still to be kept: 1." in saying(chrome))
+    page = start("review", "")
+    wait_for(lambda: f"Cell {refs[2]}: smudge." in saying(chrome))
+    assert said()[2:] == [(refs[2], "smudge")]
+    # Another window has said something since: the first U says so, the second one takes that back.
+    with BloodLog.open(page.log_path) as log:
+        log.add_reviews({CellRef(1, 4): "blast"}, "Ani")
+    press(chrome, "u")
+    wait_for(lambda: "Another window" in saying(chrome))
+    press(chrome, "u")
+    wait_for(lambda: "Cell 1-4: taken back." in saying(chrome))
 
 
 def test_a_phone_opens_the_page_by_its_code(

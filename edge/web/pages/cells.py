@@ -92,6 +92,7 @@ def page(sample_id: int) -> Response:
         agreeable=len(_agreeable(listed.rows, reading, observer)),
         progress=progress(reading, observer),
         hidden=hidden,
+        has_bar=any(cell.um_per_px is not None for cell in listed.rows),
     )
     # The forms' token is the session's: its cookie must be sent before the first piece is.
     generate_csrf()
@@ -142,7 +143,11 @@ def undo(sample_id: int) -> ResponseReturnValue:
         sample = store.sample_of(log, sample_id)
         undone = log.undo_review(observer, sample_id, expected=last)
         if undone is None:  # a form that is sent twice must not take back another word
-            abort(409)
+            if not security.wants_json():
+                abort(409)
+            last_now = Reading.of(log, sample_id).last_review(observer)
+            problem = preferences.catalogue_of_request()("cells.undo_stale")
+            return {"problem": problem, "last": None if last_now is None else last_now.id}, 409
         return _answer(log, sample, undone.cell, observer, said="cells.undone")
 
 

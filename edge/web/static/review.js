@@ -5,6 +5,34 @@
 const ask = (url, options = {}) =>
   fetch(url, { credentials: "same-origin", cache: "no-store", ...options, headers: { Accept: "application/json", ...options.headers } });
 
+// A device that is busy, restarts or is out of reach is asked again: at once it would only be busier.
+const BUSY = [429, 502, 503, 504];
+const WAITS_S = [1, 2, 4, 8, 15, 30];
+const later = (seconds) => new Promise((done) => { window.setTimeout(done, 1000 * seconds); });
+
+// Send until there is an answer; before each wait, tell with what code it was refused, or null for none at all.
+const askAgain = async (send, tell = () => {}) => {
+  for (let tries = 0; ; tries += 1) {
+    const reply = await send().catch(() => null);
+    if (reply && !BUSY.includes(reply.status)) return reply;
+    await tell(reply);
+    const asked = Number(reply?.headers.get("Retry-After")) || 0;
+    await later(Math.max(asked, WAITS_S[Math.min(tries, WAITS_S.length - 1)]));
+  }
+};
+
+// A picture that was refused because too many were asked for at once is asked for again, not left out.
+document.addEventListener("error", async (event) => {
+  const picture = event.target;
+  const name = picture instanceof HTMLImageElement ? "src" : "href";
+  const address = picture instanceof Element && picture.matches("img, image") ? picture.getAttribute(name) : null;
+  if (!address) return;
+  const first = await ask(address, { method: "HEAD" }).catch(() => null);
+  if (first && !BUSY.includes(first.status)) return; // there is none: it was removed
+  const reply = await askAgain(() => ask(address, { method: "HEAD" }));
+  if (reply.ok) picture.setAttribute(name, address);
+}, true);
+
 // ---------------------------------------------------------------- cells
 const gallery = document.querySelector("form.gallery");
 if (gallery) {
@@ -56,9 +84,14 @@ if (gallery) {
     // Not there where the program's words are hidden: there is nothing to agree with.
     const agreeing = document.querySelector("#agree-count");
     if (agreeing) agreeing.textContent = cards.filter((other) => !other.dataset.word && other.dataset.sure).length;
-    undoForm.elements.last.value = answer.last ?? "";
-    undoButton.disabled = answer.last === null;
+    takeBack(answer.last);
     say(answer.said);
+  };
+
+  // Which word an undo means from now on.
+  const takeBack = (last) => {
+    undoForm.elements.last.value = last ?? "";
+    undoButton.disabled = last === null;
   };
 
   const post = (url, fields, redirect = "follow") =>
@@ -72,33 +105,55 @@ if (gallery) {
     if (observer) await post(observe, { observer, hide_program: hide }, "manual");
   };
 
-  // One after the other, so that the log has them in the order in which they were pressed.
-  const send = (url, body, then) => {
+  // One after the other, so that the log has them in the order in which they were pressed; each until it is kept.
+  let waiting = 0;
+  const send = (url, body, one, then) => {
+    waiting += 1;
+    if (one) one.classList.add("waiting");
+    const tell = async (reply) => {
+      const { problem } = reply === null ? {} : await reply.json().catch(() => ({}));
+      say(`${problem ?? gallery.dataset[reply ? "busy" : "unreachable"]} ${gallery.dataset.waiting.replace("{number}", waiting)}`);
+    };
     queue = queue.then(async () => {
+      const again = () => askAgain(() => post(url, body()), tell);
       try {
-        let reply = await post(url, body());
+        let reply = await again();
         let answer = await reply.json();
         if (answer.csrf_token) {
           await renew(answer.csrf_token);
-          reply = await post(url, body());
+          reply = await again();
           answer = await reply.json();
         }
-        if (reply.ok) { show(answer); if (then) then(answer); } else { say(answer.problem); }
-      } catch {
-        say(gallery.dataset.unreachable);
+        if (reply.ok) {
+          show(answer);
+          if (then) then(answer);
+        } else lose(one, answer);
+      } catch { // an answer that is none: something else than the page has answered
+        lose(one, { problem: gallery.dataset.unreachable });
       }
+      waiting -= 1;
+      if (one) one.classList.remove("waiting");
     });
     return queue;
   };
 
+  // What was not kept says so where it was pressed: the line above says something else a key later.
+  const lose = (one, answer) => {
+    say(answer.problem);
+    if ("last" in answer) takeBack(answer.last);
+    if (one) one.querySelector(".own").textContent = gallery.dataset.lost;
+  };
+
+  window.addEventListener("beforeunload", (event) => { if (waiting) event.preventDefault(); });
+
   const mark = (one, word) => {
-    send(gallery.action, () => ({ word: `${one.dataset.ref}-${word}` }));
+    send(gallery.action, () => ({ word: `${one.dataset.ref}-${word}` }), one);
     select(cards.indexOf(one) + 1);
   };
 
   const undo = () => {
     if (undoButton.disabled) return;
-    send(undoForm.action, () => ({ last: undoForm.elements.last.value }), (answer) => {
+    send(undoForm.action, () => ({ last: undoForm.elements.last.value }), null, (answer) => {
       const one = card(answer.ref);
       if (one) select(cards.indexOf(one));
     });

@@ -130,6 +130,9 @@ def test_two_servers_on_one_log_take_back_one_word(
         answers = list(pool.map(lambda server: undo(server, last), servers))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert [label for _, label, _ in clinic.words()] == ["normal", "smudge", "normal"]
+    # Whoever was refused is told which word is the newest now, so that the next U means that one.
+    done, refused = sorted(answers, key=lambda answer: answer.status_code)
+    assert refused.json["last"] == done.json["last"] != last
 
 
 def test_undo_takes_back_only_ones_own(ani: Browser, budi: Browser, clinic: Clinic) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.web.words import PICTURE_SCALES
+
 STATIC = Path(__file__).resolve().parents[3] / "edge" / "web" / "static"
 CSS = (STATIC / "review.css").read_text(encoding="utf-8")
 #: Ink on ground; WCAG 2.2, 1.4.3: 4.5 for text. Lines and marks of controls need 3 (1.4.11).
@@ -76,6 +78,13 @@ def test_classes_differ_in_shape_too() -> None:
 def test_sizes_follow_the_readers_letters() -> None:
     """No font size in px but in the drawn bar, whose picture grows as a whole."""
     assert re.findall(r"font(?:-size)?:[^;]*px", CSS.replace(".interval text { font-size: 13px;", "")) == []
+
+
+@pytest.mark.parametrize(("name", "px_per_um"), PICTURE_SCALES)
+def test_the_bar_in_a_picture_is_10_um_long(name: str, px_per_um: float) -> None:
+    rules = re.findall(rf"\.{name}::after[^{{]*\{{([^}}]*)\}}", CSS)
+    (width,) = re.findall(r"width: (\d+)px", rules[-1])
+    assert int(width) == 10 * px_per_um
 
 
 def test_nothing_is_loaded_from_anywhere() -> None:
