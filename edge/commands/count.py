@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +43,8 @@ from edge.device.printable import printable
 from edge.errors import FieldError, ImageError, NotAFieldError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
+from edge.results.geojson import encode_field
+from edge.results.polygons import cell_polygons
 from edge.results.summary import summarise_as_configured
 from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
 from edge.version import software_version
@@ -60,6 +62,15 @@ class _Counted:
     total_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """Where files are written for each field; None where nobody wants them."""
+
+    masks: Path | None
+    pictures: Path | None
+    geojson: Path | None
+
+
 @click.command("count")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a field instead of a table.")
@@ -70,6 +81,9 @@ class _Counted:
 )
 @click.option(
     "--annotate", "pictures", type=FOLDER, metavar="DIR", help="Write pictures with outlined cells."
+)
+@click.option(
+    "--geojson", type=FOLDER, metavar="DIR", help="Write outlines of cells and nuclei as QuPath's objects."
 )
 @click.option("--log", "log_path", type=FILE, metavar="FILE", help="Append every field to this log (SQLite).")
 @click.option(
@@ -103,6 +117,7 @@ def count(
     quiet: bool,
     masks: Path | None,
     pictures: Path | None,
+    geojson: Path | None,
     log_path: Path | None,
     sample_id: str | None,
     report_file: Path | None,
@@ -127,14 +142,14 @@ def count(
     keep_freed_memory()
     config = _with_options(load_config(), model, um_per_px, threads)
     classifier = load_checked(config.model.path or default_bundle_path(), threads)
-    for folder in (masks, pictures):
-        if folder:
-            prepare_folder(folder)
+    folders = _Folders(masks, pictures, geojson)
+    for folder in filter(None, astuple(folders)):
+        prepare_folder(folder)
     progress = Progress("counting", quiet=quiet)
     notices = Notices(progress)
     found = _found(paths, recursive, notices)
     files = found.files
-    stems = unique_stems(files) if masks or pictures else {}
+    stems = unique_stems(files) if any(astuple(folders)) else {}
     running = RunningTally(config.sample.denominator)
     repeats = Repeats()
     with ExitStack() as stack:
@@ -158,8 +173,8 @@ def count(
         for counted in _count_files(
             found, paths, interrupt, recorder, sample_id, config, every, notices, progress
         ):
-            if masks or pictures:
-                _write_pictures(counted, stems[counted.file], masks, pictures)
+            if stems:
+                _write_pictures(counted, stems[counted.file], folders)
             running.add(counted.recorded.result)
             if sample_id is None:  # in a sample a cell that was seen before is not counted again
                 repeats.add(counted.recorded.result)
@@ -292,7 +307,7 @@ def _count_files(
         progress.step()
 
 
-def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: Path | None) -> None:
+def _write_pictures(counted: _Counted, stem: str, folders: _Folders) -> None:
     frame, segmentation = counted.recorded.frame, counted.recorded.segmentation
     if counted.file.suffix.lower() in VIDEO_SUFFIXES:
         stem += "#" + frame.source.rpartition("#")[2]
@@ -300,12 +315,15 @@ def _write_pictures(counted: _Counted, stem: str, masks: Path | None, pictures: 
         cells = nuclei = np.zeros((frame.height, frame.width), np.uint16)
     else:
         cells, nuclei = segmentation.label_images()
-    if masks:
-        write_atomically(masks / f"{stem}.cells.png", encode_labels(cells))
-        write_atomically(masks / f"{stem}.nuclei.png", encode_labels(nuclei))
+    if folders.masks:
+        write_atomically(folders.masks / f"{stem}.cells.png", encode_labels(cells))
+        write_atomically(folders.masks / f"{stem}.nuclei.png", encode_labels(nuclei))
+    if folders.geojson:
+        objects = encode_field(counted.recorded.result, cell_polygons(cells, nuclei))
+        write_atomically(folders.geojson / f"{stem}.geojson", objects)
     del nuclei  # 10 MB of a 5 Mpx field that the picture does not need
-    if pictures:
+    if folders.pictures:
         # Whatever has a known truth beside it was rendered, and its picture must say so wherever it is shown.
         note = "Rendered by a program, no real smear" if has_truth(counted.file) else ""
         picture = annotate(frame.image, counted.recorded.result, cells, note)
-        write_atomically(pictures / f"{stem}.annotated.jpg", encode_picture(picture))
+        write_atomically(folders.pictures / f"{stem}.annotated.jpg", encode_picture(picture))

@@ -23,9 +23,11 @@ from edge.commands.outputs import make_state_folder
 from edge.commands.report import write_file
 from edge.counting.tally import tally
 from edge.daemon.served import open_log
+from edge.device.printable import printable
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
+from edge.results.geojson import read_words
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import list_lines, sample_lines
@@ -279,6 +281,27 @@ def export(
         click.echo(f"{training}: {made.added} fields added, {made.updated} updated; {cells}", err=True)
         for reason, number in made.left_out.items():
             click.echo(f"left out, {reason}: {number}", err=True)
+
+
+@sample_group.command("import")
+@click.argument("sample_id", metavar="SAMPLE")
+@click.argument("files", nargs=-1, type=PATH, metavar="FILE...", required=True)
+@click.option("--observer", required=True, metavar="SIGN", help="Whose words these are.")
+@log_option
+def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Path | None) -> None:
+    """Take the classes that a person has changed in QuPath as words on the cells of SAMPLE.
+
+    FILE is GeoJSON that `count --geojson` or `export --geojson` wrote and QuPath wrote again. A class that is
+    the program's is no word: nobody may have looked. Outlines that were changed, and objects that were drawn
+    anew, are left out.
+    """
+    with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
+        read = read_words(files, log.fields(log.sample(sample_id).id))
+        added = log.add_reviews(read.words, observer)
+    click.echo(f"sample {sample_id}: {added} words of {observer} added, {len(read.words) - added} were there")
+    click.echo(f"{read.same} cells have the program's class: no word on them")
+    for reason, number in read.left_out.items():
+        click.echo(f"left out, {printable(reason)}: {number}", err=True)
 
 
 def _say(sample: Sample, as_json: bool) -> None:

@@ -52,6 +52,11 @@ _BAR_LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _BAR_SHARE = 1 / 5
 
 
+def class_colour(name: str) -> Colour:
+    """Give the colour of ``blast``, ``normal``, ``uncertain`` or ``smudge``, RGB of 0 to 255."""
+    return _LOOKS[name].colour
+
+
 def annotate(
     image: UInt8Image, result: FieldResult, cell_labels: NDArray[np.uint16], note: str = ""
 ) -> UInt8Image:

@@ -30,6 +30,7 @@ from edge.light.field import Field
 from edge.rendered import RenderedField
 from edge.structures import Frame, PooledScale
 from tests.edge.commands.invoking import CountCommand, blastcount
+from tests.edge.results.test_polygons import filled
 
 #: The module; the package's attribute of this name is the command.
 count_module = import_module("edge.commands.count")
@@ -166,6 +167,31 @@ def test_masks_hold_the_ids_of_the_cells(count: CountCommand, tmp_path: Path) ->
     assert cells.shape == nuclei.shape == (480, 640)
     assert set(np.unique(cells)) == {0, *(cell["id"] for cell in record["cells"])}
     assert set(np.unique(nuclei)) <= set(np.unique(cells))
+
+
+def test_objects_for_qupath_hold_the_pixels_of_the_masks(count: CountCommand, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (record,) = count.records("--masks", out, "--geojson", out, count.folder)
+    objects = json.loads((out / "rendered_0001.geojson").read_text())
+    assert len(objects["features"]) == len(record["cells"]) > 5
+    for part, key in (("cells", "geometry"), ("nuclei", "nucleusGeometry")):
+        labels = cv2.imread(str(out / f"rendered_0001.{part}.png"), cv2.IMREAD_UNCHANGED)
+        back = np.zeros(labels.shape, np.uint16)
+        for feature in objects["features"]:
+            parts = feature[key]["coordinates"]
+            parts = [parts] if feature[key]["type"] == "Polygon" else parts
+            back[filled(parts, labels.shape)] = int(feature["properties"]["name"])
+        assert (back == labels).all()
+    for feature, cell in zip(objects["features"], record["cells"], strict=True):
+        properties = feature["properties"]
+        assert properties["classification"]["name"] == (cell["class"] or "smudge")
+        assert properties["measurements"].get("p_blast") == pytest.approx(cell["p_blast"], abs=1e-4)
+    assert objects["blastcount"]["status"] == "counted"
+
+    blank(tmp_path / "dark.png", 1)
+    assert count("--geojson", out, tmp_path / "dark.png").exit_code == 0
+    refused = json.loads((out / "dark.geojson").read_text())
+    assert (refused["features"], refused["blastcount"]["reasons"]) == ([], ["underexposed"])
 
 
 def test_outputs_beside_the_inputs_are_not_counted_next_time(count: CountCommand) -> None:

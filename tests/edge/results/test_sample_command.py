@@ -17,7 +17,11 @@ from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.commands import sample as sample_command
+from edge.results.geojson import encode_field
+from edge.results.polygons import cell_polygons
+from edge.structures import CellRef
 from tests.edge.results.conftest import NAME, fill, read_all
+from tests.edge.results.test_annotate import labels
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
@@ -253,3 +257,27 @@ def test_names_are_doubted(name: str) -> None:
 @pytest.mark.parametrize("code", ["ABC", "ABC-12", "S-0142", "m7", "bm-7", "A1B2C3", "AML.31"])
 def test_codes_are_taken(code: str) -> None:
     assert personal_doubt(code) is None
+
+
+def test_words_from_qupath(sample_log: Path) -> None:
+    with BloodLog.open(sample_log, read_only=True) as log:
+        first = next(log.fields()).result
+    drawn = labels(first)
+    content = json.loads(encode_field(first, cell_polygons(drawn, drawn)))
+    content["features"][3]["properties"]["classification"] = {"name": "blast", "color": [200, 0, 0]}
+    content["features"][4]["properties"]["classification"] = {"name": "Stroma"}
+    file = sample_log.with_name("seen.geojson")
+    file.write_text(json.dumps(content))
+    arguments = ("import", NAME, file, "--observer", "AK", "--log", sample_log)
+    taken = run(*arguments)
+    assert (taken.exit_code, taken.stdout.splitlines()[0]) == (
+        0,
+        "sample S-0142: 1 words of AK added, 0 were there",
+    )
+    assert "'Stroma'" in taken.stderr
+    assert "0 words of AK added, 1 were there" in run(*arguments).stdout
+    with BloodLog.open(sample_log) as log:
+        (word,) = log.reviews(log.sample(NAME).id)
+        assert (word.cell, word.label, word.observer) == (CellRef(1, 4), "blast", "AK")
+        assert log.verify() == ()
+    assert run(*arguments[:3], "--log", sample_log).exit_code == 2  # nobody said it

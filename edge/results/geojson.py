@@ -1,0 +1,220 @@
+"""The cells of a field as QuPath's objects in GeoJSON, and what people have called them there.
+
+QuPath [1]_ keeps the id, the class and the measurements of an object when it reads and writes this form, so
+that a cell whose class a person has changed in it is known again.
+
+References
+----------
+.. [1] P. Bankhead et al., "QuPath: Open source software for digital pathology image analysis", Scientific
+   Reports 7 (2017) 16878; https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+from uuid import UUID, uuid5
+
+import msgspec
+
+from edge.bloodlog import LoggedField, ReviewLabel
+from edge.device.reading import read_bounded
+from edge.errors import DataSetError
+from edge.results.annotate import class_colour
+from edge.results.polygons import CellPolygons, Polygon
+from edge.structures import CellRef, ClassifiedCell, FieldResult
+from edge.version import software_version
+
+SCHEMA = "blastcount.geojson/1"
+#: What the ids of cells are made in; drawn once.
+_NAMESPACE = UUID("6f1d7f0e-3b0c-4c57-9a0e-0b8f2d1c5a42")
+_WORDS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
+#: QuPath writes about 20 kB for a cell that was outlined by hand to the pixel.
+_MOST_BYTES = 200_000_000
+
+
+def cell_uuid(frame_sha256: str, classified: ClassifiedCell) -> UUID:
+    """Name a cell by the pixels that it was found in, its id there and its place.
+
+    The place, because another version of the program may give the same id to another cell of the same frame.
+    """
+    cell = classified.cell
+    return uuid5(_NAMESPACE, f"{frame_sha256} {cell.id} {' '.join(map(str, cell.bbox))}")
+
+
+def feature_collection(result: FieldResult, outlines: Mapping[int, CellPolygons]) -> dict[str, Any]:
+    """Give a field's cells as a GeoJSON FeatureCollection [1]_ of QuPath's objects.
+
+    Coordinates are px of the image from its upper left corner, as QuPath has them. A field that was refused
+    has no features. Classes are the program's, never a person's: two readings are independent only while
+    neither reader knows the other's.
+
+    Parameters
+    ----------
+    result : of the field
+    outlines : of its cells by id; a cell that has none there is left out
+
+    References
+    ----------
+    .. [1] H. Butler et al., RFC 7946, "The GeoJSON Format", 2016.
+    """
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            _feature(result, classified, outlines[classified.cell.id])
+            for classified in result.cells
+            if classified.cell.id in outlines
+        ],
+        # A member that is not GeoJSON's own, which readers pass over (section 6.1).
+        "blastcount": {
+            "schema": SCHEMA,
+            "frame_sha256": result.frame_sha256,
+            "width": result.width,
+            "height": result.height,
+            "um_per_px": result.scale.reported_um_per_px,
+            "status": result.status,
+            "reasons": result.reasons,
+            "warnings": result.warnings,
+            "model": {"name": result.model.name, "sha256": result.model.sha256},
+            "software": software_version(),
+            "note": "For research use only; not for diagnosis.",
+        },
+    }
+
+
+def encode_field(result: FieldResult, outlines: Mapping[int, CellPolygons]) -> bytes:
+    """Give :func:`feature_collection` as the content of a file."""
+    return msgspec.json.encode(feature_collection(result, outlines)) + b"\n"
+
+
+def _feature(result: FieldResult, classified: ClassifiedCell, outline: CellPolygons) -> dict[str, Any]:
+    cell, name = classified.cell, classified.label or "smudge"
+    measurements: dict[str, float] = {"area_px": cell.area_px, "nucleus_area_px": cell.nucleus_area_px}
+    um_per_px = result.scale.reported_um_per_px
+    if um_per_px is not None:
+        measurements["area_um2"] = cell.area_px * um_per_px**2
+        measurements["nucleus_area_um2"] = cell.nucleus_area_px * um_per_px**2
+    if classified.p_blast is not None:
+        measurements["p_blast"] = classified.p_blast
+    nucleus = {"nucleusGeometry": geometry(outline.nucleus)} if outline.nucleus else {}
+    return {
+        "type": "Feature",
+        "id": str(cell_uuid(result.frame_sha256, classified)),
+        "geometry": geometry(outline.cell),
+        **nucleus,
+        "properties": {
+            "objectType": "cell",
+            "name": str(cell.id),
+            "classification": {"name": name, "color": class_colour(name)},
+            "measurements": measurements,
+            "metadata": {
+                "touches_border": str(cell.touches_border).lower(),
+                "seen_before": str(classified.seen_before is not None).lower(),
+            },
+        },
+    }
+
+
+def geometry(parts: Sequence[Polygon]) -> dict[str, Any]:
+    """Give polygons as a geometry of GeoJSON, whose rings end where they begin."""
+    closed = [[[*ring, ring[0]] for ring in polygon] for polygon in parts]
+    if len(closed) == 1:
+        return {"type": "Polygon", "coordinates": closed[0]}
+    return {"type": "MultiPolygon", "coordinates": closed}
+
+
+class _Classification(msgspec.Struct, frozen=True):
+    name: str | None = None
+    names: tuple[str, ...] = ()  # of a class within a class, as "blast: seen"
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    classification: _Classification | None = None
+
+
+class _Feature(msgspec.Struct, frozen=True):
+    id: str | int | None = None
+    properties: _Properties | None = None
+
+    @property
+    def class_name(self) -> str | None:
+        """The class as QuPath shows it."""
+        classified = None if self.properties is None else self.properties.classification
+        return None if classified is None else classified.name or ": ".join(classified.names) or None
+
+
+class _Collection(msgspec.Struct, frozen=True):
+    features: tuple[_Feature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWords:
+    """What a person has called the cells of a sample in another program.
+
+    Attributes
+    ----------
+    words : by cell, where the class is another one than the program's
+    same : number of cells whose class is the program's, on which nobody has said anything therefore
+    left_out : number of objects that say nothing of a cell of the sample, by reason
+    """
+
+    words: Mapping[CellRef, ReviewLabel]
+    same: int
+    left_out: Mapping[str, int]
+
+
+def read_words(files: Iterable[Path], fields: Iterable[LoggedField]) -> ReadWords:
+    """Read the classes of a sample's cells from files of GeoJSON, of this program and as QuPath writes them.
+
+    A cell whose class was not changed was perhaps not looked at: only a class that is not the program's is a
+    person's word. Outlines that were changed are not read.
+
+    Parameters
+    ----------
+    files : FeatureCollections, or lists of features
+    fields : of the sample
+
+    Raises
+    ------
+    DataSetError
+        A file cannot be read or is no such thing, or two of them call a cell differently.
+    """
+    known: dict[str, tuple[CellRef, str]] = {}
+    for logged in fields:
+        for found in logged.result.cells:
+            name = str(cell_uuid(logged.result.frame_sha256, found))
+            known.setdefault(name, (CellRef(logged.id, found.cell.id), found.label or "smudge"))
+    said: dict[CellRef, str] = {}
+    left_out: Counter[str] = Counter()
+    for file in files:
+        for feature in _features(file):
+            cell, program = known.get(str(feature.id).lower(), (None, ""))
+            name = feature.class_name
+            if cell is None:
+                left_out["no cell of this sample"] += 1
+            elif name is None:
+                left_out["without a class"] += 1
+            elif name not in (program, *_WORDS):
+                left_out[f"class {name!r} is none of {', '.join(_WORDS)}"] += 1
+            elif said.setdefault(cell, name) != name:
+                raise DataSetError(f"{file}: calls cell {feature.id} {name}, another object {said[cell]}")
+    programs = dict(known.values())
+    words = {cell: cast(ReviewLabel, name) for cell, name in said.items() if name != programs[cell]}
+    return ReadWords(words, len(said) - len(words), dict(left_out))
+
+
+def _features(file: Path) -> tuple[_Feature, ...]:
+    try:
+        content = read_bounded(file, _MOST_BYTES)
+    except OSError as error:
+        raise DataSetError(f"{file}: cannot be read: {error.strerror or error}") from error
+    try:
+        found = msgspec.json.decode(content, type=_Collection | tuple[_Feature, ...])
+    except msgspec.MsgspecError as error:
+        raise DataSetError(
+            f"{file}: no GeoJSON of cells: {error}; QuPath writes it by File, Export objects as GeoJSON"
+        ) from error
+    return found.features if isinstance(found, _Collection) else found
