@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from edge.bloodlog import LoggedField
 from edge.bloodlog.pictures import encode
 from edge.camera.files import OWN_MARK
 from edge.config import Config
@@ -137,6 +138,11 @@ def unique_stems(files: Sequence[Path]) -> dict[Path, str]:
         taken[stem] = file
         stems[file] = _fitting(stem)
     return stems
+
+
+def field_stem(logged: LoggedField) -> str:
+    """Give the stem of what is written for a field of the log; a frame's name may tell who the patient is."""
+    return f"field-{logged.id:06d}"
 
 
 def _fitting(stem: str) -> str:

@@ -18,8 +18,8 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
 from edge.bloodlog.samples import SampleChange
-from edge.commands.options import PATH, RESULT, config_for, json_option, log_option
-from edge.commands.outputs import make_state_folder
+from edge.commands.options import FOLDER, PATH, RESULT, config_for, json_option, log_option
+from edge.commands.outputs import field_stem, make_state_folder, prepare_folder, write_atomically
 from edge.commands.report import write_file
 from edge.counting.tally import tally
 from edge.daemon.served import open_log
@@ -248,6 +248,7 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     metavar="DIR",
     help="Add the fields with a person's word to a data set that `blastcount train` reads; DIR is made.",
 )
+@click.option("--ome", type=FOLDER, metavar="DIR", help="The kept pictures as OME-TIFF, one a field.")
 @log_option
 def export(
     sample_id: str,
@@ -255,11 +256,12 @@ def export(
     jsonl: Path | None,
     fhir: Path | None,
     training: Path | None,
+    ome: Path | None,
     log_path: Path | None,
 ) -> None:
     """Hand SAMPLE on to other programs; "-" for FILE writes to stdout."""
-    if csv_file is None and jsonl is None and fhir is None and training is None:
-        raise click.UsageError("say in which form: --csv, --jsonl, --fhir or --training")
+    if all(form is None for form in (csv_file, jsonl, fhir, training, ome)):
+        raise click.UsageError("say in which form: --csv, --jsonl, --fhir, --training or --ome")
     config = config_for("log", "sample", "model")
     path = log_path or config.log_path
     with BloodLog.open(path, read_only=True) as log:
@@ -273,6 +275,8 @@ def export(
                 write_file(file, text.getvalue().encode("utf-8"))
     if fhir is not None:
         write_file(fhir, json_text(fhir_bundle(summary)).encode("ascii"))
+    if ome is not None:
+        _export_ome(summary, ThumbnailStore.beside(path), ome)
     if training is not None:
         made = export_corrections(
             summary.reading, sample, ThumbnailStore.beside(path), training, platform.node() or "unknown"
@@ -281,6 +285,22 @@ def export(
         click.echo(f"{training}: {made.added} fields added, {made.updated} updated; {cells}", err=True)
         for reason, number in made.left_out.items():
             click.echo(f"left out, {reason}: {number}", err=True)
+
+
+def _export_ome(summary: SampleSummary, store: ThumbnailStore, folder: Path) -> None:
+    from edge.results.ome import ome_tiff  # tifffile, which no other form needs
+
+    prepare_folder(folder)
+    fields = [logged for logged in summary.reading.fields if logged.result.status == "counted"]
+    written = 0
+    for logged in fields:
+        content = ome_tiff(logged, summary.sample, store)
+        if content is not None:
+            write_atomically(folder / f"{field_stem(logged)}.ome.tif", content)
+            written += 1
+    click.echo(f"{printable(folder)}: {written} of {len(fields)} counted fields written", err=True)
+    if written < len(fields):
+        click.echo(f"left out, the field's picture was removed: {len(fields) - written}", err=True)
 
 
 @sample_group.command("import")

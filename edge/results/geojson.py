@@ -29,8 +29,8 @@ from edge.structures import CellRef, ClassifiedCell, FieldResult
 from edge.version import software_version
 
 SCHEMA = "blastcount.geojson/1"
-#: What the ids of cells are made in; drawn once.
-_NAMESPACE = UUID("6f1d7f0e-3b0c-4c57-9a0e-0b8f2d1c5a42")
+#: What ids are made in; drawn once.
+NAMESPACE = UUID("6f1d7f0e-3b0c-4c57-9a0e-0b8f2d1c5a42")
 _WORDS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
 #: QuPath writes about 20 kB for a cell that was outlined by hand to the pixel.
 _MOST_BYTES = 200_000_000
@@ -42,7 +42,7 @@ def cell_uuid(frame_sha256: str, classified: ClassifiedCell) -> UUID:
     The place, because another version of the program may give the same id to another cell of the same frame.
     """
     cell = classified.cell
-    return uuid5(_NAMESPACE, f"{frame_sha256} {cell.id} {' '.join(map(str, cell.bbox))}")
+    return uuid5(NAMESPACE, f"{frame_sha256} {cell.id} {' '.join(map(str, cell.bbox))}")
 
 
 def feature_collection(result: FieldResult, outlines: Mapping[int, CellPolygons]) -> dict[str, Any]:
@@ -185,8 +185,8 @@ def read_words(files: Iterable[Path], fields: Iterable[LoggedField]) -> ReadWord
     known: dict[str, tuple[CellRef, str]] = {}
     for logged in fields:
         for found in logged.result.cells:
-            name = str(cell_uuid(logged.result.frame_sha256, found))
-            known.setdefault(name, (CellRef(logged.id, found.cell.id), found.label or "smudge"))
+            uuid = str(cell_uuid(logged.result.frame_sha256, found))
+            known.setdefault(uuid, (CellRef(logged.id, found.cell.id), found.label or "smudge"))
     said: dict[CellRef, str] = {}
     left_out: Counter[str] = Counter()
     for file in files:

@@ -95,7 +95,8 @@ def polygons(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> list[Polyg
 
 def _rings(framed: NDArray[np.uint8], parts: NDArray[np.int32]) -> Iterator[tuple[int, Ring]]:
     """Give the rings of unit steps around a mask with a margin, each with the label of its part."""
-    steps = {}  # of a corner and a direction: the label of the pixel on the right
+    # Of a corner and a direction: the label of the pixel on the right.
+    steps: dict[tuple[int, int, int], int] = {}
     inside = framed > 0
     for direction, (dx, dy) in enumerate(_STEPS):
         # The pixel on the left of a step to the east lies above the one on its right.
