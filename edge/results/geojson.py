@@ -99,6 +99,8 @@ def _feature(result: FieldResult, classified: ClassifiedCell, outline: CellPolyg
         measurements["nucleus_area_um2"] = cell.nucleus_area_px * um_per_px**2
     if classified.p_blast is not None:
         measurements["p_blast"] = classified.p_blast
+    if classified.p_type is not None:
+        measurements["p_type"] = classified.p_type
     nucleus = {"nucleusGeometry": geometry(outline.nucleus)} if outline.nucleus else {}
     return {
         "type": "Feature",
@@ -111,6 +113,7 @@ def _feature(result: FieldResult, classified: ClassifiedCell, outline: CellPolyg
             "classification": {"name": name, "color": class_colour(name)},
             "measurements": measurements,
             "metadata": {
+                **({} if classified.type is None else {"type": classified.type}),
                 "touches_border": str(cell.touches_border).lower(),
                 "seen_before": str(classified.seen_before is not None).lower(),
             },

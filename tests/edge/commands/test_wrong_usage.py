@@ -20,7 +20,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("--no-such", 2, "No such option '--no-such'"),
     ("--debug", 2, "Missing command"),
     ("count", 2, "Missing argument 'PATH...'"),
-    ("count --jsonn f.png", 2, "Did you mean '--json'?"),
+    ("count --maskss f.png", 2, "Did you mean '--masks'?"),
     ("count ''", 2, "the name is empty"),
     ("count --masks '' f.png", 2, "'--masks': the name is empty"),
     ("count --annotate '' f.png", 2, "'--annotate': the name is empty"),

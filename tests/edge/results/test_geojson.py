@@ -24,7 +24,8 @@ Feature = dict[str, Any]
 
 @pytest.fixture
 def field() -> dict[str, Any]:
-    found = result(1, (cell(1, "blast", 0.9), cell(2, "normal", 0.1), cell(3, None, None)))
+    typed = replace(cell(2, "normal", 0.1), type="monocyte", p_type=0.7)
+    found = result(1, (cell(1, "blast", 0.9), typed, cell(3, None, None)))
     drawn = labels(found)
     decoded: dict[str, Any] = json.loads(encode_field(found, cell_polygons(drawn, drawn * (drawn < 3))))
     return decoded
@@ -53,7 +54,9 @@ def test_what_rfc_7946_and_qupath_ask_for(field: dict[str, Any]) -> None:
         assert all(0 <= level <= 255 for level in properties["classification"]["color"])
         assert all(isinstance(value, int | float) for value in properties["measurements"].values())
         assert all(isinstance(value, str) for value in properties["metadata"].values())
-    first, _, smudge = (feature["properties"]["measurements"] for feature in field["features"])
+    first, second, smudge = (feature["properties"]["measurements"] for feature in field["features"])
+    types = [feature["properties"]["metadata"].get("type") for feature in field["features"]]
+    assert (types, second["p_type"]) == ([None, "monocyte", None], 0.7)
     assert (first["p_blast"], first["area_px"]) == (0.9, 1250)
     assert first["area_um2"] == pytest.approx(1250 * 0.2**2)
     assert "p_blast" not in smudge
