@@ -136,11 +136,12 @@ class CalibrationConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[sample]``: how samples are counted up.
 
-    The share of blasts is of ``classified`` white cells, uncertain ones among them; ``without_uncertain``; or
-    ``with_smudges``, counted as normal cells.
+    Shares are of ``classified`` leukocytes, uncertain ones among them; ``without_uncertain``;
+    ``with_smudges``, counted as normal cells; or of ``nucleated`` cells, erythroblasts among them.
     """
 
-    denominator: Annotated[Denominator, Meta(description="which cells the share is of")] = "classified"
+    #: None for classified ones of blood, and nucleated ones of marrow.
+    denominator: Annotated[Denominator, Meta(description="which cells shares are of")] | None = None
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -249,6 +250,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         values = {
             name: structs.asdict(getattr(self, name)) for name in section_types() if name not in _NOT_HASHED
         }
+        # What older programs had for the default, which gives the same rows.
+        values["sample"]["denominator"] = self.sample.denominator or "classified"
         for name, keys in _HASHED_WHERE_SET.items():
             for key in keys:
                 if values[name][key] is None:

@@ -8,6 +8,7 @@ they are trusted. Colour order is RGB everywhere inside the package.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -27,9 +28,9 @@ CellType = Literal[
 ]  # fmt: skip
 ScaleSource = Literal["configured", "red_cells", "pooled", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
-#: Which cells the share of blasts is of: all classified white cells; those without the uncertain ones; all
-#: and the smudges, as normal cells.
-Denominator = Literal["classified", "without_uncertain", "with_smudges"]
+#: Which cells every share is of: all classified leukocytes; those without the uncertain ones; all and the
+#: smudges, as normal cells; all nucleated cells, which are the leukocytes and the erythroblasts.
+Denominator = Literal["classified", "without_uncertain", "with_smudges", "nucleated"]
 
 #: What the three planes of a crop are, see :func:`edge.classification.crop.to_input`.
 CHANNELS = ("RGB", "density+cell+nucleus")
@@ -368,13 +369,16 @@ class Tally:
     Attributes
     ----------
     fields, rejected : number of fields counted and rejected
-    blasts, normal, uncertain : whole white cells by class
+    blasts, normal, uncertain : whole leukocytes by class
     smudges : smudge cells, never in the denominator
     border : white cells cut by the image's edge, never in the denominator
     blast_fraction : blasts / wbc, None where that is 0 / 0
     ci_low, ci_high : exact 95 % interval of the fraction (0 and 1 where there are no cells)
     denominator : which cells wbc counts
     seen_before : cells of an earlier field of the sample, in no other number
+    erythroblasts : whole cells that were called normal, and erythroblasts, which are no leukocytes
+    types : the ``normal`` ones by type; those that are missing were given none. None where nobody and no
+        network names types
     """
 
     fields: int
@@ -389,15 +393,21 @@ class Tally:
     ci_high: float
     denominator: Denominator = "classified"
     seen_before: int = 0
+    erythroblasts: int = 0
+    types: Mapping[CellType, int] | None = None
 
     @property
     def classified(self) -> int:
-        """Whole white cells that were classified."""
+        """Whole leukocytes that were classified."""
         return self.blasts + self.normal + self.uncertain
 
     @property
     def wbc(self) -> int:
-        """Cells that the share is of: whole white cells that were classified, unless configured otherwise."""
-        if self.denominator == "without_uncertain":
-            return self.blasts + self.normal
-        return self.classified + (self.smudges if self.denominator == "with_smudges" else 0)
+        """Cells that every share is of: whole classified leukocytes, unless configured otherwise."""
+        beside = {
+            "classified": 0,
+            "without_uncertain": -self.uncertain,
+            "with_smudges": self.smudges,
+            "nucleated": self.erythroblasts,
+        }
+        return self.classified + beside[self.denominator]

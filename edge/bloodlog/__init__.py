@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edge.bloodlog.core import BloodLog
-from edge.bloodlog.reviews import Review, ReviewLabel
+from edge.bloodlog.reviews import ClassWord, Review, ReviewLabel
 from edge.bloodlog.rows import LoggedField
 from edge.bloodlog.samples import Sample, Specimen
 
-__all__ = ["BloodLog", "LoggedField", "Review", "ReviewLabel", "Sample", "Specimen"]
+__all__ = ["BloodLog", "ClassWord", "LoggedField", "Review", "ReviewLabel", "Sample", "Specimen"]

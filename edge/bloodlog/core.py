@@ -166,6 +166,7 @@ class BloodLog:
             or a value is outside what the schema allows.
         """
         scale, model, captured_at = result.scale, result.model, result.captured_at
+        type_model = result.type_model
         stage_x_um, stage_y_um = result.stage_um or (None, None)
         low, high = scale.interval or (None, None)
         red_cells = scale.red_cells
@@ -203,6 +204,8 @@ class BloodLog:
             "provenance": provenance,
             "context": context,
             "warnings": json.dumps(result.warnings),
+            "type_model_name": None if type_model is None else type_model.name,
+            "type_model_sha256": None if type_model is None else type_model.sha256,
         }
         pictures = thumbnails or {}
         newer = "SELECT 1 FROM field WHERE sample_id = ? AND id > ? LIMIT 1"

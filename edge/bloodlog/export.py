@@ -36,7 +36,7 @@ ORDER BY number
 
 #: The sample that a field was counted or put into.
 _SAMPLE = f"coalesce(field.sample_id, {ASSIGNED_TO})"
-#: A line a cell, and one a field without cells.
+#: A line a cell, and one a field without cells; types where some network named any.
 _CELLS = f"""
 SELECT field.id AS field, sample.name AS sample, logged_at, clock_trusted, captured_at, source_kind, source,
        width, height, CASE scale_source WHEN 'assumed' THEN NULL ELSE um_per_px END AS um_per_px,
@@ -50,10 +50,15 @@ SELECT field.id AS field, sample.name AS sample, logged_at, clock_trusted, captu
        software_version, runtime,
        cell.id AS cell, x, y, bbox_x, bbox_y, bbox_width, bbox_height, area_px, nucleus_area_px, cell.kind,
        label AS class, p_blast, touches_border, seen_field_id AS seen_field, seen_cell_id AS seen_cell,
-       thumbnail_sha256
+       thumbnail_sha256{{types}}
 FROM field LEFT JOIN sample ON sample.id = {_SAMPLE} LEFT JOIN cell ON cell.field_id = field.id
 WHERE :sample IS NULL OR sample.id = :sample
 ORDER BY field.id, cell.id
+"""
+_TYPES = ", type, p_type, type_model_name, type_model_sha256"
+_HAS_TYPES = f"""
+SELECT EXISTS (SELECT 1 FROM field LEFT JOIN sample ON sample.id = {_SAMPLE}
+               WHERE (:sample IS NULL OR sample.id = :sample) AND type_model_name IS NOT NULL)
 """
 
 #: Whether a text that people chose has more than ASCII; without a byte order mark Excel takes it for Latin-1.
@@ -110,7 +115,8 @@ def export_csv(
     with log.reading() as connection, snapshot(connection):
         if for_spreadsheet and connection.execute(_BEYOND_ASCII, of).fetchone()[0]:
             file.write("\ufeff")
-        rows = connection.execute(_CELLS, of)
+        has_types = connection.execute(_HAS_TYPES, of).fetchone()[0]
+        rows = connection.execute(_CELLS.format(types=_TYPES if has_types else ""), of)
         lines.writerow(column[0] for column in rows.description)
         for row in rows:
             lines.writerow(map(harmless, row))

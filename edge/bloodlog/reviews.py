@@ -10,9 +10,12 @@ from typing import Literal, get_args
 from edge.bloodlog.chain import append
 from edge.device.clock import utc_now
 from edge.errors import LogError
-from edge.structures import CellRef
+from edge.structures import CellRef, CellType
 
-ReviewLabel = Literal["blast", "normal", "smudge", "not_a_cell"]
+#: What a person may call a cell. A type says at once that it is no blast, and which kind of cell it is.
+ClassWord = Literal["blast", "normal", "smudge", "not_a_cell"]
+ReviewLabel = Literal[ClassWord, CellType]
+TYPES: tuple[CellType, ...] = get_args(CellType)
 
 _COLUMNS = (
     "review.id, review.field_id, review.cell_id, review.label, review.observer, review.at, review.undoes"
@@ -27,7 +30,8 @@ class Review:
     ----------
     id : row in the log; later words have larger ones
     field_id, cell_id : which cell
-    label : ``blast``, ``normal``, ``smudge`` or ``not_a_cell``; None: no word of this observer holds any more
+    label : ``blast``, ``normal``, ``smudge``, ``not_a_cell`` or a type; None: no word of this observer holds
+        any more
     observer : who said it
     at : aware UTC wall time
     undoes : id of the word that this row takes back, or None; ``label`` is then what held before that word
@@ -72,6 +76,22 @@ def insert_review(
     said = {"label": label, "observer": observer, "at": at.isoformat(), "undoes": undoes}
     number = append(connection, "review", {"field_id": cell.field_id, "cell_id": cell.cell_id, **said})
     return Review(number, *where, label, observer, at, undoes)
+
+
+def class_of(word: ReviewLabel) -> ClassWord:
+    """Give the class that a word puts a cell into.
+
+    Examples
+    --------
+    >>> class_of("lymphocyte"), class_of("smudge")
+    ('normal', 'smudge')
+    """
+    return word if word in get_args(ClassWord) else "normal"  # type: ignore[return-value]  # no TypeGuard
+
+
+def type_of(word: ReviewLabel) -> CellType | None:
+    """Give the type that a word says; None where it says only a class."""
+    return next((kind for kind in TYPES if kind == word), None)
 
 
 def last_word(connection: sqlite3.Connection, cell: CellRef, observer: str) -> ReviewLabel | None:

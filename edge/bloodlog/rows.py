@@ -81,6 +81,8 @@ def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | 
         "seen_field_id": None if seen is None else seen.field_id,
         "seen_cell_id": None if seen is None else seen.cell_id,
         "thumbnail_sha256": thumbnail_sha256,
+        "type": classified.type,
+        "p_type": None if classified.p_type is None else float(classified.p_type),
     }
 
 
@@ -100,6 +102,7 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         stage_ms=json.loads(row["stage_ms"]),
         stage_um=None if stage_x_um is None else (stage_x_um, row["stage_y_um"]),
         warnings=warnings,
+        type_model=_type_model(row),
         **{name: row[name] for name in _RESULT_AS_STORED},
     )
     return LoggedField(
@@ -112,6 +115,11 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         },
         **{name: row[name] for name in _FIELD_AS_STORED},
     )
+
+
+def _type_model(row: sqlite3.Row) -> ModelIdentity | None:
+    name = row["type_model_name"]
+    return None if name is None else ModelIdentity(name, row["type_model_sha256"])
 
 
 def _scale(row: sqlite3.Row) -> Scale:
@@ -136,4 +144,6 @@ def _classified_cell(row: sqlite3.Row) -> ClassifiedCell:
         label=row["label"],
         p_blast=row["p_blast"],
         seen_before=None if seen_field_id is None else CellRef(seen_field_id, row["seen_cell_id"]),
+        type=row["type"],
+        p_type=row["p_type"],
     )

@@ -35,7 +35,7 @@ from edge.config import Config, load_config
 from edge.counting.folder import FolderScales
 from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
-from edge.counting.tally import RunningTally
+from edge.counting.tally import RunningTally, denominator_of
 from edge.daemon.served import open_log
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
@@ -151,6 +151,8 @@ def count(
     files = found.files
     stems = unique_stems(files) if any(astuple(folders)) else {}
     running = RunningTally(config.sample.denominator)
+=======
+    stems = unique_stems(files) if masks or pictures else {}
     repeats = Repeats()
     with ExitStack() as stack:
         stack.enter_context(notices.listening())
@@ -164,7 +166,9 @@ def count(
         recorder = as_configured(
             config, classifier, log, source_kind="file", clock=WallClock(), new_log=new_log
         )
-        denominator = config.sample.denominator
+        specimen = log.sample(sample_id).specimen if log and sample_id is not None else None
+        denominator = denominator_of(config.sample.denominator, specimen)
+        running = RunningTally(denominator)
         printer: Printer = TablePrinter(progress, files, _footer(classifier, denominator))
         if as_json or as_csv:
             printer = (JsonPrinter if as_json else CsvPrinter)(progress, denominator)

@@ -8,17 +8,18 @@ import json
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 from msgspec import Struct, field
 
 from edge.bloodlog.export import harmless
 from edge.camera.folders import TRUTH_SUFFIX, VIDEO_SUFFIXES
 from edge.commands.progress import Progress
+from edge.counting.differential import differential
 from edge.counting.tally import tally
 from edge.device.decoding import decode_json
 from edge.device.printable import printable
@@ -26,8 +27,15 @@ from edge.device.reading import read_bounded
 from edge.errors import SourceError
 from edge.i18n import catalogue
 from edge.quality import WARNINGS
-from edge.results.texts import reason_text, warned_text, warning_text
-from edge.structures import ClassifiedCell, Denominator, FieldResult, ModelIdentity, Tally
+from edge.results.texts import (
+    differential_notes,
+    differential_title,
+    kind_text,
+    reason_text,
+    warned_text,
+    warning_text,
+)
+from edge.structures import CellType, ClassifiedCell, Denominator, FieldResult, ModelIdentity, Tally
 
 SCHEMA = "blastcount.field/1"
 
@@ -38,12 +46,6 @@ _WIDTHS = {"wbc": 5, "blasts": 7, "normal": 7, "uncertain": 10, "border": 7, "sm
 _TRUTH_WIDTH = 9
 _TRUTH_TITLE = "rendered, known truth"
 _GAP = "  "
-#: What the share of blasts is of.
-_SHARE_OF: Mapping[Denominator, str] = {
-    "classified": "whole white cells",
-    "without_uncertain": "whole white cells without the uncertain ones",
-    "with_smudges": "whole white cells and smudges",
-}
 #: Repeated pictures that are named; a folder copied twice would name hundreds.
 _MAX_REPEATS_NAMED = 3
 
@@ -111,7 +113,7 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
 
 def _tally_json(counted: Tally) -> dict[str, object]:
     share = counted.blast_fraction
-    return {
+    record: dict[str, object] = {
         "blasts": counted.blasts,
         "normal": counted.normal,
         "uncertain": counted.uncertain,
@@ -122,6 +124,9 @@ def _tally_json(counted: Tally) -> dict[str, object]:
         "interval": [round(counted.ci_low, 4), round(counted.ci_high, 4)],
         "denominator": counted.denominator,
     }
+    if counted.types is not None:
+        record["types"] = _named(counted)
+    return record
 
 
 def _cell_json(classified: ClassifiedCell, type_model: ModelIdentity | None) -> dict[str, object]:
@@ -145,11 +150,16 @@ def _cell_json(classified: ClassifiedCell, type_model: ModelIdentity | None) -> 
     return record
 
 
+def _named(counted: Tally) -> dict[CellType, int]:
+    """Give the number of cells of each type."""
+    return dict(counted.types or {}) | {"erythroblast": counted.erythroblasts}
+
+
 class CsvPrinter:
     """One line a field for a spreadsheet, below a line of titles; nothing follows.
 
-    The columns are those of the table and the keys of ``--json`` under the same names. A share is given as it
-    is: whoever shows it rounds it.
+    The columns are those of the table and the keys of ``--json`` under the same names; where types are named,
+    a column a type follows. A share is given as it is: whoever shows it rounds it.
 
     Parameters
     ----------
@@ -165,13 +175,15 @@ class CsvPrinter:
     def __init__(self, progress: Progress, denominator: Denominator) -> None:
         self._progress = progress
         self._denominator: Denominator = denominator
+        self._kinds: tuple[CellType, ...] = ()
         self._begun = False
 
     def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
         """Print one field, below the titles if it is the first."""
         if not self._begun:
             self._begun = True
-            self._print(self._TITLES)
+            self._kinds = () if result.type_model is None else get_args(CellType)
+            self._print((*self._TITLES, *self._kinds))
         counted = tally([result], self._denominator)
         is_counted = result.status == "counted"
         self._print(
@@ -187,6 +199,7 @@ class CsvPrinter:
                 result.scale.source,
                 result.model.name,
                 result.model.sha256,
+                *(_named(counted).get(kind, 0) if is_counted else "" for kind in self._kinds),
             )
         )
 
@@ -244,17 +257,18 @@ class TablePrinter:
         fields = f"fields: {total.fields} counted, {total.rejected} rejected"
         if failures:
             fields += f"; {failures} could not be read, see above"
+        seen = f"{total.seen_before} cells were counted in earlier fields, in no column here"
         lines = [
             self._line("total", _sums(total), self._truth),
             "",
             blast_share(total),
+            *differential_lines(total),
             fields,
+            *([seen] if total.seen_before else []),
             *self._refusals(),
             *self._doubts(total),
             *self._footer,
         ]
-        if total.seen_before:
-            lines.insert(4, f"{total.seen_before} cells were counted in earlier fields, in no column here")
         if self._with_truth:
             lines.append("Fields with a known truth are rendered: drawn by this program, no patient's smear.")
         self._print(lines)
@@ -328,13 +342,30 @@ def _sums(counted: Tally) -> dict[str, str]:
 
 def blast_share(total: Tally) -> str:
     """Say the share of blasts in words, never without its n and interval."""
-    cells = _SHARE_OF[total.denominator]
+    cells = catalogue()(f"counted_cells.{total.denominator}")
     if total.blast_fraction is None:
         return f"blasts: no {cells}, so there is no share to report (n = 0)"
     return (
         f"blasts: {total.blasts} of {total.wbc} {cells} = {100 * total.blast_fraction:.1f} % "
         f"(exact 95 % interval {100 * total.ci_low:.1f} to {100 * total.ci_high:.1f} %, n = {total.wbc})"
     )
+
+
+def differential_lines(total: Tally) -> list[str]:
+    """Lay the differential out; nothing where no types were named."""
+    counted = differential(total)
+    if counted is None:
+        return []
+    _ = catalogue()
+    names = [kind_text(_, share.kind) for share in counted.shares]
+    widest = max(map(len, names))
+    rows = [
+        f"  {name:{widest}}  {share.k:5}  {100 * share.share:5.1f} %  "
+        f"({100 * share.low:.1f} to {100 * share.high:.1f} %)"
+        for name, share in zip(names, counted.shares, strict=True)
+    ]
+    notes = (f"  {note}" for note in differential_notes(_, counted))
+    return [f"{differential_title(_, counted)}:", *rows, *notes]
 
 
 def _width(text: str) -> int:

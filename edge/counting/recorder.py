@@ -72,7 +72,7 @@ class Recorder:
         samples, which are in a log already
     clock : says whether the wall clock can be believed; None where nobody asks
     correction : evens out light and knows the scale, or None
-    denominator : which cells the share of blasts in the status is of
+    denominator : which cells the shares in the status are of, as configured
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Recorder:
         new_log: Callable[[], BloodLog] | None = None,
         clock: WallClock | None = None,
         correction: Correction | None = None,
-        denominator: Denominator = "classified",
+        denominator: Denominator | None = None,
     ) -> None:
         self._counter = counter
         self._provenance = provenance
@@ -94,7 +94,7 @@ class Recorder:
         self._new_log = new_log
         self._clock = clock
         self._correction = correction or Correction(None)
-        self._denominator: Denominator = denominator
+        self._denominator = denominator
         self._sample: OpenSample | None = None
         self._resumed: OpenSample | None = None
 

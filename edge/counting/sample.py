@@ -12,7 +12,7 @@ from typing import Any
 from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode, thumbnail_box
 from edge.counting.pipeline import ProcessedField
-from edge.counting.tally import RunningTally
+from edge.counting.tally import RunningTally, denominator_of
 from edge.light.field import Field
 from edge.light.pyramid import shrunk
 from edge.quality import Reference
@@ -69,7 +69,7 @@ class OpenSample:
     log : where its fields are
     record : the log's row of the sample
     white_point : R, G and B of the blank slide as calibrated, or None
-    denominator : which cells the share of blasts is of
+    denominator : which cells shares are of, as configured
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class OpenSample:
         log: BloodLog,
         record: Sample,
         white_point: tuple[float, float, float] | None,
-        denominator: Denominator = "classified",
+        denominator: Denominator | None = None,
     ) -> None:
         self.record = record
         self.reference = Reference.start(white_point)
@@ -90,7 +90,7 @@ class OpenSample:
         self._store = log.pictures
         self._mosaic = Mosaic()
         self._scales = ScalePool()
-        self._tally = RunningTally(denominator)
+        self._tally = RunningTally(denominator_of(denominator, record.specimen))
         self._rejected_pictures: Counter[tuple[str, ...]] = Counter()
         self._reasons: Counter[str] = Counter()
         self._assignment = log.last_assignment()

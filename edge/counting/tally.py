@@ -10,6 +10,9 @@ What is counted
 - **Uncertain cells stay in the denominator** and never in the numerator, so that the share of blasts is
   the share of cells that were called blasts; reclassifying them by eye can only raise it. A laboratory
   with another custom says so by ``denominator``.
+- **Erythroblasts** have a nucleus and are no leukocytes. Where a network or a person calls a cell one, it
+  leaves the denominator, unless that is of nucleated cells, as it is customary for marrow. What was called
+  a blast stays one. Clumps of platelets are no cells at all.
 - **Smudge cells** are ruptured; they are reported beside the tally and belong to neither.
 - **Cells seen before**, counted in an earlier field of the same sample, are reported and add nothing.
 - **Rejected fields** add nothing but their number.
@@ -18,11 +21,13 @@ What is counted
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from edge.structures import Denominator, FieldResult, Tally
+from edge.bloodlog import Specimen
+from edge.structures import CellType, Denominator, FieldResult, Tally
 
 #: Intervals of 99.9 % take up to 13 steps, those of 95 % up to 9.
 _MOST_STEPS = 60
@@ -33,6 +38,28 @@ _SPACING = 1e-15
 #: The continued fraction needs about sqrt(max(a, b)) terms; this is enough for more than 10 million cells.
 _MAX_TERMS = 10_000
 _TINY = 1e-300
+
+
+def denominator_of(configured: Denominator | None, specimen: Specimen | None = None) -> Denominator:
+    """Say which cells the shares of a sample are of, for every output.
+
+    Parameters
+    ----------
+    configured : what the configuration says; None for what is customary: leukocytes in blood, in marrow all
+        nucleated cells [1]_
+    specimen : of the sample; None for fields without one
+
+    References
+    ----------
+    .. [1] S.-H. Lee et al., "ICSH guidelines for the standardization of bone marrow specimens and reports",
+       International Journal of Laboratory Hematology 30 (2008) 349-364.
+
+    Examples
+    --------
+    >>> denominator_of(None, "blood"), denominator_of(None, "marrow"), denominator_of("classified", "marrow")
+    ('classified', 'nucleated', 'classified')
+    """
+    return configured or ("nucleated" if specimen == "marrow" else "classified")
 
 
 class RunningTally:
@@ -48,6 +75,8 @@ class RunningTally:
         self._smudges = 0
         self._border = 0
         self._seen_before = 0
+        self._erythroblasts = 0
+        self._types: Counter[CellType] | None = None
 
     def add(self, result: FieldResult) -> None:
         """Add one field; the cells of a rejected one are left out."""
@@ -55,6 +84,8 @@ class RunningTally:
             self._rejected += 1
             return
         self._fields += 1
+        if result.type_model is not None and self._types is None:
+            self._types = Counter()
         for classified in result.cells:
             if classified.seen_before is not None:
                 self._seen_before += 1
@@ -64,8 +95,12 @@ class RunningTally:
                 self._border += 1
             elif classified.label == "blast":
                 self._blasts += 1
+            elif classified.label == "normal" and classified.type == "erythroblast":
+                self._erythroblasts += 1
             elif classified.label == "normal":
                 self._normal += 1
+                if self._types is not None and classified.type is not None:
+                    self._types[classified.type] += 1
             else:
                 self._uncertain += 1
 
@@ -85,6 +120,8 @@ class RunningTally:
                 ci_high=1.0,
                 denominator=self._denominator,
                 seen_before=self._seen_before,
+                erythroblasts=self._erythroblasts,
+                types=None if self._types is None else dict(self._types),
             )
         )
 

@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +25,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from edge.bloodlog import LoggedField, Review, ReviewLabel, Sample
+from edge.bloodlog import ClassWord, LoggedField, Review, ReviewLabel, Sample
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.reviews import class_of, type_of
 from edge.device.durable import write_whole
 from edge.errors import DataSetError, OutputError
 from edge.results.reading import Reading
-from edge.structures import CellRef
+from edge.structures import CellRef, CellType
 
 SCHEMA = "blastcount.dataset/1"
 INDEX = "dataset.jsonl"
@@ -38,7 +39,7 @@ _PICTURES = "fields"
 
 CellLabel = Literal["blast", "normal", "other", "unknown"]
 #: What a word on a cell makes of it. Smudge cells and what is no cell are neither blasts nor normal.
-_LABELS: dict[ReviewLabel, CellLabel] = {
+_LABELS: dict[ClassWord, CellLabel] = {
     "blast": "blast",
     "normal": "normal",
     "smudge": "other",
@@ -83,7 +84,9 @@ class DatasetCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seen_before : found in an earlier field of the sample, too; never counted
     program, p_blast : the program's own word and calibrated probability; None for a smudge
     label : what all who have a word on it agree on; ``unknown`` where nobody has one, or they differ
-    reviews : last words of people, each person once
+    reviews : last words of people, each person once; one that is a type makes the cell ``normal``, too
+    type : the type of a ``normal`` cell on which all who name one agree; absent without it
+    program_type, p_type : the program's own type and its probability; absent without a network of types
     """
 
     id: _Positive
@@ -98,14 +101,19 @@ class DatasetCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p_blast: Annotated[float, Meta(ge=0, le=1)] | None
     label: CellLabel
     reviews: tuple[CellReview, ...] = ()
+    type: CellType | msgspec.UnsetType = msgspec.UNSET
+    program_type: CellType | msgspec.UnsetType = msgspec.UNSET
+    p_type: Annotated[float, Meta(ge=0, le=1)] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        """Refuse a label that nobody gave."""
+        """Refuse a label or a type that nobody gave."""
         if len({review.reviewer for review in self.reviews}) < len(self.reviews):
             raise ValueError(f"cell {self.id} has two words of one reviewer")
         agreed = agreed_label(self.reviews)
         if self.label != agreed:
             raise ValueError(f"cell {self.id} is labelled {self.label}, but its reviews make it {agreed}")
+        if self.type != (kind := agreed_type(self.reviews)):
+            raise ValueError(f"cell {self.id} is a {self.type}, but its reviews make it a {kind}")
 
 
 class DatasetField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,8 +195,14 @@ class Exported:
 
 def agreed_label(reviews: Iterable[CellReview]) -> CellLabel:
     """Give the label on which all who have a word on a cell agree; ``unknown`` without one."""
-    labels = {_LABELS[review.word] for review in reviews if review.word is not None}
+    labels = {_LABELS[class_of(review.word)] for review in reviews if review.word is not None}
     return labels.pop() if len(labels) == 1 else "unknown"
+
+
+def agreed_type(reviews: Sequence[CellReview]) -> CellType | msgspec.UnsetType:
+    """Give the type on which all who name one agree, of a cell that is normal to all; unset without one."""
+    types = {kind for review in reviews if review.word and (kind := type_of(review.word))}
+    return types.pop() if len(types) == 1 and agreed_label(reviews) == "normal" else msgspec.UNSET
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -339,7 +353,8 @@ def _with_words_of(old: DatasetField, new: DatasetField) -> DatasetField:
         for review in sorted((*cell.reviews, *other.reviews), key=lambda review: review.at):
             last[review.reviewer] = review
         reviews = tuple(last[reviewer] for reviewer in sorted(last))
-        cells.append(msgspec.structs.replace(cell, reviews=reviews, label=agreed_label(reviews)))
+        agreed = {"label": agreed_label(reviews), "type": agreed_type(reviews)}
+        cells.append(msgspec.structs.replace(cell, reviews=reviews, **agreed))
     return msgspec.structs.replace(old, cells=tuple(cells))
 
 
@@ -368,6 +383,9 @@ def _field(
                 p_blast=found.p_blast,
                 label=agreed_label(reviews),
                 reviews=reviews,
+                type=agreed_type(reviews),
+                program_type=msgspec.UNSET if found.type is None else found.type,
+                p_type=msgspec.UNSET if found.p_type is None else found.p_type,
             )
         )
     return DatasetField(
@@ -389,7 +407,7 @@ def _field(
 
 def _provenance(logged: LoggedField) -> dict[str, str | int | float | bool | None]:
     """Say what produced a row; where its frame lay is left out, for a path may tell who the patient is."""
-    model = logged.result.model
+    result, model = logged.result, logged.result.model
     recorded = {
         "config_sha256": logged.config_sha256,
         "software_version": logged.software_version,
@@ -397,10 +415,13 @@ def _provenance(logged: LoggedField) -> dict[str, str | int | float | bool | Non
         "model_name": model.name,
         "model_sha256": model.sha256,
     }
+    types = result.type_model
+    named = {} if types is None else {"type_model_name": types.name, "type_model_sha256": types.sha256}
     return {
         "row": logged.id,
         "logged_at": logged.logged_at.isoformat(),
         "clock_trusted": logged.clock_trusted,
         "source_kind": logged.source_kind,
         **(recorded if logged.provenance is None else msgspec.json.decode(logged.provenance)),
+        **named,
     }

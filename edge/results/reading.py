@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from edge.bloodlog import BloodLog, LoggedField, Review, ReviewLabel
-from edge.structures import CellRef, ClassifiedCell, ModelIdentity
+from edge.bloodlog import BloodLog, ClassWord, LoggedField, Review, ReviewLabel
+from edge.bloodlog.reviews import class_of, type_of
+from edge.structures import CellRef, CellType, ClassifiedCell, ModelIdentity
 
-WORDS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
+WORDS: tuple[ClassWord, ...] = get_args(ClassWord)
 
 #: Gives the threshold of a model, or None where its card is not known.
 ThresholdOf = Callable[[ModelIdentity], float | None]
@@ -121,8 +122,37 @@ class Reading:
 
     @cached_property
     def words(self) -> Mapping[str, Mapping[CellRef, str]]:
-        """Word by cell, by observer; who took all words back is still there, with none."""
-        return _words(self.reviews)
+        """Class by cell, by observer; who took all words back is still there, with none."""
+        return _classes(self._all_said)
+
+    @cached_property
+    def _all_said(self) -> Mapping[str, Mapping[CellRef, ReviewLabel]]:
+        return _said(self.reviews)
+
+    @cached_property
+    def types(self) -> Mapping[CellRef, frozenset[CellType]]:
+        """The types that people say a cell has: one where all who name one agree."""
+        named: dict[CellRef, frozenset[CellType]] = {}
+        for said in self._all_said.values():
+            for ref, word in said.items():
+                kind = type_of(word)
+                if kind is not None:
+                    named[ref] = named.get(ref, frozenset()) | {kind}
+        return named
+
+    @cached_property
+    def differing_types(self) -> frozenset[CellRef]:
+        """Cells that people give different types."""
+        return frozenset(ref for ref, kinds in self.types.items() if len(kinds) > 1)
+
+    def type_of(self, cell: ReadCell) -> CellType | None:
+        """Give a cell's type: the one on which people agree, else the program's; None where there is none."""
+        named = self.types.get(cell.ref, frozenset())
+        return next(iter(named)) if len(named) == 1 else cell.found.type
+
+    def said(self, observer: str | None, ref: CellRef) -> ReviewLabel | None:
+        """Give one observer's word on one cell, as it was said: a class, or a type."""
+        return None if observer is None else self._all_said.get(observer, {}).get(ref)
 
     @cached_property
     def last_words(self) -> Mapping[CellRef, str]:
@@ -145,7 +175,7 @@ class Reading:
         return {ref: said[ref] for ref in refs}
 
     def word(self, observer: str | None, ref: CellRef) -> str | None:
-        """One observer's word on one cell."""
+        """Give the class that one observer puts one cell into."""
         return None if observer is None else self.words.get(observer, {}).get(ref)
 
     def read_by(self, observer: str | None) -> int:
@@ -207,7 +237,7 @@ class Reading:
         agreement.
         """
         end = self._both_done_at(first, second)
-        words = _words(self.reviews[:end])
+        words = _classes(_said(self.reviews[:end]))
         one, other = words.get(first, {}), words.get(second, {})
         both = [cell.ref for cell in self.cells if cell.counts and cell.ref in one and cell.ref in other]
         return [(ref, one[ref], other[ref]) for ref in both]
@@ -236,8 +266,8 @@ def _between(cells: Iterable[ClassifiedCell]) -> float:
     return (normal + blast) / 2.0
 
 
-def _words(reviews: Sequence[Review]) -> dict[str, dict[CellRef, str]]:
-    words: dict[str, dict[CellRef, str]] = {}
+def _said(reviews: Sequence[Review]) -> dict[str, dict[CellRef, ReviewLabel]]:
+    words: dict[str, dict[CellRef, ReviewLabel]] = {}
     for review in reviews:
         own = words.setdefault(review.observer, {})
         if review.label is None:
@@ -245,3 +275,7 @@ def _words(reviews: Sequence[Review]) -> dict[str, dict[CellRef, str]]:
         else:
             own[review.cell] = review.label
     return words
+
+
+def _classes(words: Mapping[str, Mapping[CellRef, ReviewLabel]]) -> dict[str, dict[CellRef, str]]:
+    return {observer: {ref: class_of(word) for ref, word in own.items()} for observer, own in words.items()}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog.reviews import class_of, type_of
 from edge.classification.card import ModelCard, default_bundle_path, load_bundle
 from edge.config import Config
-from edge.counting.tally import tally, with_share
+from edge.counting.tally import denominator_of, tally, with_share
 from edge.errors import ModelError
 from edge.results.agreement import Agreement, agreement
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.results.reading import Reading, ThresholdOf
 from edge.results.stopping import Stopping, stopping
-from edge.structures import Denominator, ModelIdentity, Tally
+from edge.structures import CellType, Denominator, ModelIdentity, Tally
 
 #: Gives the known errors of a model, or None where they are not known.
 ErrorsOf = Callable[[ModelIdentity], KnownErrors | None]
@@ -119,7 +120,7 @@ def summarise(
     log: BloodLog,
     sample: Sample,
     errors_of: ErrorsOf = lambda _model: None,
-    denominator: Denominator = "classified",
+    denominator: Denominator | None = None,
     threshold_of: ThresholdOf = lambda _model: None,
 ) -> SampleSummary:
     """Count a sample up.
@@ -129,7 +130,7 @@ def summarise(
     log : the log that it is in
     sample : which
     errors_of : gives the known errors of a model by its identity
-    denominator : which cells the shares are of
+    denominator : which cells the shares are of, as configured
     threshold_of : gives a model's threshold by its identity, for the order of doubt
 
     Raises
@@ -139,7 +140,8 @@ def summarise(
     """
     reading = Reading.of(log, sample.id, threshold_of)
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
-    program = tally((logged.result for logged in reading.fields), denominator)
+    of = denominator_of(denominator, sample.specimen)
+    program = tally((logged.result for logged in reading.fields), of)
     made_by = Counter(
         (
             logged.result.model,
@@ -164,7 +166,7 @@ def summarise(
         reviewed=reviewed_tally(reading, program),
         corrected=None if errors is None else corrected_share(program.blasts, program.classified, errors),
         stopping=stopping(program, sample.quota),
-        observers=tuple(_observer_count(reading, observer, denominator) for observer in reading.observers),
+        observers=tuple(_observer_count(reading, observer, of) for observer in reading.observers),
         agreement=(
             agreement((first, second) for _, first, second in reading.blind_words(*done[:2]))
             if len(done) >= 2
@@ -193,23 +195,53 @@ def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
     corrections = reading.last_words
     if not corrections or reading.differing:
         return None
-    words = Counter(
-        corrections.get(cell.ref, cell.program)
+    counted = [
+        cell
         for cell in reading.cells
         if cell.counts or (cell.found.cell.kind == "smudge" and cell.found.seen_before is None)
-    )
-    blasts, normal, uncertain = words["blast"], words["normal"], words["uncertain"]
-    return with_share(
-        replace(program, blasts=blasts, normal=normal, uncertain=uncertain, smudges=words["smudge"])
+    ]
+    words = [(corrections.get(cell.ref, cell.program), reading.type_of(cell)) for cell in counted]
+    tally = _with_words(program, words, by_network=program.types is not None)
+    if reading.differing_types:  # the share of blasts does not depend on them, the differential does
+        tally = replace(tally, types=None)
+    return with_share(tally)
+
+
+def _with_words(
+    tally: Tally, words: Sequence[tuple[str, CellType | None]], *, by_network: bool = False
+) -> Tally:
+    """Count class and type of cells.
+
+    Parameters
+    ----------
+    tally : what is not of cells
+    words : class and type of each
+    by_network : a network has named types, so that a cell without one is a cell on which it abstained;
+        without it the types are counted only where people have given one to every normal cell
+    """
+    classes = Counter(word for word, _ in words)
+    named = Counter(kind for word, kind in words if word == "normal")
+    is_complete = by_network or (bool(named) and not named[None])
+    types = {kind: k for kind, k in named.items() if kind is not None}
+    erythroblasts = types.pop("erythroblast", 0)
+    return replace(
+        tally,
+        blasts=classes["blast"],
+        normal=classes["normal"] - erythroblasts,
+        uncertain=classes["uncertain"],
+        smudges=classes["smudge"],
+        erythroblasts=erythroblasts,
+        types=types if is_complete else None,
     )
 
 
 def _observer_count(reading: Reading, observer: str, denominator: Denominator) -> ObserverCount:
-    words = reading.words[observer]
-    said = Counter(words[ref] for ref in reading.to_read if ref in words)
-    own = Tally(0, 0, said["blast"], said["normal"], 0, said["smudge"], 0, None, 0.0, 1.0, denominator)
+    said = [word for ref in reading.to_read if (word := reading.said(observer, ref)) is not None]
+    words = [(class_of(word), type_of(word)) for word in said]
+    nothing = Tally(0, 0, 0, 0, 0, 0, 0, None, 0.0, 1.0, denominator)
+    own = _with_words(nothing, words)
     unread = len(reading.to_read) - reading.read_by(observer)
-    return ObserverCount(observer, with_share(own), said["not_a_cell"], unread)
+    return ObserverCount(observer, with_share(own), said.count("not_a_cell"), unread)
 
 
 def known_errors(config: Config) -> ErrorsOf:

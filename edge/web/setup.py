@@ -41,7 +41,7 @@ class Setup:
         passwords take 35 days however many addresses try, and four that try all the time keep nobody else out
     errors_of : gives the known errors of the model that counted, for the report
     threshold_of : gives the threshold of the model that counted, for the order of doubt
-    denominator : which cells the shares of blasts are of
+    denominator : which cells shares are of, as configured
     """
 
     log_path: Path
@@ -53,7 +53,7 @@ class Setup:
     sessions: Sessions = field(default_factory=Sessions)
     errors_of: ErrorsOf = lambda _model: None
     threshold_of: ThresholdOf = lambda _model: None
-    denominator: Denominator = "classified"
+    denominator: Denominator | None = None
     tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 12.0, burst=5))
     wrong_tries: RateLimit = field(default_factory=lambda: RateLimit(per_s=1.0 / 3.0, burst=20))
 

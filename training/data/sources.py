@@ -248,7 +248,7 @@ def _own(folder: Path) -> Iterator[SourceField]:
     labels = {"blast": 1, "normal": 0, "other": None}
     for field in read_dataset(folder).fields:
         marks = tuple(
-            Mark("review", labels[cell.label], point=(cell.x, cell.y))
+            Mark("review", labels[cell.label], cell.type or None, point=(cell.x, cell.y))
             for cell in field.cells
             # A cell that an earlier field shows, too, would be learnt from twice.
             if cell.label != "unknown" and not cell.seen_before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import get_args
 
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
@@ -218,16 +219,10 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
 
 def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
     """Say what the share would be by other customs, where they give another one."""
-    customs: tuple[tuple[Denominator, bool], ...] = (
-        ("classified", bool(program.uncertain + program.smudges)),
-        ("without_uncertain", bool(program.uncertain)),
-        ("with_smudges", bool(program.smudges)),
-    )
-    for custom, differs in customs:
-        if custom == program.denominator or not differs:
-            continue
+    customs: tuple[Denominator, ...] = get_args(Denominator)
+    for custom in customs:
         other = with_share(replace(program, denominator=custom))
-        if other.wbc:
+        if other.wbc not in (0, program.wbc):
             yield _(f"report.{custom}", share=share_text(_, other))
 
 

@@ -19,6 +19,7 @@ DENOMINATORS: dict[Denominator, str] = {
     "classified": "whole white cells not seen before: blasts + normal + uncertain",
     "without_uncertain": "whole white cells not seen before: blasts + normal",
     "with_smudges": "whole cells not seen before: blasts + normal + uncertain + smudges",
+    "nucleated": "whole nucleated cells not seen before: blasts + normal + uncertain + erythroblasts",
 }
 
 

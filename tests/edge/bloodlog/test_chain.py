@@ -16,8 +16,8 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS, Head, head, link_existing
 from edge.bloodlog.schema import migrate, shipped_migrations
 from edge.errors import LogError
-from edge.structures import CellRef, RedCellScale, Scale
-from tests.edge.bloodlog.fields import PROVENANCE, insert_old_rows, make_result
+from edge.structures import CellRef, ModelIdentity, RedCellScale, Scale
+from tests.edge.bloodlog.fields import PROVENANCE, insert_old_rows, make_cell, make_result
 
 LINKS = 9  # two of the opened sample, four fields, two reviews, the closing
 
@@ -93,7 +93,8 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "width, height, um_per_px, scale_source, scale_confidence, status, reasons, frame_sha256, "
             "model_name, model_sha256, config_sha256, software_version, runtime, stage_ms, sample_id, "
             "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context, warnings, "
-            "um_per_px_low, um_per_px_high, red_cells_um_per_px, red_cells_confidence "
+            "um_per_px_low, um_per_px_high, red_cells_um_per_px, red_cells_confidence, type_model_name, "
+            "type_model_sha256 "
             "FROM field WHERE id = 1",
             [
                 "field 99 is missing at the end: the log once had it",
@@ -196,6 +197,33 @@ def test_rows_from_before_warnings_keep_their_links(tmp_path: Path) -> None:
         log.append(doubted, **PROVENANCE)
         assert log.verify(known) == ()
         assert [logged.result for logged in log.fields()][-1] == doubted
+
+
+def test_rows_from_before_types_keep_their_links(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    known = chained_log_of_schema(7, path)
+    typed = replace(make_cell(1), type="lymphocyte", p_type=0.75)
+    result = replace(make_result(cells=0), cells=(typed,), type_model=ModelIdentity("types", "b" * 64))
+    with BloodLog.open(path) as log:
+        assert log.verify(known) == ()
+        assert {logged.result.type_model for logged in log.fields()} == {None}
+        row = log.append(result, **PROVENANCE)
+        log.add_reviews({CellRef(row, 1): "monocyte"}, "Ani")
+        assert log.verify(known) == ()
+        assert [logged.result for logged in log.fields()][-1] == result
+        for wrong in (
+            replace(typed, type="plasma"),  # type: ignore[arg-type]  # wrong on purpose
+            replace(typed, p_type=None),
+            replace(typed, p_type=1.5),
+            replace(make_cell(1, kind="smudge"), type="lymphocyte", p_type=0.5),
+        ):
+            with pytest.raises(LogError, match="CHECK constraint failed"):
+                log.append(replace(result, cells=(wrong,)), **PROVENANCE)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.execute("DROP TRIGGER cell_no_update")
+        connection.execute("UPDATE cell SET type = 'basophil' WHERE type IS NOT NULL")
+    assert faults(path) == ["link 4: field 4 was changed, or its place in the order was"]
 
 
 def test_rows_from_before_pooled_scales_keep_their_links(tmp_path: Path) -> None:

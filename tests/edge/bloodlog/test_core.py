@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from edge.bloodlog.connection import Undisturbed
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.schema import APPLICATION_ID, Migration, check_schema, migrate, shipped_migrations
 from edge.errors import DiskFullError, LogBusyError, LogError
-from edge.structures import Cell, ClassifiedCell, FieldResult, ModelIdentity, Scale
+from edge.structures import Cell, CellType, ClassifiedCell, FieldResult, ModelIdentity, Scale
 from tests.edge.bloodlog.fields import PROVENANCE, SHA, make_cell, make_result
 
 
@@ -70,8 +70,10 @@ def test_reading_goes_past_one_page(log: BloodLog, monkeypatch: pytest.MonkeyPat
     assert [field.result.wbc for field in log.fields()] == list(range(7))
 
 
+types = st.just((None, None)) | st.tuples(st.sampled_from(get_args(CellType)), st.floats(0, 1))
 cells_of_any_kind = st.builds(
-    ClassifiedCell,
+    lambda typed, **found: ClassifiedCell(**found, type=typed[0], p_type=typed[1]),
+    typed=types,
     cell=st.builds(
         Cell,
         id=st.integers(1, 65535),
@@ -104,6 +106,7 @@ any_result = st.builds(
     model=st.just(ModelIdentity("akbar", "a" * 64)),
     stage_ms=st.dictionaries(st.text(max_size=5), st.integers(0, 10**6).map(lambda us: us / 1000)),
     warnings=st.lists(st.text(max_size=9)).map(tuple),
+    type_model=st.none() | st.just(ModelIdentity("types", "b" * 64)),
 )
 
 

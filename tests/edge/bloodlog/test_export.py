@@ -14,7 +14,8 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.export import export_csv, export_jsonl
 from edge.errors import LogError
-from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from edge.structures import ModelIdentity
+from tests.edge.bloodlog.fields import PROVENANCE, make_cell, make_result
 
 
 def jsonl(log: BloodLog, name: str | None = None) -> list[dict[str, object]]:
@@ -74,6 +75,18 @@ def test_a_line_a_cell(full: Path) -> None:
         "blank out_of_focus",
         "",
     )
+
+
+def test_types_have_columns_where_a_network_named_them(full: Path) -> None:
+    with BloodLog.open(full) as log:
+        before = list(table(log)[0])
+        cell = replace(make_cell(1), type="monocyte", p_type=0.5)
+        typed = replace(make_result(), cells=(cell,), type_model=ModelIdentity("types", "b" * 64))
+        log.append(typed, **PROVENANCE)
+        *_, last = table(log)
+        assert list(last) == [*before, "type", "p_type", "type_model_name", "type_model_sha256"]
+        assert list(last.values())[-4:] == ["monocyte", "0.5", "types", "b" * 64]
+        assert list(table(log, "S-1")[0]) == before
 
 
 def test_a_spreadsheet_reads_every_text_as_it_was(full: Path) -> None:

@@ -14,7 +14,7 @@ from edge.errors import LogError
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
-LABELS: tuple[ReviewLabel, ...] = ("blast", "normal", "smudge", "not_a_cell")
+LABELS: tuple[ReviewLabel, ...] = ("blast", "normal", "smudge", "not_a_cell", "lymphocyte", "other")
 
 
 @pytest.fixture
@@ -97,7 +97,12 @@ def test_undo_is_that_of_an_editor(actions: list[tuple[int, ReviewLabel] | None]
     [
         (CellRef(1, 5), "blast", "Ani", "there is no cell 5 in field 1"),
         (CellRef(2, 1), "blast", "Ani", "there is no cell 1 in field 2"),
-        (CellRef(1, 1), "cancer", "Ani", "can be called blast, normal, smudge, not_a_cell; got 'cancer'"),
+        (
+            CellRef(1, 1),
+            "cancer",
+            "Ani",
+            "can be called blast, normal, smudge, not_a_cell, neutrophil, .*, other; got 'cancer'",
+        ),
         (CellRef(1, 1), "blast", "", "observer's name must be 1 to 64 printable characters, got ''"),
         (CellRef(1, 1), "blast", "A\0", "observer's name must be"),
     ],

@@ -15,7 +15,17 @@ from edge.commands.printing import CsvPrinter, TablePrinter, blast_share, field_
 from edge.commands.progress import Progress
 from edge.counting.tally import tally
 from edge.quality import WARNINGS
-from edge.structures import Cell, CellClass, CellRef, ClassifiedCell, FieldResult, ModelIdentity, Scale, Tally
+from edge.structures import (
+    Cell,
+    CellClass,
+    CellRef,
+    CellType,
+    ClassifiedCell,
+    FieldResult,
+    ModelIdentity,
+    Scale,
+    Tally,
+)
 
 
 def field(source: str, *labels: CellClass | None, border: int = 0, scale: Scale | None = None) -> FieldResult:
@@ -98,6 +108,7 @@ def test_types_are_in_the_json_only_where_a_network_named_them() -> None:
         plain, cells=(plain.cells[0], named, plain.cells[2]), type_model=ModelIdentity("t", "1" * 64)
     )
     record = json.loads(field_json(typed))
+    assert record["tally"].pop("types") == {"lymphocyte": 1, "erythroblast": 0}
     assert record.pop("type_model") == {"name": "t", "sha256": "1" * 64}
     assert [(cell.pop("type"), cell.pop("p_type")) for cell in record["cells"]] == [
         (None, None),
@@ -131,6 +142,39 @@ def test_rejections_are_explained_below_the_table_a_line_a_kind(table: Table) ->
         "  1 too dense: Cells lie over each other: go to a thinner part of the smear.",
         "the end",
     ]
+
+
+def typed(*kinds: CellType | None) -> FieldResult:
+    plain = field("f.jpg", *(["normal"] * len(kinds)))
+    cells = (replace(cell, type=kind, p_type=0.5) for cell, kind in zip(plain.cells, kinds, strict=True))
+    return replace(plain, cells=tuple(cells), type_model=ModelIdentity("t", "1" * 64))
+
+
+def test_a_differential_follows_the_share_of_blasts_where_types_are_named(table: Table) -> None:
+    lines = table(typed("neutrophil", "neutrophil", "basophil", "other", "erythroblast"))
+    (start,) = (number for number, line in enumerate(lines) if line.startswith("Differential"))
+    assert lines[start - 1].startswith("blasts: 0 of 4 whole white cells")
+    assert lines[start : start + 9] == [
+        "Differential of 4 whole white cells:",
+        "  blast            0    0.0 %  (0.0 to 60.2 %)",
+        "  neutrophil       2   50.0 %  (6.8 to 93.2 %)",
+        "  lymphocyte       0    0.0 %  (0.0 to 60.2 %)",
+        "  monocyte         0    0.0 %  (0.0 to 60.2 %)",
+        "  eosinophil       0    0.0 %  (0.0 to 60.2 %)",
+        "  basophil         1   25.0 %  (0.6 to 80.6 %)",
+        "  other, look      1   25.0 %  (0.6 to 80.6 %)",
+        "  uncertain        0    0.0 %  (0.0 to 60.2 %)",
+    ]
+    assert lines[start + 10].startswith("  Erythroblasts found: 1;")
+    assert not any(line.startswith("Differential") for line in table(field("f.jpg", "normal")))
+
+
+def test_types_have_columns_in_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = CsvPrinter(Progress("counting"), "nucleated")
+    printer.field(Path("f.jpg"), typed("neutrophil", "neutrophil", "other", "erythroblast"), 1.0)
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert [row[kind] for kind in ("neutrophil", "basophil", "other", "erythroblast")] == ["2", "0", "1", "1"]
+    assert row["denominator"] == "nucleated"
 
 
 def test_a_line_a_field_for_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,11 +25,12 @@ from edge.results.dataset import (
     Exported,
     add_fields,
     agreed_label,
+    agreed_type,
     export_corrections,
     read_dataset,
 )
 from edge.results.reading import Reading
-from edge.structures import CellRef
+from edge.structures import CellRef, CellType
 from tests.edge.results.conftest import NAME, WARNED, fill, place, read_all
 
 
@@ -117,6 +118,22 @@ def test_people_who_differ_are_both_kept_and_teach_nothing(sample_log: Path, tmp
     assert labels["02", 4] == "normal"
 
 
+def test_types_are_those_of_people_beside_the_programs(sample_log: Path, tmp_path: Path) -> None:
+    with BloodLog.open(sample_log) as log:
+        log.add_reviews({CellRef(1, 4): "monocyte", CellRef(1, 5): "lymphocyte"}, "AK")
+        log.add_reviews({CellRef(1, 4): "normal", CellRef(1, 5): "neutrophil"}, "BT")
+    export(sample_log, tmp_path / "set")
+    assert labels_of(tmp_path / "set")["01", 4] == "normal"
+    (field,) = read_dataset(tmp_path / "set").fields
+    assert [cell.type for cell in field.cells[3:5]] == ["monocyte", msgspec.UNSET]
+    # Without types, of people or of a network, nothing of them is written.
+    written = (tmp_path / "set" / INDEX).read_text()
+    assert (written.count('"type"'), written.count("program_type"), written.count("p_type")) == (1, 0, 0)
+    claimed = field.cells[3]
+    with pytest.raises(ValueError, match="cell 4 is a basophil, but its reviews make it a monocyte"):
+        msgspec.structs.replace(claimed, type="basophil")
+
+
 def test_a_field_that_was_counted_otherwise_is_left_out(tmp_path: Path) -> None:
     field = make_field({1: [said("AK", "blast")]})
     add_fields(tmp_path / "set", [(field, b"jpeg")])
@@ -183,6 +200,7 @@ def make_field(words: dict[int, list[CellReview]], number: int = 1, cells: int =
                 p_blast=0.1,
                 label=agreed_label(words.get(n, ())),
                 reviews=tuple(words.get(n, ())),
+                type=agreed_type(words.get(n, ())),
             )
             for n in range(1, cells + 1)
         ),
@@ -226,7 +244,10 @@ def test_what_is_read_is_what_was_last_said(
     for cell in both.cells:
         words = {word for review in cell.reviews if (word := review.word) is not None}
         # The one way to be normal is that everybody who has a word says so.
-        assert (cell.label == "normal") == (words == {"normal"})
+        types = words & set(get_args(CellType))
+        assert (cell.label == "normal") == (bool(words) and words <= {"normal"} | types)
+        # So is the one way to be of a type, for those who name one.
+        assert ({cell.type} == types) == (cell.label == "normal" and len(types) == 1)
         assert (cell.label == "blast") == (words == {"blast"})
 
 

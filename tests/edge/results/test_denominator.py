@@ -19,15 +19,15 @@ from edge.i18n import catalogue
 from edge.results.fhir import fhir_bundle
 from edge.results.sheet.record import report_record
 from edge.results.summary import summarise
-from edge.structures import CellRef, Denominator
+from edge.structures import CellRef, ClassifiedCell, Denominator
 from tests.edge.bloodlog.fields import PROVENANCE, make_cell, make_result
 
-SHARES = {"classified": (2, 6), "without_uncertain": (2, 4), "with_smudges": (2, 7)}
+SHARES = {"classified": (2, 6), "without_uncertain": (2, 4), "with_smudges": (2, 8), "nucleated": (2, 7)}
 
 
 @pytest.fixture
 def log_path(tmp_path: Path) -> Path:
-    """Two blasts, two normal and two uncertain cells, and a smudge."""
+    """Two blasts, two normal and two uncertain cells, an erythroblast, and two smudges."""
     words = ("blast", "blast", "normal", "normal", "uncertain", "uncertain")
     cells = [
         replace(found, label=word, cell=replace(found.cell, touches_border=False))
@@ -36,7 +36,10 @@ def log_path(tmp_path: Path) -> Path:
     path = tmp_path / "blastcount.db"
     with BloodLog.open(path) as log:
         sample = log.open_sample("S-0001", "blood", 200)
-        result = replace(make_result(), cells=(*cells, make_cell(7, kind="smudge")))
+        whole = replace(make_cell(9).cell, touches_border=False)
+        erythroblast = ClassifiedCell(whole, "normal", 0.1, type="erythroblast", p_type=0.9)
+        smudges = (make_cell(number, kind="smudge") for number in (7, 8))
+        result = replace(make_result(), cells=(*cells, *smudges, erythroblast))
         log.append(result, **PROVENANCE, sample_id=sample.id)
     return path
 
