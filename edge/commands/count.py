@@ -150,9 +150,6 @@ def count(
     found = _found(paths, recursive, notices)
     files = found.files
     stems = unique_stems(files) if any(astuple(folders)) else {}
-    running = RunningTally(config.sample.denominator)
-=======
-    stems = unique_stems(files) if masks or pictures else {}
     repeats = Repeats()
     with ExitStack() as stack:
         stack.enter_context(notices.listening())

@@ -28,7 +28,7 @@ from edge.errors import SourceError
 from edge.i18n import catalogue
 from edge.quality import WARNINGS
 from edge.results.texts import (
-    differential_notes,
+    differential_note,
     differential_title,
     kind_text,
     reason_text,
@@ -364,8 +364,11 @@ def differential_lines(total: Tally) -> list[str]:
         f"({100 * share.low:.1f} to {100 * share.high:.1f} %)"
         for name, share in zip(names, counted.shares, strict=True)
     ]
-    notes = (f"  {note}" for note in differential_notes(_, counted))
-    return [f"{differential_title(_, counted)}:", *rows, *notes]
+    beside = []
+    if counted.erythroblasts and counted.denominator != "nucleated":
+        beside = [f"  {_('differential.erythroblasts', k=counted.erythroblasts)}"]
+    title = _("differential.of", whose=differential_title(_, counted), n=counted.n)
+    return [f"{title}:", *rows, f"  {differential_note(_, counted)}", *beside]
 
 
 def _width(text: str) -> int:

@@ -22,6 +22,10 @@ _LEUKOCYTES: tuple[CellType, ...] = (
 )  # fmt: skip
 
 
+#: Every kind, in the order of a table.
+KINDS: tuple[Kind, ...] = ("blast", *_LEUKOCYTES, "other", "uncertain", "smudge", "erythroblast")
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """One kind's share of the counted cells.

@@ -62,6 +62,11 @@ class TypeClassifier(Protocol):
         ...
 
     @property
+    def card_sha256(self) -> str:
+        """Hash of its whole card, in which it says when it abstains."""
+        ...
+
+    @property
     def input(self) -> InputSpec:
         """What its crops are made of."""
         ...

@@ -13,12 +13,13 @@ from msgspec import Struct
 from edge.calibration import Correction
 from edge.classification.card import ModelCard
 from edge.config import Config
+from edge.counting.pipeline import TypeClassifier
 from edge.quality import Reference
 from edge.structures import PooledScale
 from edge.version import code_sha256, software_version
 
 
-class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
+class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What produced a count, besides the frame itself.
 
     Attributes
@@ -32,6 +33,8 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     runtime : the interpreter and its version, as ``ai_edge_litert 2.3.0``
     python, numpy, opencv : their versions
     architecture : of the processor, whose instructions round differently
+    type_model_name, type_model_sha256, type_card_sha256 : network and card that named the cells' types; not
+        written where there is none
     """
 
     config_sha256: str
@@ -46,9 +49,19 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     numpy: str
     opencv: str
     architecture: str
+    type_model_name: str | None = None
+    type_model_sha256: str | None = None
+    type_card_sha256: str | None = None
 
     @classmethod
-    def of(cls, config: Config, card: ModelCard, runtime: str, correction: Correction) -> Provenance:
+    def of(
+        cls,
+        config: Config,
+        card: ModelCard,
+        runtime: str,
+        correction: Correction,
+        types: TypeClassifier | None = None,
+    ) -> Provenance:
         """Note what counts in this process.
 
         Parameters
@@ -57,6 +70,7 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
         card : of the loaded model
         runtime : what :attr:`edge.classification.classifier.Classifier.runtime` says
         correction : what frames are corrected by
+        types : what names the cells' types, if anything does
         """
         return cls(
             config_sha256=config.sha256,
@@ -71,6 +85,9 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
             numpy=np.__version__,
             opencv=cv2.__version__,
             architecture=platform.machine(),
+            type_model_name=None if types is None else types.identity.name,
+            type_model_sha256=None if types is None else types.identity.sha256,
+            type_card_sha256=None if types is None else types.card_sha256,
         )
 
     def to_json(self) -> str:

@@ -19,7 +19,7 @@ from edge.bloodlog import BloodLog, Sample
 from edge.calibration import UNUSED, Correction
 from edge.classification.classifier import Classifier
 from edge.config import Config
-from edge.counting.pipeline import Pipeline, ProcessedField
+from edge.counting.pipeline import Pipeline, ProcessedField, TypeClassifier
 from edge.counting.provenance import Context, Provenance
 from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
@@ -288,6 +288,7 @@ def as_configured(
     source_kind: str,
     clock: WallClock,
     new_log: Callable[[], BloodLog] | None = None,
+    types: TypeClassifier | None = None,
 ) -> Recorder:
     """Make the line that a configuration asks for, for whatever feeds it.
 
@@ -298,11 +299,12 @@ def as_configured(
     log, new_log : where rows go, or what makes it with the first row
     source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     clock : says whether the wall clock can be believed
+    types : names the cells' types, if anything does
     """
     correction = Correction.from_file(config.calibration_path, required=config.calibration.path is not None)
     return Recorder(
-        Pipeline(classifier),
-        Provenance.of(config, classifier.card, classifier.runtime, correction),
+        Pipeline(classifier, types=types),
+        Provenance.of(config, classifier.card, classifier.runtime, correction, types),
         source_kind,
         log=log,
         new_log=new_log,

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode, thumbnail_box
+from edge.counting.differential import differential
 from edge.counting.pipeline import ProcessedField
 from edge.counting.tally import RunningTally, denominator_of
 from edge.light.field import Field
@@ -258,4 +259,5 @@ def tally_json(tally: Tally) -> dict[str, Any]:
         "blast_fraction": tally.blast_fraction,
         "ci_low": tally.ci_low,
         "ci_high": tally.ci_high,
+        **({} if (counted := differential(tally)) is None else {"differential": counted.to_json()}),
     }

@@ -34,6 +34,7 @@ class CountedBy:
     software_version, runtime, config_sha256, source_kind : as in the log
     provenance_sha256 : of everything that produced the fields, calibration and code among it; None for rows
         of versions that did not note it
+    type_model : the network that named the cells' types; None without one
     fields : number of fields that this combination counted
     """
 
@@ -43,6 +44,7 @@ class CountedBy:
     config_sha256: str
     source_kind: str
     provenance_sha256: str | None
+    type_model: ModelIdentity | None
     fields: int
 
 
@@ -150,6 +152,7 @@ def summarise(
             logged.config_sha256,
             logged.source_kind,
             None if logged.provenance is None else hashlib.sha256(logged.provenance.encode()).hexdigest(),
+            logged.result.type_model,
         )
         for logged in reading.fields
     )

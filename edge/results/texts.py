@@ -11,7 +11,7 @@ from edge.structures import Tally
 
 if TYPE_CHECKING:
     from edge.bloodlog import Sample
-    from edge.counting.differential import Differential, Kind, Share
+    from edge.counting.differential import Differential, Kind
     from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
 #: The letter of a class, the same in every language and on every picture.
@@ -69,23 +69,14 @@ def kind_text(_: Catalogue, kind: Kind) -> str:
     return _(f"class.{kind}" if kind in ("blast", "uncertain", "smudge") else f"type.{kind}")
 
 
-def kind_share_text(_: Catalogue, share: Share) -> str:
-    """Say a kind's share with its interval."""
-    low = _.number(100 * share.low, 1)
-    return _("differential.share", share=_.percent(share.share), low=low, high=_.percent(share.high))
-
-
 def differential_title(_: Catalogue, counted: Differential) -> str:
-    """Say of how many cells, and of which, a differential is."""
-    return _("differential.title", n=counted.n, cells=_(f"counted_cells.{counted.denominator}"))
+    """Say of which cells a differential is."""
+    return _("differential.title", cells=_(f"counted_cells.{counted.denominator}"))
 
 
-def differential_notes(_: Catalogue, counted: Differential) -> list[str]:
+def differential_note(_: Catalogue, counted: Differential) -> str:
     """Say what must be known beside a differential."""
-    notes = [_("differential.intervals", k=counted.others, other=_("differential.other"))]
-    if counted.erythroblasts and counted.denominator != "nucleated":
-        notes.append(_("differential.erythroblasts", k=counted.erythroblasts))
-    return notes
+    return _("differential.intervals", k=counted.others, other=_("differential.other"))
 
 
 def reason_text(_: Catalogue, name: str) -> str:

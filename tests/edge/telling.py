@@ -20,6 +20,7 @@ class TellingTypes:
     """
 
     identity = ModelIdentity("told", "7" * 64)
+    card_sha256 = "8" * 64
     input = InputSpec(size_px=16)
 
     def __init__(self, *named: tuple[CellType, float]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import get_args
 
+from edge.counting.differential import KINDS, Differential, Kind, Share, differential
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue
@@ -15,8 +16,11 @@ from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 from edge.results.texts import (
     counts_text,
+    differential_note,
+    differential_title,
     differing_text,
     drawn_text,
+    kind_text,
     share_text,
     state_text,
     stop_text,
@@ -54,6 +58,33 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class KindCount:
+    """How many of the counted cells are of a kind: number, share and interval, in words."""
+
+    k: str
+    share: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class DifferentialTable:
+    """Differential counts below each other.
+
+    Attributes
+    ----------
+    title : of which cells
+    kinds : names of the columns
+    rows : whose count, and a count for each column; None where that count does not know the kind
+    notes : sentences below it
+    """
+
+    title: str
+    kinds: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[KindCount | None, ...]], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The report, ready to be laid out.
 
@@ -69,6 +100,7 @@ class Page:
         cells are missing or many fields were refused, and which warnings how many counted fields carry
     notes : sentences below the bars
     columns, rows : the table of counts; the first entry of a row is its name
+    differential : which kinds the counted cells are; None where no types were named
     pictures : boxes of cells
     legend : what stands below a picture
     quality, origin : facts by name
@@ -86,6 +118,7 @@ class Page:
     notes: tuple[str, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    differential: DifferentialTable | None
     pictures: tuple[PictureBox, ...]
     legend: str
     quality: tuple[tuple[str, str], ...]
@@ -120,6 +153,7 @@ def make_page(
         notes=tuple(_notes(summary, program, _)),
         columns=columns,
         rows=rows,
+        differential=_differential(summary, _),
         pictures=chosen_pictures(summary.reading, _, read_picture),
         legend=_("report.legend"),
         quality=tuple(_quality(summary, _)),
@@ -242,15 +276,53 @@ def _table(summary: SampleSummary, _: Catalogue) -> tuple[tuple[str, ...], tuple
         row("report.blasts", (tally.blasts for tally in tallies)),
         row("class.normal", (tally.normal for tally in tallies)),
         row("class.uncertain", [*(tally.uncertain for tally in columns.values()), *(None for _o in people)]),
-        row("report.counted", (tally.wbc for tally in tallies)),
         row("class.smudge", (tally.smudges for tally in tallies)),
     ]
+    erythroblasts = row("type.erythroblast", (tally.erythroblasts for tally in tallies))
+    is_nucleated = summary.program.denominator == "nucleated"
+    counted = row(f"report.counted{'_nucleated' * is_nucleated}", (tally.wbc for tally in tallies))
+    found = [erythroblasts] * any(tally.erythroblasts for tally in tallies)
+    rows[3:3] = [*found, counted] if is_nucleated else [counted, *found]
     if people:
         rows.append(row("class.not_a_cell", [*own, *(count.not_cells for count in people)]))
         rows.append(row("cells.no_word", [*own, *(count.unread for count in people)]))
     border = summary.program.border
     rows.append(row("report.border", [*(border for _tally in columns), *(None for _o in people)]))
     return ("", *columns, *(count.observer for count in people)), tuple(rows)
+
+
+def _differential(summary: SampleSummary, _: Catalogue) -> DifferentialTable | None:
+    tallies = [(_("report.program"), summary.program)]
+    if summary.reviewed is not None:
+        tallies.append((_("report.reviewed"), summary.reviewed))
+    tallies += [(seen.observer, seen.tally) for seen in summary.observers[:_MAX_OBSERVERS] if seen.done]
+    counts = [(label, counted) for label, tally in tallies if (counted := differential(tally)) is not None]
+    if not counts:
+        return None
+    found = {share.kind for _label, counted in counts for share in counted.shares}
+    kinds = [kind for kind in KINDS if kind in found]
+    differing = summary.reading.differing_types
+    notes = [differential_note(_, counts[0][1])]
+    if differing:
+        notes.append(_("differential.differ", cells=len(differing)))
+    return DifferentialTable(
+        title=differential_title(_, counts[0][1]),
+        kinds=tuple(kind_text(_, kind) for kind in kinds),
+        rows=tuple(
+            (_("differential.of", whose=label, n=counted.n), _kind_counts(counted, kinds, _))
+            for label, counted in counts
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _kind_counts(counted: Differential, kinds: Sequence[Kind], _: Catalogue) -> tuple[KindCount | None, ...]:
+    def count(share: Share) -> KindCount:
+        low, high = (_.number(100 * limit, 1) for limit in (share.low, share.high))
+        return KindCount(str(share.k), _.percent(share.share), f"{low}–{high}")
+
+    by_kind = {share.kind: count(share) for share in counted.shares}
+    return tuple(by_kind.get(kind) for kind in kinds)
 
 
 def _quality(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
@@ -277,6 +349,9 @@ def _origin(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
             f"{made.model.name} {made.model.sha256[:_HASH_DIGITS]}, blastcount {made.software_version}, "
             f"{made.runtime}, {_('report.settings')} {made.config_sha256[:_HASH_DIGITS]}"
         )
+        if made.type_model is not None:
+            types = f"{made.type_model.name} {made.type_model.sha256[:_HASH_DIGITS]}"
+            text += f", {_('report.types', model=types)}"
         if made.provenance_sha256 is not None:
             text += f", {_('report.provenance')} {made.provenance_sha256[:_HASH_DIGITS]}"
         yield _("report.made_by") + fields, text

@@ -17,7 +17,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, KeepInFrame, Paragraph, Spacer, Table, TableStyle
 
-from edge.results.sheet.page import Bar, Page
+from edge.results.sheet.page import Bar, DifferentialTable, KindCount, Page
 from edge.results.sheet.pictures import PictureBox
 
 _MARGIN = 12 * mm
@@ -33,6 +33,8 @@ _NAME = ParagraphStyle("name", parent=_CELL, textColor=Color(0.25, 0.25, 0.25))
 _STRONG = ParagraphStyle("strong", parent=_CELL, fontName="Vera-Bold")
 _NUMBER = ParagraphStyle("number", parent=_CELL, alignment=2)
 _STRONG_NUMBER = ParagraphStyle("strong-number", parent=_STRONG, alignment=2)
+_KIND = ParagraphStyle("kind", parent=_SMALL, alignment=2)
+_KIND_SHARE = ParagraphStyle("kind-share", parent=_STRONG_NUMBER, fontSize=6.5, leading=8)
 _TITLE = ParagraphStyle("title", parent=_TEXT, fontName="Vera-Bold", fontSize=14, leading=18)
 _HEAD = ParagraphStyle("head", parent=_TEXT, fontName="Vera-Bold", fontSize=8.5, spaceBefore=5)
 _PICTURES_A_ROW = 12
@@ -99,6 +101,8 @@ def _flow(page: Page) -> Iterable[Flowable]:
     for note in page.notes:
         yield _words(note, _TEXT)
     yield _counts(page)
+    if page.differential is not None:
+        yield from _kinds(page.differential)
     for box in page.pictures:
         yield _words(box.title, _HEAD)
         if box.pictures:
@@ -187,6 +191,29 @@ def _counts(page: Page) -> Table:
         ]
     )
     return Table(rows, colWidths=widths, style=style, spaceBefore=4)
+
+
+def _kinds(table: DifferentialTable) -> Iterable[Flowable]:
+    def text(count: KindCount | None) -> list[Paragraph]:
+        if count is None:
+            return [_words("–", _KIND_SHARE)]
+        return [_words(count.share, _KIND_SHARE), _words(f"{count.k} ({count.interval})", _KIND)]
+
+    rows: list[list[object]] = [["", *(_words(kind, _KIND) for kind in table.kinds)]]
+    rows += [[_words(label, _CELL), *map(text, counts)] for label, counts in table.rows]
+    name = 26 * mm
+    width = (_WIDTH - name) / len(table.kinds)
+    style = [
+        *_PLAIN.getCommands(),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 2),
+        ("VALIGN", (0, 0), (-1, 0), "BOTTOM"),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.8, black),
+        ("LINEBELOW", (0, 1), (-1, -1), 0.3, _GREY),
+    ]
+    yield _words(table.title, _HEAD)
+    yield Table(rows, colWidths=[name, *[width] * len(table.kinds)], style=style)
+    for note in table.notes:
+        yield _words(note, _HINT)
 
 
 def _pictures(box: PictureBox) -> Table:

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.bloodlog import Sample
+from edge.counting.differential import differential
 from edge.results.agreement import Agreement
 from edge.results.stopping import LINE
-from edge.results.summary import ObserverCount, SampleSummary
+from edge.results.summary import CountedBy, ObserverCount, SampleSummary
 from edge.structures import Denominator, Tally
 
 SCHEMA = "blastcount.report/1"
@@ -46,6 +47,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "observers": [_observer(count) for count in summary.observers],
         "agreement": _agreement(summary.agreement),
         "differing": len(summary.reading.differing),
+        **({"differing_types": len(differing)} if (differing := summary.reading.differing_types) else {}),
         "stop": {
             "line": LINE,
             "advice": stopping.advice,
@@ -64,7 +66,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "drawn": summary.drawn_fields,
         },
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
-        "made_by": [asdict(made) for made in summary.provenance],
+        "made_by": [_made_by(made) for made in summary.provenance],
     }
 
 
@@ -85,6 +87,13 @@ def json_text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
+def _made_by(made: CountedBy) -> dict[str, Any]:
+    record = asdict(made)
+    if made.type_model is None:
+        del record["type_model"]
+    return record
+
+
 def _observer(count: ObserverCount) -> dict[str, Any]:
     return {
         "observer": count.observer,
@@ -95,6 +104,7 @@ def _observer(count: ObserverCount) -> dict[str, Any]:
         "unread": count.unread,
         **_share(count.tally),
         "done": count.done,
+        **_differential(count.tally),
     }
 
 
@@ -113,7 +123,13 @@ def _tally(tally: Tally) -> dict[str, Any]:
         "smudges": tally.smudges,
         "border": tally.border,
         **_share(tally),
+        **_differential(tally),
     }
+
+
+def _differential(tally: Tally) -> dict[str, Any]:
+    counted = differential(tally)
+    return {} if counted is None else {"differential": counted.to_json()}
 
 
 def _share(tally: Tally) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edge.device.printable import printable
-from edge.results.sheet.page import Page
+from edge.results.sheet.page import DifferentialTable, Page
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 
@@ -48,10 +48,27 @@ def sample_lines(page: Page) -> Iterable[str]:
     for bar in page.bars:
         yield printable(f"{bar.label}: {bar.text}")
         yield interval_bar(bar.share, bar.low, bar.high)
+    if page.differential is not None:
+        yield from _differential_lines(page.differential)
     yield from page.notes
     yield ""
     yield from _facts((*page.quality, *page.origin))
     yield page.warning if page.drawn is None else f"{page.warning} {page.drawn}"
+
+
+def _differential_lines(table: DifferentialTable) -> Iterable[str]:
+    yield ""
+    yield printable(table.title)
+    labels = [label for label, _counts in table.rows]
+    names = max(map(len, table.kinds))
+    width = 28  # of "1234  100.0 % (100.0–100.0)"
+    yield printable(" " * names + "".join(f"  {label:>{width}}" for label in labels))
+    for number, kind in enumerate(table.kinds):
+        cells = (counts[number] for _label, counts in table.rows)
+        texts = ("–" if c is None else f"{c.k}  {c.share:>7} {f'({c.interval})':>13}" for c in cells)
+        yield printable(f"{kind:{names}}" + "".join(f"  {text:>{width}}" for text in texts))
+    yield from map(printable, table.notes)
+    yield ""
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> Iterable[str]:

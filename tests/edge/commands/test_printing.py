@@ -155,7 +155,7 @@ def test_a_differential_follows_the_share_of_blasts_where_types_are_named(table:
     (start,) = (number for number, line in enumerate(lines) if line.startswith("Differential"))
     assert lines[start - 1].startswith("blasts: 0 of 4 whole white cells")
     assert lines[start : start + 9] == [
-        "Differential of 4 whole white cells:",
+        "Differential of whole white cells, n = 4:",
         "  blast            0    0.0 %  (0.0 to 60.2 %)",
         "  neutrophil       2   50.0 %  (6.8 to 93.2 %)",
         "  lymphocyte       0    0.0 %  (0.0 to 60.2 %)",

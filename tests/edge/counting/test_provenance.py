@@ -18,6 +18,7 @@ from edge.classification.card import load_bundle
 from edge.config import Config
 from edge.counting import provenance as module
 from edge.counting.provenance import Provenance
+from tests.edge.telling import TellingTypes
 
 
 @pytest.fixture
@@ -39,9 +40,12 @@ def corrected(path: Path, um_per_px: float) -> Correction:
 
 
 def test_it_is_one_json_form_with_one_hash(now: Callable[..., Provenance]) -> None:
-    first, second = now(), now()
+    first, second, typed = now(), now(), now(types=TellingTypes())
     assert first.sha256 == second.sha256
-    assert list(json.loads(first.to_json())) == sorted(Provenance.__struct_fields__)
+    names = sorted(Provenance.__struct_fields__)
+    assert list(json.loads(typed.to_json())) == names
+    # Without a network of types the form is that of programs which knew of none.
+    assert list(json.loads(first.to_json())) == [name for name in names if not name.startswith("type_")]
 
 
 def test_the_calibration_s_content_counts_and_its_place_does_not(

@@ -16,8 +16,10 @@ from edge.structures import (
     Cell,
     CellClass,
     CellRef,
+    CellType,
     ClassifiedCell,
     FieldResult,
+    ModelIdentity,
     Scale,
     UInt8Image,
 )
@@ -26,6 +28,9 @@ from tests.edge.bloodlog.fields import PROVENANCE, make_result
 NAME = "S-0142"
 #: Warnings by field.
 WARNED = {2: ("background_clipped",), 3: ("background_clipped", "scale_changed")}
+#: Types by cell, and what named them.
+TYPES: dict[int, CellType] = {4: "neutrophil", 5: "lymphocyte", 6: "other"}
+TYPE_MODEL = ModelIdentity("types", "b" * 64)
 #: Size of a field and distance of its cells, in px.
 SIDE, STEP = 400, 70
 
@@ -64,10 +69,11 @@ def result(number: int, cells: tuple[ClassifiedCell, ...], reasons: tuple[str, .
     )
 
 
-def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
+def fill(log: BloodLog, sample_id: int, fields: int = 4, *, typed: bool = False) -> None:
     """Count fields of 3 blasts, 4 normal cells, an uncertain one and a smudge; one field more is rejected.
 
-    The second and the third have a warning, the third another one besides.
+    The second and the third have a warning, the third another one besides. With types, the whole normal cells
+    of a field are a neutrophil, a lymphocyte and another one.
     """
     store = ThumbnailStore.beside(log.path)
     made = {**PROVENANCE, "source_kind": "file"}
@@ -78,6 +84,11 @@ def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
             cell(8, "uncertain", 0.5),
             cell(9, None, None),
         )
+        if typed:
+            cells = tuple(
+                replace(c, type=TYPES.get(c.cell.id, "monocyte"), p_type=0.75) if c.label else c
+                for c in cells
+            )
         image = field_image(number)
         thumbnails = {
             c.cell.id: store.put(
@@ -86,13 +97,18 @@ def fill(log: BloodLog, sample_id: int, fields: int = 4) -> None:
             for c in cells
         }
         log.append(
-            replace(result(number, cells), warnings=WARNED.get(number, ())),
+            replace(
+                result(number, cells),
+                warnings=WARNED.get(number, ()),
+                type_model=TYPE_MODEL if typed else None,
+            ),
             **made,
             sample_id=sample_id,
             thumbnails=thumbnails,
             image_sha256=store.put(image),
         )
-    log.append(result(99, (), ("out_of_focus",)), **made, sample_id=sample_id)
+    rejected = replace(result(99, (), ("out_of_focus",)), type_model=TYPE_MODEL if typed else None)
+    log.append(rejected, **made, sample_id=sample_id)
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +118,21 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with BloodLog.open(path) as log:
         fill(log, log.open_sample(NAME, "blood", 200).id)
     return path.parent
+
+
+@pytest.fixture(scope="session")
+def filled_with_types(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of the same log with types: to be copied, never changed."""
+    path = tmp_path_factory.mktemp("typed") / "blastcount.db"
+    with BloodLog.open(path) as log:
+        fill(log, log.open_sample(NAME, "blood", 200).id, typed=True)
+    return path
+
+
+@pytest.fixture
+def typed_log(filled_with_types: Path, tmp_path: Path) -> Path:
+    """Path of such a log that may be changed."""
+    return shutil.copytree(filled_with_types.parent, tmp_path / "state") / "blastcount.db"
 
 
 @pytest.fixture
