@@ -47,10 +47,10 @@ def test_the_code_s_hash_is_of_names_and_content(tmp_path: Path) -> None:
     assert len({first, *others}) == 5
 
 
-def test_compiled_files_models_and_samples_are_no_code(tmp_path: Path) -> None:
+def test_compiled_files_models_samples_and_the_api_are_no_code(tmp_path: Path) -> None:
     (tmp_path / "a.py").touch()
     before = folder_sha256(tmp_path)
-    for name in ("__pycache__", "models", "samples", ".hidden"):
+    for name in ("__pycache__", "api", "models", "samples", ".hidden"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.pyc").touch()
     assert folder_sha256(tmp_path) == before
