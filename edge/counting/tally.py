@@ -24,10 +24,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge.bloodlog import Specimen
 from edge.structures import CellType, Denominator, FieldResult, Tally
+
+if TYPE_CHECKING:
+    from edge.bloodlog import Specimen  # what asks the daemon counts no sample, and loads no log
 
 #: Intervals of 99.9 % take up to 13 steps, those of 95 % up to 9.
 _MOST_STEPS = 60

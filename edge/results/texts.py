@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Literal
 
 from edge.i18n import Catalogue
 from edge.results.stopping import LINE, Stopping
-from edge.structures import Tally
+from edge.structures import CellType, Tally
 
 if TYPE_CHECKING:
     from edge.bloodlog import Sample
-    from edge.counting.differential import Differential, Kind
+    from edge.counting.differential import Differential
     from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
 #: The letter of a class, the same in every language and on every picture.
 LETTERS = {"blast": "B", "normal": "N", "uncertain": "U", "smudge": "S", "not_a_cell": "X"}
+#: Keys of the types, none of which is a class's or one of the page's own: P as in polymorphonuclear.
+TYPE_LETTERS: dict[CellType, str] = {
+    "neutrophil": "P", "lymphocyte": "L", "monocyte": "M", "eosinophil": "E", "basophil": "A",
+    "immature_granulocyte": "I", "erythroblast": "R", "other": "O",
+}  # fmt: skip
 #: Nobody is shown certainty: the least probability that is written as a number, and the greatest.
 _LEAST_P, _GREATEST_P = 0.01, 0.99
 
@@ -55,7 +60,7 @@ def share_text(_: Catalogue, tally: Tally, key: str = "report.share") -> str:
     )
 
 
-def kind_text(_: Catalogue, kind: Kind) -> str:
+def kind_text(_: Catalogue, kind: str) -> str:
     """Name a kind of counted cells; of some the program says only that a person should look.
 
     Examples
@@ -66,7 +71,7 @@ def kind_text(_: Catalogue, kind: Kind) -> str:
     """
     if kind == "other":
         return _("differential.other")
-    return _(f"class.{kind}" if kind in ("blast", "uncertain", "smudge") else f"type.{kind}")
+    return _(f"type.{kind}" if kind in TYPE_LETTERS else f"class.{kind}")
 
 
 def differential_title(_: Catalogue, counted: Differential) -> str:

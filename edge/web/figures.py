@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
 from edge.results.reading import Reading
+from edge.results.sheet.kinds import DifferentialTable, differential_table
 from edge.results.summary import SampleSummary, summarise
 from edge.results.texts import differing_text, drawn_text, share_text, stop_text
 from edge.web import preferences
@@ -66,6 +67,14 @@ class Figures:
         """Say the count with people's words in place of the program's; None without any, or where blind."""
         reviewed = self.summary.reviewed
         return None if reviewed is None or self.withheld else share_text(_, reviewed, _KEY)
+
+    def differential(self, _: Catalogue) -> DifferentialTable | None:
+        """Give the differentials that may be seen; None where there is none."""
+        summary = self.summary
+        tallies = [] if self.hidden else [(_("report.program"), summary.program)]
+        if summary.reviewed is not None and not self.withheld:
+            tallies.append((_("report.reviewed"), summary.reviewed))
+        return differential_table(_, tallies, 0 if self.withheld else len(summary.reading.differing_types))
 
     def drawn(self, _: Catalogue) -> str | None:
         """Say that fields were drawn by a program; None where none was."""

@@ -11,6 +11,8 @@ from edge.results.reading import ReadCell
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.texts import (
     LETTERS,
+    TYPE_LETTERS,
+    kind_text,
     probability_text,
     reason_text,
     state_text,
@@ -62,9 +64,14 @@ def picture_size(cell: ReadCell) -> PictureSize | None:
     return PictureSize(max(1, round((right - left) * px)), max(1, round((bottom - top) * px)), name)
 
 
+def word_text(_: Catalogue, word: str) -> str:
+    """Name what a person has called a cell: a class, or a type."""
+    return _(f"type.{word}" if word in TYPE_LETTERS else f"class.{word}")
+
+
 def own_words(_: Catalogue, word: str | None) -> str:
     """Say what the observer has said of a cell."""
-    return _("cells.no_word") if word is None else _("cells.own_word", word=_(f"class.{word}"))
+    return _("cells.no_word") if word is None else _("cells.own_word", word=word_text(_, word))
 
 
 def cell_words(_: Catalogue, cell: ReadCell, word: str | None, hidden: bool) -> str:
@@ -114,6 +121,7 @@ TEMPLATE_WORDS = {
     "ref_text": ref_text,
     "probability": probability_text,
     "own_words": own_words,
+    "kind_text": kind_text,
     "picture_size": picture_size,
     "cell_words": cell_words,
     "reasons": reasons,

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import get_args
 
-from edge.counting.differential import KINDS, Differential, Kind, Share, differential
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue
+from edge.results.sheet.kinds import DifferentialTable, differential_table
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 from edge.results.texts import (
     counts_text,
-    differential_note,
-    differential_title,
     differing_text,
     drawn_text,
-    kind_text,
     share_text,
     state_text,
     stop_text,
@@ -55,33 +52,6 @@ class Bar:
     low: float
     high: float
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class KindCount:
-    """How many of the counted cells are of a kind: number, share and interval, in words."""
-
-    k: str
-    share: str
-    interval: str
-
-
-@dataclass(frozen=True, slots=True)
-class DifferentialTable:
-    """Differential counts below each other.
-
-    Attributes
-    ----------
-    title : of which cells
-    kinds : names of the columns
-    rows : whose count, and a count for each column; None where that count does not know the kind
-    notes : sentences below it
-    """
-
-    title: str
-    kinds: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[KindCount | None, ...]], ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,33 +266,7 @@ def _differential(summary: SampleSummary, _: Catalogue) -> DifferentialTable | N
     if summary.reviewed is not None:
         tallies.append((_("report.reviewed"), summary.reviewed))
     tallies += [(seen.observer, seen.tally) for seen in summary.observers[:_MAX_OBSERVERS] if seen.done]
-    counts = [(label, counted) for label, tally in tallies if (counted := differential(tally)) is not None]
-    if not counts:
-        return None
-    found = {share.kind for _label, counted in counts for share in counted.shares}
-    kinds = [kind for kind in KINDS if kind in found]
-    differing = summary.reading.differing_types
-    notes = [differential_note(_, counts[0][1])]
-    if differing:
-        notes.append(_("differential.differ", cells=len(differing)))
-    return DifferentialTable(
-        title=differential_title(_, counts[0][1]),
-        kinds=tuple(kind_text(_, kind) for kind in kinds),
-        rows=tuple(
-            (_("differential.of", whose=label, n=counted.n), _kind_counts(counted, kinds, _))
-            for label, counted in counts
-        ),
-        notes=tuple(notes),
-    )
-
-
-def _kind_counts(counted: Differential, kinds: Sequence[Kind], _: Catalogue) -> tuple[KindCount | None, ...]:
-    def count(share: Share) -> KindCount:
-        low, high = (_.number(100 * limit, 1) for limit in (share.low, share.high))
-        return KindCount(str(share.k), _.percent(share.share), f"{low}–{high}")
-
-    by_kind = {share.kind: count(share) for share in counted.shares}
-    return tuple(by_kind.get(kind) for kind in kinds)
+    return differential_table(_, tallies, len(summary.reading.differing_types))
 
 
 def _quality(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:

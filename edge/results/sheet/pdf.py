@@ -17,7 +17,8 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, KeepInFrame, Paragraph, Spacer, Table, TableStyle
 
-from edge.results.sheet.page import Bar, DifferentialTable, KindCount, Page
+from edge.results.sheet.kinds import DifferentialTable, KindCount
+from edge.results.sheet.page import Bar, Page
 from edge.results.sheet.pictures import PictureBox
 
 _MARGIN = 12 * mm

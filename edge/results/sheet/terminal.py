@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edge.device.printable import printable
-from edge.results.sheet.page import DifferentialTable, Page
+from edge.results.sheet.kinds import DifferentialTable
+from edge.results.sheet.page import Page
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 

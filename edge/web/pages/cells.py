@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import get_args
 
 from flask import Blueprint, abort, redirect, request, stream_template, url_for
 from flask.typing import ResponseReturnValue
@@ -13,11 +14,13 @@ from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
 from edge.results.reading import WORDS, ReadCell, Reading
+from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
 from edge.web import preferences, security, store
 from edge.web.figures import figures_of
+from edge.web.kinds import GROUPS, group_of, has_types, in_groups, is_changed, sure_word
 from edge.web.paging import list_page, number_asked
-from edge.web.words import own_words, ref_text
+from edge.web.words import own_words, ref_text, word_text
 
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
 
@@ -26,13 +29,13 @@ SIZES = (200, 2000)
 #: Pieces of a template that are sent at a time: some kB of text.
 _PIECES = 500
 #: Which cells are shown. The first is what a person should look at.
-FILTERS: dict[str, Callable[[ReadCell, str | None], bool]] = {
+FILTERS: dict[str, Callable[[ReadCell, ReviewLabel | None], bool]] = {
     "counted": lambda cell, word: cell.counts,
     "unread": lambda cell, word: cell.counts and word is None,
     "uncertain": lambda cell, word: cell.counts and cell.program == "uncertain",
     "blast": lambda cell, word: cell.counts and cell.program == "blast",
     "normal": lambda cell, word: cell.counts and cell.program == "normal",
-    "changed": lambda cell, word: word is not None and word != cell.program,
+    "changed": is_changed,
     "smudge": lambda cell, word: cell.program == "smudge",
     "left_out": lambda cell, word: cell.program != "smudge" and not cell.counts,
 }
@@ -60,20 +63,31 @@ def page(sample_id: int) -> Response:
     size, field = number_asked("size") or SIZES[0], number_asked("field")
     hidden = preferences.hides_program()
     allowed = [name for name in FILTERS if not (hidden and name in _TELLING)]
-    if show not in allowed or size not in SIZES:
+    kind, grouped = request.args.get("kind"), request.args.get("grouped") == "1"
+    if show not in allowed or size not in SIZES or (kind is not None and (hidden or kind not in GROUPS)):
         abort(400)
     observer = preferences.observer()
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         figures = figures_of(log, sample, observer)
     reading = figures.reading
+
+    def said_of(cell: ReadCell) -> ReviewLabel | None:
+        return reading.said(observer, cell.ref)
+
     chosen = [
         cell
         for cell in reading.cells
-        if FILTERS[show](cell, reading.word(observer, cell.ref)) and field in (None, cell.ref.field_id)
+        if FILTERS[show](cell, said_of(cell)) and field in (None, cell.ref.field_id)
     ]
+    kinds: dict[str, list[ReadCell]] = {}
     if not hidden:  # the order would tell the program's word
         chosen.sort(key=lambda cell: cell.doubt)
+        kinds = in_groups(chosen, said_of) if has_types(reading) else {}
+    if kind is not None:
+        chosen = kinds.get(kind, [])
+    elif grouped and kinds:
+        chosen = [cell for group in kinds.values() for cell in group]
     listed = list_page(chosen, size)
     last = reading.last_review(observer)
     text = stream_template(
@@ -83,7 +97,13 @@ def page(sample_id: int) -> Response:
         listed=listed,
         words=WORDS,
         word_of=lambda cell: reading.word(observer, cell.ref),
-        sure_of=_sure_word,
+        said_of=said_of,
+        sure_of=sure_word,
+        types=TYPE_LETTERS,
+        kinds=kinds,
+        kind=kind,
+        grouped=grouped,
+        group_of=lambda cell: group_of(cell, said_of(cell)),
         show=show,
         filters=allowed,
         size=size,
@@ -106,7 +126,7 @@ def say(sample_id: int) -> ResponseReturnValue:
     observer = _observer_or_refuse()
     text, _, word = request.form.get("word", "").rpartition("-")
     ref = parse_ref(text)
-    if ref is None or word not in WORDS:
+    if ref is None or word not in get_args(ReviewLabel):
         abort(400)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
@@ -163,16 +183,11 @@ def progress(reading: Reading, observer: str | None) -> str:
     return _("cells.progress", read=reading.read_by(observer), all=len(reading.to_read))
 
 
-def _sure_word(cell: ReadCell) -> ReviewLabel | None:
-    """Give the program's word where a person can simply agree with it."""
-    return next((word for word in WORDS if word == cell.program), None)
-
-
 def _agreeable(
     cells: Iterable[ReadCell], reading: Reading, observer: str | None
 ) -> dict[CellRef, ReviewLabel]:
     """Give the program's word on each cell that an observer can agree with and has no word on yet."""
-    words = {cell.ref: _sure_word(cell) for cell in cells if reading.word(observer, cell.ref) is None}
+    words = {cell.ref: sure_word(cell) for cell in cells if reading.word(observer, cell.ref) is None}
     return {ref: word for ref, word in words.items() if word is not None}
 
 
@@ -196,16 +211,16 @@ def _answer(log: BloodLog, sample: Sample, ref: CellRef, observer: str, *, said:
     _ = preferences.catalogue_of_request()
     figures = figures_of(log, sample, observer)
     reading = figures.reading
-    word = reading.word(observer, ref)
+    word = reading.said(observer, ref)
     last = reading.last_review(observer)
     return {
         "ref": ref_text(ref),
-        "word": word,
+        "word": reading.word(observer, ref),
         "own": own_words(_, word),
         "progress": progress(reading, observer),
         "figure": figures.for_reader(_),
         "last": None if last is None else last.id,
-        "said": _(said, cell=ref_text(ref), word="" if word is None else _(f"class.{word}")),
+        "said": _(said, cell=ref_text(ref), word="" if word is None else word_text(_, word)),
     }
 
 

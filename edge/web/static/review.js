@@ -42,6 +42,14 @@ if (gallery) {
   const undoForm = document.querySelector("#undo");
   const undoButton = undoForm.querySelector("button");
   const keys = { b: "blast", n: "normal", s: "smudge", x: "not_a_cell", 1: "blast", 2: "normal", 3: "smudge", 4: "not_a_cell" };
+  // Types are set for the cell that has the frame, by buttons, and by their letters while these are shown.
+  const types = document.querySelector("details.types");
+  const typeKeys = Object.fromEntries([...types.querySelectorAll("button")].map((one) => [one.dataset.key, one.dataset.word]));
+  types.hidden = false;
+  types.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button && cards.length) mark(cards[current], button.dataset.word);
+  });
   let current = 0;
   // One stop of the Tab key for all cells; from there on arrows and letters. Without this file each button is a stop.
   cards.forEach((one) => {
@@ -65,9 +73,9 @@ if (gallery) {
   };
 
   const perRow = () => {
-    const first = cards[0].offsetTop;
-    const next = cards.findIndex((one) => one.offsetTop > first);
-    return next < 0 ? cards.length : next;
+    const rows = {}; // a group may end in the middle of one
+    cards.forEach((one) => { rows[one.offsetTop] = (rows[one.offsetTop] ?? 0) + 1; });
+    return Math.max(...Object.values(rows));
   };
 
   const show = (answer) => {
@@ -185,6 +193,7 @@ if (gallery) {
     else if (key === "Home") select(0);
     else if (key === "End") select(cards.length - 1);
     else if (key in keys && one) mark(one, keys[key]);
+    else if (types.open && key in typeKeys && one) mark(one, typeKeys[key]);
     else if ((key === "c" || (key === "Enter" && event.target === one)) && one) {
       if (one.dataset.sure) mark(one, one.dataset.sure);
       else say(gallery.dataset.choose);

@@ -1,0 +1,97 @@
+"""Kinds of cells on the page: set by a person, grouped and filtered, and hidden with the program's words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.results.texts import LETTERS, TYPE_LETTERS
+from edge.structures import CellRef, CellType, ModelIdentity
+from tests.edge.bloodlog.fields import PROVENANCE
+from tests.edge.web.conftest import Browser, Clinic, a_field
+from tests.edge.web.test_cells import shown
+
+#: Of the third field's cells: a blast, three normal ones, an uncertain one.
+PROBABILITIES = (0.9, 0.1, 0.2, 0.05, 0.5)
+TYPES: tuple[CellType, ...] = ("lymphocyte", "neutrophil", "other", "neutrophil", "monocyte")
+
+
+@pytest.fixture
+def typed(clinic: Clinic) -> Clinic:
+    """The small clinic with one field more, whose cells have types."""
+    plain = a_field(3, PROBABILITIES)
+    cells = tuple(
+        replace(cell, type=kind, p_type=0.875) for cell, kind in zip(plain.cells, TYPES, strict=True)
+    )
+    with BloodLog.open(clinic.setup.log_path) as log:
+        result = replace(plain, cells=cells, type_model=ModelIdentity("types", "b" * 64))
+        log.append(result, **PROVENANCE, sample_id=1)
+    return clinic
+
+
+@pytest.fixture
+def ani(typed: Clinic) -> Browser:
+    return Browser(typed).says_who("Ani")
+
+
+def test_cells_are_grouped_and_filtered_by_kind(ani: Browser) -> None:
+    page = ani.get("/samples/1/cells?field=3&grouped=1").text
+    assert re.findall(r"<h2>([^<]*)</h2>", page) == [
+        "blast: 1", "neutrophil: 2", "other, look: 1", "uncertain: 1"
+    ]  # fmt: skip
+    assert shown(ani, "?field=3&grouped=1") == ["3-1", "3-2", "3-4", "3-3", "3-5"]
+    assert set(shown(ani, "?kind=neutrophil")) == {"3-2", "3-4"}
+    assert shown(ani, "?kind=basophil") == []
+    # The own word goes before the program's.
+    ani.say("3-2-basophil")
+    assert shown(ani, "?kind=basophil") == ["3-2"]
+    assert shown(ani, "?show=changed") == ["3-2"]
+    assert ani.get("/samples/1/cells?kind=plasma").status_code == 400
+
+
+def test_a_kind_is_a_word_that_is_undone_like_any_other(ani: Browser, typed: Clinic) -> None:
+    answer = ani.say("3-1-erythroblast")
+    assert (answer.json["word"], answer.json["own"]) == ("normal", "you: erythroblast")
+    assert answer.json["said"] == "Cell 3-1: erythroblast."
+    assert typed.words() == [(CellRef(3, 1), "erythroblast", "Ani")]
+    undone = ani.script("/samples/1/undo", {"last": answer.json["last"]})
+    assert (undone.json["word"], undone.json["own"]) == (None, "not looked at")
+
+
+def test_agreeing_keeps_the_program_s_kind_where_it_names_one(ani: Browser, typed: Clinic) -> None:
+    page = ani.get("/samples/1/cells?field=3").text
+    sure = dict(re.findall(r'data-ref="([^"]*)"[^>]*data-sure="([^"]*)"', page))
+    assert sure == {"3-1": "blast", "3-2": "neutrophil", "3-3": "normal", "3-4": "neutrophil", "3-5": ""}
+    ani.post("/samples/1/agreed", {"refs": " ".join(sure)})
+    said = {cell.cell_id: word for cell, word, _observer in typed.words()}
+    assert said == {1: "blast", 2: "neutrophil", 3: "normal", 4: "neutrophil"}
+
+
+def test_no_kind_is_told_to_who_hides_the_program(typed: Clinic) -> None:
+    hiding = Browser(typed).says_who("Budi", hide_program="1")
+    page = hiding.get("/samples/1/cells").text
+    assert "0.88" not in page
+    assert "other, look" not in re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+    assert "kind=" not in page
+    assert hiding.get("/samples/1/cells?kind=neutrophil").status_code == 400
+    assert "Differential" not in hiding.get("/samples/1").text
+    # What one says oneself is not hidden.
+    assert hiding.say("3-2-monocyte").json["own"] == "you: monocyte"
+
+
+def test_the_result_has_the_differential_where_types_were_named(ani: Browser, typed: Clinic) -> None:
+    page = ani.get("/samples/1").text
+    assert "Differential of whole white cells" in page
+    assert "Program, n = 13" in page
+    with BloodLog.open(typed.setup.log_path) as log:
+        log.change_sample("S-1", "closed")
+        log.open_sample("S-2", "blood", 200)
+    assert "Differential" not in ani.get("/samples/2").text
+
+
+def test_keys_are_all_different() -> None:
+    letters = [*LETTERS.values(), *TYPE_LETTERS.values(), "C", "F"]  # U takes a word back
+    assert len(set(letters)) == len(letters)
