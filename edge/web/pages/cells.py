@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import get_args
 
 from flask import Blueprint, abort, redirect, request, stream_template, url_for
 from flask.typing import ResponseReturnValue
@@ -13,6 +12,7 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
+from edge.bloodlog.reviews import TYPES
 from edge.results.reading import WORDS, ReadCell, Reading
 from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
@@ -124,9 +124,9 @@ def page(sample_id: int) -> Response:
 def say(sample_id: int) -> ResponseReturnValue:
     """Add an observer's word on one cell."""
     observer = _observer_or_refuse()
-    text, _, word = request.form.get("word", "").rpartition("-")
-    ref = parse_ref(text)
-    if ref is None or word not in get_args(ReviewLabel):
+    text, _, named = request.form.get("word", "").rpartition("-")
+    ref, word = parse_ref(text), next((word for word in (*WORDS, *TYPES) if word == named), None)
+    if ref is None or word is None:
         abort(400)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
