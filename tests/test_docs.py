@@ -21,6 +21,7 @@ from edge.commands.log import log_group
 from edge.config import TriggerMode
 from edge.counting.tally import clopper_pearson
 from edge.daemon.protocol import COMMANDS
+from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 from tests.system.pages import ENDLESS, KNOWN, NOT_HERE, blocks, commands, is_not_here
@@ -311,6 +312,8 @@ def test_the_review_page_names_the_keys_of_the_script() -> None:
     script = (ROOT / "edge" / "web" / "static" / "review.js").read_text(encoding="utf-8")
     told = re.findall(r"^\| ([A-Z]) (?:or Enter )?\|", text_of("review.md"), re.MULTILINE)
     assert told == ["B", "N", "S", "X", "C", "U", "F"]
+    types = re.findall(r"^\| ((?:[A-Z], )+[A-Z]) \|", text_of("review.md"), re.MULTILINE)
+    assert ", ".join(types).split(", ") == list(TYPE_LETTERS.values())
     for key in told:
         assert re.search(rf'\b{key.lower()}: "|=== "{key.lower()}"', script), key
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from edge.i18n import catalogue
-from edge.results.texts import probability_text, warning_text
+from edge.results.texts import TYPE_LETTERS, probability_text, warning_text
 from edge.structures import ClassifiedCell, FieldResult, UInt8Image
 
 Colour = tuple[int, int, int]
@@ -63,8 +63,8 @@ def annotate(
     """Draw what was counted on the field, with a legend below it.
 
     A solid outline is a cell that counts, a dashed one is cut by the image's edge. The plate beside it
-    gives the class's letter, the cell's id and its probability of being a blast. Small images are enlarged
-    by a whole factor.
+    gives the class's letter, the cell's id, the letter of a normal cell's type and its probability of being a
+    blast. Small images are enlarged by a whole factor.
 
     Parameters
     ----------
@@ -107,6 +107,14 @@ def _look(classified: ClassifiedCell) -> _Look:
     return _LOOKS[classified.label or "smudge"]
 
 
+def _type_letter(classified: ClassifiedCell) -> str:
+    """Give the letter of the type that a normal cell was given; nothing where there is none."""
+    kind = classified.type
+    if classified.label != "normal" or kind is None or kind == "other":
+        return ""
+    return f" {TYPE_LETTERS[kind]}"
+
+
 def _outline(
     canvas: UInt8Image, classified: ClassifiedCell, cell_labels: NDArray[np.uint16], factor: int, line_px: int
 ) -> None:
@@ -141,7 +149,7 @@ def _name(
 ) -> None:
     """Put a cell's plate above it, or where it overlaps another plate, below or inside."""
     look = _look(classified)
-    text = f"{look.letter}{classified.cell.id}"
+    text = f"{look.letter}{classified.cell.id}{_type_letter(classified)}"
     if classified.p_blast is not None:
         text += f"  {probability_text(catalogue(), classified.p_blast)}"
     plate = _Entry(text, look)
@@ -201,6 +209,10 @@ def _legend(result: FieldResult, factor: int, width: int, note: str) -> Iterable
     if result.warnings:
         yield _words(f"warning: {', '.join(warning_text(catalogue(), name) for name in result.warnings)}")
     yield _words("number: probability of a blast")
+    named = {cell.type for cell in result.cells if _type_letter(cell)}
+    if named:
+        letters = (f"{letter} {kind}" for kind, letter in TYPE_LETTERS.items() if kind in named)
+        yield _words(f"normal cells: {', '.join(letters)}".replace("_", " "))
     um_per_px = result.scale.reported_um_per_px
     if um_per_px is not None:
         um_per_px /= factor

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import signal
+from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from itertools import cycle
 from pathlib import Path
@@ -25,13 +27,14 @@ from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting import pipeline
 from edge.counting.folder import FolderScales
-from edge.counting.recorder import Recorded, Recorder
+from edge.counting.recorder import Recorded, Recorder, as_configured
 from edge.counting.tally import tally
 from edge.light.field import Field
 from edge.rendered import RenderedField
 from edge.structures import Denominator, Frame, PooledScale
 from tests.edge.commands.invoking import CountCommand, blastcount
 from tests.edge.results.test_polygons import filled
+from tests.edge.telling import TellingTypes
 
 #: The module; the package's attribute of this name is the command.
 count_module = import_module("edge.commands.count")
@@ -346,6 +349,32 @@ def test_files_counted_into_a_sample_with_its_report(count: CountCommand, tmp_pa
     # The same slide again: every cell was seen before, and the tally stays as it is.
     assert count(*into, "--report", page, count.folder).exit_code == 0
     assert json.loads(page.read_text())["program"]["n"] == program["n"]
+
+
+def test_types_are_beside_the_same_blast_calls_in_every_output(
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale = ("--um-per-px", "0.2", count.folder)
+    (plain,) = count.records(*scale)
+    with_types = partial(as_configured, types=TellingTypes(("neutrophil", 0.9), ("other", 0.4)))
+    monkeypatch.setattr("edge.commands.count.as_configured", with_types)
+    (typed,) = count.records(*scale)
+    named = [(cell.pop("type"), cell.pop("p_type")) for cell in typed["cells"]]
+    assert {(kind, p) for kind, p in named if kind} == {("neutrophil", 0.9), ("other", 0.4)}
+    whole = [kind for (kind, _), cell in zip(named, typed["cells"], strict=True) if cell["class"] == "normal"
+             and not cell["touches_border"]]  # fmt: skip
+    types = typed["tally"].pop("types")
+    assert {kind: n for kind, n in types.items() if n} == dict(Counter(whole))
+    assert typed.pop("type_model") == {"name": "told", "sha256": "7" * 64}
+    assert typed == plain
+    # In a sample the differential of the log is that of the table.
+    log_path, page = tmp_path / "b.db", tmp_path / "r.json"
+    with BloodLog.open(log_path) as log:
+        log.open_sample("S-1", "marrow", 200)
+    printed = count("--log", log_path, "--sample", "S-1", "--report", page, *scale).stdout
+    program = json.loads(page.read_text())["program"]
+    assert program["differential"]["n"] == program["n"] > 0
+    assert f"Differential of whole nucleated cells, n = {program['n']}:" in printed
 
 
 @pytest.mark.parametrize("denominator", get_args(Denominator))

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.results.annotate import annotate
-from edge.structures import Cell, CellClass, ClassifiedCell, FieldResult, Scale, UInt8Image
+from edge.structures import Cell, CellClass, CellType, ClassifiedCell, FieldResult, Scale, UInt8Image
 from tests.edge.bloodlog.fields import make_result
 
 BLAST, NORMAL, UNCERTAIN, SMUDGE = (213, 94, 0), (0, 114, 178), (240, 228, 66), (110, 110, 110)
@@ -124,6 +124,22 @@ def test_a_rejected_field_says_so() -> None:
 def test_a_warning_adds_words_to_the_legend() -> None:
     doubted = drawn(replace(result(), warnings=("scale_changed",)))
     assert (doubted[700:] < 100).sum() > (drawn(result())[700:] < 100).sum() + 500
+
+
+def test_the_type_of_a_normal_cell_is_a_letter_on_its_plate() -> None:
+    plain = result(("normal", (300, 200, 50, 50), False), ("blast", (500, 200, 50, 50), False))
+
+    def typed(kind: CellType) -> FieldResult:
+        return replace(plain, cells=tuple(replace(cell, type=kind, p_type=0.9) for cell in plain.cells))
+
+    picture = drawn(typed("lymphocyte"))
+    assert (picture[700:] < 100).sum() > (drawn(plain)[700:] < 100).sum() + 200  # what the letter means
+    on_plate, before = (pixels_of(image[:700], NORMAL).any(axis=0).sum() for image in (picture, drawn(plain)))
+    assert on_plate > before  # the plate is wider
+    np.testing.assert_array_equal(
+        picture[:700, 450:], drawn(plain)[:700, 450:]
+    )  # a blast is one whatever it is
+    np.testing.assert_array_equal(drawn(typed("other")), drawn(plain))
 
 
 @pytest.mark.parametrize("side", [(30, 30), (224, 200), (31, 900)])
