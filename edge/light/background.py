@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edge.light.median import median
 from edge.light.pyramid import Pyramid
 from edge.structures import Background
 
@@ -62,9 +63,7 @@ def estimate_background(pyramid: Pyramid) -> Background:
     light = tiles[0].astype(np.uint16) + tiles[1] + tiles[2]
     covered = int(_COVERED * (h * w - 1))
     brightest = np.argpartition(light, covered, axis=1)[:, covered:]
-    grid = np.stack(
-        [np.median(np.take_along_axis(tile, brightest, axis=1), axis=1) for tile in tiles], axis=1
-    )
+    grid = np.stack([median(np.take_along_axis(tile, brightest, axis=1)) for tile in tiles], axis=1)
     weights = np.ones(rows * columns, np.float32)
     yy, xx = np.mgrid[0:rows, 0:columns].astype(np.float32)
     yy = (yy + 0.5) / rows * 2 - 1
@@ -75,6 +74,8 @@ def estimate_background(pyramid: Pyramid) -> Background:
         root = np.sqrt(weights)[:, None]
         solution, *_ = np.linalg.lstsq(terms * root, values * root, rcond=None)
         residual = (values - terms @ solution).mean(axis=1)
-        weights = np.where(residual < _DARKER, _DARK_WEIGHT, 1.0).astype(np.float32)
+        before, weights = weights, np.where(residual < _DARKER, _DARK_WEIGHT, 1.0).astype(np.float32)
+        if np.array_equal(weights, before):
+            break  # and so would every further solution be
     fitted = np.exp(terms @ solution).reshape(rows, columns, 3)
     return Background(np.clip(fitted, 1.0, 255.0).astype(np.float32), width, height)

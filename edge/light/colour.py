@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.median import median
 from edge.structures import UInt8Image
 
 #: Summed density from which a pixel is stained, and how many of them say something about colour.
@@ -61,24 +62,27 @@ class Colour:
     black: float
 
 
-def measure_colour(density: NDArray[np.float32], sampled: UInt8Image) -> Colour | None:
+def measure_colour(
+    density: NDArray[np.float32], total: NDArray[np.float32], sampled: UInt8Image
+) -> Colour | None:
     """Measure the colours of what is stained; None where hardly anything is.
 
     Parameters
     ----------
     density : (h, w, 3) R, G and B, see :attr:`edge.light.field.Field.density`
+    total : (h, w) their sum
     sampled : (h, w, 3) the pixels that it was made of
     """
-    total = cv2.transform(density, np.ones((1, 3), np.float32))
     stained = total > STAINED
-    n = np.count_nonzero(stained)
+    at = np.flatnonzero(stained)
+    n = len(at)
     if n < LEAST_STAINED_PX:
         return None
-    # Plane by plane: NumPy sorts and adds contiguous numbers several times as fast.
     step = max(1, n // _MEDIAN_PX)
-    amount = total[stained][::step]
-    shares = np.stack([plane[stained][::step] / amount for plane in cv2.split(density)])
-    usual = np.median(shares, axis=1)
+    amount = total.ravel()[at[::step]]
+    # Plane by plane: NumPy sorts and adds contiguous numbers several times as fast.
+    shares = np.ascontiguousarray(density.reshape(-1, 3)[at[::step]].T) / amount
+    usual = median(shares)
     # Colour less that of the same amount of what is usual: linear in R, G and B.
     away = cv2.transform(density, PLANE - (PLANE @ usual)[:, None])
     # What is far out on one side in all of 3 x 3 px: a single one is noise.
@@ -86,12 +90,12 @@ def measure_colour(density: NDArray[np.float32], sampled: UInt8Image) -> Colour 
     away = np.maximum(lowest, 0) + np.minimum(highest, 0)
     far = cv2.magnitude(*cv2.split(away)).ravel()
     at = np.argpartition(far, -_STANDING_OUT_PX)[-_STANDING_OUT_PX:]
-    x, y = np.median(away.reshape(-1, 2)[at], axis=0).tolist()
+    x, y = median(away.reshape(-1, 2)[at].T).tolist()
     at_ends = [((plane >= _CUT_OFF) & stained, plane <= _BLACK) for plane in cv2.split(sampled)]
     red, green, blue = (np.count_nonzero(burnt_out) / n for burnt_out, _ in at_ends)
     return Colour(
         usual=usual,
-        density=float(np.median(total[total > _HARDLY_STAINED][::step])),
+        density=float(median(total.ravel()[np.flatnonzero(total > _HARDLY_STAINED)[::step]])),
         angle_deg=math.degrees(math.atan2(y, x)),
         strength=math.hypot(x, y),
         variety=_variety(amount, shares),

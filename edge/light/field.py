@@ -88,6 +88,11 @@ class Field:
         return optical_density(np.asarray(small, np.uint8), self.background)
 
     @cached_property
+    def total(self) -> NDArray[np.float32]:
+        """Summed density of R, G and B, (h, w), see :attr:`density`."""
+        return np.asarray(cv2.transform(self.density, np.ones((1, 3), np.float32)), np.float32)
+
+    @cached_property
     def colour(self) -> Colour | None:
         """Colours of what is stained; None where hardly anything is."""
-        return measure_colour(self.density, self.sampled)
+        return measure_colour(self.density, self.total, self.sampled)

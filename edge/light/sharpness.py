@@ -100,7 +100,7 @@ def edge_width_px(bands: Sequence[NDArray[np.uint8]]) -> float | None:
     .. [1] S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition 44, 2011.
     """
     coarse = _slopes(bands, _COARSE)
-    steep, steepest = _quantiles(coarse[::2, ::2], (_STEEPEST, _TOP))
+    steep, steepest = quantiles(coarse[::2, ::2], (_STEEPEST, _TOP))
     if steepest < _LEAST_STEEP:
         return None
     edges = np.flatnonzero(coarse >= max(steep, _OF_THE_STEEPEST * steepest))
@@ -141,7 +141,7 @@ def _slopes(bands: Sequence[NDArray[np.uint8]], sigma: float) -> NDArray[np.floa
     return slopes
 
 
-def _quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
+def quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
     """Quantiles of values from 0 on to a thousandth of the largest, in a third of the time of sorting."""
     top = float(values.max())
     if top <= 0:

@@ -27,12 +27,12 @@ def cover_reasons(look: Look) -> tuple[str, ...]:
     return ("obstructed",) if look.opaque > MAX_OPAQUE else ()
 
 
-def crowding_reasons(look: Look, shorter_um: float) -> tuple[str, ...]:
+def crowding_reasons(cover: float, shorter_um: float) -> tuple[str, ...]:
     """Name that cells lie over each other: ``too_dense`` or nothing.
 
     Parameters
     ----------
-    look : of the field
+    cover : share of the field that is not blank slide
     shorter_um : its shorter side; one cell may fill the picture that was cut around it
     """
-    return ("too_dense",) if look.cover > MAX_COVER and shorter_um > LEAST_FIELD_UM else ()
+    return ("too_dense",) if cover > MAX_COVER and shorter_um > LEAST_FIELD_UM else ()

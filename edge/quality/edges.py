@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.field import Field
+from edge.light.sharpness import quantiles
 from edge.structures import UInt8Image
 
 #: Px of a row or column that are compared with the next, about.
@@ -88,30 +89,36 @@ def find_seams(image: UInt8Image) -> Seams:
     """
     colour = light = False
     height, width = image.shape[:2]
-    for axis, lines in enumerate(
-        (image[:, :: max(1, width // _SEAM_PX)], image[:: max(1, height // _SEAM_PX)])
-    ):
-        red, green, blue = cv2.split(np.ascontiguousarray(lines))
-        colour |= _has_seam(cv2.subtract(red, blue, dtype=cv2.CV_16S), axis)
-        light |= _has_seam(green, axis)
+    rows = np.ascontiguousarray(image[:: max(1, height // _SEAM_PX)])
+    for lines in (rows, cv2.transpose(_columns(image, max(1, width // _SEAM_PX)))):
+        red, green, blue = cv2.split(lines)
+        colour |= _has_seam(cv2.subtract(red, blue, dtype=cv2.CV_16S))
+        light |= _has_seam(green)
     return Seams(colour, light and (colour or min(height, width) >= _LEAST_SIDE_PX))
 
 
-def _has_seam(plane: NDArray[Any], axis: int) -> bool:
-    """Whether a row (axis 0) differs from the next by far more than any other does, or a half of it."""
-    if axis == 0:
-        change = cv2.absdiff(plane[1:], plane[:-1])
-        halves = np.array_split(change, 2, axis=1)
-    else:
-        change = cv2.absdiff(plane[:, 1:], plane[:, :-1])
-        halves = np.array_split(change, 2, axis=0)
-    first, second = (cv2.reduce(half, 1 - axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() for half in halves)
+def _columns(image: UInt8Image, step: int) -> UInt8Image:
+    """Every n-th column, in a quarter of the time that NumPy takes to copy them byte by byte."""
+    px = np.ascontiguousarray(image).view("V3")[:, ::step]
+    return np.ascontiguousarray(px).view(np.uint8)
+
+
+def _has_seam(lines: NDArray[Any]) -> bool:
+    """Whether one px of lines that run through the picture differs from the next by far more than any other.
+
+    Parameters
+    ----------
+    lines : (n, px), one channel; looked at as a whole and in halves
+    """
+    change = cv2.absdiff(lines[:, 1:], lines[:, :-1])
+    halves = np.array_split(change, 2)
+    first, second = (cv2.reduce(half, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() for half in halves)
     margin = round(_SEAM_MARGIN * len(first)) + 1
-    for rows in (first, second, (first + second) / 2):
-        inner = rows[margin:-margin]
+    for means in (first, second, (first + second) / 2):
+        inner = means[margin:-margin]
         if len(inner) <= _SEAM_ROWS:
             continue
-        usual, *_, largest = np.sort(inner)[-_SEAM_ROWS - 1 :].tolist()
+        usual, *_, largest = np.partition(inner, (-_SEAM_ROWS - 1, -1))[-_SEAM_ROWS - 1 :].tolist()
         if largest > _LEAST_SEAM and largest > _SEAM_RATIO * max(1.0, usual):
             return True
     return False
@@ -127,14 +134,14 @@ def is_stretched(field: Field) -> bool:
     """
     if min(field.width, field.height) < _LEAST_SIDE_PX:
         return False
-    total = np.clip(cv2.transform(field.density, np.ones((1, 3), np.float32)), 0, _FULL_DENSITY)
+    total = np.clip(field.total, 0, _FULL_DENSITY)
     smooth = cv2.GaussianBlur(total, (0, 0), 1.0)
     x, y = (cv2.Sobel(smooth, cv2.CV_32F, *way, ksize=3)[2:-2, 2:-2] ** 2 for way in ((1, 0), (0, 1)))
     gradient = np.sqrt(x + y)
-    edge = gradient > _EDGE_SHARE * float(np.percentile(gradient, 98))
+    edge = gradient > _EDGE_SHARE * quantiles(gradient, (0.98,))[0]
     if np.count_nonzero(edge) < _LEAST_EDGE_PX:
         return False
-    along, across = float(x[edge].sum()), float(y[edge].sum())
+    along, across = (cv2.mean(way, edge.view(np.uint8))[0] for way in (x, y))
     return abs(along - across) > _MOST_STRETCHED * (along + across)
 
 
@@ -148,8 +155,9 @@ def is_too_sharp(image: UInt8Image, um_per_px: float) -> bool:
     """
     if um_per_px > _COARSEST_UM_PER_PX:
         return False
-    green = image[..., 1]
-    steepness = np.concatenate([_steepness(green[::_EDGE_STEP]), _steepness(green[:, ::_EDGE_STEP].T)])
+    rows = np.asarray(cv2.extractChannel(image[::_EDGE_STEP], 1), np.uint8)
+    columns = np.asarray(cv2.transpose(np.ascontiguousarray(image[:, ::_EDGE_STEP, 1])), np.uint8)
+    steepness = np.concatenate([_steepness(rows), _steepness(columns)])
     steep, drawn = (int(np.count_nonzero(steepness > least)) for least in (_STEEP, _DRAWN))
     return steep >= _LEAST_STEEP_PX and (
         steep > _MOST_STEEP * len(steepness) or drawn > _MOST_DRAWN * len(steepness)
@@ -158,7 +166,6 @@ def is_too_sharp(image: UInt8Image, um_per_px: float) -> bool:
 
 def _steepness(lines: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Share of its height that each edge along a line has within two px."""
-    lines = np.ascontiguousarray(lines)
     near = np.ones((1, _EDGE_PX), np.uint8)
     height = cv2.morphologyEx(lines, cv2.MORPH_GRADIENT, near)[:, 1:-1]
     step = cv2.absdiff(lines[:, 2:], lines[:, :-2])

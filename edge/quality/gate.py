@@ -11,7 +11,7 @@ from edge.quality.edges import find_seams, is_stretched
 from edge.quality.focus import focus_reasons
 from edge.quality.integrity import file_doubts
 from edge.quality.light import light_reasons
-from edge.quality.look import Look, look_at
+from edge.quality.look import cover_of, look_at
 from edge.quality.reference import Reference, drift_reasons
 from edge.quality.smear import smear_judgement, stain_judgement
 from edge.structures import Cell, Scale
@@ -117,7 +117,7 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
     if reference is not None:
         reasons = (*reasons, *drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
-        reasons = (*reasons, *_scaled_reasons(field, look, field.frame.um_per_px))
+        reasons = (*reasons, *_scaled_reasons(field, look.cover, field.frame.um_per_px))
     doubts = file_doubts(field.frame.image) if reference is None else ()
     return Judgement(reasons, (*smear.warnings, *doubts))
 
@@ -164,10 +164,9 @@ def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:
     Any of ``out_of_focus`` and ``too_dense``
     """
     # A scale beyond the coarsest that is supported is a mistake of its own.
-    look = look_at(field, common=False)
-    return _scaled_reasons(field, look, min(um_per_px, _COARSEST_UM_PER_PX))
+    return _scaled_reasons(field, cover_of(field), min(um_per_px, _COARSEST_UM_PER_PX))
 
 
-def _scaled_reasons(field: Field, look: Look, um_per_px: float) -> tuple[str, ...]:
+def _scaled_reasons(field: Field, cover: float, um_per_px: float) -> tuple[str, ...]:
     shorter_um = min(field.width, field.height) * um_per_px
-    return (*focus_reasons(field, um_per_px, look.cover), *crowding_reasons(look, shorter_um))
+    return (*focus_reasons(field, um_per_px, cover), *crowding_reasons(cover, shorter_um))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.quality.light import BURNT_OUT
 from edge.structures import UInt8Image
@@ -104,14 +106,24 @@ def damage(image: UInt8Image) -> tuple[str, ...]:
         edge = green[0] if rows is still else green[-1]
         if run >= _MISSING * len(green) and int(edge.min()) < BURNT_OUT:
             return ("incomplete",)
-    columns = change.shape[1] // _SEGMENTS * _SEGMENTS
-    by_segment = change[:, :columns].reshape(len(change), _SEGMENTS, -1).mean(axis=2, dtype=np.float32)
-    suspects = np.flatnonzero((by_segment > _LEAST_TEAR).sum(axis=1) >= _TORN_SEGMENTS)
-    # A sensor's outermost rows may be bad without any harm.
-    suspects = suspects[(suspects > _EDGE * len(change)) & (suspects < (1 - _EDGE) * len(change))]
-    for row in suspects.tolist():
-        near = [r for r in range(row - _NEAR, row + _NEAR + 1) if abs(r - row) > 1 and 0 <= r < len(change)]
-        usual = np.maximum(np.median(by_segment[near], axis=0), _LEAST_USUAL)
-        if int(((by_segment[row] > _LEAST_TEAR) & (by_segment[row] > _TEAR * usual)).sum()) >= _TORN_SEGMENTS:
-            return ("torn",)
-    return ()
+    return ("torn",) if _is_torn(change) else ()
+
+
+def _is_torn(change: NDArray[Any]) -> bool:
+    """Whether rows differ from the next far more than those near them do, in half of their segments."""
+    columns = change.shape[1] // _SEGMENTS
+    if not columns:
+        return False
+    # OpenCV adds rows ten times as fast as columns.
+    segments = cv2.transpose(change)[: columns * _SEGMENTS].reshape(_SEGMENTS, columns, -1)
+    sums = [cv2.reduce(segment, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F) for segment in segments]
+    by_segment = cv2.transpose(np.concatenate(sums)) / columns
+    suspects = np.flatnonzero(np.count_nonzero(by_segment > _LEAST_TEAR, axis=1) >= _TORN_SEGMENTS)
+    # A sensor's outermost rows may be bad without any harm, and those near a tear tell it.
+    rows = len(change)
+    first, end = max(_EDGE * rows, _NEAR - 1), min((1 - _EDGE) * rows, rows - _NEAR)
+    suspects = suspects[(suspects > first) & (suspects < end)]
+    near = np.array([n for n in range(-_NEAR, _NEAR + 1) if abs(n) > 1])
+    usual = np.maximum(np.median(by_segment[suspects[:, None] + near], axis=1), _LEAST_USUAL)
+    torn = (by_segment[suspects] > _LEAST_TEAR) & (by_segment[suspects] > _TEAR * usual)
+    return bool((np.count_nonzero(torn, axis=1) >= _TORN_SEGMENTS).any())

@@ -63,16 +63,19 @@ def look_at(field: Field, *, common: bool = True) -> Look:
     """
     density = field.density
     red, green, blue = cv2.split(density)
-    total = cv2.add(cv2.add(red, green), blue)
-    stained = total > _STAINED
     palest, densest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
     opaque = (palest > _least_opaque(field)) & (palest > _GREY * densest)
     return Look(
         blank=_triple(np.log10(field.background.grid).mean(axis=(0, 1))),
-        cover=float(np.count_nonzero(stained)) / total.size,
-        opaque=float(np.count_nonzero(opaque)) / total.size,
-        common=_commonest(density, total) if common else None,
+        cover=cover_of(field),
+        opaque=float(np.count_nonzero(opaque)) / opaque.size,
+        common=_commonest(density, field.total) if common else None,
     )
+
+
+def cover_of(field: Field) -> float:
+    """Share of a field that is not blank slide."""
+    return float(np.count_nonzero(field.total > _STAINED)) / field.total.size
 
 
 def _least_opaque(field: Field) -> float:

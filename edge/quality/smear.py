@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.light.colour import PLANE, Colour
 from edge.light.field import Field
+from edge.light.median import median
 from edge.quality.edges import is_too_sharp
 from edge.structures import Cell, Scale, UInt8Image
 
@@ -118,8 +119,7 @@ def smear_judgement(field: Field) -> tuple[tuple[str, ...], tuple[str, ...]]:
     ``few_colours`` or none: it is drawn, of a small palette, or a coarse JPEG
     """
     dark = _is_dark(field)
-    of_dark = field.sampled[dark]
-    few_colours = _most_have(of_dark, len(of_dark), _MOST_OF_COLOURS)
+    few_colours = _most_have(field.sampled, dark, np.count_nonzero(dark), _MOST_OF_COLOURS)
     is_drawn = few_colours and _is_flat(field, dark)
     return _reasons(field, is_drawn=is_drawn), ("few_colours",) if few_colours else ()
 
@@ -145,8 +145,8 @@ def _is_flat(field: Field, dark: NDArray[np.bool_]) -> bool:
     right = field.image[np.ix_(rows, np.minimum(columns + 1, field.width - 1))]
     below = field.image[np.ix_(np.minimum(rows + 1, field.height - 1), columns)]
     flat = ((field.sampled == right) & (field.sampled == below)).all(axis=2)
-    flat_and_dark = field.sampled[dark & flat]
-    return _most_have(flat_and_dark, int(np.count_nonzero(dark)), _MOST_OF_FLAT) and not _has_blocks(field)
+    px = np.count_nonzero(dark)
+    return _most_have(field.sampled, dark & flat, px, _MOST_OF_FLAT) and not _has_blocks(field)
 
 
 def _is_dark(field: Field) -> NDArray[np.bool_]:
@@ -156,14 +156,18 @@ def _is_dark(field: Field) -> NDArray[np.bool_]:
     return np.asarray(red | green | blue, np.bool_)
 
 
-def _most_have(colours: UInt8Image, px: int, share: float) -> bool:
-    """Whether the commonest of (n, 3) colours are those of more than a share of so many px."""
+def _most_have(image: UInt8Image, chosen: NDArray[np.bool_], px: int, share: float) -> bool:
+    """Whether the commonest colours of chosen px are those of more than a share of so many px."""
     if px < _LEAST_DARK_PX:
         return False
     step = max(1, px // _DARK_PX)
-    numbers = colours[::step].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    most = np.sort(np.unique(numbers, return_counts=True)[1])[-_COLOURS:]
-    return int(most.sum()) * step > share * px
+    colours = image.reshape(-1, 3)[np.flatnonzero(chosen)[::step]]
+    # No more have the commonest colours than have the commonest levels of green.
+    for numbers in (colours[:, 1], colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)):
+        most = np.sort(np.unique(numbers, return_counts=True)[1])[-_COLOURS:]
+        if int(most.sum()) * step <= share * px:
+            return False
+    return True
 
 
 def _has_blocks(field: Field) -> bool:
@@ -184,7 +188,7 @@ def _is_brighter_than_slide(field: Field) -> bool:
 
 
 def _is_inverted(field: Field) -> bool:
-    total = field.density[::3, ::2].sum(axis=2)
+    total = field.total[::3, ::2]
     least, middle, most = np.percentile(total, (1, 50, 99.5)).tolist()
     if middle <= _INVERTED_DENSITY or middle - least <= _INVERTED_MEDIAN * (most - least):
         return False
@@ -293,7 +297,7 @@ def light_warnings(field: Field, colour: Colour, nuclei: Nuclei | None, cells: i
 
 def _has_dark_spots(field: Field, colour: Colour) -> bool:
     """Whether something is as dense as nuclei over red cells are, whatever its colour."""
-    total = cv2.transform(field.density, np.ones((1, 3), np.float32))
+    total = field.total
     # In all of 3 x 3 px, as what stands out in colour: a rim or a grain of dirt is no nucleus.
     return (
         int(np.count_nonzero(cv2.erode(total, np.ones((3, 3), np.uint8)) > _NUCLEUS_DENSITY * colour.density))
@@ -309,8 +313,7 @@ def measure_nuclei(field: Field, colour: Colour, cells: Sequence[Cell]) -> Nucle
     field, colour : that they lie in
     cells : of which at most ``_MOST_NUCLEI`` are looked at
     """
-    density = field.density
-    total = cv2.transform(density, np.ones((1, 3), np.float32))
+    density, total = field.density, field.total
     height, width = total.shape
     fx, fy = width / field.width, height / field.height
     found = []
@@ -318,9 +321,9 @@ def measure_nuclei(field: Field, colour: Colour, cells: Sequence[Cell]) -> Nucle
         x, y, w, h = cell.bbox
         box = np.s_[int(y * fy) : int((y + h) * fy) + 1, int(x * fx) : int((x + w) * fx) + 1]
         amounts = total[box].ravel()
-        at = np.argpartition(amounts, -max(1, int(_NUCLEUS_SHARE * amounts.size)))
-        darkest = at[-max(1, int(_NUCLEUS_SHARE * amounts.size)) :]
-        found.append(np.median(density[box].reshape(-1, 3)[darkest], axis=0))
+        px = max(1, int(_NUCLEUS_SHARE * amounts.size))
+        darkest = np.argpartition(amounts, -px)[-px:]
+        found.append(median(density[box].reshape(-1, 3)[darkest].T))
     if not found:
         return None
     dyes = np.array(found)

@@ -29,19 +29,19 @@ _POOR_SIGNAL, _FACTOR = 13.0, 2.0
 _LEAST_SPREAD = 0.004
 
 
-def stain_axis(density: NDArray[np.float32]) -> Against:
+def stain_axis(density: NDArray[np.float32], total: NDArray[np.float32]) -> Against:
     """Choose the channel that green's density is compared with.
 
     Parameters
     ----------
     density : (h, w, 3) R, G and B optical density of the field, see :attr:`edge.light.field.Field.density`
+    total : (h, w) their sum
 
     Returns
     -------
     ``blue``, as in a usual picture, or ``red``
     """
     red, green, blue = cv2.split(density)
-    total = cv2.add(cv2.add(red, green), blue)
     stained = total > STAINED
     if np.count_nonzero(stained) < LEAST_STAINED_PX:
         return "blue"

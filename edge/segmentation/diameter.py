@@ -166,9 +166,9 @@ def _sample_points(contours: list[Contour]) -> _Points:
     first = np.cumsum(padded) - padded
     position = np.arange(int(padded.sum())) - np.repeat(first, padded) - wrap
     source = np.repeat(starts, padded) + position % np.repeat(lengths, padded)
-    points = np.concatenate([contour[:, 0, :] for contour in contours])[source].astype(np.float32)
+    points = np.concatenate(contours)[:, 0].T.astype(np.float32)
     average = np.full(_AVERAGED_POINTS, 1 / _AVERAGED_POINTS, np.float32)
-    xs, ys = (np.convolve(points[:, axis], average, "same") for axis in (0, 1))
+    xs, ys = (np.convolve(np.take(along, source), average, "same") for along in points)
     length = np.repeat(lengths, lengths)
     place = np.arange(len(length)) + np.repeat(first + wrap - starts, lengths)
     thinning = max(1, len(place) // _MAX_POINTS)

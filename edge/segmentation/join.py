@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.segmentation.labels import (
+    MOST_LABELS,
     Labels,
     Mask,
     areas_by_label,
@@ -163,8 +164,10 @@ def _adjacency(cells: Labels, parts: Labels, bboxes: NDArray[np.int64], gap_px: 
     """For each part those whose cells touch its own, or that lie no farther from it than the gap."""
     adjacent: dict[int, set[int]] = {int(i): set() for i in np.flatnonzero(bboxes[:, 2] >= 0)}
     for here, there in ((cells[:, :-1], cells[:, 1:]), (cells[:-1], cells[1:])):
-        meet = (here != there) & (here > 0) & (there > 0)
-        for a, b in set(zip(here[meet].tolist(), there[meet].tolist(), strict=True)):
+        differ = here != there
+        first, second = here[differ].astype(np.int64), there[differ]
+        keys = np.unique((first * (MOST_LABELS + 1) + second)[(first > 0) & (second > 0)])
+        for a, b in zip(*(side.tolist() for side in np.divmod(keys, MOST_LABELS + 1)), strict=True):
             adjacent[a].add(b)
             adjacent[b].add(a)
     x0, y0, x1, y1 = bboxes.T

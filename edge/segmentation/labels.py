@@ -189,7 +189,7 @@ class RegionProperties:
     bbox: NDArray[np.int64]
 
 
-def _runs(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+def runs_by_label(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Pieces of rows that have one label: the label, flat index of the first px, how many px.
 
     There are a hundred times fewer of them than pixels.
@@ -202,7 +202,7 @@ def _runs(labels: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[n
 
 def areas_by_label(labels: Labels, count: int) -> NDArray[np.int64]:
     """Px of each label, (count + 1,); the first, of what has none, is 0."""
-    ids, _, length = _runs(labels)
+    ids, _, length = runs_by_label(labels)
     return np.bincount(ids, length, count + 1).astype(np.int64)
 
 
@@ -217,7 +217,7 @@ def labels_at(labels: Labels, mask: NDArray[np.bool_], count: int) -> NDArray[np
 def region_properties(labels: Labels, count: int) -> RegionProperties:
     """Measure where labels 1..count of a (h, w) uint16 image lie."""
     height, width = labels.shape
-    ids, first, length = _runs(labels)
+    ids, first, length = runs_by_label(labels)
     ys, xs = np.divmod(first, width)
     last = xs + length - 1
     area = np.bincount(ids, length, count + 1)

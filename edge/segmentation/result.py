@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from edge.segmentation.labels import (
     Labels,
     RegionProperties,
-    areas_by_label,
-    labels_at,
     map_labels,
     region_properties,
 )
@@ -110,10 +108,12 @@ def assemble(
     scale: Scale,
     background: Background,
     windows: Windows,
-    frame_edge: NDArray[np.bool_],
     nuclei: Labels,
     cells: Labels,
     kinds: NDArray[np.uint8],
+    *,
+    border: NDArray[np.bool_],
+    nucleus_px: NDArray[np.int64],
 ) -> Segmentation:
     """Make the result of the objects that are cells: numbered in reading order, measured in the input's px.
 
@@ -121,9 +121,9 @@ def assemble(
     ----------
     scale, background : of the input
     windows : that the canvas holds
-    frame_edge : (h, w) bool, the outermost px of the frame on the canvas
     nuclei, cells : (h, w) uint16 label images of the canvas with the same numbers
     kinds : (count + 1,) of :func:`edge.segmentation.verdict.judge`
+    border, nucleus_px : (count + 1,) whether the frame's border cuts each cell, px of its nucleus
 
     Returns
     -------
@@ -137,8 +137,6 @@ def assemble(
     numbers = np.zeros(count + 1, np.uint16)
     numbers[kept[in_reading_order]] = np.arange(1, len(kept) + 1)
     cell_map = map_labels(cells, numbers)
-    nucleus_area = areas_by_label(nuclei, count)
-    cut = labels_at(cells, frame_edge, count)
     listed = []
     for number, k in enumerate(in_reading_order.tolist(), start=1):
         label, (left, top, right, bottom) = int(kept[k]), placed.bbox[k].tolist()
@@ -151,9 +149,9 @@ def assemble(
                 y=float(placed.y[k]),
                 bbox=(left, top, right - left, bottom - top),
                 area_px=round(int(properties.area[label]) * area_ratio),
-                nucleus_area_px=round(int(nucleus_area[label]) * area_ratio),
+                nucleus_area_px=round(int(nucleus_px[label]) * area_ratio),
                 kind=kind,
-                touches_border=bool(cut[label]),
+                touches_border=bool(border[label]),
             )
         )
     return Segmentation(

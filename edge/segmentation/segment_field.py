@@ -84,8 +84,9 @@ def segment(field: Field) -> Segmentation:
         return Segmentation((), detection.scale, field.background, nothing, nothing, detection.windows, ())
     planes = _canvas_planes(detection, field)
     nuclei, cells, count = _outline(planes, detection)
+    measures = measure(planes, detection.survey.red_cell_red, nuclei, cells, count)
     kinds = judge(
-        measure(planes, detection.survey.red_cell_red, nuclei, cells, count),
+        measures,
         nuclei,
         planes.um_per_px,
         scale_known=detection.scale.confidence > NUCLEI_SCALE_CONFIDENCE,
@@ -95,7 +96,14 @@ def segment(field: Field) -> Segmentation:
         red_cell_spread=detection.survey.spread,
     )
     return assemble(
-        detection.scale, field.background, detection.windows, planes.frame_edge, nuclei, cells, kinds
+        detection.scale,
+        field.background,
+        detection.windows,
+        nuclei,
+        cells,
+        kinds,
+        border=measures.border,
+        nucleus_px=np.rint(measures.nucleus_um2 / planes.um_per_px**2).astype(np.int64),
     )
 
 
@@ -151,7 +159,7 @@ def _detect(field: Field) -> _Detection:
         scale.um_per_px, step**2 * float((groups[:, 2:] - groups[:, :2]).prod(axis=1).sum())
     )
     windows = pack_windows(groups, roi_labels.shape, field.image, shrink, scale.um_per_px)
-    roi = windows.gather(roi_labels, 0, cv2.INTER_NEAREST) == windows.numbers()
+    roi = windows.gather(roi_labels, 0, cv2.INTER_NEAREST) == windows.numbers
     foreground = above(to_levels(smooth.total), found.foreground_density * DENSITY_LEVELS)
     isolated = isolated_mask(as_mask(foreground), as_mask(opened > threshold), um_per_px, _LARGEST_CELL_UM2)
     isolated = windows.gather(isolated, 0, cv2.INTER_NEAREST)
@@ -160,7 +168,7 @@ def _detect(field: Field) -> _Detection:
 
 def _reduced(field: Field) -> tuple[Against, float, DensityPlanes]:
     """Channel that green is compared with, and the whole field's densities with what they are reduced by."""
-    against = stain_axis(field.density)
+    against = stain_axis(field.density, field.total)
     step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
     small = field.pyramid.reduced(step)
     blank = blank_planes(field.background, small.shape[1], small.shape[0], against)

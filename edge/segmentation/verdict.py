@@ -23,7 +23,6 @@ from edge.light.density import FINE_LEVELS
 from edge.segmentation.canvas import CanvasPlanes
 from edge.segmentation.labels import (
     Labels,
-    areas_by_label,
     as_mask,
     labels_at,
     maximum_by_label,
@@ -181,13 +180,14 @@ def measure(
     radius = maximum_by_label(np.asarray(depth, np.float32), nuclei, count)
     radius[0] = 0
     border = labels_at(cells, planes.frame_edge, count)
-    cell_px = areas_by_label(cells, count)
     rest = (cells > 0) & ~inside
-    rest_px = cell_px - pixels
-    levels = np.bincount(cells[rest], weights=planes.contrast[rest], minlength=n)
+    of_rest = cells[rest]
+    rest_px = np.bincount(of_rest, minlength=n)
+    levels = np.bincount(of_rest, weights=planes.contrast[rest], minlength=n)
     cytoplasm = np.where(rest_px > 0, levels / (CONTRAST_LEVELS * np.maximum(rest_px, 1)), np.inf)
     radius_um = radius.astype(np.float64) * planes.um_per_px
-    return Measures(pixels * um2, cell_px * um2, stain, blue, cytoplasm, radius_um, border)
+    # A nucleus lies in its cell.
+    return Measures(pixels * um2, (pixels + rest_px) * um2, stain, blue, cytoplasm, radius_um, border)
 
 
 def judge(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import cv2
@@ -24,6 +25,7 @@ from edge.segmentation.labels import (
     elliptic_kernel,
     map_labels,
     numbered,
+    runs_by_label,
 )
 from edge.segmentation.stain import CONTRAST_LEVELS
 from edge.structures import UInt8Image
@@ -56,7 +58,7 @@ Bboxes = NDArray[np.int64]
 Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.int16)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Windows:
     """Windows of a frame and where they lie on the canvas.
 
@@ -111,6 +113,7 @@ class Windows:
                 cv2.resize(patch, (px1 - px0, py1 - py0), dst=there, interpolation=interpolation)
         return canvas
 
+    @cached_property
     def numbers(self) -> Labels:
         """(h, w) uint16, which window each px of the canvas belongs to, from 1."""
         out = np.zeros((self.height, self.width), np.uint16)
@@ -148,7 +151,7 @@ class Windows:
 
     def of_points(self, xs: NDArray[np.intp], ys: NDArray[np.intp]) -> NDArray[np.intp]:
         """Window that each point of the canvas lies in."""
-        return self.numbers()[ys, xs].astype(np.intp) - 1
+        return self.numbers[ys, xs].astype(np.intp) - 1
 
     def separate(self, labels: Labels, count: int) -> tuple[Labels, int]:
         """Renumber, in place, what goes on from one window into its neighbour on the canvas.
@@ -165,11 +168,16 @@ class Windows:
         -------
         the same array, in which each number lies in one window, and the highest number
         """
-        at = np.flatnonzero(labels)
-        flat = labels.reshape(-1)
-        numbers, windows = flat[at], self.numbers().reshape(-1)[at]
+        flat, window = labels.reshape(-1), self.numbers.reshape(-1)
+        ids, first, length = runs_by_label(labels)
         window_of = np.zeros(count + 1, np.uint16)
-        window_of[numbers] = windows
+        begin, end = window[first], window[first + length - 1]
+        window_of[ids] = end
+        runs_on = np.zeros(count + 1, np.bool_)
+        runs_on[ids[(begin != window_of[ids]) | (end != window_of[ids])]] = True
+        first, length = first[runs_on[ids]], length[runs_on[ids]]
+        at = np.arange(length.sum()) + np.repeat(first - np.cumsum(length) + length, length)
+        numbers, windows = flat[at], window[at]
         astray = window_of[numbers] != windows
         for number, window in np.unique(np.stack([numbers[astray], windows[astray]]), axis=1).T:
             count += 1

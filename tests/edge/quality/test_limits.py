@@ -69,7 +69,7 @@ def test_obstruction(opaque: float, reasons: tuple[str, ...]) -> None:
     [(0.83, 100.0, ()), (0.85, 100.0, ("too_dense",)), (0.95, 44.0, ()), (0.95, 46.0, ("too_dense",))],
 )
 def test_crowding(cover: float, shorter_um: float, reasons: tuple[str, ...]) -> None:
-    assert crowding_reasons(replace(LOOK, cover=cover), shorter_um) == reasons
+    assert crowding_reasons(cover, shorter_um) == reasons
 
 
 @pytest.mark.parametrize(

@@ -386,6 +386,6 @@ def test_variety_is_that_of_what_is_equally_dark() -> None:
     other[::2] = amounts[::2] * np.array([0.4, 0.5, 0.1], np.float32)
     sampled = np.full((60, 60, 3), 128, np.uint8)
     for dyes, variety in ((one, 0.0), (other, 0.1414)):
-        colour = measure_colour(dyes, sampled)
+        colour = measure_colour(dyes, dyes.sum(axis=2), sampled)
         assert colour is not None
         assert colour.variety == pytest.approx(variety, abs=0.002)
