@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from edge.counting.differential import Differential, Kind, Share, differential
 from edge.i18n import catalogue
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
-from edge.results.texts import clock_text, drawn_text, warned_text
+from edge.results.texts import clock_text, drawn_text, kind_text, warned_text
 from edge.structures import Tally
 from edge.version import software_version
 
@@ -22,6 +23,17 @@ LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
 #: no code is given rather than a wrong one. The names are LOINC's own of today, no more with a "100".
 PROGRAM_CODE = ("26446-5", "Blasts/Leukocytes in Blood")
 MANUAL_CODE = ("709-6", "Blasts/Leukocytes in Blood by Manual count")
+#: Of a differential and its kinds, no method named; of blood and of leukocytes. Neither the other kinds nor
+#: any of another denominator have a code.
+DIFFERENTIAL_CODE = ("69738-3", "Differential panel, method unspecified - Blood")
+KIND_CODES: dict[Kind, tuple[str, str]] = {
+    "blast": PROGRAM_CODE,
+    "neutrophil": ("26511-6", "Neutrophils/Leukocytes in Blood"),
+    "lymphocyte": ("26478-8", "Lymphocytes/Leukocytes in Blood"),
+    "monocyte": ("26485-3", "Monocytes/Leukocytes in Blood"),
+    "eosinophil": ("26450-7", "Eosinophils/Leukocytes in Blood"),
+    "basophil": ("30180-4", "Basophils/Leukocytes in Blood"),
+}
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 #: What every resource is labelled with, for those who read codes and no notes: the purpose it may be used
 #: for; that no patient is behind it, where fields were drawn; and that its times are doubtful.
@@ -92,7 +104,9 @@ def _meta(summary: SampleSummary) -> Resource:
 
 
 def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
-    blood, final = summary.sample.specimen == "blood", is_final(summary)
+    # Erythroblasts are no leukocytes, of which all the codes are.
+    blood = summary.sample.specimen == "blood" and summary.program.denominator != "nucleated"
+    final = is_final(summary)
     device = {"device": _reference(summary, _DEVICE.format(1))} if summary.provenance else {}
 
     program = summary.program
@@ -122,6 +136,12 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             final=final,
             note=f" Errors measured on: {corrected.errors.source}",
         )
+    for key, text, tally in (
+        ("differential", ", by program", program),
+        ("differential-reviewed", ", after people's words", summary.reviewed),
+    ):
+        if tally is not None and (counted := differential(tally)) is not None:
+            made[key] = _differential(summary, issued, text, counted, device, blood=blood, final=final)
     for number, count in enumerate(summary.observers, start=1):
         own = count.tally
         made[f"observer-{number}"] = _observation(
@@ -151,7 +171,7 @@ def _observation(
     code: tuple[str, str] | None = None,
     final: bool,
 ) -> Resource:
-    coding = {} if code is None else {"coding": [{"system": LOINC, "code": code[0], "display": code[1]}]}
+    coding = {} if code is None else {"coding": [_loinc(code)]}
     absent = {"dataAbsentReason": {"text": "no whole white cell was counted"}}
     return {
         "resourceType": "Observation",
@@ -168,6 +188,49 @@ def _observation(
         "component": components,
         **by,
     }
+
+
+def _differential(
+    summary: SampleSummary,
+    issued: str,
+    text: str,
+    counted: Differential,
+    by: Resource,
+    *,
+    blood: bool,
+    final: bool,
+) -> Resource:
+    """Write a differential: a share a kind, each with its interval; the observation itself has no value."""
+    observation = _observation(
+        summary,
+        issued,
+        "",
+        "A second neural network on the same cells, behind the blast call",
+        None,
+        [part for share in counted.shares for part in _kind(share, coded=blood)],
+        by,
+        note=f" {counted.others} cells have no kind that is named, or none that is sure: look at them.",
+        final=final,
+    )
+    del observation["dataAbsentReason"]
+    coding = {"coding": [_loinc(DIFFERENTIAL_CODE)]} if blood else {}
+    cells = catalogue()(f"counted_cells.{counted.denominator}")
+    observation["code"] = {**coding, "text": f"Differential of {counted.n} {cells}{text}"}
+    return observation
+
+
+def _kind(share: Share, *, coded: bool) -> list[Resource]:
+    code = KIND_CODES.get(share.kind) if coded else None
+    coding = {} if code is None else {"coding": [_loinc(code)]}
+    text = kind_text(catalogue(), share.kind)
+    return [
+        {"code": {**coding, "text": text}, "valueQuantity": _percent(share.share)},
+        _interval(share.low, share.high, f"{text}, exact 95 % interval"),
+    ]
+
+
+def _loinc(code: tuple[str, str]) -> Resource:
+    return {"system": LOINC, "code": code[0], "display": code[1]}
 
 
 def _doubts(summary: SampleSummary) -> list[str]:
@@ -192,13 +255,16 @@ def _counts(tally: Tally) -> list[Resource]:
     def within(counted: bool) -> str:
         return "in the denominator" if counted else "not in the denominator"
 
+    is_nucleated = tally.denominator == "nucleated"
+    erythroblasts = {f"erythroblasts, {within(is_nucleated)}": tally.erythroblasts}
     return _integers(
         {
-            "white cells counted": tally.wbc,
+            f"{'nucleated' if is_nucleated else 'white'} cells counted": tally.wbc,
             "called blast": tally.blasts,
             "called normal": tally.normal,
             f"uncertain, {within(tally.denominator != 'without_uncertain')}": tally.uncertain,
             f"smudge cells, {within(tally.denominator == 'with_smudges')}": tally.smudges,
+            **(erythroblasts if tally.erythroblasts or is_nucleated else {}),
         }
     )
 
@@ -260,6 +326,7 @@ def _device(made: CountedBy) -> Resource:
     versions = {
         "software": made.software_version,
         "model SHA-256": made.model.sha256,
+        "types' model SHA-256": None if made.type_model is None else made.type_model.sha256,
         "interpreter": made.runtime,
         "configuration SHA-256": made.config_sha256,
         "provenance SHA-256": made.provenance_sha256,

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.edge.results.conftest import filled, read_all, sample_log
+from tests.edge.results.conftest import filled_with_types, read_all, typed_log
 from tests.edge.results.test_fhir import ERRORS, bundle_of, of_type
 from tests.system.conftest import cache_folder
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["filled", "sample_log"]
+__all__ = ["filled_with_types", "typed_log"]
 
 #: Its definitions are those of FHIR R4 (4.0.1).
 PACKAGE = "fhir@4.12.0"
@@ -54,10 +54,10 @@ def complaints(validator: Path, bundle: dict[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def test_the_bundle_has_the_structure_of_r4(validator: Path, sample_log: Path) -> None:
-    read_all(sample_log, "AK")
-    read_all(sample_log, "Sri <W> & co")
-    bundle = bundle_of(sample_log, ERRORS)
+def test_the_bundle_has_the_structure_of_r4(validator: Path, typed_log: Path) -> None:
+    read_all(typed_log, "AK")
+    read_all(typed_log, "Sri <W> & co")
+    bundle = bundle_of(typed_log, ERRORS)
     assert complaints(validator, bundle) == []
     # It would notice: a key that there is none of, a value of another kind, one that is missing.
     for spoil in (

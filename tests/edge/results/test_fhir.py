@@ -12,11 +12,11 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydantic import ValidationError
 
-from edge.bloodlog import BloodLog
+from edge.bloodlog import BloodLog, Specimen
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
 from edge.results.summary import SampleSummary, summarise
-from edge.structures import CellRef
+from edge.structures import CellRef, Denominator
 from tests.edge.results.conftest import NAME, fill, read_all
 
 ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
@@ -107,6 +107,39 @@ def test_the_code_of_a_manual_count_only_after_a_person_saw_every_cell(sample_lo
     assert codes(bundle_of(sample_log)) == ["26446-5"]
     read_all(sample_log, "AK")
     assert codes(bundle_of(sample_log)) == ["26446-5", "709-6"]
+
+
+def test_a_differential_is_an_observation_of_its_own_whose_kinds_have_codes_in_blood(typed_log: Path) -> None:
+    bundle = bundle_of(typed_log)
+    program, counted = of_type(bundle, "Observation")
+    assert (codes(bundle), "valueQuantity" in counted) == (["26446-5", "69738-3"], False)
+    parts = {part["code"]["text"]: part for part in counted["component"]}
+    assert parts["lymphocyte"]["code"]["coding"][0]["code"] == "26478-8"
+    assert "coding" not in parts["other, look"]["code"]
+    assert parts["blast"]["valueQuantity"] == program["valueQuantity"]
+    shares = [part["valueQuantity"]["value"] for part in parts.values() if "valueQuantity" in part]
+    assert sum(shares) == pytest.approx(100, abs=0.05)
+    limits = parts["lymphocyte, exact 95 % interval"]["valueRange"]
+    assert (limits["low"]["value"], limits["high"]["value"]) == (4.03, 32.67)
+    Bundle.model_validate_json(json.dumps(bundle))
+    (report,) = of_type(bundle, "DiagnosticReport")
+    assert len(report["result"]) == 2
+    # A person's word adds the one after people's words.
+    read_all(typed_log, "AK", {CellRef(1, 6): "monocyte"})
+    assert codes(bundle_of(typed_log)) == ["26446-5", "69738-3", "69738-3", "709-6"]
+
+
+@pytest.mark.parametrize(("specimen", "denominator"), [("marrow", None), ("blood", "nucleated")])
+def test_no_code_of_leukocytes_where_erythroblasts_are_counted(
+    tmp_path: Path, specimen: Specimen, denominator: Denominator | None
+) -> None:
+    with BloodLog.open(tmp_path / "b.db") as log:
+        fill(log, log.open_sample(NAME, specimen, 200).id, fields=1, typed=True)
+        bundle = fhir_bundle(summarise(log, log.sample(NAME), denominator=denominator))
+    assert codes(bundle) == []
+    assert "loinc" not in json.dumps(bundle)
+    texts = [part["code"]["text"] for part in of_type(bundle, "Observation")[0]["component"]]
+    assert {"nucleated cells counted", "erythroblasts, in the denominator"} <= set(texts)
 
 
 @pytest.fixture
