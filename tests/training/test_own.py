@@ -16,7 +16,7 @@ from PIL import Image
 
 from edge.errors import DataSetError
 from edge.light.field import Field
-from edge.results.dataset import CellReview, DatasetCell, DatasetField, add_fields, agreed_label
+from edge.results.dataset import CellReview, DatasetCell, DatasetField, add_fields, agreed_label, agreed_type
 from edge.segmentation import segment
 from edge.structures import Frame
 from training import cli
@@ -44,7 +44,7 @@ def add(folder: Path, drawn: Any, sample: str, words: list[str | None]) -> None:
         cells.append(
             DatasetCell(
                 cell.id, cell.x, cell.y, cell.bbox, cell.area_px, cell.kind, cell.touches_border, False, None,
-                None, agreed_label(reviews), reviews,
+                None, agreed_label(reviews), reviews, agreed_type(reviews),
             )
         )  # fmt: skip
     buffer = io.BytesIO()
@@ -71,7 +71,7 @@ def corrected(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> Collectio
     """Two folders: a sample of nine drawn blasts, one of them called normal, and two looked at as a whole."""
     root = tmp_path_factory.mktemp("own")
     for seed in (61, 62, 63):
-        words: list[str | None] = ["normal", None, None] if seed == 61 else [None, None, None]
+        words: list[str | None] = ["lymphocyte", None, None] if seed == 61 else [None, None, None]
         add(root / "a", draw(seed, blasts=True), "S-1", words)
     for sample, seed in (("S-2", 70), ("S-3", 80)):
         for i in range(2):
@@ -87,6 +87,7 @@ def test_what_nobody_called_normal_is_not_learnt_as_normal(corrected: Collection
     assert Counter(Relative().targets(cells)) == {0.0: 1, None: 8}
     assert Counter(Akbar2024().targets(cells))[None] == 9  # the paper's data alone
     assert {cell.weak_label for cell in cells} == {None}
+    assert Counter(cell.cell_type for cell in cells) == {"lymphocyte": 1, None: 8}  # a type says normal, too
 
 
 def test_all_folders_are_read_and_a_sample_stays_together(corrected: Collection) -> None:

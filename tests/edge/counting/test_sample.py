@@ -29,6 +29,7 @@ from edge.daemon.lines import sample_line
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 from tests.edge.made_by import PROVENANCE
+from tests.edge.telling import TellingTypes
 
 SLIDE = Slide(
     11,
@@ -103,6 +104,23 @@ def test_each_cell_is_counted_once(desk: Desk) -> None:
     counted = tally(logged.result for logged in desk.log.fields(sample.id))
     assert (status["name"], status["fields"], status["wbc"]) == ("S-1", 3, counted.wbc)
     assert (status["ci_low"], status["ci_high"]) == (counted.ci_low, counted.ci_high)  # rounded by nobody
+
+
+def test_the_status_has_the_differential_where_types_are_named(desk: Desk, tiny_model: Path) -> None:
+    types = TellingTypes(("lymphocyte", 0.9))
+    typed = Pipeline(Classifier(load_bundle(tiny_model)), types=types)
+    desk.log.open_sample("S-1", "marrow", 500)
+    recorder = Recorder(typed, PROVENANCE, log=desk.log)
+    desk.scan(recorder, 0.0)
+    status = recorder.sample_status()
+    assert status is not None
+    counted = status["differential"]
+    assert (counted["n"], counted["denominator"]) == (status["wbc"], "nucleated")
+    assert counted["shares"]["lymphocyte"]["k"] == status["normal"]
+    # A restart finds it in the log.
+    after = desk.recorder()
+    after.refresh()
+    assert after.sample_status() == status
 
 
 def test_a_restart_resumes_the_open_sample(desk: Desk) -> None:

@@ -387,10 +387,10 @@ def test_whose_log_is_written_directly(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_records_come_over_as_they_were(service: Service) -> None:
     result = make_result()
-    seen = replace(result.cells[0], seen_before=CellRef(1, 2))
+    seen = replace(result.cells[0], seen_before=CellRef(1, 2), type="basophil", p_type=1 / 3)
     precise = replace(seen, cell=replace(seen.cell, x=np.float64(0.1) + np.float64(0.2), y=1e-300))
     write = field(
-        result=replace(result, cells=(precise,), stage_um=(0.1 + 0.2, -1 / 3)),
+        result=replace(result, cells=(precise,), stage_um=(0.1 + 0.2, -1 / 3), type_model=result.model),
         context=Context(None).to_json(),
     )
     again = msgspec.json.decode(encode_write(write), type=AppendField | OpenSample)
