@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-#: Compiled files come and go; models have hashes of their own in their cards, and samples decide nothing. What
-#: `import blastcount` gives lies in `api` in a tree, and beside the package where it is installed.
+#: Compiled files come and go; models have hashes of their own in their cards, and samples decide nothing.
+#: What `import blastcount` gives lies in `api` in a tree, and beside the package where it is installed.
 _NO_CODE = frozenset({"__pycache__", "api", "models", "samples"})
 
 
