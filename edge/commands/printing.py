@@ -237,9 +237,11 @@ class TablePrinter:
         self._progress = progress
         self._footer = footer
         self._begun = False
+        self._type_model: ModelIdentity | None = None
 
     def field(self, file: Path, result: FieldResult, total_ms: float) -> None:
         """Print one row, below the titles if it is the first."""
+        self._type_model = result.type_model
         if not self._begun:
             self._begun = True
             self._print(self._header())
@@ -257,6 +259,7 @@ class TablePrinter:
         fields = f"fields: {total.fields} counted, {total.rejected} rejected"
         if failures:
             fields += f"; {failures} could not be read, see above"
+        types = self._type_model
         seen = f"{total.seen_before} cells were counted in earlier fields, in no column here"
         lines = [
             self._line("total", _sums(total), self._truth),
@@ -267,6 +270,7 @@ class TablePrinter:
             *([seen] if total.seen_before else []),
             *self._refusals(),
             *self._doubts(total),
+            *([] if types is None else [f"types named by {types.name} {types.sha256[:12]}"]),
             *self._footer,
         ]
         if self._with_truth:

@@ -9,11 +9,10 @@ import shutil
 import signal
 from collections import Counter
 from datetime import UTC, datetime
-from functools import partial
 from importlib import import_module
 from itertools import cycle
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -27,6 +26,7 @@ from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting import pipeline
 from edge.counting.folder import FolderScales
+from edge.counting.pipeline import TypeClassifier
 from edge.counting.recorder import Recorded, Recorder, as_configured
 from edge.counting.tally import tally
 from edge.light.field import Field
@@ -355,9 +355,16 @@ def test_types_are_beside_the_same_blast_calls_in_every_output(
     count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scale = ("--um-per-px", "0.2", count.folder)
+
+    def named_by(types: TypeClassifier | None) -> None:
+        def configured(*given: Any, **keys: Any) -> Recorder:
+            return as_configured(*given, **keys | {"types": types})
+
+        monkeypatch.setattr("edge.commands.count.as_configured", configured)
+
+    named_by(None)
     (plain,) = count.records(*scale)
-    with_types = partial(as_configured, types=TellingTypes(("neutrophil", 0.9), ("other", 0.4)))
-    monkeypatch.setattr("edge.commands.count.as_configured", with_types)
+    named_by(TellingTypes(("neutrophil", 0.9), ("other", 0.4)))
     (typed,) = count.records(*scale)
     named = [(cell.pop("type"), cell.pop("p_type")) for cell in typed["cells"]]
     assert {(kind, p) for kind, p in named if kind} == {("neutrophil", 0.9), ("other", 0.4)}
@@ -375,6 +382,7 @@ def test_types_are_beside_the_same_blast_calls_in_every_output(
     program = json.loads(page.read_text())["program"]
     assert program["differential"]["n"] == program["n"] > 0
     assert f"Differential of whole nucleated cells, n = {program['n']}:" in printed
+    assert "types named by told 777777777777" in printed
 
 
 @pytest.mark.parametrize("denominator", get_args(Denominator))
