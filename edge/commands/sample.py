@@ -201,7 +201,8 @@ def list_(log_path: Path | None, as_json: bool) -> None:
         for summary in summaries:
             program = summary.program
             counts = {"cells": program.wbc, "blasts": program.blasts, "fields": program.fields}
-            click.echo(json.dumps(_record(summary.sample) | counts))
+            record = _record(summary.sample) | counts | {"denominator": program.denominator}
+            click.echo(json.dumps(record))
         return
     for line in list_lines(summaries):
         click.echo(line)

@@ -259,5 +259,6 @@ def tally_json(tally: Tally) -> dict[str, Any]:
         "blast_fraction": tally.blast_fraction,
         "ci_low": tally.ci_low,
         "ci_high": tally.ci_high,
+        "denominator": tally.denominator,
         **({} if (counted := differential(tally)) is None else {"differential": counted.to_json()}),
     }

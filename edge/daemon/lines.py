@@ -33,8 +33,11 @@ def sample_line(sample: Mapping[str, Any]) -> str:
     cells = f"{sample['wbc']} of {sample['quota']} cells"
     parts = [f"quota reached, close {sample['name']} ({cells})" if sample["quota_reached"] else cells]
     if (share := sample["blast_fraction"]) is not None:
+        # The configured custom where it is not the usual one, of which older programs do not speak.
+        custom = sample.get("denominator", "classified")
+        of = "" if custom == "classified" else f" {catalogue()(f'counted_cells.{custom}')}"
         parts.append(
-            f"{sample['blasts']} of {sample['wbc']} look like blasts, {100 * share:.1f} %, "
+            f"{sample['blasts']} of {sample['wbc']}{of} look like blasts, {100 * share:.1f} %, "
             f"95 % interval {100 * sample['ci_low']:.1f} to {100 * sample['ci_high']:.1f} %"
         )
     fields = f"{sample['fields']} fields counted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edge.device.printable import printable
+from edge.i18n import catalogue
 from edge.results.sheet.kinds import DifferentialTable
 from edge.results.sheet.page import Page
 from edge.results.stopping import REFERENCE_LINES
@@ -90,6 +91,8 @@ def list_lines(summaries: Sequence[SampleSummary]) -> Iterable[str]:
         if program.blast_fraction is not None:
             low, high = 100 * program.ci_low, 100 * program.ci_high
             share = f"{100 * program.blast_fraction:5.1f} %  {low:.1f} to {high:.1f} %"
+            if program.denominator != "classified":
+                share += f" of {catalogue()(f'counted_cells.{program.denominator}')}"
         state = "open" if sample.is_open else "closed"
         kept = "  kept" if sample.kept else ""
         opened = f"{sample.opened_at:%Y-%m-%d %H:%M}"

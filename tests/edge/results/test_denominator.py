@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from edge.bloodlog import BloodLog
 from edge.cli import main
 from edge.config import load_config
+from edge.counting.sample import OpenSample
 from edge.counting.tally import clopper_pearson, tally
+from edge.daemon.lines import sample_line
 from edge.errors import ConfigError
 from edge.i18n import catalogue
 from edge.results.fhir import fhir_bundle
@@ -89,6 +91,27 @@ def test_the_report_says_which_and_gives_the_others(
         assert (others in page) == (custom != denominator)
     blasts, cells = SHARES[denominator]
     assert f"{100 * blasts / cells:.1f} %" in page
+
+
+@pytest.mark.usefixtures("no_system_config")
+def test_lists_and_lines_name_what_is_not_the_usual_denominator(log_path: Path) -> None:
+    listed = ["sample", "list", "--log", str(log_path)]
+    usual = CliRunner().invoke(main, listed).stdout
+    assert "nucleated" not in usual
+    with BloodLog.open(log_path) as log:
+        log.change_sample("S-0001", "closed")
+        marrow = log.open_sample("S-0002", "marrow", 500)
+        (logged,) = log.fields(1)
+        log.append(logged.result, **PROVENANCE, sample_id=marrow.id)
+        opened = OpenSample(log, marrow, None)
+        opened.catch_up()
+        status = opened.status()
+    table = CliRunner().invoke(main, listed).stdout.splitlines()
+    assert [line.endswith("of whole nucleated cells") for line in table] == [False, False, True]
+    records = CliRunner().invoke(main, [*listed, "--json"]).stdout.splitlines()
+    assert [json.loads(line)["denominator"] for line in records] == ["classified", "nucleated"]
+    assert status["denominator"] == "nucleated"
+    assert "2 of 7 whole nucleated cells look like blasts" in sample_line(status)
 
 
 def test_another_word_is_refused(tmp_path: Path) -> None:
