@@ -10,8 +10,16 @@ DEVICE := .venv
 DEV    := .venv-dev
 # PEP 517 for sdnotify, which comes as source: without it old pip warns about its own future.
 PIP_FLAGS := --disable-pip-version-check --quiet --use-pep517
+# install(ENVIRONMENT, LOCKED VERSIONS): with their hashes, what builds first; then this tree, editable.
+define install
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@$(1)/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r systemd/locked/build.txt
+@$(1)/bin/python -m pip install $(PIP_FLAGS) --require-hashes --no-build-isolation -r $(2)
+@$(1)/bin/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
+@touch $(1)/.installed
+endef
 
-.PHONY: silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: lock wheelhouse silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -71,17 +79,21 @@ compare-speed: $(DEV)/.installed
 install: $(DEVICE)/.installed
 install-dev: $(DEV)/.installed
 
-$(DEVICE)/.installed: pyproject.toml
+$(DEVICE)/.installed: pyproject.toml systemd/locked/build.txt systemd/locked/device.txt
 	@echo "setting up the device install in $(DEVICE) (no TensorFlow; a minute or two, once)" >&2
-	@test -x $(DEVICE)/bin/python || $(PYTHON) -m venv $(DEVICE)
-	@$(DEVICE)/bin/python -m pip install $(PIP_FLAGS) -e .
-	@touch $@
+	$(call install,$(DEVICE),systemd/locked/device.txt)
 
-$(DEV)/.installed: pyproject.toml
+$(DEV)/.installed: pyproject.toml systemd/locked/build.txt .ci/locked.txt
 	@echo "setting up the development install in $(DEV) (with TensorFlow; several minutes, once)" >&2
-	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
-	@$(DEV)/bin/python -m pip install $(PIP_FLAGS) -e '.[dev]'
-	@touch $@
+	$(call install,$(DEV),.ci/locked.txt)
+
+# After a change of what pyproject.toml needs: the versions that all of these install, with hashes. UPGRADE=--upgrade for newer ones.
+lock: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.tools.lock $(UPGRADE)
+
+# Wheels for a device without a network, here or elsewhere: make wheelhouse FOR="aarch64 3.13"
+wheelhouse:
+	@systemd/wheelhouse.sh wheels $(FOR)
 
 clean:
 	rm -rf $(DEVICE) $(DEV) $(OUT)

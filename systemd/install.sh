@@ -2,7 +2,8 @@
 # Blastcount as a service on a 64-bit Raspberry Pi OS or Debian. Run it as root.
 #
 #   install.sh [WHEELS]     install, or bring up to date; configuration and log stay as they are. WHEELS is a folder of
-#                           wheels for this machine (docs/pi.md, "Without a network"): nothing is downloaded then.
+#                           wheels that wheelhouse.sh made for this machine: nothing is downloaded then. Either way only
+#                           what has the hashes that were written down is installed.
 #   install.sh --rollback   go back to the version before this one; again, and it is the newer one
 #   install.sh --remove     remove the program; configuration, log and backups stay
 #
@@ -91,6 +92,7 @@ python3 -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 [ "$(getconf LONG_BIT)" = 64 ] || fail "needs a 64-bit system: the TFLite interpreter has no 32-bit wheels"
 if [ $# -gt 0 ]; then
     [ -d "$1" ] || fail "$1: no such folder of wheels"
+    [ -e "$1/requirements.txt" ] || fail "$1: lists no wheels with their hashes; wheelhouse.sh makes such a folder, see docs/pi.md"
     python=$(python3 -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
     set -- "$1" "$1"/numpy-*-"$python"-*.whl
     [ -e "$2" ] || fail "$1: holds no wheels for this machine's Python ($python), see docs/pi.md"
@@ -107,12 +109,14 @@ python3 -I -m venv --system-site-packages "$other"
 pip="$other/bin/pip install --quiet --disable-pip-version-check --no-compile --ignore-installed"
 if [ $# -gt 0 ]; then
     # Of these wheels alone, whatever else pip is told on this machine.
-    PIP_CONFIG_FILE=/dev/null $pip --isolated --no-index --find-links "$1" blastcount
+    PIP_CONFIG_FILE=/dev/null $pip --isolated --no-index --find-links "$1" --require-hashes -r "$1/requirements.txt"
 else
     # In a copy: a build leaves its folders, which would be root's, in the tree.
     tar -C "$here/.." --exclude=./.venv --exclude=./.venv-dev --exclude=./out --exclude=./build --exclude='*.egg-info' \
         --exclude='*.whl' --exclude='*.deb' --exclude=__pycache__ -cf - . | tar -C "$build" --no-same-owner -xf -
-    $pip --use-pep517 "$build"
+    $pip --require-hashes -r "$here/locked/build.txt"
+    $pip --use-pep517 --no-build-isolation --require-hashes -r "$here/locked/device.txt"
+    $pip --no-deps --no-build-isolation "$build"
 fi
 "$other/bin/python" -I -m edge.manual "$other/pages"
 cp -r "$here" "$other/systemd"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # make_deb.sh WHEELS [FOLDER]: a Debian package that installs blastcount as a service without a network.
-# WHEELS is the folder of docs/pi.md, "Without a network"; the package is for the machine and the Python of those wheels.
+# WHEELS is a folder that wheelhouse.sh made; the package is for the machine and the Python of those wheels.
 # Needs dpkg-deb, which every Debian has. On the device: sudo apt install ./blastcount_VERSION_ARCHITECTURE.deb
 set -eu
 
@@ -8,6 +8,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 fail() { echo "make_deb.sh: $*" >&2; exit 1; }
 [ $# -ge 1 ] && [ -d "$1" ] || fail "name the folder of wheels"
 wheels=$1 folder=${2:-.}
+
+[ -e "$wheels/requirements.txt" ] || fail "$wheels: lists no wheels with their hashes; wheelhouse.sh makes such a folder"
 
 one() { set -- "$wheels"/$1; [ -e "$1" ] || fail "$wheels: holds no $1"; basename "$1"; }
 own=$(one 'blastcount-*.whl')

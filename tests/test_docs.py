@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -282,16 +281,6 @@ def test_the_program_that_checks_an_export_does(tmp_path: Path) -> None:
     text = exported.read_text(encoding="utf-8")
     assert check(text).stdout == f"head {head}\n"
     assert "AssertionError: line" in check(text.replace('"area_px": 700', '"area_px": 701', 1)).stderr
-
-
-def test_the_offline_command_names_every_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = [re.split(r"[<>=;\[ ]", line)[0] for line in project["dependencies"]]
-    command = re.search(r"pip download.*?setuptools", text_of("pi.md"), re.DOTALL)
-    assert command is not None
-    missing = [name for name in names if not re.search(rf"[ ']{name}\b", command[0])]
-    assert missing == ["sdnotify"]  # published as source only: the second command builds it
-    assert "--no-deps sdnotify ." in text_of("pi.md")
 
 
 def test_the_pi_page_explains_every_mode_and_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -100,15 +101,14 @@ def source_tree(repository: Path) -> Callable[[Path], Path]:
 def wheels(
     source_tree: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], Path]:
-    """Function that builds wheels of the package, as the working tree has it, and of all it needs."""
+    """Function that collects wheels of the package, as the working tree has it, and of all it needs."""
 
     @cache
     def build() -> Path:
         source = source_tree(tmp_path_factory.mktemp("source") / "blastcount")
-        folder = tmp_path_factory.mktemp("wheels")
-        subprocess.run(
-            [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", folder, source], check=True
-        )
+        folder = tmp_path_factory.mktemp("wheels") / "wheels"
+        python = "{}.{}".format(*sys.version_info[:2])
+        subprocess.run([source / "systemd/wheelhouse.sh", folder, platform.machine(), python], check=True)
         return folder
 
     return build

@@ -29,8 +29,7 @@ ENDLESS = {
 }
 #: Commands that cannot be typed in a machine without a Raspberry Pi, network and microscope, and why.
 NOT_HERE = {
-    "python3 -m pip download": "on another computer, with a network: run there, with this architecture",
-    "python3 -m pip wheel": "on the other computer, too",
+    "make wheelhouse": "on another computer, with a network: run there, with this architecture",
     "sudo apt install python3-picamera2": "in Raspberry Pi's packages, not in Debian's",
     "rpicam-hello --list-cameras": "in Raspberry Pi's packages, not in Debian's",
     "sudo apt install python3-gpiozero python3-lgpio": "would be downloaded; no GPIO either",

@@ -14,19 +14,21 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 Chroot = Callable[[Path, str], subprocess.CompletedProcess[str]]
+REPOSITORY = Path(__file__).parents[2]
 #: Appended to a module of a newer package whose version does not tell that it is newer.
 NEWER = "\nIS_NEWER = True\n"
 IS_NEWER = "/opt/blastcount/bin/python -c 'import edge.errors as e; print(getattr(e, \"IS_NEWER\", False))'"
 
 
 def newer_wheel(folder: Path) -> None:
-    """Change the package's code in a folder of wheels, and nothing else."""
+    """Change the package's code in a folder of wheels, and nothing else but its hash."""
     (wheel,) = folder.glob("blastcount-*.whl")
     changed = wheel.with_suffix(".part")
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name) + (NEWER.encode() if name == "edge/errors.py" else b""))
     changed.rename(wheel)
+    subprocess.run([REPOSITORY / "systemd/wheelhouse.sh", "--list", folder], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,8 @@ def test_an_upgrade_replaces_the_code_and_can_be_taken_back(root: Path, run: Cal
     assert "2 fields" in run("runuser -u blastcount -- /usr/local/bin/blastcount check")
     # What fails half-way leaves what works.
     (root / "root/empty").mkdir()
+    assert "lists no wheels with their hashes" in run(f"{script} /root/empty", 1)
+    (root / "root/empty/requirements.txt").write_text("numpy==1 --hash=sha256:" + 64 * "0")
     assert "holds no wheels for this machine's Python" in run(f"{script} /root/empty", 1)
     (root / "root/empty/numpy-1-cp311-cp311-x.whl").touch()
     (root / "root/empty/numpy-1-cp313-cp313-x.whl").touch()
@@ -128,7 +132,13 @@ def test_removal_and_purge_leave_the_log(root: Path, run: Callable[..., str]) ->
 
 
 def test_wheels_that_are_no_set_are_refused(repository: Path, tmp_path: Path) -> None:
-    for folder, words in ((tmp_path / "absent", "name the folder"), (tmp_path, "holds no")):
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list/requirements.txt").touch()
+    for folder, words in (
+        (tmp_path / "absent", "name the folder"),
+        (tmp_path, "lists no wheels"),
+        (tmp_path / "list", "holds no"),
+    ):
         done = subprocess.run(
             [repository / "systemd/make_deb.sh", folder], capture_output=True, text=True, check=False
         )

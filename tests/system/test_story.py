@@ -7,8 +7,8 @@ network. The tests are one story and build on each other; then the pages for the
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -61,30 +61,27 @@ IS_NEWER = ("/opt/blastcount/bin/python", "-c", "import edge.errors as e; print(
 @pytest.fixture(scope="session")
 def pi_wheels(source_tree: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Wheels collected by the command of pi.md, for this machine's architecture and trixie's Python."""
-    download, build = (line for line in commands(DOCS / "pi.md") if line.startswith("python3 -m pip"))
-    download = download.replace("aarch64", "x86_64").replace("--python-version 311", "--python-version 313")
-    folder = cache_folder() / f"wheels-{hashlib.sha256(download.encode()).hexdigest()[:12]}"
-    python = f'python3() {{ "{sys.executable}" "$@"; }}'
-    if not folder.exists():
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        # For `make count` in the machine, which builds the clone without a network.
-        more = download.replace(" setuptools", " setuptools 'setuptools-scm>=8' wheel")
-        done = subprocess.run(
-            ["bash", "-c", f"{python}; {more}"], cwd=part, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            pytest.skip(f"wheels cannot be downloaded: {done.stderr[-300:]}")
-        (part / "wheels").rename(folder)
-        part.rmdir()
-    collected = tmp_path_factory.mktemp("pi") / "wheels"
-    shutil.copytree(folder, collected)
-    source = source_tree(tmp_path_factory.mktemp("pi-source") / "blastcount")
-    subprocess.run(["bash", "-c", f"{python}; {build}"], cwd=source, check=True, capture_output=True)
-    for wheel in (source / "wheels").iterdir():
-        shutil.copy(wheel, collected)
-    return collected
+    (line,) = (line for line in commands(DOCS / "pi.md") if line.startswith("make wheelhouse"))
+    source = source_tree(tmp_path_factory.mktemp("pi") / "blastcount")
+    done = subprocess.run(
+        ["bash", "-c", line.replace("aarch64", platform.machine())],
+        cwd=source, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        pytest.skip(f"wheels cannot be collected: {done.stderr[-300:]}")
+    return source / "wheels"
+
+
+@pytest.fixture(scope="session")
+def for_make(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make count` needs besides, to build the clone without a network: with the locked hashes."""
+    folder = tmp_path_factory.mktemp("for-make")
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", folder]
+    subprocess.run([*pip, "--require-hashes", "-r", repository / "systemd/locked/build.txt"], check=True)
+    device = (repository / "systemd/locked/device.txt").read_text()
+    (version,) = re.findall(r"^sdnotify==(\S+)", device, re.MULTILINE)
+    subprocess.run([*pip, "--no-binary=:all:", f"sdnotify=={version}"], check=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +113,7 @@ def root(
     debian: Callable[..., Path],
     chroot: Callable[[Path, str], subprocess.CompletedProcess[str]],
     pi_wheels: Path,
+    for_make: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A Debian with two packages of the program and what will make a camera; nothing is installed yet."""
@@ -129,9 +127,10 @@ def root(
             [repository / "systemd/make_deb.sh", wheels, root / "srv" / name], check=True, capture_output=True
         )
     shutil.copytree(pi_wheels, root / "srv/wheels")
+    shutil.copytree(for_make, root / "srv/for-make")
     (root / "etc/hostname").write_text("pi\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost pi\n")
-    (root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
+    (root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels /srv/for-make\n")
     subprocess.run(["git", "clone", "-q", "--bare", repository, root / "srv/blastcount.git"], check=True)
     virtual = root / "opt/virtual"
     (virtual / "frames").mkdir(parents=True)
