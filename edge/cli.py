@@ -34,6 +34,7 @@ COMMANDS = {
     "log": ("edge.commands.log:log_group", "Verify, back up, export, make room in and repair the log."),
     "reload": ("edge.commands.control:reload", "Have the daemon read its configuration again."),
     "review": ("edge.commands.review:review", "Serve the page on which people look at every cell."),
+    "user": ("edge.commands.user:user_group", "Add, list and remove those who sign in to the review page."),
     "check": ("edge.commands.check:check", "Test model, camera, disk, clock, rights, supply and log."),
     "calibrate": (
         "edge.commands.calibrate:calibrate_group",

@@ -18,7 +18,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Kind = Literal["field", "sample", "sample_event", "review", "removal", "repair", "assignment"]
+Kind = Literal[
+    "field",
+    "sample",
+    "sample_event",
+    "review",
+    "removal",
+    "repair",
+    "assignment",
+    "settlement",
+    "signature",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: What the first link is chained to.
 GENESIS = "0" * 64

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge.bloodlog import assignments, chain, samples
+from edge.bloodlog.belonging import content_sha256
 from edge.bloodlog.chain import Fault, Head
 from edge.bloodlog.connection import (
     DAMAGE,
@@ -29,6 +30,9 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word, select_reviews, undo_last
 from edge.bloodlog.rows import LoggedField, cell_row, logged_field
 from edge.bloodlog.samples import NOBODY, Sample, SampleChange, Specimen
+from edge.bloodlog.settlements import Settlement, insert_settlements, select_settlements
+from edge.bloodlog.signatures import Meaning, Signature, insert_signature, select_signatures
+from edge.bloodlog.users import Role
 from edge.device.clock import utc_now
 from edge.errors import LogBehindError, LogBusyError, LogError
 from edge.structures import CellRef, FieldResult
@@ -308,7 +312,9 @@ class BloodLog:
         with self.reading() as connection, snapshot(connection):
             return tuple(chain.verify(connection, () if known is None else (known,)))
 
-    def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
+    def open_sample(
+        self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY, role: Role | None = None
+    ) -> Sample:
         """Add a sample and open it; fields are counted into it until it is closed.
 
         Raises
@@ -317,9 +323,11 @@ class BloodLog:
             The name is taken, another sample is open, or a value cannot be.
         """
         with self.writing(f"sample {name} was not opened") as connection:
-            return samples.add_sample(connection, name, specimen, quota, who)
+            return samples.add_sample(connection, name, specimen, quota, who, role)
 
-    def change_sample(self, name: str, change: SampleChange, *, who: str = NOBODY) -> Sample:
+    def change_sample(
+        self, name: str, change: SampleChange, *, who: str = NOBODY, role: Role | None = None
+    ) -> Sample:
         """Close a sample, open it again, or let its pictures be kept for good or removed when room is needed.
 
         Raises
@@ -328,7 +336,7 @@ class BloodLog:
             There is none of this name, or another one is open.
         """
         with self.writing(f"sample {name} was not {change}") as connection:
-            return samples.change_sample(connection, name, change, who)
+            return samples.change_sample(connection, name, change, who, role)
 
     def assign_fields(self, name: str | None, fields: Sequence[int], *, who: str = NOBODY) -> int:
         """Put fields that were counted without a sample into one, or with None out of it again.
@@ -381,10 +389,13 @@ class BloodLog:
         with self.reading() as connection:
             return samples.open_sample(connection)
 
-    def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
+    def add_reviews(
+        self, words: Mapping[CellRef, ReviewLabel], observer: str, *, role: Role | None = None
+    ) -> int:
         """Write down an observer's words on cells in one transaction: all of them or none.
 
-        A word that holds already adds nothing, so that the same wish may come twice.
+        A word that holds already adds nothing, so that the same wish may come twice. The role is that of an
+        observer who has signed in.
 
         Returns
         -------
@@ -400,10 +411,12 @@ class BloodLog:
                 cell: word for cell, word in words.items() if last_word(connection, cell, observer) != word
             }
             for cell, label in new.items():
-                insert_review(connection, cell, label, observer)
+                insert_review(connection, cell, label, observer, role=role)
         return len(new)
 
-    def undo_review(self, observer: str, sample_id: int, expected: int | None = None) -> Review | None:
+    def undo_review(
+        self, observer: str, sample_id: int, expected: int | None = None, *, role: Role | None = None
+    ) -> Review | None:
         """Take back an observer's last word in a sample, by a new row; again goes further back.
 
         Parameters
@@ -416,12 +429,77 @@ class BloodLog:
         the new row, with what holds now; None where nothing is left to be undone
         """
         with self.writing("the review was not undone") as connection:
-            return undo_last(connection, observer, sample_id, expected)
+            return undo_last(connection, observer, sample_id, expected, role)
 
     def reviews(self, sample_id: int) -> tuple[Review, ...]:
         """List every word on the cells of a sample, oldest first; the last on a cell by an observer holds."""
         with self.reading() as connection:
             return tuple(select_reviews(connection, sample_id))
+
+    def settle(self, words: Mapping[CellRef, ReviewLabel | None], who: str) -> None:
+        """Write down what a supervisor says of cells on which readers differ; None takes it back.
+
+        Raises
+        ------
+        LogError
+            There is no such cell, or a word or the name cannot be.
+        """
+        with self.writing("nothing was settled") as connection:
+            insert_settlements(connection, words, who)
+
+    def settlements(self, sample_id: int) -> tuple[Settlement, ...]:
+        """List everything that was settled in a sample, oldest first; the last one of a cell holds."""
+        with self.reading() as connection:
+            return tuple(select_settlements(connection, sample_id))
+
+    def sign(
+        self,
+        name: str,
+        meaning: Meaning,
+        who: str,
+        role: Role,
+        *,
+        seen_sha256: str,
+        nonce: str,
+        clock_trusted: bool | None = None,
+    ) -> Signature:
+        """Sign what a closed sample holds; see :func:`edge.bloodlog.signatures.insert_signature`.
+
+        Raises
+        ------
+        LogBehindError
+            The sample has changed since ``seen_sha256`` was that of its content.
+        LogError
+            There is no such sample, it is open, or the form has signed already.
+        """
+        with self.writing(f"sample {name} was not signed") as connection:
+            sample = samples.get_sample(connection, name)
+            return insert_signature(
+                connection,
+                sample,
+                meaning,
+                who,
+                role,
+                seen_sha256=seen_sha256,
+                nonce=nonce,
+                clock_trusted=clock_trusted,
+            )
+
+    def signatures(self, sample_id: int) -> tuple[Signature, ...]:
+        """List the signatures of a sample, oldest first."""
+        with self.reading() as connection:
+            return tuple(select_signatures(connection, sample_id))
+
+    def content_sha256(self, sample_id: int) -> str:
+        """Hash all that was counted and said in a sample: what a signature is of."""
+        with self.reading() as connection:
+            return content_sha256(connection, sample_id)
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Read the log as it is at the first look, whatever others write during the block."""
+        with self.reading() as connection, snapshot(connection):
+            yield
 
     @contextmanager
     def counting_lock(self, sample: Sample) -> Iterator[None]:

@@ -7,6 +7,7 @@ import json
 from typing import TextIO, cast
 
 from edge.bloodlog.assignments import ASSIGNED, ASSIGNED_TO
+from edge.bloodlog.belonging import LINKS
 from edge.bloodlog.chain import Kind, read_content
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
@@ -16,23 +17,6 @@ SCHEMA = "blastcount.log/1"
 
 #: A spreadsheet takes a text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-#: Links of the rows that belong to a sample, or all of them.
-_LINKS = """
-SELECT number, kind, row_id, sha256 FROM link
-WHERE :sample IS NULL
-   OR (kind = 'sample' AND row_id = :sample)
-   OR (kind = 'sample_event' AND row_id IN (SELECT id FROM sample_event WHERE sample_id = :sample))
-   OR (kind = 'field' AND row_id IN (SELECT field_id FROM membership WHERE sample_id = :sample))
-   OR (kind = 'review' AND row_id IN (SELECT id FROM review WHERE field_id IN
-                                      (SELECT field_id FROM membership WHERE sample_id = :sample)))
-   OR (kind = 'removal' AND row_id IN (SELECT id FROM removal WHERE field_id IN
-                                       (SELECT field_id FROM membership WHERE sample_id = :sample)))
-   OR (kind = 'assignment' AND row_id IN (SELECT later.id FROM assignment AS one, assignment AS later
-                                          WHERE one.sample_id = :sample AND later.field_id = one.field_id))
-ORDER BY number
-"""
-
 
 #: The sample that a field was counted or put into.
 _SAMPLE = f"coalesce(field.sample_id, {ASSIGNED_TO})"
@@ -81,7 +65,7 @@ def export_jsonl(log: BloodLog, file: TextIO, sample: Sample | None = None) -> i
     """
     rows = 0
     with log.reading() as connection, snapshot(connection):
-        links = connection.execute(_LINKS, {"sample": None if sample is None else sample.id})
+        links = connection.execute(LINKS, {"sample": None if sample is None else sample.id})
         for number, kind, row_id, sha256 in links:
             content = read_content(connection, cast(Kind, kind), row_id) or {"kind": kind, "row": None}
             file.write(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from edge.bloodlog.chain import append
+from edge.bloodlog.users import Role
 from edge.device.clock import utc_now
 from edge.errors import LogError
 from edge.structures import CellRef, CellType
@@ -18,7 +19,8 @@ ReviewLabel = Literal[ClassWord, CellType]
 TYPES: tuple[CellType, ...] = get_args(CellType)
 
 _COLUMNS = (
-    "review.id, review.field_id, review.cell_id, review.label, review.observer, review.at, review.undoes"
+    "review.id, review.field_id, review.cell_id, review.label, review.observer, review.at, review.undoes, "
+    "review.role"
 )
 
 
@@ -35,6 +37,7 @@ class Review:
     observer : who said it
     at : aware UTC wall time
     undoes : id of the word that this row takes back, or None; ``label`` is then what held before that word
+    role : of the observer, who had signed in; None where the name was given on trust
     """
 
     id: int
@@ -44,6 +47,7 @@ class Review:
     observer: str
     at: datetime
     undoes: int | None = None
+    role: Role | None = None
 
     @property
     def cell(self) -> CellRef:
@@ -57,8 +61,24 @@ def insert_review(
     label: ReviewLabel | None,
     observer: str,
     undoes: int | None = None,
+    role: Role | None = None,
 ) -> Review:
     """Add a word on a cell; call it inside a write transaction.
+
+    Raises
+    ------
+    LogError
+        There is no such cell, or the label or the observer's name cannot be.
+    """
+    check_word(connection, cell, label, observer)
+    where, at = (cell.field_id, cell.cell_id), utc_now()
+    said = {"label": label, "observer": observer, "at": at.isoformat(), "undoes": undoes, "role": role}
+    number = append(connection, "review", {"field_id": cell.field_id, "cell_id": cell.cell_id, **said})
+    return Review(number, *where, label, observer, at, undoes, role)
+
+
+def check_word(connection: sqlite3.Connection, cell: CellRef, label: str | None, observer: str) -> None:
+    """See whether a word on a cell can be written down.
 
     Raises
     ------
@@ -72,10 +92,6 @@ def insert_review(
     where = (cell.field_id, cell.cell_id)
     if connection.execute("SELECT 1 FROM cell WHERE field_id = ? AND id = ?", where).fetchone() is None:
         raise LogError(f"there is no cell {cell.cell_id} in field {cell.field_id}")
-    at = utc_now()
-    said = {"label": label, "observer": observer, "at": at.isoformat(), "undoes": undoes}
-    number = append(connection, "review", {"field_id": cell.field_id, "cell_id": cell.cell_id, **said})
-    return Review(number, *where, label, observer, at, undoes)
 
 
 def class_of(word: ReviewLabel) -> ClassWord:
@@ -105,7 +121,11 @@ def last_word(connection: sqlite3.Connection, cell: CellRef, observer: str) -> R
 
 
 def undo_last(
-    connection: sqlite3.Connection, observer: str, sample_id: int, expected: int | None = None
+    connection: sqlite3.Connection,
+    observer: str,
+    sample_id: int,
+    expected: int | None = None,
+    role: Role | None = None,
 ) -> Review | None:
     """Take back an observer's last word in a sample; call it inside a write transaction.
 
@@ -123,7 +143,8 @@ def undo_last(
         return None
     last = standing.pop()
     before = [review.label for review in standing if review.cell == last.cell]
-    return insert_review(connection, last.cell, before[-1] if before else None, observer, undoes=last.id)
+    now = before[-1] if before else None
+    return insert_review(connection, last.cell, now, observer, undoes=last.id, role=role)
 
 
 def select_reviews(connection: sqlite3.Connection, sample_id: int) -> list[Review]:
@@ -134,6 +155,6 @@ def select_reviews(connection: sqlite3.Connection, sample_id: int) -> list[Revie
         (sample_id,),
     ).fetchall()
     return [
-        Review(number, field_id, cell_id, label, observer, datetime.fromisoformat(at), undoes)
-        for number, field_id, cell_id, label, observer, at, undoes in rows
+        Review(number, field_id, cell_id, label, observer, datetime.fromisoformat(at), undoes, role)
+        for number, field_id, cell_id, label, observer, at, undoes, role in rows
     ]

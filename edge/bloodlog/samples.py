@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from edge.bloodlog.chain import append
+from edge.bloodlog.users import Role
 from edge.device.clock import utc_now
 from edge.errors import LogError
 
@@ -22,6 +23,7 @@ SampleChange = Literal["closed", "reopened", "kept", "released"]
 _SELECT = """
 SELECT sample.id, name, specimen, quota, opened_at,
        CASE last.event WHEN 'closed' THEN last.at END, CASE last.event WHEN 'closed' THEN last.who END,
+       CASE last.event WHEN 'closed' THEN last.role END,
        coalesce((SELECT event = 'kept' FROM sample_event
                  WHERE sample_id = sample.id AND event IN ('kept', 'released') ORDER BY id DESC LIMIT 1), 0)
 FROM sample LEFT JOIN sample_event AS last
@@ -48,6 +50,7 @@ class Sample:
     closed_at : when it was closed, None while it is open
     kept : its pictures are never removed to make room
     closed_by : who closed it, None while it is open or where nobody was named
+    closed_as : the role of who closed it and had signed in; None for a name on trust
     """
 
     id: int
@@ -58,6 +61,7 @@ class Sample:
     closed_at: datetime | None
     kept: bool
     closed_by: str | None = None
+    closed_as: Role | None = None
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +69,14 @@ class Sample:
         return self.closed_at is None
 
 
-def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, quota: int, who: str) -> Sample:
+def add_sample(
+    connection: sqlite3.Connection,
+    name: str,
+    specimen: Specimen,
+    quota: int,
+    who: str,
+    role: Role | None = None,
+) -> Sample:
     """Add and open a sample; call it inside a write transaction.
 
     Raises
@@ -88,11 +99,13 @@ def add_sample(connection: sqlite3.Connection, name: str, specimen: Specimen, qu
     _refuse_second(connection, name)
     at = utc_now().isoformat()
     row = {"name": name, "specimen": specimen, "quota": quota, "opened_at": at}
-    _add_event(connection, append(connection, "sample", row), at, "opened", who)
+    _add_event(connection, append(connection, "sample", row), at, "opened", who, role)
     return get_sample(connection, name)
 
 
-def change_sample(connection: sqlite3.Connection, name: str, change: SampleChange, who: str) -> Sample:
+def change_sample(
+    connection: sqlite3.Connection, name: str, change: SampleChange, who: str, role: Role | None = None
+) -> Sample:
     """Close, reopen, keep or release a sample; call it inside a write transaction.
 
     Saying what is so already changes nothing and adds no row.
@@ -113,7 +126,7 @@ def change_sample(connection: sqlite3.Connection, name: str, change: SampleChang
         return sample
     if change == "reopened":
         _refuse_second(connection, name)
-    _add_event(connection, sample.id, utc_now().isoformat(), change, who)
+    _add_event(connection, sample.id, utc_now().isoformat(), change, who, role)
     return get_sample(connection, name)
 
 
@@ -161,12 +174,15 @@ def _refuse_second(connection: sqlite3.Connection, name: str) -> None:
         raise LogError(f"sample {there.name} is open; close it before you open {name}")
 
 
-def _add_event(connection: sqlite3.Connection, sample_id: int, at: str, event: str, who: str) -> None:
-    append(connection, "sample_event", {"sample_id": sample_id, "at": at, "event": event, "who": who})
+def _add_event(
+    connection: sqlite3.Connection, sample_id: int, at: str, event: str, who: str, role: Role | None
+) -> None:
+    row = {"sample_id": sample_id, "at": at, "event": event, "who": who, "role": role}
+    append(connection, "sample_event", row)
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:
-    sample_id, name, specimen, quota, opened_at, closed_at, closed_by, kept = row
+    sample_id, name, specimen, quota, opened_at, closed_at, closed_by, closed_as, kept = row
     return Sample(
         id=sample_id,
         name=name,
@@ -176,4 +192,5 @@ def _sample(row: tuple[Any, ...]) -> Sample:
         closed_at=None if closed_at is None else datetime.fromisoformat(closed_at),
         kept=bool(kept),
         closed_by=None if closed_by == NOBODY else closed_by,
+        closed_as=closed_as,
     )

@@ -17,9 +17,10 @@ from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
 from edge.daemon.served import open_log
+from edge.device.passwords import password_hash
 from edge.errors import ServerError
 from edge.results.summary import known_errors, known_thresholds
-from edge.web.access import Lock, new_token, read_token_file, token_hash, write_token_file
+from edge.web.access import Lock, new_token, read_token_file, write_token_file
 from edge.web.reach import NO_NETWORK, PageAddress, every_address, login_url, page_addresses, qr_text
 from edge.web.server import give_way, serve, stop_with_stdin
 from edge.web.setup import Setup
@@ -84,6 +85,7 @@ def review(
         setup = make_setup(config, section)
     become_owner_of(setup.log_path.parent)
     check_name(setup.log_path, makes_it=False)
+    named = bool(setup.users.all())  # says now what is wrong with their file
     if setup.log_path.exists():
         # Brings an older log up to date, and says now what is wrong with one that cannot be used.
         open_log(setup.log_path).close()
@@ -92,7 +94,7 @@ def review(
         addresses = page_addresses(setup.host, port, setup.public_url)
         _announce(addresses or page_addresses("localhost", port))
         if phone:
-            _show_to_phone(addresses, token)
+            _show_to_phone(addresses, None if named else token, named=named)
 
     with logging_to_stderr(logging.WARNING if phone else logging.INFO):
         give_way()
@@ -119,10 +121,10 @@ def _for_phone(config: Config, section: ReviewConfig, host: str | None) -> tuple
     token = new_token()
     if section.token_file is not None:
         write_token_file(section.token_file, token)
-    return replace(make_setup(config, section, Lock(token_hash(token))), host=host), token
+    return replace(make_setup(config, section, Lock(password_hash(token))), host=host), token
 
 
-def _show_to_phone(addresses: Sequence[PageAddress], token: str | None) -> None:
+def _show_to_phone(addresses: Sequence[PageAddress], token: str | None, *, named: bool) -> None:
     """Tell a person how a phone opens the page; a code only where there is somebody to see it."""
     first, *others = addresses
     network = f" ({first.network})" if first.network else ""
@@ -130,7 +132,7 @@ def _show_to_phone(addresses: Sequence[PageAddress], token: str | None) -> None:
     if sys.stderr.isatty():
         click.echo(qr_text(first.url if token is None else login_url(first, token)), err=True)
     asked = "the token that was shown when its file was made" if token is None else f"the token {token}"
-    click.echo(f"or open {first.url} and type {asked}.", err=True)
+    click.echo(f"or open {first.url} and type {'your name and password' if named else asked}.", err=True)
     for other in others:
         click.echo(f"From network {other.network}: {other.url}", err=True)
     click.echo("Ctrl-C ends the page.", err=True)

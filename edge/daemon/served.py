@@ -20,6 +20,7 @@ from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Removed
 from edge.bloodlog.samples import NOBODY, SampleChange
+from edge.bloodlog.users import Role
 from edge.config import SYSTEM_STATE
 from edge.daemon.client import ask, find_socket
 from edge.daemon.writes import (
@@ -108,8 +109,7 @@ class ServedLog(BloodLog):
             if error.reason in _RAISED:
                 raise _RAISED[error.reason](message) from error
             if error.reason == "not_running":
-                owner = user_name(self.path.stat().st_uid)
-                message += f"; the log is user {owner}'s, for whom that daemon writes"
+                message += f"; the log is user {self._owner}'s, for whom that daemon writes"
             raise LogError(f"{self.path}: {failed}: {message}") from error
 
     @property
@@ -147,13 +147,28 @@ class ServedLog(BloodLog):
         )
         return int(self._ask(write, f"field {result.source} was not logged")["field"])
 
-    def open_sample(self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY) -> Sample:
+    def _refuse_role(self, role: Role | None) -> None:
+        """Refuse what somebody says who has signed in elsewhere: passwords are asked for by the owner."""
+        if role is not None:
+            raise LogError(f"{self.path}: who signs in does so on the page of its owner, user {self._owner}")
+
+    @property
+    def _owner(self) -> str:
+        return user_name(self.path.stat().st_uid)
+
+    def open_sample(
+        self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY, role: Role | None = None
+    ) -> Sample:
         """Have a sample opened; see :meth:`edge.bloodlog.BloodLog.open_sample`."""
+        self._refuse_role(role)
         write = OpenSample(log=self._name, name=name, specimen=specimen, quota=quota, who=who)
         return _sample(self._ask(write, f"sample {name} was not opened"))
 
-    def change_sample(self, name: str, change: SampleChange, *, who: str = NOBODY) -> Sample:
+    def change_sample(
+        self, name: str, change: SampleChange, *, who: str = NOBODY, role: Role | None = None
+    ) -> Sample:
         """Have a sample changed; see :meth:`edge.bloodlog.BloodLog.change_sample`."""
+        self._refuse_role(role)
         write = ChangeSample(log=self._name, name=name, change=change, who=who)
         return _sample(self._ask(write, f"sample {name} was not {change}"))
 
@@ -162,14 +177,20 @@ class ServedLog(BloodLog):
         write = AssignFields(log=self._name, name=name, fields=list(fields), who=who)
         return int(self._ask(write, "no field was assigned")["assigned"])
 
-    def add_reviews(self, words: Mapping[CellRef, ReviewLabel], observer: str) -> int:
+    def add_reviews(
+        self, words: Mapping[CellRef, ReviewLabel], observer: str, *, role: Role | None = None
+    ) -> int:
         """Have words on cells written down; see :meth:`edge.bloodlog.BloodLog.add_reviews`."""
+        self._refuse_role(role)
         said = [(cell.field_id, cell.cell_id, word) for cell, word in words.items()]
         write = AddReviews(log=self._name, words=said, observer=observer)
         return int(self._ask(write, "the reviews were not logged")["added"])
 
-    def undo_review(self, observer: str, sample_id: int, expected: int | None = None) -> Review | None:
+    def undo_review(
+        self, observer: str, sample_id: int, expected: int | None = None, *, role: Role | None = None
+    ) -> Review | None:
         """Have a word taken back; see :meth:`edge.bloodlog.BloodLog.undo_review`."""
+        self._refuse_role(role)
         write = UndoReview(log=self._name, observer=observer, sample_id=sample_id, expected=expected)
         undone = self._ask(write, "the review was not undone")["undone"]
         return None if undone is None else msgspec.convert(undone, Review)
@@ -193,9 +214,7 @@ class ServedLog(BloodLog):
         LogError
             Always.
         """
-        raise LogError(
-            f"{self.path}: {failed}: only its owner, user {user_name(self.path.stat().st_uid)}, can"
-        )
+        raise LogError(f"{self.path}: {failed}: only its owner, user {self._owner}, can")
         yield  # makes it a generator
 
 

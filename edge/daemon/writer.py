@@ -23,6 +23,7 @@ from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import decode
 from edge.bloodlog.retention import Policy, Removed, retain
 from edge.bloodlog.samples import NOBODY
+from edge.bloodlog.users import UserFile
 from edge.config import Config
 from edge.counting.provenance import Context, Provenance
 from edge.daemon.protocol import Peer
@@ -118,6 +119,10 @@ class LogWriter:
                     return _told(log.change_sample(name, change, who=_sign(who, peer)))
                 case AssignFields(name=sample, fields=fields, who=who):
                     return {"assigned": log.assign_fields(sample, fields, who=_sign(who, peer))}
+                case AddReviews() | UndoReview() if UserFile.beside(log.path).exists():
+                    raise LogError(
+                        f"{log.path}: has users, who say words on the service's own page, signed in by name"
+                    )
                 case AddReviews(words=words, observer=observer):
                     said = {CellRef(field_id, cell_id): word for field_id, cell_id, word in words}
                     return {"added": log.add_reviews(said, observer)}

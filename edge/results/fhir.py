@@ -10,10 +10,19 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from edge.bloodlog.signatures import Signature
 from edge.counting.differential import Differential, Kind, Share, differential
 from edge.i18n import catalogue
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
-from edge.results.texts import clock_text, drawn_text, kind_text, warned_text
+from edge.results.texts import (
+    clock_text,
+    drawn_text,
+    kind_text,
+    outdated_text,
+    person_text,
+    settled_text,
+    warned_text,
+)
 from edge.structures import Tally
 from edge.version import software_version
 
@@ -44,6 +53,19 @@ _UNCERTAIN_TIMES = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
     "code": "UNCERTREL",
     "display": "uncertain reliability",
+}
+#: What somebody who counted or checked took part as, and what the signature is for.
+_PARTICIPATION = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+_SIGNATURE_TYPE = "urn:iso-astm:E1762-95:2013"
+_SIGNED_AS = {
+    "counted": (
+        {"code": "author", "display": "Author"},
+        {"code": "1.2.840.10065.1.12.1.1", "display": "Author's Signature"},
+    ),
+    "checked": (
+        {"code": "verifier", "display": "Verifier"},
+        {"code": "1.2.840.10065.1.12.1.5", "display": "Verification Signature"},
+    ),
 }
 #: Key of the entry of what counted a part of the fields, the most fields first.
 _DEVICE = "device-{}"
@@ -78,6 +100,7 @@ def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Reso
         **observations,
         "specimen": _specimen(summary),
         **_devices(summary),
+        **{f"signature-{one.id}": _provenance(summary, one) for one in summary.signed},
     }
     return {
         "resourceType": "Bundle",
@@ -92,10 +115,11 @@ def fhir_bundle(summary: SampleSummary, made_at: datetime | None = None) -> Reso
 
 
 def is_final(summary: SampleSummary) -> bool:
-    """Whether the sample is closed, its quota reached, and every counted cell read and settled."""
+    """Whether the sample is closed and signed, its quota reached, and every counted cell read and settled."""
     is_read = any(count.done for count in summary.observers)
     is_settled = is_read and not summary.reading.differing
-    return is_settled and not summary.sample.is_open and summary.stopping.quota_reached
+    is_complete = not summary.sample.is_open and summary.stopping.quota_reached
+    return is_settled and is_complete and bool(summary.signed)
 
 
 def _meta(summary: SampleSummary) -> Resource:
@@ -234,11 +258,13 @@ def _loinc(code: tuple[str, str]) -> Resource:
 
 
 def _doubts(summary: SampleSummary) -> list[str]:
-    """Say what is doubtful of the fields whose cells every figure is of: drawn, warned of, wrongly dated."""
+    """Say what to know of every figure: fields drawn, warned of, wrongly dated; words settled or changed."""
     said = (
         drawn_text(catalogue(), summary),
         warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields),
         clock_text(catalogue(), summary),
+        settled_text(catalogue(), summary),
+        outdated_text(catalogue(), summary),
     )
     return [text for text in said if text is not None]
 
@@ -304,6 +330,21 @@ def _report(summary: SampleSummary, issued: str, results: list[str]) -> Resource
         "issued": issued,
         "specimen": [_reference(summary, "specimen")],
         "result": [_reference(summary, key) for key in results],
+    }
+
+
+def _provenance(summary: SampleSummary, signature: Signature) -> Resource:
+    """Say who signed the report, in the way that R4 has for it."""
+    kind, purpose = _SIGNED_AS[signature.meaning]
+    who = {"display": person_text(catalogue(), signature.who, signature.role)}
+    at = signature.at.isoformat(timespec="milliseconds")
+    return {
+        "resourceType": "Provenance",
+        "target": [_reference(summary, "report")],
+        "recorded": at,
+        "activity": {"text": f"{signature.meaning}, signed by name and password"},
+        "agent": [{"type": {"coding": [{"system": _PARTICIPATION, **kind}]}, "who": who}],
+        "signature": [{"type": [{"system": _SIGNATURE_TYPE, **purpose}], "when": at, "who": who}],
     }
 
 

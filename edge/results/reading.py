@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
 from edge.bloodlog import BloodLog, ClassWord, LoggedField, Review, ReviewLabel
 from edge.bloodlog.reviews import class_of, type_of
+from edge.bloodlog.settlements import Settlement
 from edge.structures import CellRef, CellType, ClassifiedCell, ModelIdentity
 
 WORDS: tuple[ClassWord, ...] = get_args(ClassWord)
@@ -69,19 +70,25 @@ class Reading:
     fields : of the sample
     reviews : of the sample, in the order in which they were written
     threshold_of : gives a model's threshold; where it is not known, it lies between the model's own words
+    settlements : of the sample, in the order in which they were written
     """
 
     def __init__(
-        self, fields: Iterable[LoggedField], reviews: Iterable[Review], threshold_of: ThresholdOf = _unknown
+        self,
+        fields: Iterable[LoggedField],
+        reviews: Iterable[Review],
+        threshold_of: ThresholdOf = _unknown,
+        settlements: Iterable[Settlement] = (),
     ) -> None:
         self.fields = tuple(fields)
         self.reviews = tuple(reviews)
+        self._settlements = tuple(settlements)
         self._threshold_of = threshold_of
 
     @classmethod
     def of(cls, log: BloodLog, sample_id: int, threshold_of: ThresholdOf = _unknown) -> Reading:
         """Read a sample from the log."""
-        return cls(log.fields(sample_id), log.reviews(sample_id), threshold_of)
+        return cls(log.fields(sample_id), log.reviews(sample_id), threshold_of, log.settlements(sample_id))
 
     @cached_property
     def _counted(self) -> tuple[LoggedField, ...]:
@@ -156,23 +163,48 @@ class Reading:
 
     @cached_property
     def last_words(self) -> Mapping[CellRef, str]:
-        """The word that holds on each cell that a person has a word on: the last one, whoever said it."""
+        """The word that holds on each cell that a person has a word on: the settled one, else the last."""
         # A word that was taken back gives way to what that person said before, or to nothing.
         last = {review.cell: self.word(review.observer, review.cell) for review in self.reviews}
-        return {ref: word for ref, word in last.items() if word is not None}
+        words = {ref: word for ref, word in last.items() if word is not None}
+        return {**words, **{ref: word for ref, (word, _by) in self.settled.items()}}
+
+    @cached_property
+    def settled(self) -> Mapping[CellRef, tuple[str, str]]:
+        """What a supervisor said of a cell on which readers differed, and who that was.
+
+        It holds until somebody says something else of the cell than before: then readers differ again.
+        """
+        holding = {settled.cell: settled for settled in self._settlements}
+        before = {
+            after: _classes(_said(review for review in self.reviews if review.id <= after))
+            for after in {settled.after_review for settled in holding.values()}
+        }
+
+        def is_contradicted(settled: Settlement) -> bool:
+            then = before[settled.after_review]
+            said = ((self.word(name, settled.cell), then.get(name, {})) for name in self.observers)
+            allowed = None if settled.label is None else class_of(settled.label)
+            return any(now not in (None, allowed, known.get(settled.cell)) for now, known in said)
+
+        return {
+            ref: (class_of(settled.label), settled.who)
+            for ref, settled in holding.items()
+            if settled.label is not None and not is_contradicted(settled)
+        }
 
     @cached_property
     def differing(self) -> Mapping[CellRef, Mapping[str, str]]:
         """Each one's word on every cell on which words differ as they stand now, in the order of the cells.
 
-        They are settled by whoever takes the other's word.
+        They are settled by whoever takes the other's word, or by a supervisor.
         """
         said: dict[CellRef, dict[str, str]] = {}
         for observer, words in self.words.items():
             for ref, word in words.items():
                 said.setdefault(ref, {})[observer] = word
         refs = [cell.ref for cell in self.cells if len(set(said.get(cell.ref, {}).values())) > 1]
-        return {ref: said[ref] for ref in refs}
+        return {ref: said[ref] for ref in refs if ref not in self.settled}
 
     def word(self, observer: str | None, ref: CellRef) -> str | None:
         """Give the class that one observer puts one cell into."""
@@ -266,7 +298,7 @@ def _between(cells: Iterable[ClassifiedCell]) -> float:
     return (normal + blast) / 2.0
 
 
-def _said(reviews: Sequence[Review]) -> dict[str, dict[CellRef, ReviewLabel]]:
+def _said(reviews: Iterable[Review]) -> dict[str, dict[CellRef, ReviewLabel]]:
     words: dict[str, dict[CellRef, ReviewLabel]] = {}
     for review in reviews:
         own = words.setdefault(review.observer, {})

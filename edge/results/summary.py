@@ -10,6 +10,7 @@ from functools import cache
 
 from edge.bloodlog import BloodLog, Sample
 from edge.bloodlog.reviews import class_of, type_of
+from edge.bloodlog.signatures import Signature
 from edge.classification.card import ModelCard, default_bundle_path, load_bundle
 from edge.config import Config
 from edge.counting.tally import denominator_of, tally, with_share
@@ -94,6 +95,8 @@ class SampleSummary:
     assumed_scales : number of counted fields whose scale was only assumed
     provenance : what counted it, the most fields first
     untrusted_clock : fields whose wall time is not to be believed
+    signatures : whoever signed, oldest first
+    content_sha256 : of all that the sample holds; None where nobody has signed
     """
 
     sample: Sample
@@ -111,6 +114,20 @@ class SampleSummary:
     assumed_scales: int
     provenance: tuple[CountedBy, ...]
     untrusted_clock: int
+    signatures: tuple[Signature, ...] = ()
+    content_sha256: str | None = None
+
+    @property
+    def signed(self) -> tuple[Signature, ...]:
+        """Signatures of what the sample holds now, one for each person and meaning."""
+        last = {(one.who, one.meaning): one for one in self.signatures}
+        return tuple(one for one in last.values() if one.content_sha256 == self.content_sha256)
+
+    @property
+    def outdated(self) -> tuple[Signature, ...]:
+        """Signatures of what the sample held once, of whoever has not signed anew for the same."""
+        last = {(one.who, one.meaning): one for one in self.signatures}
+        return tuple(one for one in last.values() if one.content_sha256 != self.content_sha256)
 
     @property
     def drawn_fields(self) -> int:
@@ -140,7 +157,10 @@ def summarise(
     LogError
         The file is damaged.
     """
-    reading = Reading.of(log, sample.id, threshold_of)
+    with log.at_one_moment():
+        reading = Reading.of(log, sample.id, threshold_of)
+        signatures = log.signatures(sample.id)
+        content = log.content_sha256(sample.id) if signatures else None
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
     of = denominator_of(denominator, sample.specimen)
     program = tally((logged.result for logged in reading.fields), of)
@@ -182,6 +202,8 @@ def summarise(
         assumed_scales=len(counted) - len(scales),
         provenance=tuple(CountedBy(*made, fields=fields) for made, fields in made_by.most_common()),
         untrusted_clock=sum(logged.clock_trusted is False for logged in reading.fields),
+        signatures=signatures,
+        content_sha256=content,
     )
 
 

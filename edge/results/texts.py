@@ -11,6 +11,8 @@ from edge.structures import CellType, Tally
 
 if TYPE_CHECKING:
     from edge.bloodlog import Sample
+    from edge.bloodlog.signatures import Signature
+    from edge.bloodlog.users import Role
     from edge.counting.differential import Differential
     from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
@@ -153,7 +155,44 @@ def state_text(_: Catalogue, sample: Sample) -> str:
     at = _.local_moment(sample.closed_at)
     if sample.closed_by is None:
         return _("state.closed_at", at=at)
-    return _("state.closed_by", at=at, who=sample.closed_by)
+    return _("state.closed_by", at=at, who=person_text(_, sample.closed_by, sample.closed_as))
+
+
+def person_text(_: Catalogue, name: str, role: Role | None) -> str:
+    """Name a person, with the role that he or she had signed in under; a name on trust stands alone."""
+    return name if role is None else _("signature.person", name=name, role=_(f"role.{role}"))
+
+
+def signature_text(_: Catalogue, signature: Signature) -> str:
+    """Say who signed, as what, and when, on the clock of the wall."""
+    who = person_text(_, signature.who, signature.role)
+    key = "signature.at_doubtful" if signature.clock_trusted is False else "signature.at"
+    return _(key, who=who, at=_.local_moment(signature.at))
+
+
+def signed_text(_: Catalogue, summary: SampleSummary) -> str:
+    """Say for what a sample is signed, and that it is not."""
+    if summary.signed:
+        meanings = dict.fromkeys(_(f"signature.{one.meaning}") for one in summary.signed)
+        return ", ".join(meanings)
+    return _("signature.outdated") if summary.outdated else _("signature.unsigned")
+
+
+def outdated_text(_: Catalogue, summary: SampleSummary) -> str | None:
+    """Say that a sample was changed after it was signed, and by whom it was; None where it was not."""
+    if not summary.outdated:
+        return None
+    said = "; ".join(f"{_(f'signature.{one.meaning}')}: {signature_text(_, one)}" for one in summary.outdated)
+    return _("signature.changed", signatures=said)
+
+
+def settled_text(_: Catalogue, summary: SampleSummary) -> str | None:
+    """Say on how many cells a supervisor has settled what readers differed on; None where on none."""
+    settled = summary.reading.settled
+    if not settled:
+        return None
+    names = ", ".join(dict.fromkeys(who for _word, who in settled.values()))
+    return _("report.settled", cells=len(settled), who=names)
 
 
 def drawn_text(_: Catalogue, summary: SampleSummary) -> str | None:

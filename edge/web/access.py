@@ -1,55 +1,40 @@
-"""Who may see the page: the token's hash in a file, and sessions that end."""
+"""Who may see the page: the token's hash in a file, the gate where tries wait, and sessions that end."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from werkzeug.security import check_password_hash, generate_password_hash
-
+from edge.bloodlog.users import User
+from edge.device.passwords import MIN_PASSWORD, matches, password_hash, wrong_hash
 from edge.device.reading import read_bounded
 from edge.errors import ConfigError, EdgeError, OutputError
 
-#: A password of a person's own must be at least this long; NIST SP 800-63B, 3.1.1.2, asks for 15 where it is
-#: the only factor, and 8 otherwise. Guesses are limited to 5 a minute here.
-MIN_PASSWORD = 12
 #: Random bytes of a made token: 128 bits.
 TOKEN_BYTES = 16
 #: Account of the installed service.
 SERVICE = "blastcount"
 #: Tries at the lock at once: one is compared, one waits, and two of the page's four threads answer others.
 MOST_TRIES = 2
-#: What a hash looks like: werkzeug's form of scrypt, with 64 bytes of it.
-_HASH = re.compile(
-    r"scrypt:(?P<cost>[1-9][0-9]{0,9}):(?P<block>[1-9][0-9]?):(?P<lanes>[1-9])"
-    r"\$[A-Za-z0-9./]{8,64}\$[0-9a-f]{128}",
-    re.ASCII,
-)
-#: bytes that one comparison takes, and its lanes. Werkzeug's hashes take 32 MiB and one lane. Less than half
-#: of that is weak (OWASP, password storage, 2023); the page's unit has room for twice.
-LEAST_COST, MOST_COST, MOST_LANES = 2**24, 2**26, 8
 #: A session ends after an hour without a person's doing, and after a long shift in any case.
 IDLE_S = 3600.0
 LONGEST_S = 12 * 3600.0
 #: Sessions at once: everybody's phone in a clinic. Beyond it the one idle for longest ends.
 MOST_SESSIONS = 64
+#: Forms to sign that one session may have open, in as many tabs.
+MOST_OFFERS = 16
 
 
 def new_token() -> str:
     """Make a random token that can be read out and typed."""
     return secrets.token_hex(TOKEN_BYTES)
-
-
-def token_hash(secret: str) -> str:
-    """Give what :class:`Lock` compares a token or password with: by scrypt (RFC 7914), with a random salt."""
-    return generate_password_hash(secret, method="scrypt")
 
 
 def write_token_file(path: Path, secret: str) -> None:
@@ -61,7 +46,7 @@ def write_token_file(path: Path, secret: str) -> None:
     Parameters
     ----------
     path : must not exist yet, so that nobody is locked out by mistake
-    secret : not kept, only its :func:`token_hash`
+    secret : not kept, only its :func:`edge.device.passwords.password_hash`
 
     Raises
     ------
@@ -77,7 +62,7 @@ def write_token_file(path: Path, secret: str) -> None:
             if (service := _service_user()) is not None:
                 os.fchown(file.fileno(), service.pw_uid, service.pw_gid)
                 os.fchmod(file.fileno(), 0o640)
-            file.write(f"{token_hash(secret)}\n".encode("ascii"))
+            file.write(f"{password_hash(secret)}\n".encode("ascii"))
     except FileExistsError as error:
         raise OutputError(f"{path}: exists already; remove it to make another token") from error
     except OSError as error:
@@ -108,21 +93,10 @@ def read_token_file(path: Path) -> str:
     if not hashes:
         raise ConfigError(f"{path}: holds no hash of a token; remove it and {make}")
     for number, text in hashes:
-        wrong = "is a second hash, a file holds one" if number != hashes[0][0] else _wrong_hash(text)
+        wrong = "is a second hash, a file holds one" if number != hashes[0][0] else wrong_hash(text)
         if wrong is not None:
             raise ConfigError(f"{path}, line {number}: {wrong}; remove the file and {make}")
     return hashes[0][1]
-
-
-def _wrong_hash(text: str) -> str | None:
-    """Say what is wrong with a hash; it must be one that is compared at every login without an error."""
-    found = _HASH.fullmatch(text)
-    if found is None:
-        return "holds no hash of a token, expected scrypt:N:r:p$salt$hash"
-    cost, block, lanes = (int(found[name]) for name in ("cost", "block", "lanes"))
-    if cost & (cost - 1) or not LEAST_COST <= 128 * cost * block <= MOST_COST or lanes > MOST_LANES:
-        return f"the hash's costs are out of range, got scrypt:{cost}:{block}:{lanes}"
-    return None
 
 
 def _service_user() -> pwd.struct_passwd | None:
@@ -146,22 +120,20 @@ class LockBusyError(EdgeError):
     """As many tries as may wait are waiting."""
 
 
-class Lock:
-    """The lock of the page: compares what was typed with the hash, one try at a time, and few wait.
+class Gate:
+    """Compares what was typed with a hash, one try at a time, while few wait.
 
-    A try takes 32 MB and, on a Pi, a fifth of a second; many at once would take the memory that the count
-    needs, and every thread of the page would wait for its turn.
+    A try takes 32 MB and, on a Pi, half a second; many at once would take the memory that the count needs,
+    and every thread of the page would wait for its turn.
     """
 
-    def __init__(self, stored: str) -> None:
-        """Take the hash of :func:`read_token_file` or :func:`token_hash`."""
-        self._stored = stored
+    def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
         self._places = threading.BoundedSemaphore(MOST_TRIES)
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Take one of the few places at the lock.
+        """Take one of the few places at the gate.
 
         Raises
         ------
@@ -175,10 +147,33 @@ class Lock:
         finally:
             self._places.release()
 
+    def opens_by(self, stored: str, typed: str) -> bool:
+        """Whether what was typed is what a hash was made of; to be asked at a :meth:`place`."""
+        with self._one_at_a_time:
+            return matches(stored, typed)
+
+
+class Lock(Gate):
+    """The lock of the page, which one token opens for all."""
+
+    def __init__(self, stored: str) -> None:
+        """Take the hash of :func:`read_token_file` or :func:`edge.device.passwords.password_hash`."""
+        super().__init__()
+        self._stored = stored
+
     def opens(self, typed: str) -> bool:
         """Whether the token is the right one; to be asked at a :meth:`place`."""
-        with self._one_at_a_time:
-            return check_password_hash(self._stored, typed)
+        return self.opens_by(self._stored, typed)
+
+
+@dataclass(slots=True)
+class _Session:
+    """When one began and was used last, in s, who signed in, and the forms that may be sent once."""
+
+    began_s: float
+    used_s: float
+    user: User | None
+    offers: dict[str, str] = field(default_factory=dict)
 
 
 class Sessions:
@@ -192,16 +187,16 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        #: When each began and was used last, the one idle for longest first.
-        self._open: dict[str, tuple[float, float]] = {}
+        #: The one idle for longest first.
+        self._open: dict[str, _Session] = {}
 
-    def begin(self) -> str:
-        """Open a session and give its id."""
+    def begin(self, user: User | None = None) -> str:
+        """Open a session, of a user or of whoever has the token, and give its id."""
         identity = secrets.token_urlsafe(32)
         with self._lock:
             if len(self._open) >= MOST_SESSIONS:
                 del self._open[next(iter(self._open))]
-            self._open[identity] = self._clock(), self._clock()
+            self._open[identity] = _Session(self._clock(), self._clock(), user)
         return identity
 
     def holds(self, identity: str, *, by_person: bool) -> bool:
@@ -217,13 +212,37 @@ class Sessions:
         with self._lock:
             if identity not in self._open:
                 return False
-            began_s, used_s = self._open[identity]
-            is_open = now - used_s < IDLE_S and now - began_s < LONGEST_S
+            found = self._open[identity]
+            is_open = now - found.used_s < IDLE_S and now - found.began_s < LONGEST_S
             if by_person or not is_open:
                 del self._open[identity]
             if by_person and is_open:
-                self._open[identity] = began_s, now
+                found.used_s = now
+                self._open[identity] = found
             return is_open
+
+    def user(self, identity: str) -> User | None:
+        """Give who signed in, as that user was then; None for a session of the token."""
+        with self._lock:
+            found = self._open.get(identity)
+            return None if found is None else found.user
+
+    def offer(self, identity: str, what: str) -> str:
+        """Give a number that :meth:`redeem` takes once, from this session, for what was shown with it."""
+        nonce = secrets.token_urlsafe(TOKEN_BYTES)
+        with self._lock:
+            found = self._open.get(identity)
+            if found is not None:
+                if len(found.offers) >= MOST_OFFERS:
+                    del found.offers[next(iter(found.offers))]
+                found.offers[nonce] = what
+        return nonce
+
+    def redeem(self, identity: str, nonce: str) -> str | None:
+        """Take a number back and give what was shown with it; None for one that is another's, or was used."""
+        with self._lock:
+            found = self._open.get(identity)
+            return None if found is None else found.offers.pop(nonce, None)
 
     def end(self, identity: str) -> None:
         """End a session; a cookie that was copied from it opens nothing any more."""

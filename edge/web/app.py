@@ -66,6 +66,7 @@ def _template_context() -> dict[str, object]:
         "languages": languages(),
         "theme": preferences.theme(),
         "observer": preferences.observer(),
+        "account": preferences.account(),
         "here": preferences.here(),
         "has_lock": setup().lock is not None,
         "signed_in": security.is_signed_in(),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import unicodedata
+from typing import cast
 
-from flask import request, session
+from flask import g, request, session
 from werkzeug.exceptions import HTTPException
 
+from edge.bloodlog.users import Role, User
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue, catalogue, languages
 
 THEMES = ("auto", "light", "dark")
-#: A name or a short sign; what a signature field holds.
-MAX_NAME = 40
+#: Cookie of who has signed in and reads without the program's words. It outlasts the session, so that nobody
+#: who signs in again sees them by mistake; it protects nothing but that person's own eyes.
+HIDING = "blastcount-hide"
 
 
 def catalogue_of_request() -> Catalogue:
@@ -28,30 +30,34 @@ def theme() -> str:
     return chosen if chosen in THEMES else THEMES[0]
 
 
+def account() -> User | None:
+    """Give who has signed in; None where there are no users, or before anybody has."""
+    return cast("User | None", g.get("account"))
+
+
+def role() -> Role | None:
+    """Give the role under which is kept what is said now; None for what is said on trust."""
+    signed_in = account()
+    return None if signed_in is None else signed_in.role
+
+
 def observer() -> str | None:
-    """Name of who is looking, or None before somebody has given one."""
+    """Name of who is looking, or None before somebody has given one.
+
+    Who has signed in has one name; a sign that was typed is worth nothing beside it.
+    """
+    signed_in = account()
+    if signed_in is not None:
+        return signed_in.name
     name = session.get("observer")
     return name if isinstance(name, str) else None
 
 
 def hides_program() -> bool:
     """Whether the observer wants to judge without knowing the program's word."""
+    if account() is not None:
+        return request.cookies.get(HIDING) == "1"
     return session.get("hide_program") is True and observer() is not None
-
-
-def observer_name(typed: str) -> str | None:
-    """Clean a typed name; None where it cannot be one.
-
-    Examples
-    --------
-    >>> observer_name("  dr.  Sari "), observer_name(" "), observer_name("x" * 41)
-    ('dr. Sari', None, None)
-    """
-    # What a person cannot see must not make two names of one.
-    name = " ".join(unicodedata.normalize("NFC", typed).split())
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        return None
-    return name
 
 
 def here() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
+from typing import NoReturn
+
+from flask import Flask, Response, abort, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
-from werkzeug.exceptions import SecurityError
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.web import preferences
@@ -15,6 +17,20 @@ from edge.web.setup import note_refusal, setup
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What is shown without the token: the form for it, its colours and its script. They say nothing of a sample.
 _OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "login.prefer", "static"})
+#: Fields of forms in which an older page, or somebody who made the form himself, names a person.
+_NAMES = ("observer", "who")
+#: What is refused to whom may see the page: the answer's code, and what the journal says.
+_REFUSALS = {
+    "no_name": (428, "a word without a name"),
+    "other_name": (403, "a form in another's name"),
+    "needs_supervisor": (403, "what a supervisor does"),
+    "hidden": (423, "results that are hidden from who reads blind"),
+    "stands": (403, "a reader's word on a cell that a supervisor settles"),
+    "form_used": (409, "a form to sign that was used before, or is another's"),
+    "changed": (409, "a signature of what has changed since"),
+    "not_yet": (409, "a signature of what is not to be signed yet"),
+    "wrong_password": (403, "wrong password at a signature"),
+}
 #: Pages that refresh themselves: they do not keep a session open.
 _SELF_REFRESHING = frozenset({"live.state", "live.picture"})
 #: Nothing from elsewhere, nothing inline, no frame around it. `base-uri` and `form-action` have no default.
@@ -32,6 +48,34 @@ def protect(app: Flask) -> None:
     CSRFProtect(app)  # after ours: a stranger learns nothing of a form's token
     app.after_request(_add_headers)
     app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(Refused, lambda refused: problem(refused.code, reason=refused.reason))
+
+
+class Refused(HTTPException):
+    """Something is refused for a reason that has a name.
+
+    Attributes
+    ----------
+    code : of the answer
+    reason : its name, which the answer to the script carries
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.code: int = _REFUSALS[reason][0]
+        self.reason = reason
+
+
+def refuse(reason: str) -> NoReturn:
+    """Refuse a request, and write down why.
+
+    Raises
+    ------
+    Refused
+        Always.
+    """
+    note_refusal(_REFUSALS[reason][1])
+    raise Refused(reason)
 
 
 def _stale_form(_error: Exception) -> ResponseReturnValue:
@@ -54,13 +98,14 @@ def wants_json() -> bool:
     return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
 
 
-def problem(code: int, detail: str | None = None) -> ResponseReturnValue:
+def problem(code: int, detail: str | None = None, *, reason: str | None = None) -> ResponseReturnValue:
     """Answer with what went wrong: a line of JSON for the script, a page for a person."""
     _ = preferences.catalogue_of_request()
-    key = f"problem.{code}"
-    words = _(key) if _.has(key) else _("problem.other", code=code)
+    keys = (f"refused.{reason}", f"problem.{code}")
+    words = next((_(key) for key in keys if _.has(key)), None) or _("problem.other", code=code)
     if wants_json():
-        return {"problem": words if detail is None else f"{words} {detail}"}, code
+        told = {"problem": words if detail is None else f"{words} {detail}"}
+        return told if reason is None else {**told, "reason": reason}, code
     return render_template("problem.html", words=words, detail=detail), code
 
 
@@ -88,16 +133,38 @@ def _check_origin() -> None:
 
 
 def is_signed_in() -> bool:
-    """Whether this request may see samples: no token is asked for, or its session has shown it."""
-    if setup().lock is None:
-        return True
-    identity = session.get("id")
+    """Whether this request may see samples; asked before :func:`protect`'s checks are done, it may not."""
+    return bool(g.get("signed_in", False))
+
+
+def _look_who_asks() -> bool:
+    """Find out whether a request may see samples, and who has signed in.
+
+    Where there are users, it must come from the session of one who is still there, with the same password and
+    role. Else its session must have shown the token, or none is asked for.
+    """
+    users, identity, sessions = setup().users.all(), session.get("id"), setup().sessions
     by_person = request.endpoint not in _SELF_REFRESHING
-    return isinstance(identity, str) and setup().sessions.holds(identity, by_person=by_person)
+    has_session, user = False, None
+    if isinstance(identity, str):
+        has_session = sessions.holds(identity, by_person=by_person)
+        user = sessions.user(identity)
+    if users:
+        if user is None or users.get(user.name) != user:
+            return False
+        g.account = user
+        return True
+    return setup().lock is None or (has_session and user is None)
 
 
 def _check_session() -> AnyResponse | None:
-    if request.endpoint in _OPEN_ENDPOINTS or is_signed_in():
+    g.signed_in = _look_who_asks()
+    if request.endpoint in _OPEN_ENDPOINTS:
+        return None
+    if g.signed_in:
+        own = preferences.account()
+        if own is not None and any(request.form.get(key, own.name) != own.name for key in _NAMES):
+            refuse("other_name")
         return None
     note_refusal("no session")
     if not (request.method == "GET" and not wants_json() and request.accept_mimetypes.accept_html):

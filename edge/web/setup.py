@@ -7,13 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from flask import current_app, request
+from flask import current_app, g, request
 
+from edge.bloodlog.users import UserFile
 from edge.daemon.client import ask, find_socket
+from edge.device.clock import WallClock
+from edge.device.printable import printable
 from edge.results.reading import ThresholdOf
 from edge.results.summary import ErrorsOf
 from edge.structures import Denominator
-from edge.web.access import Lock, Sessions
+from edge.web.access import Gate, Lock, Sessions
 from edge.web.hosts import is_loopback
 from edge.web.limits import RateLimit, RefusalLog
 from edge.web.preview import Previews
@@ -32,13 +35,17 @@ class Setup:
     host : what is listened on
     names : names of this machine that browsers may use, besides its own
     public_url : where a proxy on this machine shows the page
-    lock : opened by the token; None where no token is asked for
+    lock : opened by the token; None where no token is asked for. Where there are users, each opens the page
+        by name and password, and the token opens nothing
+    gate : where users' passwords are compared
     refusals : where refusals are written
-    sessions : who has shown the token
-    tries : how often an address may try one. Five at once, then one in twelve seconds: a token of 128 bits is
-        out of reach at any speed, and the million commonest passwords would take 140 days
-    wrong_tries : how often all addresses together may be wrong about one. One in three seconds: the same
-        passwords take 35 days however many addresses try, and four that try all the time keep nobody else out
+    sessions : who has shown the token or signed in
+    clock : whether the time of a signature can be believed
+    tries : how often an address may be wrong about one. Five at once, then one in twelve seconds: a token of
+        128 bits is out of reach at any speed, and the million commonest passwords would take 140 days
+    wrong_tries : how often all addresses together may be wrong about one, or about one user's password. One
+        in three seconds: the same passwords take 35 days however many addresses try, and four that try all
+        the time keep nobody else out
     errors_of : gives the known errors of the model that counted, for the report
     threshold_of : gives the threshold of the model that counted, for the order of doubt
     denominator : which cells shares are of, as configured
@@ -49,8 +56,10 @@ class Setup:
     names: tuple[str, ...] = ()
     public_url: str | None = None
     lock: Lock | None = None
+    gate: Gate = field(default_factory=Gate)
     refusals: RefusalLog = field(default_factory=RefusalLog)
     sessions: Sessions = field(default_factory=Sessions)
+    clock: WallClock = field(default_factory=WallClock)
     errors_of: ErrorsOf = lambda _model: None
     threshold_of: ThresholdOf = lambda _model: None
     denominator: Denominator | None = None
@@ -61,6 +70,11 @@ class Setup:
     def for_network(self) -> bool:
         """Whether other devices can reach the page."""
         return self.public_url is not None or not is_loopback(self.host)
+
+    @cached_property
+    def users(self) -> UserFile:
+        """Who may sign in."""
+        return UserFile.beside(self.log_path)
 
     @cached_property
     def previews(self) -> Previews:
@@ -78,5 +92,6 @@ def setup() -> Setup:
 
 
 def note_refusal(reason: str) -> None:
-    """Write down that this request is refused, in a few fixed words."""
-    setup().refusals.add(request.remote_addr or "unknown", reason)
+    """Write down that this request is refused, in a few fixed words, and to whom."""
+    address, user = request.remote_addr or "unknown", g.get("account")
+    setup().refusals.add(address if user is None else f"{printable(user.name)} at {address}", reason)

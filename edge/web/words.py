@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,13 +14,18 @@ from edge.results.texts import (
     LETTERS,
     TYPE_LETTERS,
     kind_text,
+    outdated_text,
+    person_text,
     probability_text,
     reason_text,
+    signature_text,
     state_text,
     warned_text,
     warning_text,
 )
 from edge.structures import CellRef
+
+_REF = re.compile(r"([0-9]{1,9})-([0-9]{1,6})")
 
 
 def ref_text(ref: CellRef) -> str:
@@ -62,6 +68,18 @@ def picture_size(cell: ReadCell) -> PictureSize | None:
     )
     px = px_per_um * cell.um_per_px
     return PictureSize(max(1, round((right - left) * px)), max(1, round((bottom - top) * px)), name)
+
+
+def parse_ref(text: str) -> CellRef | None:
+    """Read what :func:`ref_text` wrote; None for anything else.
+
+    Examples
+    --------
+    >>> parse_ref("12-3"), parse_ref("12-3-4")
+    (CellRef(field_id=12, cell_id=3), None)
+    """
+    match = _REF.fullmatch(text)
+    return None if match is None else CellRef(int(match[1]), int(match[2]))
 
 
 def word_text(_: Catalogue, word: str) -> str:
@@ -130,5 +148,8 @@ TEMPLATE_WORDS = {
     "warning_advice": warning_advice,
     "warned": warned_text,
     "state_text": state_text,
+    "person_text": person_text,
+    "signature_text": signature_text,
+    "outdated_text": outdated_text,
     "reference_lines": REFERENCE_LINES,
 }

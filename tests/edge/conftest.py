@@ -13,6 +13,7 @@ from PIL import Image
 
 from edge import config, selfcheck
 from edge.counting import golden
+from edge.device import passwords
 from edge.rendered import RenderedField, RenderSettings, render_field
 
 
@@ -64,6 +65,13 @@ def set_umask() -> Iterator[Callable[[int], int]]:
     os.umask(before)
     yield os.umask
     os.umask(before)
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time; what they really cost is tested where they are made."""
+    monkeypatch.setattr(passwords, "COST", 4)
+    monkeypatch.setattr(passwords, "LEAST_COST", 128 * passwords.BLOCK * 4)
 
 
 @pytest.fixture

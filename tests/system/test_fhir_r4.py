@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.edge.results.conftest import filled_with_types, read_all, typed_log
+from edge.bloodlog import BloodLog
+from tests.edge.results.conftest import NAME, filled_with_types, read_all, sign, typed_log
 from tests.edge.results.test_fhir import ERRORS, bundle_of, of_type
 from tests.system.conftest import cache_folder
 
@@ -57,7 +58,12 @@ def complaints(validator: Path, bundle: dict[str, Any]) -> list[dict[str, str]]:
 def test_the_bundle_has_the_structure_of_r4(validator: Path, typed_log: Path) -> None:
     read_all(typed_log, "AK")
     read_all(typed_log, "Sri <W> & co")
+    with BloodLog.open(typed_log) as log:
+        log.change_sample(NAME, "closed")
+    sign(typed_log, "AK", "counted")
+    sign(typed_log, "Sri <W> & co", "checked", clock_trusted=False)
     bundle = bundle_of(typed_log, ERRORS)
+    assert len(of_type(bundle, "Provenance")) == 2
     assert complaints(validator, bundle) == []
     # It would notice: a key that there is none of, a value of another kind, one that is missing.
     for spoil in (

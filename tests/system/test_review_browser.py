@@ -387,6 +387,133 @@ def test_no_key_is_lost_where_the_page_refuses_it_or_is_away(
     wait_for(lambda: "Cell 1-4: taken back." in saying(chrome))
 
 
+def add_user(repository: Path, log_path: Path, name: str, role: str) -> None:
+    """Add a user as a script does: the password is a line of standard input."""
+    command = [sys.executable, "-m", "edge.cli", "user", "add", name, "--role", role, "--log", str(log_path)]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    subprocess.run(
+        command, input=f"password of {name}\n", text=True, env=environment, check=True, timeout=120
+    )
+
+
+def sign_in(chrome: Chrome, page: Page, name: str) -> None:
+    chrome.get(f"{page.address}/login")
+    chrome.find_element(By.NAME, "user").send_keys(name)
+    chrome.find_element(By.NAME, "password").send_keys(f"password of {name}", Keys.ENTER)
+    wait_for(lambda: chrome.find_elements(By.CSS_SELECTOR, ".who"))
+    assert name in chrome.find_element(By.CSS_SELECTOR, ".who").text
+
+
+def sign(chrome: Chrome, page: Page, name: str, meaning: str) -> None:
+    chrome.get(f"{page.address}/samples/1/sign")
+    chrome.find_element(By.CSS_SELECTOR, f"input[value={meaning}]").click()
+    chrome.find_element(By.NAME, "password").send_keys(f"password of {name}", Keys.ENTER)
+    wait_for(lambda: chrome.current_url.endswith("/samples/1"))
+
+
+def test_two_named_readers_differ_a_supervisor_settles_and_signs(
+    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None],
+    repository: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    """The server is started again in the middle; one reader hides the program, on a phone, in Indonesian."""
+    log_path = tmp_path / "blood.db"
+    log_sample(log_path, 14)
+    for name, role in (("Ani", "reader"), ("Budi", "reader"), ("Citra", "supervisor")):
+        add_user(repository, log_path, name, role)
+    page = start("review", "")
+    ani, budi = browse(), browse(width=390, height=800, language="id")
+    ani.get(f"{page.address}/samples/1/cells")
+    assert "/login" in ani.current_url
+    sign_in(ani, page, "Ani")
+    sign_in(budi, page, "Budi")
+    budi.find_element(By.CSS_SELECTOR, ".who summary").click()
+    budi.find_element(By.NAME, "hide_program").click()
+    budi.find_element(By.CSS_SELECTOR, "form.observer button").click()
+    for chrome in (ani, budi):
+        chrome.get(f"{page.address}/samples/1/cells?size=2000")
+        press(chrome, "b")
+        wait_for(lambda chrome=chrome: saying(chrome))
+    assert complaints(ani) == []
+
+    # Started again: what was said is kept, what is pressed now is said not to be, nobody is let in unasked.
+    page.process.terminate()
+    page.process.wait(30)
+    page = start("review", "")
+    press(ani, "n")
+    wait_for(lambda: "Your session has ended" in saying(ani))
+    assert len(page.reviews()) == 2
+    for chrome, name in ((ani, "Ani"), (budi, "Budi")):
+        sign_in(chrome, page, name)
+    budi.get(f"{page.address}/samples/1/cells?size=2000")
+    assert budi.find_elements(By.CSS_SELECTOR, ".chip.uncertain, svg.interval") == []
+    read_the_rest(ani, page, "n")
+    read_the_rest(budi, page, "b")
+
+    # They differ; a reader cannot give way any more, nor speak for the other.
+    ani.get(f"{page.address}/samples/1/observers")
+    assert "Cells to settle: 1" in text_of(ani)
+    assert ani.find_elements(By.CSS_SELECTOR, "main button[name=word]") == []
+    refused = ani.execute_async_script(
+        "const done = arguments[0], token = document.querySelector('input[name=csrf_token]').value;"
+        "const sent = {word: '1-1-smudge', observer: 'Budi', csrf_token: token};"
+        "fetch('/samples/1/words', {method: 'POST', headers: {Accept: 'application/json'},"
+        " body: new URLSearchParams(sent)}).then(reply => reply.json()).then(done)"
+    )
+    assert refused["reason"] == "other_name"
+    assert "refused Ani at 127.0.0.1: a form in another's name" in (tmp_path / "messages.txt").read_text()
+
+    # The supervisor settles each with its picture, closes and signs; so does who counted.
+    citra = browse()
+    sign_in(citra, page, "Citra")
+    citra.get(f"{page.address}/samples/1/observers")
+    while buttons := citra.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .words button"):
+        left = len(buttons)
+        assert citra.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .cell img")
+        buttons[1].click()
+        wait_for(
+            lambda left=left: (
+                len(citra.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .words button")) < left
+            )
+        )
+    citra.get(f"{page.address}/samples/1")
+    citra.find_element(By.XPATH, "//button[text()='Close S-0142']").click()
+    wait_for(lambda: "by Citra (supervisor)" in text_of(citra))
+    sign(citra, page, "Citra", "checked")
+    budi.get(f"{page.address}/samples/1/sign")
+    assert budi.find_elements(By.NAME, "password") == []  # who hides the program signs for nothing of it
+    sign(ani, page, "Ani", "counted")
+    assert complaints(citra) == []
+    for reader, words in (
+        (ani, ("Ani (reader), ", "Citra (supervisor), ", "signed with name and password", "Citra settled")),
+        (budi, ("Ani (pengamat), ", "Citra (penyelia), ", "ditandatangani dengan nama dan kata sandi")),
+    ):
+        if reader is budi:
+            budi.get(f"{page.address}/samples/1")
+            budi.find_element(By.CSS_SELECTOR, ".who summary").click()
+            budi.find_element(By.NAME, "hide_program").click()
+            budi.find_element(By.CSS_SELECTOR, "form.observer button").click()
+        reader.get(f"{page.address}/samples/1/report")
+        sheet = reader.find_element(By.TAG_NAME, "body").text
+        assert [one for one in words if one not in sheet] == []
+
+    # A third reader comes after that, and what was signed is no longer what stands there.
+    add_user(repository, log_path, "Dian", "reader")
+    dian = browse()
+    sign_in(dian, page, "Dian")
+    read_the_rest(dian, page, "n")
+    dian.get(f"{page.address}/samples/1/report")
+    assert "Changed after it was signed" in dian.find_element(By.TAG_NAME, "body").text
+    dian.get(f"{page.address}/samples/1/observers")
+    assert "Dian" in text_of(dian)
+    with BloodLog.open(log_path, read_only=True) as log:
+        assert log.verify() == ()
+        assert {review.role for review in log.reviews(1)} == {"reader"}
+        assert [(one.who, one.meaning) for one in log.signatures(1)] == [
+            ("Citra", "checked"),
+            ("Ani", "counted"),
+        ]
+
+
 def test_a_phone_opens_the_page_by_its_code(
     launch: Callable[..., subprocess.Popen[bytes]], browse: Callable[..., Chrome],
     log_sample: Callable[..., None], tmp_path: Path,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import get_args
 
+from edge.bloodlog.signatures import Meaning
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue
@@ -18,7 +19,11 @@ from edge.results.texts import (
     counts_text,
     differing_text,
     drawn_text,
+    outdated_text,
+    settled_text,
     share_text,
+    signature_text,
+    signed_text,
     state_text,
     stop_text,
     warned_text,
@@ -55,6 +60,20 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureBox:
+    """Where the sheet is signed for one thing.
+
+    Attributes
+    ----------
+    signed : who has signed by name and password, and when; empty where nobody has
+    label : what is signed for, and by what
+    """
+
+    signed: tuple[str, ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The report, ready to be laid out.
 
@@ -74,7 +93,7 @@ class Page:
     pictures : boxes of cells
     legend : what stands below a picture
     quality, origin : facts by name
-    signatures : what is signed for
+    signatures : what is signed for, and by whom
     drawn : the fields were drawn by a program: no patient's smear
     """
 
@@ -93,7 +112,7 @@ class Page:
     legend: str
     quality: tuple[tuple[str, str], ...]
     origin: tuple[tuple[str, str], ...]
-    signatures: tuple[str, ...]
+    signatures: tuple[SignatureBox, SignatureBox]
     drawn: str | None
 
 
@@ -128,9 +147,14 @@ def make_page(
         legend=_("report.legend"),
         quality=tuple(_quality(summary, _)),
         origin=tuple(_origin(summary, _)),
-        signatures=(_("report.signed_count"), _("report.signed_check")),
+        signatures=(_box(summary, "counted", _), _box(summary, "checked", _)),
         drawn=drawn_text(_, summary),
     )
+
+
+def _box(summary: SampleSummary, meaning: Meaning, _: Catalogue) -> SignatureBox:
+    signed = tuple(signature_text(_, one) for one in summary.signed if one.meaning == meaning)
+    return SignatureBox(signed, _(f"report.signed_{meaning}" if signed else f"report.sign_{meaning}"))
 
 
 def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[tuple[str, str], ...]:
@@ -139,14 +163,18 @@ def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[t
         (_("report.sample"), sample.name),
         (_("samples.specimen"), _(f"specimen.{sample.specimen}")),
         (_("samples.opened"), _.local_moment(sample.opened_at)),
-        (_("samples.state"), state_text(_, sample)),
+        (_("report.signed"), signed_text(_, summary)),
         (_("samples.quota"), str(sample.quota)),
+        (_("samples.state"), state_text(_, sample)),  # the longest, in the widest of the three columns
         (_("report.made"), _.local_moment(at)),
     )
 
 
 def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
     program, stopping = summary.program, summary.stopping
+    outdated = outdated_text(_, summary)
+    if outdated is not None:
+        yield outdated
     if program.wbc and not any(summary.reading.words.values()):
         yield _("report.nobody")
     if not stopping.quota_reached:
@@ -215,6 +243,9 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
                 high=_.number(both.high, 2),
             )
         yield text
+    settled = settled_text(_, summary)
+    if settled is not None:
+        yield settled
     if len(summary.observers) > _MAX_OBSERVERS:
         yield _("report.more_observers", number=len(summary.observers) - _MAX_OBSERVERS)
     if not program.wbc:

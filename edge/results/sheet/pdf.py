@@ -18,7 +18,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, KeepInFrame, Paragraph, Spacer, Table, TableStyle
 
 from edge.results.sheet.kinds import DifferentialTable, KindCount
-from edge.results.sheet.page import Bar, Page
+from edge.results.sheet.page import Bar, Page, SignatureBox
 from edge.results.sheet.pictures import PictureBox
 
 _MARGIN = 12 * mm
@@ -113,15 +113,28 @@ def _flow(page: Page) -> Iterable[Flowable]:
     yield Spacer(0, 2.5 * mm)
     lines = [[_words(name, _NAME), _words(value, _CELL)] for name, value in (*page.quality, *page.origin)]
     yield Table(lines, colWidths=[34 * mm, _WIDTH - 34 * mm], style=_PLAIN)
-    yield Spacer(0, 11 * mm)
+    yield Spacer(0, 2 * mm)
     gap = 6 * mm
     width = (_WIDTH - gap) / 2
     first, second = page.signatures
     yield Table(
-        [[_words(first, _CELL), "", _words(second, _CELL)]],
+        [
+            [_signed(first), "", _signed(second)],
+            [_words(first.label, _CELL), "", _words(second.label, _CELL)],
+        ],
         colWidths=[width, gap, width],
-        style=[("LINEABOVE", (0, 0), (0, 0), 0.8, black), ("LINEABOVE", (2, 0), (2, 0), 0.8, black)],
+        style=[
+            *_PLAIN.getCommands(),
+            ("VALIGN", (0, 0), (-1, 0), "BOTTOM"),
+            ("LINEABOVE", (0, 1), (0, 1), 0.8, black),
+            ("LINEABOVE", (2, 1), (2, 1), 0.8, black),
+        ],
     )
+
+
+def _signed(box: SignatureBox) -> list[Flowable]:
+    """Who has signed; else room for a pen."""
+    return [_words(text, _STRONG) for text in box.signed] or [Spacer(0, 9 * mm)]
 
 
 def _words(text: str, style: ParagraphStyle) -> Paragraph:

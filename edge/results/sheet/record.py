@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.bloodlog import Sample
+from edge.bloodlog.signatures import Signature
 from edge.counting.differential import differential
 from edge.results.agreement import Agreement
 from edge.results.stopping import LINE
@@ -48,6 +49,9 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "agreement": _agreement(summary.agreement),
         "differing": len(summary.reading.differing),
         **({"differing_types": len(differing)} if (differing := summary.reading.differing_types) else {}),
+        "settled": len(summary.reading.settled),
+        "signed": bool(summary.signed),
+        "signatures": [_signature(one, summary) for one in summary.signatures],
         "stop": {
             "line": LINE,
             "advice": stopping.advice,
@@ -79,6 +83,7 @@ def sample_record(sample: Sample) -> dict[str, Any]:
         "opened_at": sample.opened_at.isoformat(),
         "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
         "closed_by": sample.closed_by,
+        "closed_as": sample.closed_as,
     }
 
 
@@ -105,6 +110,18 @@ def _observer(count: ObserverCount) -> dict[str, Any]:
         **_share(count.tally),
         "done": count.done,
         **_differential(count.tally),
+    }
+
+
+def _signature(signature: Signature, summary: SampleSummary) -> dict[str, Any]:
+    return {
+        "who": signature.who,
+        "role": signature.role,
+        "meaning": signature.meaning,
+        "at": signature.at.isoformat(),
+        "clock_trusted": signature.clock_trusted,
+        "content_sha256": signature.content_sha256,
+        "current": signature.content_sha256 == summary.content_sha256,
     }
 
 

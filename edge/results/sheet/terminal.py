@@ -33,7 +33,7 @@ def interval_bar(share: float, low: float, high: float, width: int = _BAR_WIDTH)
 
 
 def sample_lines(page: Page) -> Iterable[str]:
-    """Lay the report out as lines of text, pictures and signatures left out."""
+    """Lay the report out as lines of text, pictures left out."""
     yield page.title
     yield from _facts(page.sample)
     yield ""
@@ -55,6 +55,7 @@ def sample_lines(page: Page) -> Iterable[str]:
     yield from page.notes
     yield ""
     yield from _facts((*page.quality, *page.origin))
+    yield from _facts((box.label, text) for box in page.signatures for text in box.signed)
     yield page.warning if page.drawn is None else f"{page.warning} {page.drawn}"
 
 

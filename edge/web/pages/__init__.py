@@ -1,6 +1,6 @@
 """The pages, a room each."""
 
-from edge.web.pages import cells, fields, live, login, observers, phone, results, samples
+from edge.web.pages import cells, fields, live, login, observers, phone, results, samples, signatures
 
 BLUEPRINTS = (
     login.blueprint,
@@ -10,5 +10,6 @@ BLUEPRINTS = (
     fields.blueprint,
     observers.blueprint,
     results.blueprint,
+    signatures.blueprint,
     phone.blueprint,
 )

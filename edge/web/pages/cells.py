@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -20,7 +19,7 @@ from edge.web import preferences, security, store
 from edge.web.figures import figures_of
 from edge.web.kinds import GROUPS, group_of, has_types, in_groups, is_changed, sure_word
 from edge.web.paging import list_page, number_asked
-from edge.web.words import own_words, ref_text, word_text
+from edge.web.words import own_words, parse_ref, ref_text, word_text
 
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
 
@@ -41,19 +40,6 @@ FILTERS: dict[str, Callable[[ReadCell, ReviewLabel | None], bool]] = {
 }
 #: A filter by the program's word would tell it.
 _TELLING = frozenset({"uncertain", "blast", "normal", "changed", "smudge"})
-_REF = re.compile(r"([0-9]{1,9})-([0-9]{1,6})")
-
-
-def parse_ref(text: str) -> CellRef | None:
-    """Read what :func:`ref_text` wrote; None for anything else.
-
-    Examples
-    --------
-    >>> parse_ref("12-3"), parse_ref("12-3-4")
-    (CellRef(field_id=12, cell_id=3), None)
-    """
-    match = _REF.fullmatch(text)
-    return None if match is None else CellRef(int(match[1]), int(match[2]))
 
 
 @blueprint.get("/cells")
@@ -130,8 +116,10 @@ def say(sample_id: int) -> ResponseReturnValue:
         abort(400)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
-        _cells_or_404(Reading.of(log, sample_id), [ref])
-        log.add_reviews({ref: word}, observer)
+        reading = Reading.of(log, sample_id)
+        _cells_or_404(reading, [ref])
+        _refuse_if_it_stands(reading, observer, ref)
+        log.add_reviews({ref: word}, observer, role=preferences.role())
         return _answer(log, sample, ref, observer, said="cells.said")
 
 
@@ -148,7 +136,7 @@ def agree(sample_id: int) -> Response:
         store.sample_of(log, sample_id)
         reading = Reading.of(log, sample_id)
         cells = _cells_or_404(reading, [ref for ref in refs if ref is not None])
-        log.add_reviews(_agreeable(cells, reading, observer), observer)
+        log.add_reviews(_agreeable(cells, reading, observer), observer, role=preferences.role())
     return _back(sample_id)
 
 
@@ -161,7 +149,11 @@ def undo(sample_id: int) -> ResponseReturnValue:
         abort(409)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
-        undone = log.undo_review(observer, sample_id, expected=last)
+        reading = Reading.of(log, sample_id)
+        newest = reading.last_review(observer)
+        if newest is not None:
+            _refuse_if_it_stands(reading, observer, newest.cell)
+        undone = log.undo_review(observer, sample_id, expected=last, role=preferences.role())
         if undone is None:  # a form that is sent twice must not take back another word
             if not security.wants_json():
                 abort(409)
@@ -194,8 +186,19 @@ def _agreeable(
 def _observer_or_refuse() -> str:
     observer = preferences.observer()
     if observer is None:
-        abort(428)
+        security.refuse("no_name")
     return observer
+
+
+def _refuse_if_it_stands(reading: Reading, observer: str, ref: CellRef) -> None:
+    """Refuse another word on a cell that is a supervisor's to settle.
+
+    Where there are users, two readings that differ stand once both are done: whoever sees the other's word
+    does not give way by a word of his own.
+    """
+    is_in_dispute = ref in reading.differing or ref in reading.settled
+    if preferences.account() is not None and is_in_dispute and not reading.is_blind(observer):
+        security.refuse("stands")
 
 
 def _cells_or_404(reading: Reading, refs: Sequence[CellRef]) -> list[ReadCell]:

@@ -1,71 +1,58 @@
-"""The form for the token, and what a browser chooses for itself."""
+"""Signing in by name and password or by the token, and what a browser chooses for itself."""
 
 from __future__ import annotations
 
 from flask import Blueprint, abort, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
+from edge.bloodlog.users import user_name
 from edge.i18n import languages
 from edge.web import preferences
-from edge.web.access import Lock, LockBusyError
-from edge.web.hosts import network_of
-from edge.web.setup import note_refusal, setup
+from edge.web.access import LONGEST_S
+from edge.web.setup import setup
+from edge.web.tries import try_password, try_token
 
 blueprint = Blueprint("login", __name__)
 
-#: Nobody types more; what is longer is not hashed.
-_MAX_SECRET = 256
-#: Whose token it is: everybody's.
-_ACCOUNT = "token"
+#: How long a reader's wish to see nothing of the program is kept: a working day, as the longest session.
+_HIDING_S = int(LONGEST_S)
 
 
 @blueprint.get("/login")
 def form() -> Response | str:
-    """Ask for the token."""
-    if setup().lock is None:
+    """Ask for name and password, or for the token."""
+    if setup().lock is None and not setup().users.all():
         return redirect(url_for("samples.start"))
-    return render_template("login.html", next=preferences.next_path(request.args.get("next")))
+    return _form(preferences.next_path(request.args.get("next")))
+
+
+def _form(following: str, wrong: str | None = None) -> str:
+    named = bool(setup().users.all())
+    return render_template("login.html", next=following, wrong=wrong, named=named)
 
 
 @blueprint.post("/login")
 def enter() -> Response:
-    """Open a session for the right token."""
-    lock = setup().lock
-    if lock is None:
-        return redirect(url_for("samples.start"))
+    """Open a session for a user's password, or for the right token."""
+    lock, user = setup().lock, None
     following = preferences.next_path(request.form.get("next"))
-    address, typed = network_of(request.remote_addr or "unknown"), request.form.get("token", "").strip()
-    try:
-        with lock.place():
-            wrong = _try(lock, address, typed)
-    except LockBusyError:
-        note_refusal("too many tries at once")
-        answer = make_response(render_template("login.html", next=following, wrong="login.busy"), 503)
-        answer.headers["Retry-After"] = "2"
+    if setup().users.all():
+        user = setup().users.find(request.form.get("user", ""))
+        failed = try_password(user, request.form.get("password", ""))
+    elif lock is not None:
+        failed = try_token(lock, request.form.get("token", "").strip())
+    else:
+        return redirect(url_for("samples.start"))
+    if failed is not None:
+        answer = make_response(_form(following, failed.key), failed.code)
+        if failed.code == 503:
+            answer.headers["Retry-After"] = "2"
         return answer
-    if wrong is not None:
-        key, code, noted = wrong
-        note_refusal(noted)
-        return make_response(render_template("login.html", next=following, wrong=key), code)
     # A new session: nothing of the cookie from before the login stays valid.
     kept = {key: session[key] for key in ("language", "theme") if key in session}
     session.clear()
-    session.update(kept, id=setup().sessions.begin())
+    session.update(kept, id=setup().sessions.begin(user))
     return redirect(following)
-
-
-def _try(lock: Lock, address: str, typed: str) -> tuple[str, int, str] | None:
-    """Try a token; else say what is told to the person, with which code, and what is noted."""
-    limits = setup()
-    if not limits.tries.allows(address):
-        return "problem.429", 429, "too many tries at the token"
-    # Taken before and given back after, so that tries at the same time cannot pass together.
-    if not limits.wrong_tries.allows(_ACCOUNT):
-        return "problem.429", 429, "too many wrong tries at the token from all addresses"
-    if len(typed) > _MAX_SECRET or not lock.opens(typed):
-        return "login.wrong", 403, "wrong token"
-    limits.wrong_tries.give_back(_ACCOUNT)
-    return None
 
 
 @blueprint.post("/logout")
@@ -95,10 +82,23 @@ def prefer() -> Response:
 
 @blueprint.post("/observer")
 def observe() -> Response:
-    """Keep the name of who is looking."""
-    name = preferences.observer_name(request.form.get("observer", ""))
-    if name is None:
-        abort(400)
-    session["observer"] = name
-    session["hide_program"] = request.form.get("hide_program") == "1"
-    return redirect(preferences.next_path(request.form.get("next")))
+    """Keep who is looking, where nobody has signed in, and whether the program's words are hidden."""
+    if preferences.account() is None:
+        name = user_name(request.form.get("observer", ""))
+        if name is None:
+            abort(400)
+        session["observer"] = name
+    hides = request.form.get("hide_program") == "1"
+    session["hide_program"] = hides
+    answer = redirect(preferences.next_path(request.form.get("next")))
+    if preferences.account() is not None:
+        answer.set_cookie(
+            preferences.HIDING,
+            "1" if hides else "",
+            max_age=_HIDING_S if hides else 0,
+            path=f"{request.script_root}/",
+            secure=request.is_secure,
+            httponly=True,
+            samesite="Strict",
+        )
+    return answer

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from flask import Blueprint, render_template
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
 from edge.results.agreement import agreement
 from edge.results.reading import WORDS, ReadCell, Reading
-from edge.web import preferences, store
+from edge.web import preferences, security, store
 from edge.web.figures import figures_of
+from edge.web.words import parse_ref
 
 blueprint = Blueprint("observers", __name__)
+
+#: In place of a word: what was settled is taken back.
+_BACK = "back"
 
 
 @blueprint.get("/samples/<int(max=1000000000):sample_id>/observers")
@@ -42,9 +47,43 @@ def page(sample_id: int) -> str:
         # Whoever is still reading must not see what others have said.
         pairs=[] if reading.is_blind(observer) and observer in reading.words else pairs,
         differing=[] if reading.withholds_results(observer) else _differing(reading),
+        settled=[] if reading.withholds_results(observer) else _settled(reading),
+        may_settle=preferences.role() == "supervisor" and not figures.withheld,
         blind=reading.is_blind(observer),
         words=WORDS,
     )
+
+
+@blueprint.post("/samples/<int(max=1000000000):sample_id>/settle")
+def settle(sample_id: int) -> Response:
+    """Keep what a supervisor says of a cell on which readers differ, or take it back."""
+    user = preferences.account()
+    if user is None or user.role != "supervisor":
+        security.refuse("needs_supervisor")
+    text, _, word = request.form.get("word", "").rpartition("-")
+    ref = parse_ref(text)
+    label = next((one for one in WORDS if one == word), None)
+    if ref is None or (label is None and word != _BACK):
+        abort(400)
+    with store.writing() as log:
+        figures = figures_of(log, store.sample_of(log, sample_id), user.name)
+        if figures.withheld:
+            security.refuse("hidden")
+        reading = figures.reading
+        if ref not in reading.settled and (label is None or ref not in reading.differing):
+            abort(409)
+        log.settle({ref: label}, user.name)
+    return redirect(f"{url_for('observers.page', sample_id=sample_id)}#differing")
+
+
+def _settled(reading: Reading) -> list[tuple[ReadCell, str, str, list[tuple[str, str]]]]:
+    """Give the cells that were settled, as what and by whom, with what readers had said."""
+    said = {
+        ref: [(name, words[ref]) for name, words in reading.words.items() if ref in words]
+        for ref in reading.settled
+    }
+    cells = (cell for cell in reading.cells if cell.ref in said)
+    return [(cell, *reading.settled[cell.ref], said[cell.ref]) for cell in cells]
 
 
 def _differing(reading: Reading) -> list[tuple[ReadCell, list[tuple[str, str]]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response
 from werkzeug.utils import secure_filename
 
 from edge.bloodlog import Sample
@@ -15,7 +15,7 @@ from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page, make_page
 from edge.results.sheet.record import json_text, report_record
 from edge.results.summary import SampleSummary, summarise
-from edge.web import preferences, store
+from edge.web import preferences, security, store
 from edge.web.figures import Figures
 from edge.web.setup import setup
 
@@ -76,7 +76,7 @@ def _summary(sample_id: int) -> SampleSummary:
         sample = store.sample_of(log, sample_id)
         summary = summarise(log, sample, setup().errors_of, setup().denominator, setup().threshold_of)
     if Figures(summary, preferences.observer(), preferences.hides_program()).withheld:
-        abort(423)
+        security.refuse("hidden")
     return summary
 
 

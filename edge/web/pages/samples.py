@@ -65,6 +65,7 @@ def open_new() -> Response | tuple[str, int]:
                 "marrow" if specimen == "marrow" else "blood",
                 _QUOTAS[quota] or USUAL_QUOTA[specimen],
                 who=_who(),
+                role=preferences.role(),
             )
     except LogError as error:  # the name is taken or cannot be, or another sample was opened meanwhile
         return _start(printable(error), name), 409
@@ -95,7 +96,7 @@ def close(sample_id: int) -> Response:
         sample = store.sample_of(log, sample_id)
         if sample.closed_at is not None:
             abort(409)
-        log.change_sample(sample.name, "closed", who=_who())
+        log.change_sample(sample.name, "closed", who=_who(), role=preferences.role())
     return redirect(url_for("samples.page", sample_id=sample_id))
 
 
@@ -106,5 +107,5 @@ def reopen(sample_id: int) -> Response:
         sample = store.sample_of(log, sample_id)
         if sample.closed_at is None or log.current_sample() is not None:
             abort(409)
-        log.change_sample(sample.name, "reopened", who=_who())
+        log.change_sample(sample.name, "reopened", who=_who(), role=preferences.role())
     return redirect(url_for("live.page"))

@@ -22,6 +22,7 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import decode, encode
+from edge.bloodlog.users import User, UserFile
 from edge.config import Config, parse_config
 from edge.counting.provenance import Context
 from edge.counting.recorder import Recorder
@@ -31,6 +32,7 @@ from edge.daemon.protocol import Peer
 from edge.daemon.served import ServedLog, open_log, writes_itself
 from edge.daemon.writer import LogWriter
 from edge.daemon.writes import MAX_BODY_BYTES, AppendField, OpenSample, encode_write
+from edge.device.passwords import nobodys_hash
 from edge.errors import ControlError, DiskFullError, LogBehindError, LogError, OutputError
 from edge.structures import CellRef, ClassifiedCell, FieldResult, Frame, ModelIdentity, UInt8Image
 from tests.edge.bloodlog.fields import make_cell, make_result
@@ -121,6 +123,32 @@ def test_samples_and_words_are_written_by_the_service_and_say_who(
     assert whos == [("opened", ME), ("closed", "AK"), ("reopened", "AK")]
     assert f"open_sample by user {ME} ({os.geteuid()}), process {os.getpid()}" in caplog.messages
     assert service.looks == 9
+
+
+def test_where_there_are_users_nobody_says_a_word_in_another_s_name_through_the_socket(
+    service: Service, log: ServedLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.open_sample("S-1", "blood", 200)
+    users = UserFile.beside(service.path)
+    users.add(User("AK", "reader", nobodys_hash()))
+    with pytest.raises(LogError, match="has users, who say words on the service's own page"):
+        log.add_reviews({CellRef(1, 1): "blast"}, "AK")
+    with pytest.raises(LogError, match="has users"):
+        log.undo_review("AK", 1)
+    assert caplog.messages[-1].startswith("undo_review refused to user")
+    # Nor is anybody believed to have signed in elsewhere; samples are opened and closed as before.
+    with pytest.raises(LogError, match="who signs in does so on the page of its owner"):
+        log.change_sample("S-1", "closed", who="AK", role="reader")
+    for write in (lambda: log.settle({}, "AK"), lambda: _sign(log)):
+        with pytest.raises(LogError, match=f"only its owner, user {ME}, can"):
+            write()
+    assert log.change_sample("S-1", "closed", who="AK").closed_as is None
+    users.remove("AK")
+    assert log.add_reviews({}, "AK") == 0
+
+
+def _sign(log: ServedLog) -> None:
+    log.sign("S-1", "checked", "AK", "supervisor", seen_sha256="", nonce="")
 
 
 def test_what_the_log_refuses_is_refused_in_its_own_words(service: Service, log: ServedLog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.signatures import Meaning
+from edge.bloodlog.users import Role
 from edge.structures import (
     Cell,
     CellClass,
@@ -139,6 +142,14 @@ def typed_log(filled_with_types: Path, tmp_path: Path) -> Path:
 def sample_log(filled: Path, tmp_path: Path) -> Path:
     """Path of a log whose only sample, open, has 28 whole white cells, 12 of them called blasts."""
     return shutil.copytree(filled, tmp_path / "state") / "blastcount.db"
+
+
+def sign(path: Path, who: str, meaning: Meaning, *, clock_trusted: bool = True) -> None:
+    """Let a user sign the closed sample as it is now."""
+    with BloodLog.open(path) as log:
+        seen = log.content_sha256(log.sample(NAME).id)
+        role: Role = "reader" if meaning == "counted" else "supervisor"
+        log.sign(NAME, meaning, who, role, seen_sha256=seen, nonce=token_hex(16), clock_trusted=clock_trusted)
 
 
 def read_all(path: Path, observer: str, changed: dict[CellRef, str] | None = None) -> None:

@@ -17,7 +17,7 @@ from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef, Denominator
-from tests.edge.results.conftest import NAME, fill, read_all
+from tests.edge.results.conftest import NAME, fill, read_all, sign
 
 ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
 
@@ -155,19 +155,50 @@ def statuses(path: Path) -> set[str]:
     return {r["status"] for r in of_type(bundle, "Observation") + of_type(bundle, "DiagnosticReport")}
 
 
-def test_final_only_when_closed_read_and_settled(full_log: Path) -> None:
+def test_final_only_when_closed_read_settled_and_signed(full_log: Path) -> None:
     assert statuses(full_log) == {"preliminary"}
     read_all(full_log, "AK")
     assert statuses(full_log) == {"preliminary"}
     close(full_log)
+    assert statuses(full_log) == {"preliminary"}
+    sign(full_log, "AK", "counted")
     assert statuses(full_log) == {"final"}
     read_all(full_log, "BT", {CellRef(1, 4): "blast"})
     assert statuses(full_log) == {"preliminary"}
+    sign(full_log, "CS", "checked")
+    assert statuses(full_log) == {"preliminary"}  # readers differ
+    with BloodLog.open(full_log) as log:
+        log.settle({CellRef(1, 4): "blast"}, "CS")
+    assert statuses(full_log) == {"preliminary"}  # what was signed was another state
+    sign(full_log, "CS", "checked")
+    assert statuses(full_log) == {"final"}
+
+
+def test_a_signature_is_a_provenance_of_the_report(full_log: Path) -> None:
+    read_all(full_log, "AK")
+    close(full_log)
+    sign(full_log, "AK", "counted")
+    sign(full_log, "Citra <S>", "checked")
+    bundle = bundle_of(full_log)
+    Bundle.model_validate_json(json.dumps(bundle))
+    signed = of_type(bundle, "Provenance")
+    assert [one["signature"][0]["who"]["display"] for one in signed] == [
+        "AK (reader)",
+        "Citra <S> (supervisor)",
+    ]
+    assert [one["signature"][0]["type"][0]["code"][-1] for one in signed] == ["1", "5"]
+    assert {one["target"][0]["reference"] for one in signed} == {bundle["entry"][0]["fullUrl"]}
+    # What was signed once and changed since is told of, and is no signature of this report.
+    read_all(full_log, "BT")
+    changed = bundle_of(full_log)
+    assert of_type(changed, "Provenance") == []
+    assert "Changed after it was signed" in of_type(changed, "DiagnosticReport")[0]["text"]["div"]
 
 
 def test_below_the_quota_nothing_is_final(sample_log: Path) -> None:
     read_all(sample_log, "AK")
     close(sample_log)
+    sign(sample_log, "AK", "counted")
     assert statuses(sample_log) == {"preliminary"}
 
 

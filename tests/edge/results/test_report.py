@@ -6,6 +6,7 @@ import html
 import json
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from edge.results.sheet.terminal import sample_lines
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE
-from tests.edge.results.conftest import NAME, fill, read_all, result
+from tests.edge.results.conftest import NAME, fill, read_all, result, sign
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
@@ -216,6 +217,79 @@ def test_a_sample_without_cells_has_a_page(tmp_path: Path) -> None:
     assert dict(page.sample)["Specimen"] == "bone marrow"
     assert render_pdf(page).startswith(b"%PDF-")
     assert render_html(page)
+
+
+@pytest.mark.parametrize("language", list(languages()))
+def test_who_signed_stands_on_every_form_and_what_changed_since(sample_log: Path, language: str) -> None:
+    _ = catalogue(language)
+
+    def forms() -> dict[str, str]:
+        page = page_of(sample_log, language)
+        flow = [text.text for text in _flow(page) if isinstance(text, Paragraph)]
+        tables = [str(text.text) for table in _flow(page) for text in _paragraphs(table)]
+        return {
+            "html": html.unescape(render_html(page)),
+            "pdf": html.unescape("\n".join(flow + tables)),
+            "terminal": "\n".join(sample_lines(page)),
+        }
+
+    read_all(sample_log, "AK")
+    with BloodLog.open(sample_log) as log:
+        log.change_sample(NAME, "closed", who="Sri <b>", role="supervisor")
+    unsigned = forms()
+    sign(sample_log, "AK", "counted")
+    sign(sample_log, "Sri <b>", "checked", clock_trusted=False)
+    signed = forms()
+    first, second = summary_of(sample_log).signed
+    record = report_record(summary_of(sample_log))
+    assert record["signed"] is True
+    assert record["sample"]["closed_by"] == "Sri <b>"
+    assert [(one["who"], one["role"], one["meaning"], one["current"]) for one in record["signatures"]] == [
+        ("AK", "reader", "counted", True),
+        ("Sri <b>", "supervisor", "checked", True),
+    ]
+    read_all(sample_log, "BT")
+    changed = forms()
+    for form in unsigned:
+        assert _("signature.unsigned") in unsigned[form], form
+        assert f"Sri <b> ({_('role.supervisor')})" in unsigned[form], form  # who closed it
+        for signature in (first, second):
+            said = f"{signature.who} ({_(f'role.{signature.role}')}), {_.local_moment(signature.at)}"
+            assert said in signed[form], form
+        doubt = _("signature.at_doubtful", who="", at="").rpartition("(")[2]
+        assert (doubt in signed[form], doubt in unsigned[form]) == (True, False), form
+        assert _("signature.unsigned") not in signed[form], form
+        assert _("signature.outdated") in changed[form], form
+        assert _("signature.changed", signatures="").partition("(")[0] in changed[form], form
+    assert report_record(summary_of(sample_log))["signed"] is False
+
+
+def _paragraphs(flowable: object) -> Iterator[Paragraph]:
+    """Every text in a table, in whatever depth."""
+    if isinstance(flowable, Paragraph):
+        yield flowable
+    for part in getattr(flowable, "_cellvalues", flowable if isinstance(flowable, list) else ()):
+        yield from _paragraphs(part)
+
+
+def test_what_a_supervisor_settled_is_people_s_word(sample_log: Path) -> None:
+    read_all(sample_log, "AK")
+    read_all(sample_log, "BT", {CellRef(1, 4): "blast", CellRef(2, 4): "not_a_cell"})
+    with BloodLog.open(sample_log) as log:
+        log.settle({CellRef(1, 4): "blast"}, "Citra")
+    assert summary_of(sample_log).reviewed is None  # one cell is left
+    with BloodLog.open(sample_log) as log:
+        log.settle({CellRef(2, 4): "normal"}, "Citra")
+    page = page_of(sample_log)
+    assert {row[0]: row[1:] for row in page.rows}["called blast"][1] == "13"
+    assert "On 2 cells readers differed, and Citra settled what they are." in page.notes
+    assert not any("differ" in banner for banner in page.banners)
+    record = report_record(summary_of(sample_log))
+    assert (record["settled"], record["differing"]) == (2, 0)
+    # Taken back, it is open again.
+    with BloodLog.open(sample_log) as log:
+        log.settle({CellRef(1, 4): None}, "Citra")
+    assert summary_of(sample_log).reviewed is None
 
 
 @pytest.mark.parametrize(

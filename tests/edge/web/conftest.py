@@ -162,6 +162,11 @@ def compiled_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_costly_password(cheap_passwords: None) -> None:
+    """Tokens and passwords are made and compared in no time."""
+
+
+@pytest.fixture(autouse=True)
 def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No daemon of this machine answers the tests."""
     folder = tmp_path_factory.mktemp("run")

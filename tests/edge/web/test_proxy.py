@@ -10,8 +10,9 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from edge.config import parse_config
+from edge.device.passwords import password_hash
 from edge.errors import ConfigError
-from edge.web.access import Lock, new_token, read_token_file, write_token_file
+from edge.web.access import Lock, new_token
 from edge.web.server import guarded
 from edge.web.setup import Setup
 from tests.edge.web.conftest import Browser, Clinic
@@ -22,11 +23,9 @@ HOST = {"Host": "lab.example"}
 ORIGIN = {"Origin": "https://lab.example"}
 
 
-@pytest.fixture(scope="module")
-def lock(tmp_path_factory: pytest.TempPathFactory) -> Lock:
-    path = tmp_path_factory.mktemp("token") / "token"
-    write_token_file(path, TOKEN)
-    return Lock(read_token_file(path))
+@pytest.fixture
+def lock() -> Lock:
+    return Lock(password_hash(TOKEN))
 
 
 class Phone(Browser):

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from edge.bloodlog.users import User, UserFile
 from edge.cli import main
 from edge.commands.review import make_setup
 from edge.config import Config, ReviewConfig
 from edge.device.network import NetworkAddress
+from edge.device.passwords import password_hash
 from edge.errors import ConfigError
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
 from edge.web.setup import Setup
@@ -166,6 +168,22 @@ def test_without_a_network_a_phone_gets_one_line(
     assert (ended.exit_code, made) == (1, [])
     assert "no network: this machine has no address that a phone could reach" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_phone_asks_a_user_for_name_and_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "blastcount.toml"
+    config.write_text('[log]\npath = "blood.db"\n')
+    users = UserFile.beside(tmp_path / "blood.db")
+    users.add(User("Ani", "reader", password_hash("correct horse")))
+    ended, (setup,) = start_with_phone(monkeypatch, "--config", str(config), addresses=[WLAN])
+    assert decoded(ended.stderr) == "http://192.168.4.23:8321/"
+    assert "and type your name and password" in ended.stderr
+    # Should the last user be removed meanwhile, the page is not open to all.
+    assert setup.lock is not None
+    users.path.write_text("{}")
+    ended, made = start_with_phone(monkeypatch, "--config", str(config), addresses=[WLAN])
+    assert (ended.exit_code, made) == (1, [])
+    assert "blood.db.users: the users cannot be read" in ended.stderr
 
 
 def test_a_token_file_that_is_named_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,13 @@ import logging
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from edge.web.access import MOST_TRIES, Lock, new_token, read_token_file, write_token_file
+from edge.device.passwords import password_hash
+from edge.web.access import MOST_TRIES, Lock, new_token
 from edge.web.app import MAX_BODY_BYTES
 from edge.web.limits import RateLimit
 from edge.web.security import CONTENT_POLICY
@@ -32,7 +32,7 @@ PAGES = [
         "/nothing",
     ),
     *("/samples/1/report", "/samples/1/report.pdf", "/samples/1/report.json", "/samples/1/fhir.json"),
-    *("/samples/1/cells.csv", "/phone"),
+    *("/samples/1/cells.csv", "/samples/1/sign", "/phone"),
 ]
 #: Every form that changes something.
 FORMS: dict[str, dict[str, str]] = {
@@ -43,6 +43,8 @@ FORMS: dict[str, dict[str, str]] = {
     "/samples/1/words": {"word": "1-1-normal"},
     "/samples/1/agreed": {"refs": "1-1"},
     "/samples/1/undo": {"last": "1"},
+    "/samples/1/settle": {"word": "1-1-normal"},
+    "/samples/1/sign": {"meaning": "counted"},
     "/observer": {"observer": "Ani"},
     "/logout": {},
 }
@@ -51,18 +53,11 @@ OPEN = {"static", "login.form", "login.enter", "login.prefer"}
 TOKEN = new_token()
 
 
-@pytest.fixture(scope="module")
-def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("token") / "token"
-    write_token_file(path, TOKEN)
-    return path
-
-
 @pytest.fixture
-def locked(clinic: Clinic, token_file: Path) -> Clinic:
+def locked(clinic: Clinic) -> Clinic:
     """The small clinic behind a token."""
     stands_still = RateLimit(1.0, 5, clock=lambda: 0.0), RateLimit(1.0, 20, clock=lambda: 0.0)
-    lock = Lock(read_token_file(token_file))
+    lock = Lock(password_hash(TOKEN))
     return Clinic(Setup(clinic.setup.log_path, lock=lock, tries=stands_still[0], wrong_tries=stands_still[1]))
 
 
