@@ -149,13 +149,16 @@ class Reading:
 
     @cached_property
     def differing_types(self) -> frozenset[CellRef]:
-        """Cells that people give different types."""
-        return frozenset(ref for ref, kinds in self.types.items() if len(kinds) > 1)
+        """Cells that are normal, and that people give different types, until a supervisor names one."""
+        several = {ref for ref, kinds in self.types.items() if len(kinds) > 1}
+        settled = {ref for ref, (word, _who) in self.settled_words.items() if type_of(word) is not None}
+        return frozenset(ref for ref in several - settled if self.last_words.get(ref) == "normal")
 
     def type_of(self, cell: ReadCell) -> CellType | None:
-        """Give a cell's type: the one on which people agree, else the program's; None where there is none."""
-        named = self.types.get(cell.ref, frozenset())
-        return next(iter(named)) if len(named) == 1 else cell.found.type
+        """Give a cell's type: the settled one, that on which people agree, else the program's, if any."""
+        word, _who = self.settled_words.get(cell.ref, ("normal", ""))
+        settled, named = type_of(word), self.types.get(cell.ref, frozenset())
+        return settled or (next(iter(named)) if len(named) == 1 else cell.found.type)
 
     def said(self, observer: str | None, ref: CellRef) -> ReviewLabel | None:
         """Give one observer's word on one cell, as it was said: a class, or a type."""
@@ -171,26 +174,32 @@ class Reading:
 
     @cached_property
     def settled(self) -> Mapping[CellRef, tuple[str, str]]:
-        """What a supervisor said of a cell on which readers differed, and who that was.
+        """The class that a supervisor put a cell into on which readers differed, and who that was."""
+        return {ref: (class_of(word), who) for ref, (word, who) in self.settled_words.items()}
+
+    @cached_property
+    def settled_words(self) -> Mapping[CellRef, tuple[ReviewLabel, str]]:
+        """What a supervisor said of a cell on which readers differed, a class or a type, and who that was.
 
         It holds until somebody says something else of the cell than before: then readers differ again.
         """
         holding = {settled.cell: settled for settled in self._settlements}
         before = {
-            after: _classes(_said(review for review in self.reviews if review.id <= after))
+            after: _said(review for review in self.reviews if review.id <= after)
             for after in {settled.after_review for settled in holding.values()}
         }
 
-        def is_contradicted(settled: Settlement) -> bool:
+        def is_contradicted(settled: Settlement, word: ReviewLabel) -> bool:
             then = before[settled.after_review]
-            said = ((self.word(name, settled.cell), then.get(name, {})) for name in self.observers)
-            allowed = None if settled.label is None else class_of(settled.label)
-            return any(now not in (None, allowed, known.get(settled.cell)) for now, known in said)
+            return any(
+                _is_new(self.said(name, settled.cell), then.get(name, {}).get(settled.cell), word)
+                for name in self.observers
+            )
 
         return {
-            ref: (class_of(settled.label), settled.who)
+            ref: (settled.label, settled.who)
             for ref, settled in holding.items()
-            if settled.label is not None and not is_contradicted(settled)
+            if settled.label is not None and not is_contradicted(settled, settled.label)
         }
 
     @cached_property
@@ -285,6 +294,15 @@ class Reading:
                 if not any(missing.values()):
                     return number
         return len(self.reviews)
+
+
+def _is_new(now: ReviewLabel | None, then: ReviewLabel | None, settled: ReviewLabel) -> bool:
+    """Whether a reader says something that neither was settled nor had been said by the same reader then."""
+    if now is None:
+        return False
+    known = (settled,) if then is None else (settled, then)
+    kind = type_of(now)
+    return class_of(now) not in map(class_of, known) or (kind is not None and kind not in map(type_of, known))
 
 
 def _between(cells: Iterable[ClassifiedCell]) -> float:

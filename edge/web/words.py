@@ -135,7 +135,8 @@ PICTURE_SCALES = (("full", 6.0), ("half", 3.0), ("quarter", 1.5))
 
 #: What templates may call.
 TEMPLATE_WORDS = {
-    "letters": LETTERS,
+    "letters": LETTERS | TYPE_LETTERS,
+    "word_text": word_text,
     "ref_text": ref_text,
     "probability": probability_text,
     "own_words": own_words,

@@ -196,7 +196,7 @@ def _refuse_if_it_stands(reading: Reading, observer: str, ref: CellRef) -> None:
     Where there are users, two readings that differ stand once both are done: whoever sees the other's word
     does not give way by a word of his own.
     """
-    is_in_dispute = ref in reading.differing or ref in reading.settled
+    is_in_dispute = ref in reading.differing or ref in reading.differing_types or ref in reading.settled
     if preferences.account() is not None and is_in_dispute and not reading.is_blind(observer):
         security.refuse("stands")
 

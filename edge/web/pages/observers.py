@@ -7,6 +7,7 @@ from itertools import combinations
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from edge.bloodlog.reviews import TYPES
 from edge.results.agreement import agreement
 from edge.results.reading import WORDS, ReadCell, Reading
 from edge.web import preferences, security, store
@@ -47,10 +48,12 @@ def page(sample_id: int) -> str:
         # Whoever is still reading must not see what others have said.
         pairs=[] if reading.is_blind(observer) and observer in reading.words else pairs,
         differing=[] if reading.withholds_results(observer) else _differing(reading),
+        differing_types=[] if reading.withholds_results(observer) else _differing_types(reading),
         settled=[] if reading.withholds_results(observer) else _settled(reading),
         may_settle=preferences.role() == "supervisor" and not figures.withheld,
         blind=reading.is_blind(observer),
         words=WORDS,
+        types=TYPES,
     )
 
 
@@ -62,7 +65,7 @@ def settle(sample_id: int) -> Response:
         security.refuse("needs_supervisor")
     text, _, word = request.form.get("word", "").rpartition("-")
     ref = parse_ref(text)
-    label = next((one for one in WORDS if one == word), None)
+    label = next((one for one in (*WORDS, *TYPES) if one == word), None)
     if ref is None or (label is None and word != _BACK):
         abort(400)
     with store.writing() as log:
@@ -70,7 +73,8 @@ def settle(sample_id: int) -> Response:
         if figures.withheld:
             security.refuse("hidden")
         reading = figures.reading
-        if ref not in reading.settled and (label is None or ref not in reading.differing):
+        differs = ref in reading.differing or ref in reading.differing_types
+        if ref not in reading.settled and (label is None or not differs):
             abort(409)
         log.settle({ref: label}, user.name)
     return redirect(f"{url_for('observers.page', sample_id=sample_id)}#differing")
@@ -83,7 +87,16 @@ def _settled(reading: Reading) -> list[tuple[ReadCell, str, str, list[tuple[str,
         for ref in reading.settled
     }
     cells = (cell for cell in reading.cells if cell.ref in said)
-    return [(cell, *reading.settled[cell.ref], said[cell.ref]) for cell in cells]
+    return [(cell, *reading.settled_words[cell.ref], said[cell.ref]) for cell in cells]
+
+
+def _differing_types(reading: Reading) -> list[tuple[ReadCell, list[tuple[str, str]]]]:
+    """Give the cells that people give different types, with each one's."""
+    return [
+        (cell, [(name, said) for name in reading.observers if (said := reading.said(name, cell.ref))])
+        for cell in reading.cells
+        if cell.ref in reading.differing_types
+    ]
 
 
 def _differing(reading: Reading) -> list[tuple[ReadCell, list[tuple[str, str]]]]:

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from edge.bloodlog import BloodLog, ReviewLabel
 from edge.bloodlog.users import Role, User, UserFile
 from edge.device.passwords import password_hash
+from edge.results.reading import Reading
 from edge.structures import CellRef
 from edge.web.access import Lock
 from edge.web.limits import RateLimit
@@ -271,6 +272,38 @@ def test_only_a_supervisor_settles_what_two_readers_differ_on(
     assert "Readers differ" not in html.unescape(citra.get("/samples/1").text)
     dian.say("2-1-smudge")
     assert "Readers differ" in html.unescape(citra.get("/samples/1").text)
+
+
+def test_a_supervisor_settles_the_kind_of_a_cell(clinic: Clinic, signed_in: Callable[[str], Browser]) -> None:
+    ani, budi, citra = map(signed_in, ROLES)
+    for reader, kind in ((ani, "lymphocyte"), (budi, "monocyte")):
+        reader.say(f"1-3-{kind}")
+    assert "Cells whose kind" not in observers(ani)  # before both are done
+    for name in ("Ani", "Budi"):
+        kept = [ref for ref in COUNTED if ref != "1-3"]
+        with BloodLog.open(clinic.setup.log_path) as log:
+            log.add_reviews({CellRef(*map(int, ref.split("-"))): "normal" for ref in kept}, name)
+    page = observers(citra)
+    assert "Cells whose kind is to be settled: 1" in page
+    assert "Readers differ" not in page  # the share of blasts is the same for both
+    assert page.count('name="word"') == 8
+    assert refused(ani.say("1-3-monocyte"), 403, "stands")
+    assert citra.post("/samples/1/settle", {"word": "1-3-basophil"}).status_code == 200
+
+    def reading() -> Reading:
+        with clinic.log as log:
+            return Reading.of(log, 1)
+
+    cell = next(cell for cell in reading().cells if cell.ref == CellRef(1, 3))
+    assert (reading().type_of(cell), reading().differing_types) == ("basophil", frozenset())
+    assert "basophil, by Citra" in observers(citra)
+    # Another kind than before, from somebody who came later, opens the question anew; a class does not.
+    clinic.setup.users.add(User("Dian", "reader", password_hash(PASSWORD.format("Dian"))))
+    dian = signed_in("Dian")
+    dian.say("1-3-normal")
+    assert reading().type_of(cell) == "basophil"
+    dian.say("1-3-eosinophil")
+    assert reading().differing_types == {CellRef(1, 3)}
 
 
 def test_without_users_nobody_settles_or_signs_for_all(clinic: Clinic) -> None:
