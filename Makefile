@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: lock wheelhouse silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: lock sbom wheelhouse silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -90,6 +90,10 @@ $(DEV)/.installed: pyproject.toml systemd/locked/build.txt .ci/locked.txt
 # After a change of what pyproject.toml needs: the versions that all of these install, with hashes. UPGRADE=--upgrade for newer ones.
 lock: $(DEV)/.installed
 	$(DEV)/bin/python -m tests.tools.lock $(UPGRADE)
+
+# What is in the program, for people and machines: after `make lock`, or with another network.
+sbom: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.tools.sbom
 
 # Wheels for a device without a network, here or elsewhere: make wheelhouse FOR="aarch64 3.13"
 wheelhouse:
