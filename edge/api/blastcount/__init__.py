@@ -20,6 +20,7 @@ from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.camera.files import read_frames
 from edge.classification.card import default_bundle_path
 from edge.config import load_config
+from edge.counting.differential import Differential, differential
 from edge.counting.folder import FolderScales
 from edge.counting.golden import load_checked
 from edge.counting.recorder import Recorded, as_configured
@@ -37,12 +38,14 @@ __all__ = [
     "ClassifiedCell",
     "CountedField",
     "Counter",
+    "Differential",
     "EdgeError",
     "FieldResult",
     "LoggedField",
     "Sample",
     "Tally",
     "__version__",
+    "differential",
     "read_log",
     "read_samples",
     "tally",
