@@ -543,6 +543,37 @@ def test_a_phone_opens_the_page_by_its_code(
 CELLS = ".cell button[value$='-blast']"
 
 
+def test_the_kind_of_a_cell_is_set_by_keys_and_by_buttons_while_they_are_shown(
+    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
+) -> None:
+    log_sample(tmp_path / "blood.db", 8)
+    page = start("review", "")
+    chrome = browse()
+    chrome.get(page.address)
+    says_who(chrome, "Ani")
+    chrome.get(f"{page.address}/samples/1/cells")
+    refs = [card.get_attribute("data-ref") for card in chrome.find_elements(By.CSS_SELECTOR, ".cell")]
+    press(chrome, "l", "n")  # no network names kinds here: what sets them is not open, and L is no key
+    wait_for(lambda: len(page.reviews()) == 1)
+    chrome.find_element(By.CSS_SELECTOR, ".types summary").click()
+    chrome.find_element(By.CSS_SELECTOR, ".types button[data-word=monocyte]").click()
+    wait_for(lambda: f"Cell {refs[1]}: monocyte." in saying(chrome))
+    press(chrome, "l")
+    wait_for(lambda: f"Cell {refs[2]}: lymphocyte." in saying(chrome))
+    press(chrome, "u")
+    wait_for(lambda: f"Cell {refs[2]}: taken back." in saying(chrome))
+    said = [(f"{word.field_id}-{word.cell_id}", word.label) for word in page.reviews()]
+    assert said == [(refs[0], "normal"), (refs[1], "monocyte"), (refs[2], "lymphocyte"), (refs[2], None)]
+    chrome.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": WIDTHS["phone"], "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    buttons = chrome.find_elements(By.CSS_SELECTOR, ".types button")
+    assert len(buttons) == 8
+    assert min(min(button.size["width"], button.size["height"]) for button in buttons) >= FINGER_PX
+    assert complaints(chrome) == []
+
+
 def test_without_script_the_forms_do_the_same(
     start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
 ) -> None:

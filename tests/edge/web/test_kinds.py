@@ -86,6 +86,7 @@ def test_the_result_has_the_differential_where_types_were_named(ani: Browser, ty
     page = ani.get("/samples/1").text
     assert "Differential of whole white cells" in page
     assert "Program, n = 13" in page
+    assert "/cells?kind=other" in page  # what is to be looked at is a click away
     with BloodLog.open(typed.setup.log_path) as log:
         log.change_sample("S-1", "closed")
         log.open_sample("S-2", "blood", 200)
