@@ -18,12 +18,15 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
 from edge.bloodlog.samples import SampleChange
+from edge.bloodlog.users import User, UserFile
 from edge.commands.options import FOLDER, PATH, RESULT, config_for, json_option, log_option
 from edge.commands.outputs import field_stem, make_state_folder, prepare_folder, write_atomically
 from edge.commands.report import write_file
 from edge.counting.tally import tally
-from edge.daemon.served import open_log
+from edge.daemon.served import ServedLog, open_log
+from edge.device.passwords import MAX_PASSWORD, matches
 from edge.device.printable import printable
+from edge.errors import LogError
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
@@ -314,15 +317,40 @@ def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Pa
 
     FILE is GeoJSON that `count --geojson` or `export --geojson` wrote and QuPath wrote again. A class that is
     the program's is no word: nobody may have looked. Outlines that were changed, and objects that were drawn
-    anew, are left out.
+    anew, are left out. Where the log has users, SIGN is one of them, whose password is asked for.
     """
     with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
+        user = _signed_in(log, observer)
         read = read_words(files, log.fields(log.sample(sample_id).id))
-        added = log.add_reviews(read.words, observer)
+        if user is None:
+            added = log.add_reviews(read.words, observer)
+        else:
+            added = log.add_reviews(read.words, user.name, role=user.role)
     click.echo(f"sample {sample_id}: {added} words of {observer} added, {len(read.words) - added} were there")
     click.echo(f"{read.same} cells have the program's class: no word on them")
     for reason, number in read.left_out.items():
         click.echo(f"left out, {printable(reason)}: {number}", err=True)
+
+
+def _signed_in(log: BloodLog, observer: str) -> User | None:
+    """Have a user say who he is; None where the log has no users, and signs are given on trust.
+
+    Raises
+    ------
+    LogError
+        There is no such user, or the password is another one.
+    """
+    users = UserFile.beside(log.path)
+    if not users.exists() or isinstance(log, ServedLog):  # its owner's daemon refuses words by itself
+        return None
+    user = users.known(observer)
+    if is_terminal():
+        typed = str(click.prompt(f"Password of {printable(user.name)}", hide_input=True, err=True))
+    else:
+        typed = sys.stdin.readline(MAX_PASSWORD + 2).rstrip("\r\n")
+    if not matches(user.password, typed):
+        raise LogError(f"{log.path}: this is not the password of {user.name}; nothing was written")
+    return user
 
 
 def _say(sample: Sample, as_json: bool) -> None:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
+from edge.bloodlog.users import User, UserFile
 from edge.commands import sample as sample_command
+from edge.device.passwords import password_hash
 from edge.results.geojson import encode_field
 from edge.results.polygons import cell_polygons
 from edge.structures import CellRef
@@ -281,3 +283,28 @@ def test_words_from_qupath(sample_log: Path) -> None:
         assert (word.cell, word.label, word.observer) == (CellRef(1, 4), "blast", "AK")
         assert log.verify() == ()
     assert run(*arguments[:3], "--log", sample_log).exit_code == 2  # nobody said it
+
+
+def test_who_has_a_password_is_asked_for_it_before_words_are_taken(sample_log: Path) -> None:
+    with BloodLog.open(sample_log, read_only=True) as log:
+        first = next(log.fields()).result
+    drawn = labels(first)
+    content = json.loads(encode_field(first, cell_polygons(drawn, drawn)))
+    content["features"][3]["properties"]["classification"] = {"name": "blast"}
+    file = sample_log.with_name("seen.geojson")
+    file.write_text(json.dumps(content))
+    UserFile.beside(sample_log).add(User("Ayu", "reader", password_hash("correct horse")))
+    arguments = ["sample", "import", NAME, str(file), "--log", str(sample_log), "--observer"]
+
+    def typed(observer: str, password: str) -> Result:
+        return CliRunner().invoke(cli.main, [*arguments, observer], input=password)
+
+    assert "there is no user AK" in typed("AK", "correct horse\n").stderr
+    refused = typed("Ayu", "wrong horse\n")
+    assert (refused.exit_code, "not the password of Ayu" in refused.stderr) == (1, True)
+    with BloodLog.open(sample_log) as log:
+        assert log.reviews(log.sample(NAME).id) == ()
+    assert typed("ayu", "correct horse\n").exit_code == 0
+    with BloodLog.open(sample_log) as log:
+        (word,) = log.reviews(log.sample(NAME).id)
+        assert (word.label, word.observer, word.role) == ("blast", "Ayu", "reader")
