@@ -235,6 +235,23 @@ class Outline:
     region: tuple[float, float, float, float]
 
 
+#: Corners of a closed polygon, (x, y) in px of the field's image.
+Polygon = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contours:
+    """Where a cell and its nucleus end, in fewer points than their outlines have px.
+
+    Attributes
+    ----------
+    cell, nucleus : closed polygons, px of the field's image; a nucleus may have several
+    """
+
+    cell: tuple[Polygon, ...]
+    nucleus: tuple[Polygon, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class CellRef:
     """A cell of another field, by the log's names.

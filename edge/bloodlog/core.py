@@ -138,6 +138,8 @@ class BloodLog:
         image_sha256: str | None = None,
         provenance: str | None = None,
         context: str | None = None,
+        contours: Mapping[int, str] | None = None,
+        overlaps: Sequence[tuple[int, float, float]] = (),
         after: int | None = None,
     ) -> int:
         """Write a field and all its cells in one transaction.
@@ -155,6 +157,8 @@ class BloodLog:
         image_sha256 : SHA-256 of the stored picture of the field, or None
         provenance : everything that produced it, as JSON
         context : what it took from the fields of its sample before it, as JSON
+        contours : where a cell and its nucleus end, by the cell's id, see :mod:`edge.bloodlog.contours`
+        overlaps : fields of its sample that it overlaps, and where its corner lies from theirs, µm
         after : the last field of its sample that was taken up before it was placed; None without a place
 
         Returns
@@ -210,15 +214,22 @@ class BloodLog:
             "warnings": json.dumps(result.warnings),
             "type_model_name": None if type_model is None else type_model.name,
             "type_model_sha256": None if type_model is None else type_model.sha256,
+            "overlaps": json.dumps([[other, round(x, 2), round(y, 2)] for other, x, y in overlaps])
+            if overlaps
+            else None,
         }
-        pictures = thumbnails or {}
+        pictures, polygons = thumbnails or {}, contours or {}
         newer = "SELECT 1 FROM field WHERE sample_id = ? AND id > ? LIMIT 1"
         with self.writing(f"field {result.source} was not logged") as connection:
             if after is not None and connection.execute(newer, (sample_id, after)).fetchone() is not None:
                 raise LogBehindError(f"{self.path}: others have counted into the sample meanwhile")
             field_id = chain.insert(connection, "field", row)
             for cell in result.cells:
-                chain.insert(connection, "cell", cell_row(field_id, cell, pictures.get(cell.cell.id)))
+                chain.insert(
+                    connection,
+                    "cell",
+                    cell_row(field_id, cell, pictures.get(cell.cell.id), polygons.get(cell.cell.id)),
+                )
             chain.add_link(connection, "field", field_id)
         return field_id
 

@@ -40,6 +40,8 @@ class LoggedField:
     provenance : everything that produced the row, as JSON; None in rows of earlier versions
     context : what the field took from those of its sample before it or of its folder, as JSON; None where
         it took nothing
+    contours : where a cell and its nucleus end, by the cell's id, see :mod:`edge.bloodlog.contours`
+    overlaps : fields of its sample that it overlaps, and where its upper left corner lies from theirs, µm
     """
 
     id: int
@@ -57,9 +59,13 @@ class LoggedField:
     image_sha256: str | None = None
     provenance: str | None = None
     context: str | None = None
+    contours: Mapping[int, str] = field(default_factory=dict)
+    overlaps: tuple[tuple[int, float, float], ...] = ()
 
 
-def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | None) -> dict[str, object]:
+def cell_row(
+    field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | None, contours: str | None
+) -> dict[str, object]:
     """Give the values of a cell's row, by column."""
     cell, seen = classified.cell, classified.seen_before
     left, top, width, height = cell.bbox
@@ -83,6 +89,7 @@ def cell_row(field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | 
         "thumbnail_sha256": thumbnail_sha256,
         "type": classified.type,
         "p_type": None if classified.p_type is None else float(classified.p_type),
+        "contours": contours,
     }
 
 
@@ -113,6 +120,10 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         thumbnails={
             cell["id"]: cell["thumbnail_sha256"] for cell in cell_rows if cell["thumbnail_sha256"] is not None
         },
+        contours={cell["id"]: cell["contours"] for cell in cell_rows if cell["contours"] is not None},
+        overlaps=()
+        if row["overlaps"] is None
+        else tuple((other, x_um, y_um) for other, x_um, y_um in json.loads(row["overlaps"])),
         **{name: row[name] for name in _FIELD_AS_STORED},
     )
 

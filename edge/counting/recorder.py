@@ -219,6 +219,8 @@ class Recorder:
             clock_trusted=None if self._clock is None else self._clock.is_trusted(log.newest_trusted()),
             thumbnails=entry.thumbnails,
             image_sha256=entry.image_sha256,
+            contours=entry.contours,
+            overlaps=() if entry.placement is None else entry.placement.offsets_um,
             provenance=provenance.to_json(),
             context=None if context is None else context.to_json(),
             after=None if sample is None else sample.last_id,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
+from edge.bloodlog.contours import encode_contours
 from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode, thumbnail_box
 from edge.counting.differential import differential
 from edge.counting.pipeline import ProcessedField
@@ -19,6 +20,7 @@ from edge.light.pyramid import shrunk
 from edge.quality import Reference
 from edge.registration import Mosaic, Placement
 from edge.segmentation import ScalePool
+from edge.segmentation.contour import contours_of
 from edge.structures import Cell, ClassifiedCell, Denominator, FieldResult, Frame, Tally, UInt8Image
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Entry:
     placement : for the mosaic; None for a rejected field, and for one without a sample
     thumbnails : hash of the stored picture of a cell, by the cell's id
     image_sha256 : hash of the stored picture of the field, a small one of a rejected field, or None
+    contours : where a cell and its nucleus end, by the cell's id
     """
 
     field: Field
@@ -49,11 +52,12 @@ class Entry:
     placement: Placement | None
     thumbnails: dict[int, str]
     image_sha256: str | None
+    contours: dict[int, str]
 
     @classmethod
     def alone(cls, processed: ProcessedField) -> Entry:
         """Make the entry of a field that has no place and keeps no picture."""
-        return cls(processed.field, processed.result, None, {}, None)
+        return cls(processed.field, processed.result, None, {}, None, {})
 
 
 class OpenSample:
@@ -184,7 +188,12 @@ class OpenSample:
             if _is_new(cell)
         }
         assert frame.jpeg is not None  # kept() has seen to it
-        return Entry(processed.field, result, placement, thumbnails, self._store.put_jpeg(frame.jpeg))
+        contours = {
+            cell.id: encode_contours(contours_of(segmentation, cell), cell.bbox[:2])
+            for cell in segmentation.cells
+        }
+        image = self._store.put_jpeg(frame.jpeg)
+        return Entry(processed.field, result, placement, thumbnails, image, contours)
 
     def _rejected_picture(self, processed: ProcessedField) -> str | None:
         """Store a rejected field small, unless enough of its kind are there already."""

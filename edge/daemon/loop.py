@@ -18,6 +18,7 @@ from edge.counting.recorder import Recorder, field_guard
 from edge.daemon.capture import PASSING, Capture, Captured
 from edge.daemon.control import ControlServer
 from edge.daemon.lines import status_line
+from edge.daemon.live import CountedView
 from edge.daemon.protocol import SOCKET_NAME
 from edge.daemon.requests import Answer, Inbox, Requests
 from edge.daemon.status import Counts, make_status, preview_json, write_heartbeat
@@ -116,6 +117,7 @@ class Daemon:
         self._buttons = ExitStack()
         self._seen_failures = 0
         self._newest: Captured | None = None
+        self._counted: CountedView | None = None
         self._last_reload: dict[str, Any] | None = None
         self._problem: LogBlockedError | None = None
         self._beat_due_s = -math.inf
@@ -265,6 +267,8 @@ class Daemon:
     def _count(self, captured: Captured) -> dict[str, Any]:
         recorded = self._setup.recorder.record(captured.frame)
         self._remember(captured.frame)
+        if recorded.result.status == "counted":
+            self._counted = CountedView(recorded.field_id, captured.frame)
         self.counts.add(recorded.field_id, recorded.result, recorded.sample, self._clock())
         _log.debug("field %d: %s", recorded.field_id, _describe(recorded.result))
         self._refresh()
@@ -397,7 +401,14 @@ class Daemon:
             self._requests.nudge()
         if newest is None:
             raise ControlError("no frame has come yet", "no_frame")
-        return preview_json(newest.frame, self._clock() - newest.taken_at_s)
+        counted, place = self._counted, None
+        with suppress(FieldError), field_guard(newest.frame.source):  # a picture without outlines will do
+            place = None if counted is None else counted.offset_px(newest.frame)
+        return preview_json(newest.frame, self._clock() - newest.taken_at_s) | {
+            "counted": None
+            if counted is None or place is None
+            else {"field": counted.field_id, "x": round(place[0], 1), "y": round(place[1], 1)}
+        }
 
     def _open_button(self) -> None:
         self._buttons.close()

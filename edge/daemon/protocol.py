@@ -11,7 +11,9 @@ A request is ``{"protocol": 1, "command": "status"}``, the answer
     ``reasons``, ``warnings``, ``wbc``, ``blasts``, ``seen_before`` (cells counted before) and ``sample``.
 ``preview``
     The newest frame: ``jpeg`` (base64), ``width`` and ``height`` of the frame, ``age_s``, its ``sharpness``
-    (comparable with that of other frames of the camera) and ``exposure`` (level of the blank slide, 0 to 1).
+    (comparable with that of other frames of the camera) and ``exposure`` (level of the blank slide, 0 to 1);
+    ``counted``: the ``field`` that was counted last, with ``x`` and ``y`` of its upper left corner in this
+    picture, px of the frame, or null where the picture shows nothing of it.
     It asks the camera for a newer one, so that a page which asks twice a second shows a moving picture.
 ``reload``
     Reads the configuration again; answers with its ``sha256``.

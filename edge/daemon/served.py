@@ -125,6 +125,8 @@ class ServedLog(BloodLog):
         image_sha256: str | None = None,
         provenance: str | None = None,
         context: str | None = None,
+        contours: Mapping[int, str] | None = None,
+        overlaps: Sequence[tuple[int, float, float]] = (),
         after: int | None = None,
         **_known_from_provenance: object,
     ) -> int:
@@ -144,6 +146,8 @@ class ServedLog(BloodLog):
             image_sha256=image_sha256,
             thumbnails=dict(thumbnails or {}),
             pictures=self._sent.take(),
+            contours=dict(contours or {}),
+            overlaps=list(overlaps),
         )
         return int(self._ask(write, f"field {result.source} was not logged")["field"])
 

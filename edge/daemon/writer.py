@@ -19,6 +19,7 @@ import msgspec
 import simplejpeg
 
 from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog.contours import MOST_CHARACTERS, decode_contours
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import decode
 from edge.bloodlog.retention import Policy, Removed, retain
@@ -51,6 +52,8 @@ _log = logging.getLogger(__name__)
 _WAIT_S = 10.0
 #: Scales beyond these are of no microscope: a cell would be of a pixel, or a field of one cell.
 _LEAST_UM_PER_PX, _MOST_UM_PER_PX = 0.001, 10.0
+#: Longer than any slide, µm.
+_SLIDE_UM = 100_000.0
 #: The decoded picture of a field of so many pixels takes 200 MB; the service may take 1 GB, and holds one
 #: at a time.
 _MAX_PIXELS = 64_000_000
@@ -161,6 +164,8 @@ class LogWriter:
                 image_sha256=write.image_sha256,
                 provenance=made_by.to_json(),
                 context=None if context is None else context.to_json(),
+                contours=write.contours,
+                overlaps=write.overlaps,
                 after=write.after,
             )
 
@@ -219,6 +224,10 @@ def _check_field(write: AppendField, made_by: Provenance) -> None:
         "has cells that lie outside it, or two of one number": not _are_cells_of(result),
         "has pictures of cells that it has not": not set(write.thumbnails)
         <= {cell.cell.id for cell in result.cells},
+        "has contours that are none, or of cells that it has not": not _are_contours_of(write),
+        "overlaps fields at no place of a slide": not all(
+            abs(um) < _SLIDE_UM for _, *place in write.overlaps for um in place
+        ),
         "has a scale of no microscope": not _LEAST_UM_PER_PX < result.scale.um_per_px < _MOST_UM_PER_PX,
         "has a text that is too long": max(map(len, texts)) > _MAX_TEXT,
         "has more cells or stages than a field can have": len(result.cells) > _MAX_CELLS
@@ -252,6 +261,26 @@ def _are_cells_of(result: FieldResult) -> bool:
     numbers = [classified.cell.id for classified in result.cells]
     return len(set(numbers)) == len(numbers) and all(
         _lies_in(classified.cell, result.width, result.height) for classified in result.cells
+    )
+
+
+def _are_contours_of(write: AppendField) -> bool:
+    """Whether contours can be read, each of a cell of the field, and lie within it."""
+    result = write.result
+    corners = {classified.cell.id: classified.cell.bbox[:2] for classified in result.cells}
+    if not set(write.contours) <= set(corners) or any(
+        len(text) > MOST_CHARACTERS for text in write.contours.values()
+    ):
+        return False
+    try:
+        read = [decode_contours(text, corners[number]) for number, text in write.contours.items()]
+    except ValueError:
+        return False
+    return all(
+        0 <= x < result.width and 0 <= y < result.height
+        for contours in read
+        for polygon in (*contours.cell, *contours.nucleus)
+        for x, y in polygon
     )
 
 

@@ -86,6 +86,7 @@ class AppendField(Write, frozen=True, tag="append_field"):
     sample_id, after : row of its sample, and the last field of it that was taken up before this was placed
     provenance, context : as JSON; their records would bring the whole line into the review page's process
     pictures : JPEG files of the field and its cells, by their SHA-256
+    contours, overlaps : see :meth:`edge.bloodlog.BloodLog.append`; a client of an earlier version has none
     """
 
     result: FieldResult
@@ -96,6 +97,8 @@ class AppendField(Write, frozen=True, tag="append_field"):
     image_sha256: str | None
     thumbnails: dict[int, str]
     pictures: dict[str, bytes]
+    contours: dict[int, str] = {}
+    overlaps: list[tuple[_Row, float, float]] = []
 
 
 AnyWrite = OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Retain | AppendField

@@ -34,6 +34,8 @@ class Placement:
         field's axes; None where it is not known
     rotation_deg : of the field against the first one, clockwise on the picture
     overlaps : ids of the earlier fields that it was found to overlap
+    offsets_um : where its upper left corner lies from that of the best of these in each group of fields that
+        hang together: (field, x, y)
     confidence : correlation of the best of these overlaps, 0 to 1; 0 where the field was not recognised
     seen : by id of this field's cells, where the same cell was counted before
     compared : number of earlier fields that it was compared with
@@ -42,6 +44,7 @@ class Placement:
     stage_um: tuple[float, float] | None
     rotation_deg: float
     overlaps: tuple[int, ...]
+    offsets_um: tuple[tuple[int, float, float], ...]
     confidence: float
     seen: Mapping[int, CellRef]
     compared: int
@@ -173,18 +176,23 @@ class Mosaic:
     def _place(self, keyframe: Keyframe, cells: tuple[Cell, ...], um_per_px: float) -> Placement:
         found, compared = find_overlaps(self._entries, keyframe)
         ranked = sorted(found, key=lambda index: -found[index].weight)
+        um_per_fine_px = keyframe.px_per_px * (self._um_per_px or um_per_px)
+        best: dict[int, int] = {}  # field by index that joins it to a component
+        for index in ranked:
+            best.setdefault(self._entries[index].component, index)
         stage_um: tuple[float, float] | None = (0.0, 0.0) if not self._entries else None
         rotation_deg = 0.0
         if ranked and self._entries[ranked[0]].component == 0:
             pose = self._entries[ranked[0]].pose.after(found[ranked[0]].transform)
-            # The corner of a picture lies half a pixel before the first pixel's centre.
-            x, y = (pose.apply(np.array([[-0.5, -0.5]]))[0] + 0.5) * keyframe.px_per_px
-            scale = self._um_per_px or um_per_px
-            stage_um, rotation_deg = (float(x) * scale, float(y) * scale), math.degrees(pose.angle_rad)
+            stage_um, rotation_deg = _corner_um(pose, um_per_fine_px), math.degrees(pose.angle_rad)
         return Placement(
             stage_um=stage_um,
             rotation_deg=rotation_deg,
             overlaps=tuple(self._field_ids[index] for index in ranked),
+            offsets_um=tuple(
+                (self._field_ids[index], *_corner_um(found[index].transform, um_per_fine_px))
+                for index in best.values()
+            ),
             confidence=max(0.0, found[ranked[0]].correlation) if ranked else 0.0,
             seen=match_cells(self._pairs(keyframe, cells, found)),
             compared=compared,
@@ -227,3 +235,9 @@ class Mosaic:
         for entry in self._entries:
             if entry.component == younger:
                 entry.component, entry.pose = older, to_older.after(entry.pose)
+
+
+def _corner_um(transform: RigidTransform, um_per_fine_px: float) -> tuple[float, float]:
+    """Where a transform takes the upper left corner of a picture, half a pixel before the first's centre."""
+    x, y = (transform.apply(np.array([[-0.5, -0.5]]))[0] + 0.5) * um_per_fine_px
+    return float(x), float(y)

@@ -69,11 +69,17 @@ class Preview:
     number : 1, 2, ...: tells one picture from the next
     jpeg : the picture
     meters : its sharpness and exposure
+    width, height : of the frame that it shows, px
+    counted : number of the field that was counted last, and x and y of its upper left corner in the frame;
+        None where nothing of it is seen
     """
 
     number: int
     jpeg: bytes
     meters: Meters
+    width: int = 0
+    height: int = 0
+    counted: tuple[int, float, float] | None = None
 
 
 class Previews:
@@ -116,6 +122,9 @@ class Previews:
             answer = self._ask("preview", _TIMEOUT_S)
             jpeg = base64.b64decode(answer["jpeg"], validate=True)
             sharpness, exposure = float(answer["sharpness"]), float(answer["exposure"])
+            width, height = int(answer["width"]), int(answer["height"])
+            at = answer.get("counted")
+            counted = None if at is None else (int(at["field"]), float(at["x"]), float(at["y"]))
         except (ControlError, KeyError, TypeError, ValueError) as error:  # base64 raises a ValueError, too
             if self._was_there:
                 _log.info("no live picture: %s", error)
@@ -125,4 +134,4 @@ class Previews:
         self._sharpness.append(sharpness)
         meters = Meters(sharpness / (max(self._sharpness) or 1.0), exposure)
         number = 1 if self._newest is None else self._newest.number + 1
-        return Preview(number, jpeg, meters)
+        return Preview(number, jpeg, meters, width, height, counted)

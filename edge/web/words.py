@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge.bloodlog import LoggedField
+from edge.bloodlog.contours import decode_contours
 from edge.bloodlog.pictures import thumbnail_box
 from edge.i18n import Catalogue
 from edge.results.reading import ReadCell
@@ -23,7 +25,8 @@ from edge.results.texts import (
     warned_text,
     warning_text,
 )
-from edge.structures import CellRef
+from edge.structures import CellRef, Polygon
+from edge.web.slidemap import MapField
 
 _REF = re.compile(r"([0-9]{1,9})-([0-9]{1,6})")
 
@@ -87,6 +90,28 @@ def word_text(_: Catalogue, word: str) -> str:
     return _(f"type.{word}" if word in TYPE_LETTERS else f"class.{word}")
 
 
+def field_words(_: Catalogue, field: MapField, hidden: bool) -> str:
+    """Name a field of the map with what was counted in it."""
+    if hidden:
+        return _("map.field_hidden", field=field.id, cells=field.cells)
+    return _("map.field", field=field.id, cells=field.cells, blasts=field.blasts)
+
+
+def contour_paths(logged: LoggedField, cell: ReadCell) -> tuple[str, str] | None:
+    """Write a cell's contour and its nucleus's as paths of an SVG; None where the log has none."""
+    text = logged.contours.get(cell.ref.cell_id)
+    if text is None:
+        return None
+    contours = decode_contours(text, cell.found.cell.bbox[:2])
+    return _path(contours.cell), _path(contours.nucleus)
+
+
+def _path(polygons: Iterable[Polygon]) -> str:
+    # A point of a contour is a pixel: its middle.
+    corners = (" ".join(f"{x + 0.5} {y + 0.5}" for x, y in polygon) for polygon in polygons)
+    return "".join(f"M{text}z" for text in corners)
+
+
 def own_words(_: Catalogue, word: str | None) -> str:
     """Say what the observer has said of a cell."""
     return _("cells.no_word") if word is None else _("cells.own_word", word=word_text(_, word))
@@ -141,6 +166,8 @@ TEMPLATE_WORDS = {
     "probability": probability_text,
     "own_words": own_words,
     "kind_text": kind_text,
+    "field_words": field_words,
+    "contour_paths": contour_paths,
     "picture_size": picture_size,
     "cell_words": cell_words,
     "reasons": reasons,

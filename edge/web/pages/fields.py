@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort, render_template, request
 
-from edge.bloodlog.pictures import ThumbnailStore
-from edge.results.reading import Reading
+from edge.bloodlog.pictures import ThumbnailStore, reduced
+from edge.results.reading import ReadCell, Reading
 from edge.structures import CellRef
-from edge.web import preferences, store
+from edge.web import preferences, slidemap, store
 from edge.web.paging import list_page
 from edge.web.setup import setup
 
@@ -17,6 +17,8 @@ blueprint = Blueprint("fields", __name__)
 _PER_PAGE = 100
 #: Rejected fields on a page, with their pictures: 2 MB.
 _REJECTED_PER_PAGE = 48
+#: Least sides of a field on the map: four abreast fill a page.
+_SMALL_PX = 240
 
 
 @blueprint.get("/samples/<int(max=1000000000):sample_id>/fields")
@@ -79,11 +81,42 @@ def field(sample_id: int, field_id: int) -> str:
     )
 
 
+@blueprint.get("/samples/<int(max=1000000000):sample_id>/map")
+def slide_map(sample_id: int) -> str:
+    """Show where the counted fields lie beside each other, with a dot for each cell."""
+    observer, hidden = preferences.observer(), preferences.hides_program()
+    with store.reading() as log:
+        sample = store.sample_of(log, sample_id)
+        reading = Reading.of(log, sample_id)
+
+    def word_of(cell: ReadCell) -> str:
+        return (reading.word(observer, cell.ref) or cell.program) if not hidden else "none"
+
+    islands, alone = slidemap.slide_map(reading.fields, reading.cells, word_of)
+    return render_template(
+        "map.html",
+        sample=sample,
+        islands=islands,
+        alone=alone,
+        rejected=sum(logged.result.status == "rejected" for logged in reading.fields),
+        hidden=hidden,
+    )
+
+
 @blueprint.get("/pictures/<int(max=1000000000):field_id>")
 def image(field_id: int) -> Response:
     """Send the stored picture of a field."""
     with store.reading() as log:
         return _stored(log.image(field_id))
+
+
+@blueprint.get("/pictures/<int(max=1000000000):field_id>/small")
+def small(field_id: int) -> Response:
+    """Send the stored picture of a field as small as the map shows it."""
+    with store.reading() as log:
+        picture = _stored(log.image(field_id))
+    picture.data = reduced(picture.data, _SMALL_PX)
+    return picture
 
 
 @blueprint.get("/pictures/<int(max=1000000000):field_id>/<int(max=1000000):cell_id>")

@@ -207,6 +207,28 @@ if (gallery) {
   select(wanted ? cards.indexOf(wanted) : 0, Boolean(wanted) || Boolean(gallery.dataset.observer));
 }
 
+// ---------------------------------------------------------------- slide map
+// One stop of the Tab key for a map; the arrows go to the nearest field in their direction.
+document.querySelectorAll("svg.map").forEach((map) => {
+  const places = [...map.querySelectorAll(".place")];
+  const at = (one) => [Number(one.dataset.x), Number(one.dataset.y)];
+  const arrows = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+  const stop = (one) => places.forEach((other) => other.setAttribute("tabindex", other === one ? "0" : "-1"));
+  stop(places[0]);
+  map.addEventListener("focusin", (event) => { if (event.target.matches(".place")) stop(event.target); });
+  map.addEventListener("keydown", (event) => {
+    const way = arrows[event.key];
+    if (!way || event.ctrlKey || event.altKey || event.metaKey) return;
+    const [x, y] = at(event.target);
+    const along = (one) => (at(one)[0] - x) * way[0] + (at(one)[1] - y) * way[1];
+    const beside = (one) => Math.abs((at(one)[0] - x) * way[1] + (at(one)[1] - y) * way[0]);
+    const ahead = places.filter((one) => one !== event.target && along(one) > beside(one) / 2 && along(one) > 0.1);
+    ahead.sort((one, other) => along(one) + 2 * beside(one) - along(other) - 2 * beside(other));
+    if (ahead.length) ahead[0].focus();
+    event.preventDefault();
+  });
+});
+
 // ---------------------------------------------------------------- live
 const live = document.querySelector("[data-live]");
 if (live) {

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog, LoggedField
+from edge.bloodlog.contours import decode_contours
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Blank, Calibration, Correction, MeasuredScale
 from edge.classification.card import load_bundle
@@ -107,6 +109,28 @@ def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField]
     assert [row.image_sha256 is None for row in rows] == [True] + [False] * len(PLACES_UM)
     for row in rows:
         assert again(row, counted) == numbers(row.result)
+
+
+def test_a_row_of_a_sample_says_where_its_cells_end_and_what_it_overlaps(rows: list[LoggedField]) -> None:
+    alone, *of_sample = rows
+    assert (alone.contours, alone.overlaps) == ({}, ())
+    for row in of_sample:
+        assert set(row.contours) == {cell.cell.id for cell in row.result.cells}
+        for classified in row.result.cells:
+            x, y, w, h = classified.cell.bbox
+            contours = decode_contours(row.contours[classified.cell.id], (x, y))
+            assert all(x - 1 <= px <= x + w and y - 1 <= py <= y + h for px, py in contours.cell[0])
+            area_px = cv2.contourArea(np.array(contours.cell[0], np.float32))
+            assert area_px == pytest.approx(classified.cell.area_px, rel=0.15)
+    first, second, again, apart, last = of_sample
+    # Fields that hang together without the sample's first one have no place, but one beside each other.
+    assert [row.result.stage_um is None for row in of_sample] == [False, False, False, True, True]
+    assert (first.overlaps, apart.overlaps) == ((), ())
+    for row, other, x_um in ((second, first, 40.0), (last, apart, 40.0)):
+        ((field_id, x, y),) = row.overlaps
+        assert field_id == other.id
+        assert (x, y) == pytest.approx((x_um, 0.0), abs=1.0)
+    assert again.overlaps[0] == pytest.approx((first.id, 0.0, 0.0), abs=1.0)
 
 
 def test_a_pooled_scale_is_in_its_row_and_outlives_a_restart(config: Config) -> None:

@@ -14,8 +14,11 @@ import pytest
 
 from edge.bloodlog import BloodLog, LoggedField
 from edge.counting.sample import OpenSample
+from edge.daemon.live import CountedView
 from edge.daemon.served import ServedLog
 from edge.errors import CameraError, ConfigError, ControlError
+from edge.rendered import RenderSettings, Slide
+from edge.structures import Frame
 
 pytestmark = pytest.mark.usefixtures("short")
 MakeBench = Callable[..., Any]
@@ -67,6 +70,33 @@ def test_a_preview_is_the_newest_frame(make_bench: MakeBench) -> None:
     assert picture is not None
     assert picture.shape == (500, 667, 3)
     np.testing.assert_allclose(picture[250, 300], (90, 30, 200), atol=4)
+
+
+SLIDE = Slide(4, RenderSettings(width=428, height=342, um_per_px=0.4))
+
+
+def test_a_preview_says_where_the_field_that_was_counted_lies_in_it(make_bench: MakeBench) -> None:
+    view = SLIDE.view(0.0).image
+    noise = np.random.default_rng(1).integers(0, 4, (40, *view.shape), np.uint8)  # cameras have some
+    bench = make_bench(*[cv2.add(view, noise[n % 40]) for n in range(200)])
+    bench.configure(trigger={"mode": "manual"})
+    bench.live = True
+    here = {"field": 1, "x": pytest.approx(0.0, abs=1.0), "y": pytest.approx(0.0, abs=1.0)}
+    with bench.running():
+        assert bench.ask("capture")["field"] == 1
+        assert bench.ask("preview")["counted"] == here
+        bench.counter.reasons = ("blank",)
+        bench.ask("capture")  # a field that was rejected has no outlines
+        assert bench.ask("preview")["counted"] == here
+
+
+def test_a_counted_view_is_found_where_the_stage_has_moved_it() -> None:
+    counted = CountedView(7, Frame(SLIDE.view(0.0).image, "counted"))
+    place = counted.offset_px(Frame(SLIDE.view(60.0, -30.0).image, "moved"))
+    assert place == pytest.approx((-150.0, 75.0), abs=1.5)
+    assert counted.offset_px(Frame(SLIDE.view(900.0).image, "elsewhere")) is None
+    assert counted.offset_px(Frame(np.full((342, 428, 3), 230, np.uint8), "blank")) is None
+    assert counted.offset_px(Frame(np.zeros((60, 80, 3), np.uint8), "another size")) is None
 
 
 def test_a_live_preview_asks_for_newer_frames(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:

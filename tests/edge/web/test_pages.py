@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.contours import encode_contours
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.device.network import NetworkAddress
 from edge.i18n import languages
-from edge.structures import CellRef
+from edge.structures import CellRef, Contours
 from edge.web.setup import Setup
-from tests.edge.bloodlog.fields import SHA
-from tests.edge.web.conftest import Browser, Clinic, append_field, picture
+from tests.edge.bloodlog.fields import PROVENANCE, SHA
+from tests.edge.web.conftest import Browser, Clinic, a_field, append_field, picture
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def answer(_setup: Setup, command: str, _timeout_s: float) -> dict[str, Any]:
         sent.append(command)
-        return {"jpeg": jpeg, "sharpness": 0.4, "exposure": 0.8}
+        seen = {"field": 3, "x": -7.5, "y": 3.0}
+        size = {"width": 1200, "height": 900}
+        return {"jpeg": jpeg, "sharpness": 0.4, "exposure": 0.8, "counted": seen, **size}
 
     monkeypatch.setattr(Setup, "ask_daemon", answer)
     return sent
@@ -111,6 +114,28 @@ def test_live_shows_the_camera_with_its_bars(browser: Browser, commands: list[st
     assert set(commands) == {"preview"}
     assert browser.post("/live/capture", follow_redirects=False).status_code == 302
     assert commands[-1] == "capture"
+
+
+def test_outlines_are_shown_in_the_field_and_over_the_live_picture(
+    browser: Browser, clinic: Clinic, commands: list[str]
+) -> None:
+    """In the live picture only of the field that it shows, where it shows it; without contours as boxes."""
+    del commands
+    assert 'class="overlaid">\n<img' in browser.get("/live").text
+    assert "<svg viewBox" not in browser.get("/live").text
+    assert '<rect class="line"' in browser.get("/samples/1/fields/2").text
+    contours = encode_contours(Contours((((130, 40), (170, 80), (130, 80)),), ()), (130, 40))
+    with BloodLog.open(clinic.setup.log_path) as log:
+        log.append(a_field(3, (0.9, 0.1)), **PROVENANCE, sample_id=1, contours={1: contours})
+    live = browser.get("/live/state").text
+    outline = 'd="M130.5 40.5 170.5 80.5 130.5 80.5z"'
+    over_picture = live.partition('<svg viewBox="0 0 1200 900"')[2].partition("</svg>")[0]
+    assert "translate(-7.5 3.0)" in over_picture
+    assert over_picture.count(f'<path class="line" {outline}') == 1
+    assert "field 3, which was counted here" in live
+    page = browser.get("/samples/1/fields/3").text
+    assert f'<path class="line" {outline}' in page
+    assert page.count('<rect class="line"') == 1  # the other cell, of which nothing is known
 
 
 def test_live_without_a_daemon_shows_the_last_field(browser: Browser) -> None:

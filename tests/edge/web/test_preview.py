@@ -70,13 +70,19 @@ def daemon_of(answers: list[Any], asked: list[str]) -> Callable[[str, float], di
 
 def test_the_daemon_is_asked_at_most_so_often_and_left_alone_while_it_does_not_answer() -> None:
     now, asked = [0.0], []
-    good = {"jpeg": "AAAA", "sharpness": 0.4, "exposure": 0.8}
-    nonsense = [{}, {**good, "jpeg": 7}, {**good, "jpeg": "no base64!"}, {**good, "sharpness": "x"}]
+    good = {"jpeg": "AAAA", "sharpness": 0.4, "exposure": 0.8, "width": 640, "height": 480}
+    nonsense = [
+        {},
+        {**good, "jpeg": 7},
+        {**good, "jpeg": "no base64!"},
+        {**good, "sharpness": "x"},
+        {**good, "counted": 3},
+    ]
     previews = Previews(daemon_of([good, ControlError("no", "hung"), *nonsense, good], asked), lambda: now[0])
     for _ in range(3):  # many browsers
         assert previews.refresh() is not None
     assert asked == ["preview"]
-    for silent in range(1, 6):
+    for silent in range(1, 7):
         now[0] += preview.FRESH_S if silent == 1 else preview.BACK_OFF_S
         for _ in range(3):
             assert previews.refresh() is None
