@@ -1,8 +1,8 @@
 """Pictures make room: by age and by space, never of a sample that is open or kept. Rows stay for good.
 
-A field's rows take 3.6 kB with twenty cells, its picture more than 100 times as much (410 kB at 1712 x 1368,
+A field's rows take 6 kB with twenty cells, its picture more than 60 times as much (410 kB at 1712 x 1368,
 median of 24 real fields): there is little to win by removing rows, and a count that was reported could no
-longer be looked up.
+longer be looked up. Contours of cells, 100 bytes each, are no pictures and stay with them.
 
 First the row that says which field's pictures go is written, then the files go. Cut off in between, the next
 run removes what is left over: any file that no row needs.

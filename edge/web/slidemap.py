@@ -34,7 +34,7 @@ class MapField:
     x, y, width, height : µm, from the upper left corner of its island
     cells : white cells that were counted in it
     blasts : of these, by the reader's word or else the program's
-    has_picture : whether a picture of it was stored
+    image_sha256 : of its picture, or None where none was stored
     """
 
     id: int
@@ -44,7 +44,7 @@ class MapField:
     height: float
     cells: int
     blasts: int
-    has_picture: bool
+    image_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _map_field(
         result.height * um_per_px,
         len(words),
         words.count("blast"),
-        logged.image_sha256 is not None,
+        logged.image_sha256,
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 
 from flask import abort
 
 from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.daemon.served import open_log
 from edge.web.setup import setup
 
@@ -20,6 +23,16 @@ def reading() -> Iterator[BloodLog]:
         abort(404)
     with BloodLog.open(path, read_only=True) as log:
         yield log
+
+
+def has_picture(sha256: str | None) -> bool:
+    """Whether a picture was stored and has not made room since."""
+    return sha256 is not None and _pictures(setup().log_path).size(sha256) > 0
+
+
+@lru_cache(maxsize=1)
+def _pictures(log_path: Path) -> ThumbnailStore:
+    return ThumbnailStore.beside(log_path)
 
 
 def writing() -> BloodLog:

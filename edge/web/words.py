@@ -27,6 +27,7 @@ from edge.results.texts import (
 )
 from edge.structures import CellRef, Polygon
 from edge.web.slidemap import MapField
+from edge.web.store import has_picture
 
 _REF = re.compile(r"([0-9]{1,9})-([0-9]{1,6})")
 
@@ -167,6 +168,7 @@ TEMPLATE_WORDS = {
     "own_words": own_words,
     "kind_text": kind_text,
     "field_words": field_words,
+    "has_picture": has_picture,
     "contour_paths": contour_paths,
     "picture_size": picture_size,
     "cell_words": cell_words,

@@ -9,16 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edge.results.sheet.page import Page
 
 
-def render_html(page: Page) -> str:
+def render_html(page: Page, back: tuple[str, str] | None = None) -> str:
     """Lay the report out as HTML, pictures included, for A4 in black and white.
 
     Parameters
     ----------
     page : what it says
+    back : address and words of a link to where it was opened from, not printed; None for a file by itself
 
     Returns
     -------
-    a whole document; no script, no address of another file
+    a whole document; no script, no address of another file but the link back
     """
     environment = Environment(
         loader=PackageLoader("edge.results.sheet"),
@@ -28,7 +29,7 @@ def render_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
-    return environment.get_template("report.html").render(page=page)
+    return environment.get_template("report.html").render(page=page, back=back)
 
 
 def _data_uri(jpeg: bytes) -> str:

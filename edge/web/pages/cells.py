@@ -24,7 +24,7 @@ from edge.web.words import own_words, parse_ref, ref_text, word_text
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
 
 #: Cells on a page. 200 is a usual quota; all of a long sample is there for those who rather scroll.
-SIZES = (200, 2000)
+SIZES = (200, 5000)
 #: Pieces of a template that are sent at a time: some kB of text.
 _PIECES = 500
 #: Which cells are shown. The first is what a person should look at.

@@ -49,12 +49,10 @@ def rejected(sample_id: int) -> str:
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
         fields = [logged for logged in log.fields(sample_id) if logged.result.status == "rejected"][::-1]
-    pictures = ThumbnailStore.beside(setup().log_path)
     return render_template(
         "rejected.html",
         sample=sample,
         listed=list_page(fields, _REJECTED_PER_PAGE),
-        has_picture=lambda logged: logged.image_sha256 is not None and pictures.size(logged.image_sha256) > 0,
     )
 
 

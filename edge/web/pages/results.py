@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, url_for
 from werkzeug.utils import secure_filename
 
 from edge.bloodlog import Sample
@@ -21,10 +21,11 @@ from edge.web.setup import setup
 
 blueprint = Blueprint("results", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
 
-#: The report is one file with its style and pictures in it. It has no script and may do nothing at all.
+#: The report is one file with its style and pictures in it. It has no script and may do nothing at all but
+#: lead back to the page: with an origin, since nobody's cookies are sent along a stranger's link.
 REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; sandbox"
+    "frame-ancestors 'none'; sandbox allow-same-origin"
 )
 
 
@@ -32,7 +33,9 @@ REPORT_POLICY = (
 def report(sample_id: int) -> Response:
     """Show the report, ready to be printed."""
     summary = _summary(sample_id)
-    answer = Response(render_html(_page(summary)), mimetype="text/html")
+    _ = preferences.catalogue_of_request()
+    back = url_for("samples.page", sample_id=sample_id), _("result.back", name=summary.sample.name)
+    answer = Response(render_html(_page(summary), back), mimetype="text/html")
     answer.headers["Content-Security-Policy"] = REPORT_POLICY
     return answer
 

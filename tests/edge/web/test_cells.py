@@ -232,6 +232,7 @@ def test_who_hides_the_program_sees_its_share_on_no_page(browser: Browser) -> No
         "/samples/1/cells",
         "/samples/1/fields",
         "/samples/1/fields/1",
+        "/samples/1/map",
     )
     assert re.search(TELLING, browser.get("/samples/1").text)
     browser.says_who("Ani", hide_program="1")

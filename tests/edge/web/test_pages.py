@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -136,6 +137,15 @@ def test_outlines_are_shown_in_the_field_and_over_the_live_picture(
     page = browser.get("/samples/1/fields/3").text
     assert f'<path class="line" {outline}' in page
     assert page.count('<rect class="line"') == 1  # the other cell, of which nothing is known
+
+
+def test_pages_leave_out_pictures_that_have_made_room(browser: Browser, clinic: Clinic) -> None:
+    paths = [f"/samples/1/{page}" for page in ("cells", "fields/1", "map", "observers")]
+    assert [path for path in paths if "/pictures/" in browser.get(path).text] == paths[:3]
+    shutil.rmtree(ThumbnailStore.beside(clinic.setup.log_path).folder)
+    assert [path for path in paths if "/pictures/" in browser.get(path).text] == []
+    assert "No picture of cell 1-1 was kept" in browser.get(paths[0]).text
+    assert "The image of this field was not kept" in browser.get(paths[1]).text
 
 
 def test_live_without_a_daemon_shows_the_last_field(browser: Browser) -> None:
@@ -301,7 +311,7 @@ def test_long_lists_have_pages(browser: Browser, clinic: Clinic) -> None:
         return browser.get(f"/samples/1/cells{query}").text.count('<li class="cell')
 
     # A page beyond the end is the last one; what is no page is refused.
-    queries = ("", "?page=2", "?page=99", "?size=2000")
+    queries = ("", "?page=2", "?page=99", "?size=5000")
     assert [cells(query) for query in queries] == [200, 105, 105, 305]
     for query in ("page=0", "page=-1", "page=x", "size=7", "show=everything", "field=0"):
         assert browser.get(f"/samples/1/cells?{query}").status_code == 400, query

@@ -19,6 +19,7 @@ def test_the_report_opens_in_the_readers_language(browser: Browser) -> None:
     assert '<html lang="en"' in english.text
     assert "S-1" in english.text
     assert "<script" not in english.text
+    assert '<a href="/samples/1">Back to S-1</a>' in english.text
     browser.post("/preferences", {"language": "id"})
     assert '<html lang="id"' in browser.get("/samples/1/report").text
 

@@ -121,7 +121,7 @@ def test_what_the_log_holds_is_what_was_last_said(place: tuple[Clinic, Browser],
         )
     )
     for step in steps:
-        page = browser.get("/samples/1/cells?size=2000").text
+        page = browser.get("/samples/1/cells?size=5000").text
         last = re.search(r'name="last" value="([0-9]*)"', page)
         assert last is not None
         before = clinic.words()

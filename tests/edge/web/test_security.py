@@ -26,8 +26,10 @@ PAGES = [
     *(
         "/samples/1/fields/1",
         "/samples/1/fields/rejected",
+        "/samples/1/map",
         "/samples/1/observers",
         "/pictures/1",
+        "/pictures/1/small",
         "/pictures/1/1",
         "/nothing",
     ),
