@@ -15,11 +15,13 @@ from click.testing import CliRunner
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.export import export_jsonl
+from edge.classification.card import load_bundle
 from edge.cli import main
 from edge.commands.log import log_group
 from edge.config import TriggerMode
 from edge.counting.tally import clopper_pearson
 from edge.daemon.protocol import COMMANDS
+from edge.results.corrected import KnownErrors
 from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
@@ -219,6 +221,12 @@ def test_the_readme_shows_the_recorded_figures() -> None:
     assert f"(AUC {by_patient['auc']['value']:.3f}, {by_patient['auc']['groups']} patients)" in readme
     shares = " and ".join(percent(left_out[name]) for name in ("sensitivity", "specificity"))
     assert f"{shares} of the same cells (AUC {left_out['auc']['value']:.3f})" in readme
+    # A report quotes other ones: of the card, where an uncertain cell is none that was called a blast.
+    card = load_bundle(ROOT / "edge" / "classification" / "models" / "relative.tflite").card
+    errors = KnownErrors.of_evaluation(dict(card.sections["evaluation"]))
+    assert errors is not None
+    quoted = f"{100 * errors.sensitivity:.1f} % of {errors.blasts} blasts"
+    assert f"{quoted} and {100 * errors.specificity:.1f} % of {errors.others} other cells" in readme
     goals = {goal["name"]: goal["figure"] for goal in recorded["goals"]}
     called = [goals[name]["value"] for name in goals if name.endswith("left out: mature cells called blast")]
     assert f"{100 * min(called):.0f} to {100 * max(called):.0f} % of mature cells" in readme
