@@ -10,7 +10,7 @@ from edge.counting.differential import KINDS
 from edge.results.reading import ReadCell, Reading
 
 #: Every kind of cell, in the order of the groups.
-GROUPS: tuple[str, ...] = (*KINDS, "not_a_cell")
+GROUPS: tuple[str, ...] = (*KINDS, "normal", "not_a_cell")
 
 
 def group_of(cell: ReadCell, said: ReviewLabel | None) -> str:
@@ -24,12 +24,14 @@ def group_of(cell: ReadCell, said: ReviewLabel | None) -> str:
     word = cell.program if said is None else class_of(said)
     if word != "normal":
         return word
-    return (None if said is None else type_of(said)) or cell.found.type or "other"
+    return (None if said is None else type_of(said)) or cell.found.type or "normal"
 
 
-def has_types(reading: Reading) -> bool:
-    """Whether a network has named the types of some of a sample's cells."""
-    return any(logged.result.type_model is not None for logged in reading.fields)
+def has_types(reading: Reading, observer: str | None) -> bool:
+    """Whether a network has named types of a sample's cells, or the reader has."""
+    by_network = any(logged.result.type_model is not None for logged in reading.fields)
+    own = (reading.said(observer, ref) for ref in reading.types)
+    return by_network or any(word is not None and type_of(word) is not None for word in own)
 
 
 def sure_word(cell: ReadCell) -> ReviewLabel | None:

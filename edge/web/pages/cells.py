@@ -69,7 +69,7 @@ def page(sample_id: int) -> Response:
     kinds: dict[str, list[ReadCell]] = {}
     if not hidden:  # the order would tell the program's word
         chosen.sort(key=lambda cell: cell.doubt)
-        kinds = in_groups(chosen, said_of) if has_types(reading) else {}
+        kinds = in_groups(chosen, said_of) if has_types(reading, observer) else {}
     if kind is not None:
         chosen = kinds.get(kind, [])
     elif grouped and kinds:

@@ -52,6 +52,20 @@ def test_cells_are_grouped_and_filtered_by_kind(ani: Browser) -> None:
     assert ani.get("/samples/1/cells?kind=plasma").status_code == 400
 
 
+def test_without_a_network_a_reader_s_own_kinds_are_grouped(browser: Browser, clinic: Clinic) -> None:
+    browser.says_who("Ani")
+    assert "kind=" not in browser.get("/samples/1/cells").text
+    browser.say("1-3-lymphocyte")
+    page = browser.get("/samples/1/cells?grouped=1").text
+    assert re.findall(r"<h2>([^<]*)</h2>", page) == [
+        "blast: 3", "lymphocyte: 1", "uncertain: 2", "normal: 2"
+    ]  # fmt: skip
+    assert shown(browser, "?kind=lymphocyte") == ["1-3"]
+    assert (
+        "kind=" not in Browser(clinic).says_who("Budi").get("/samples/1/cells").text
+    )  # another's are not told
+
+
 def test_a_kind_is_a_word_that_is_undone_like_any_other(ani: Browser, typed: Clinic) -> None:
     answer = ani.say("3-1-erythroblast")
     assert (answer.json["word"], answer.json["own"]) == ("normal", "you: erythroblast")
