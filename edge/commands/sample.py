@@ -19,8 +19,9 @@ from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
 from edge.bloodlog.samples import SampleChange
 from edge.bloodlog.users import User, UserFile
+from edge.commands.export import export_coco, export_geojson, export_ome
 from edge.commands.options import FOLDER, PATH, RESULT, config_for, json_option, log_option
-from edge.commands.outputs import field_stem, make_state_folder, prepare_folder, write_atomically
+from edge.commands.outputs import make_state_folder
 from edge.commands.report import write_file
 from edge.counting.tally import tally
 from edge.daemon.served import ServedLog, open_log
@@ -252,6 +253,15 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     metavar="DIR",
     help="Add the fields with a person's word to a data set that `blastcount train` reads; DIR is made.",
 )
+@click.option(
+    "--geojson", type=FOLDER, metavar="DIR", help="Cells as QuPath's objects, one file a field; DIR is made."
+)
+@click.option(
+    "--coco",
+    type=FOLDER,
+    metavar="DIR",
+    help="Pictures, outlines and people's words for training detectors.",
+)
 @click.option("--ome", type=FOLDER, metavar="DIR", help="The kept pictures as OME-TIFF, one a field.")
 @log_option
 def export(
@@ -260,12 +270,16 @@ def export(
     jsonl: Path | None,
     fhir: Path | None,
     training: Path | None,
+    geojson: Path | None,
+    coco: Path | None,
     ome: Path | None,
     log_path: Path | None,
 ) -> None:
     """Hand SAMPLE on to other programs; "-" for FILE writes to stdout."""
-    if all(form is None for form in (csv_file, jsonl, fhir, training, ome)):
-        raise click.UsageError("say in which form: --csv, --jsonl, --fhir, --training or --ome")
+    if all(form is None for form in (csv_file, jsonl, fhir, training, geojson, coco, ome)):
+        raise click.UsageError(
+            "say in which form: --csv, --jsonl, --fhir, --training, --geojson, --coco or --ome"
+        )
     config = config_for("log", "sample", "model")
     path = log_path or config.log_path
     with BloodLog.open(path, read_only=True) as log:
@@ -279,32 +293,19 @@ def export(
                 write_file(file, text.getvalue().encode("utf-8"))
     if fhir is not None:
         write_file(fhir, json_text(fhir_bundle(summary)).encode("ascii"))
+    store = ThumbnailStore.beside(path)
+    if geojson is not None:
+        export_geojson(summary, geojson)
+    if coco is not None:
+        export_coco(summary, store, coco)
     if ome is not None:
-        _export_ome(summary, ThumbnailStore.beside(path), ome)
+        export_ome(summary, store, ome)
     if training is not None:
-        made = export_corrections(
-            summary.reading, sample, ThumbnailStore.beside(path), training, platform.node() or "unknown"
-        )
+        made = export_corrections(summary.reading, sample, store, training, platform.node() or "unknown")
         cells = ", ".join(f"{number} {label}" for label, number in sorted(made.cells.items()))
         click.echo(f"{training}: {made.added} fields added, {made.updated} updated; {cells}", err=True)
         for reason, number in made.left_out.items():
             click.echo(f"left out, {reason}: {number}", err=True)
-
-
-def _export_ome(summary: SampleSummary, store: ThumbnailStore, folder: Path) -> None:
-    from edge.results.ome import ome_tiff  # tifffile, which no other form needs
-
-    prepare_folder(folder)
-    fields = [logged for logged in summary.reading.fields if logged.result.status == "counted"]
-    written = 0
-    for logged in fields:
-        content = ome_tiff(logged, summary.sample, store)
-        if content is not None:
-            write_atomically(folder / f"{field_stem(logged)}.ome.tif", content)
-            written += 1
-    click.echo(f"{printable(folder)}: {written} of {len(fields)} counted fields written", err=True)
-    if written < len(fields):
-        click.echo(f"left out, the field's picture was removed: {len(fields) - written}", err=True)
 
 
 @sample_group.command("import")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bloodlog import LoggedField
+from edge.bloodlog.contours import decode_contours
 from edge.segmentation.labels import region_properties
+from edge.structures import Polygon as Contour
 
 #: Corners x, y in px of the image, the first not repeated: pixel (0, 0) is the square from (0, 0) to (1, 1).
 Ring = list[tuple[int, int]]
@@ -46,6 +49,35 @@ def cell_polygons(cells: NDArray[np.uint16], nuclei: NDArray[np.uint16]) -> dict
                 *(polygons(labels[part] == number, left, top) for labels in (cells, nuclei))
             )
     return found
+
+
+def logged_polygons(logged: LoggedField) -> dict[int, CellPolygons]:
+    """Outline the cells of a logged field that has contours, by their ids.
+
+    Contours have fewer points than cells have px at their edge, so that these are nearly the pixels that
+    segmentation found: :mod:`edge.segmentation.contour` says how nearly.
+    """
+    found = {}
+    for classified in logged.result.cells:
+        cell = classified.cell
+        text = logged.contours.get(cell.id)
+        if text is not None:
+            contours = decode_contours(text, cell.bbox[:2])
+            found[cell.id] = CellPolygons(_filled(contours.cell), _filled(contours.nucleus))
+    return found
+
+
+def _filled(contours: Sequence[Contour]) -> list[Polygon]:
+    """Give the pixels within contours through pixels' centres, those of the contours among them."""
+    if not contours:
+        return []
+    corners = [np.array(contour, np.int32) for contour in contours]
+    left, top = np.concatenate(corners).min(axis=0).tolist()
+    right, bottom = np.concatenate(corners).max(axis=0).tolist()
+    mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+    for contour in corners:
+        cv2.fillPoly(mask, [contour - (left, top)], (1,))
+    return polygons(mask > 0, left, top)
 
 
 def polygons(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> list[Polygon]:
