@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -37,13 +39,36 @@ _SHARPEST = 75
 _LEAST_RATIO = 1.0005
 #: Bands of the field that are looked at, and the height of each; a low picture is looked at as a whole.
 _BANDS, _BAND = 4, 0.05
+#: Directions that edges are told apart by, and the fewest px of one.
+_DIRECTIONS, _LEAST_PX_OF_DIRECTION = 4, 30
+#: Parts of each band, and rows of parts where the whole of a low picture is one; the fewest px of one, and
+#: how steep its edges are at least against the steepest of all: four times as soft as those that are refused.
+_COLUMNS, _ROWS, _LEAST_PX_OF_PART, _LEAST_OF_TOP = 4, 3, 20, 0.05
+#: What is wider is no edge but shade: blank slide has that. Light 5.5 µm out of focus leaves no narrower one.
+_SHADE_UM = 4.0
 #: Steps of the cumulative histogram that quantiles of slopes are read from.
 _BINS = 1000
 _LEAST_ROWS = 250
 
 
-def blur_um(image: UInt8Image, um_per_px: float) -> float | None:
-    """Measure the blur of a field.
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """How wide a field's edges are, as standard deviations in µm.
+
+    Attributes
+    ----------
+    um : of its sharpest edges
+    parts_um : of those of each part of the field that has any, the widest first
+    directions_um : of those that run in each of four directions, of which there are enough
+    """
+
+    um: float
+    parts_um: tuple[float, ...]
+    directions_um: tuple[float, ...]
+
+
+def measure_blur(image: UInt8Image, um_per_px: float) -> Blur | None:
+    """Measure the blur of a field, of its parts, and along its directions.
 
     Parameters
     ----------
@@ -52,11 +77,33 @@ def blur_um(image: UInt8Image, um_per_px: float) -> float | None:
 
     Returns
     -------
-    width of its edges as a standard deviation in µm, see :func:`edge_width_px`; None where it has none
+    Blur, see :func:`edge_width_px`; None where the field has no edge
     """
     shrink = max(1.0, _WORK_UM_PER_PX / um_per_px)
-    width_px = edge_width_px(_bands(image, shrink))
-    return None if width_px is None else width_px * um_per_px * shrink
+    bands, unit = _bands(image, shrink), um_per_px * shrink
+    across, down = _derivatives(bands, _COARSE)
+    coarse = np.asarray(cv2.magnitude(across, down), np.float32)
+    edges = _steepest(coarse, _LEAST_PX)
+    if edges is None:
+        return None
+    fine = _slopes(bands, _FINE)
+    slopes = fine.ravel()[edges] / coarse.ravel()[edges]
+    angle = np.arctan2(down.ravel()[edges], across.ravel()[edges])
+    direction = np.rint(angle * (_DIRECTIONS / np.pi)) % _DIRECTIONS
+    along = [slopes[direction == number] for number in range(_DIRECTIONS)]
+    least = _LEAST_OF_TOP * _top(coarse)
+    rows = np.cumsum([0, *map(len, bands)]) if len(bands) > 1 else np.linspace(0, len(coarse), _ROWS + 1)
+    columns = np.linspace(0, coarse.shape[1], _COLUMNS + 1).astype(int)
+    parts = [
+        _part_width_px(fine[top:bottom, left:right], coarse[top:bottom, left:right], least)
+        for top, bottom in pairwise(rows.astype(int).tolist())
+        for left, right in pairwise(columns.tolist())
+    ]
+    return Blur(
+        unit * _width_px(slopes),
+        tuple(sorted((unit * width for width in parts if width and unit * width < _SHADE_UM), reverse=True)),
+        tuple(unit * _width_px(some) for some in along if len(some) >= _LEAST_PX_OF_DIRECTION),
+    )
 
 
 def sharpness(image: UInt8Image) -> float:
@@ -100,13 +147,35 @@ def edge_width_px(bands: Sequence[NDArray[np.uint8]]) -> float | None:
     .. [1] S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition 44, 2011.
     """
     coarse = _slopes(bands, _COARSE)
+    edges = _steepest(coarse, _LEAST_PX)
+    return None if edges is None else _width_px(_slopes(bands, _FINE).ravel()[edges] / coarse.ravel()[edges])
+
+
+def _steepest(coarse: NDArray[np.float32], least_px: int) -> NDArray[np.intp] | None:
+    """Flat indices of the steepest px; None where nothing is steep, or too few are."""
     steep, steepest = quantiles(coarse[::2, ::2], (_STEEPEST, _TOP))
     if steepest < _LEAST_STEEP:
         return None
     edges = np.flatnonzero(coarse >= max(steep, _OF_THE_STEEPEST * steepest))
-    if len(edges) < _LEAST_PX:
+    return edges if len(edges) >= least_px else None
+
+
+def _top(coarse: NDArray[np.float32]) -> float:
+    return quantiles(coarse[::2, ::2], (_TOP,))[0]
+
+
+def _part_width_px(
+    fine: NDArray[np.float32], coarse: NDArray[np.float32], least_steep: float
+) -> float | None:
+    """Width of a part's own steepest edges; None where it has none that are as steep as that."""
+    if coarse.size < _LEAST_PX_OF_PART or _top(coarse) < least_steep:
         return None
-    slopes = _slopes(bands, _FINE).ravel()[edges] / coarse.ravel()[edges]
+    edges = _steepest(coarse, _LEAST_PX_OF_PART)
+    return None if edges is None else _width_px(fine.ravel()[edges] / coarse.ravel()[edges])
+
+
+def _width_px(slopes: NDArray[np.float32]) -> float:
+    """Width of edges whose slopes under the two derivatives have these ratios."""
     ratio = float(np.percentile(slopes, _SHARPEST)) ** 2
     # Up to that of a perfect step.
     ratio = min(max(ratio, _LEAST_RATIO), (_COARSE / _FINE) ** 2)
@@ -130,15 +199,22 @@ def _green(image: UInt8Image) -> NDArray[np.uint8]:
 
 def _slopes(bands: Sequence[NDArray[np.uint8]], sigma: float) -> NDArray[np.float32]:
     """Length of the gradient of bands blurred by sigma, one below the other."""
+    return np.asarray(cv2.magnitude(*_derivatives(bands, sigma)), np.float32)
+
+
+def _derivatives(
+    bands: Sequence[NDArray[np.uint8]], sigma: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give the derivatives in x and in y of bands blurred by sigma, one below the other."""
     blur, derivative = _kernels(sigma)
-    slopes = np.empty((sum(len(band) for band in bands), bands[0].shape[1]), np.float32)
+    across, down = np.empty((2, sum(len(band) for band in bands), bands[0].shape[1]), np.float32)
     row = 0
     for band in bands:
-        across = cv2.sepFilter2D(band, cv2.CV_32F, derivative, blur)
-        down = cv2.sepFilter2D(band, cv2.CV_32F, blur, derivative)
-        cv2.magnitude(across, down, slopes[row : row + len(band)])
+        here = np.s_[row : row + len(band)]
+        cv2.sepFilter2D(band, cv2.CV_32F, derivative, blur, dst=across[here])
+        cv2.sepFilter2D(band, cv2.CV_32F, blur, derivative, dst=down[here])
         row += len(band)
-    return slopes
+    return across, down
 
 
 def quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:

@@ -14,6 +14,14 @@ MAX_COVER = 0.84
 BLANK_COVER = 0.0005
 #: Shorter side of a picture up to which it is the crop of a cell: three cells of 15 µm.
 LEAST_FIELD_UM = 45.0
+#: ... and px: crops of single cells have up to 363 px and 36 µm, the smallest fields 224 px and 75 µm.
+_LEAST_FIELD_PX = 400
+
+
+def shows_one_cell(width: int, height: int, um_per_px: float) -> bool:
+    """Whether a picture of so many px may be the crop of a single cell."""
+    side_px = min(width, height)
+    return side_px < _LEAST_FIELD_PX and side_px * um_per_px < LEAST_FIELD_UM
 
 
 def cover_reasons(look: Look) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge.light.field import Field
 from edge.quality.cover import cover_reasons, crowding_reasons
 from edge.quality.edges import find_seams, is_stretched
-from edge.quality.focus import focus_reasons
+from edge.quality.focus import focus_judgement
 from edge.quality.integrity import file_doubts
 from edge.quality.light import light_reasons
 from edge.quality.look import cover_of, look_at
@@ -49,6 +49,8 @@ WARNINGS = {
     "scale_changed": "the red cells do not fit the given scale or the other fields: check the objective",
     "scale_uncertain": "too few red cells give the scale: give it, or count the fields of a sample together",
     "stretched": "pixels are wider than high or higher than wide: store fields as the camera gave them",
+    "partly_blurred": "a part is out of focus or under oil: level the slide, clean the lens, focus again",
+    "moved": "the stage moved while the field was exposed: wait until it is still, count anew",
     "too_sharp": "sharper than a lens can be: store fields unsharpened and without lettering or marks",
     "possibly_damaged": "parts of the picture do not fit together: copy it again from the camera, count anew",
     "transparent": "a part of the picture is transparent: store it without its alpha channel, count anew",
@@ -113,13 +115,12 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
         return Judgement(reasons)
     look = look_at(field, common=reference is not None)
     smear = Judgement(*smear_judgement(field)) + _edges_judgement(field)
-    reasons = (*smear.reasons, *cover_reasons(look))
+    judgement = smear + Judgement(cover_reasons(look))
     if reference is not None:
-        reasons = (*reasons, *drift_reasons(look, reference))
+        judgement += Judgement(drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
-        reasons = (*reasons, *_scaled_reasons(field, look.cover, field.frame.um_per_px))
-    doubts = file_doubts(field.frame.image) if reference is None else ()
-    return Judgement(reasons, (*smear.warnings, *doubts))
+        judgement += _scaled_judgement(field, look.cover, field.frame.um_per_px)
+    return judgement + Judgement(warnings=file_doubts(field.frame.image) if reference is None else ())
 
 
 def _edges_judgement(field: Field) -> Judgement:
@@ -148,11 +149,11 @@ def assess_cells(field: Field, cells: Sequence[Cell], scale: Scale) -> Judgement
     if field.frame.um_per_px is not None:
         return judgement
     # Blur and crowding are judged in µm, and only now is it known what a pixel is.
-    return Judgement(assess_scaled(field, scale.um_per_px)) + judgement
+    return assess_scaled(field, scale.um_per_px) + judgement
 
 
-def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:
-    """Name what takes a scale to tell; :func:`assess` does it where the frame knows its own.
+def assess_scaled(field: Field, um_per_px: float) -> Judgement:
+    """Judge what takes a scale to tell; :func:`assess` does it where the frame knows its own.
 
     Parameters
     ----------
@@ -161,12 +162,14 @@ def assess_scaled(field: Field, um_per_px: float) -> tuple[str, ...]:
 
     Returns
     -------
-    Any of ``out_of_focus`` and ``too_dense``
+    Judgement of focus and crowding
     """
     # A scale beyond the coarsest that is supported is a mistake of its own.
-    return _scaled_reasons(field, cover_of(field), min(um_per_px, _COARSEST_UM_PER_PX))
+    return _scaled_judgement(field, cover_of(field), min(um_per_px, _COARSEST_UM_PER_PX))
 
 
-def _scaled_reasons(field: Field, cover: float, um_per_px: float) -> tuple[str, ...]:
+def _scaled_judgement(field: Field, cover: float, um_per_px: float) -> Judgement:
     shorter_um = min(field.width, field.height) * um_per_px
-    return (*focus_reasons(field, um_per_px, cover), *crowding_reasons(cover, shorter_um))
+    return Judgement(*focus_judgement(field, um_per_px, cover)) + Judgement(
+        crowding_reasons(cover, shorter_um)
+    )

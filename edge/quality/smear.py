@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from edge.light.colour import PLANE, Colour
 from edge.light.field import Field
 from edge.light.median import median
+from edge.quality.cover import shows_one_cell
 from edge.quality.edges import is_too_sharp
 from edge.structures import Cell, Scale, UInt8Image
 
-#: A picture of which either side is shorter shows one cell rather than a field: crops of single cells have
-#: up to 363 px and 36 µm, the smallest fields 224 px and 75 µm.
-_LEAST_SIDE_PX, _LEAST_SIDE_UM = 400, 45.0
 #: Spread of colour among what is equally dark, as a share of the density, below which the picture is a grey
 #: one, in whatever colour it is shown. Of 1,150 real pictures the least has 0.024; grey ones shown in a
 #: colour have 0.01.
@@ -231,7 +229,7 @@ def stain_judgement(
         return (), ()
     nuclei = measure_nuclei(field, colour, cells)
     painted = ("overlay",) if any(_is_paint(field.image, cell) for cell in cells) else ()
-    if _is_single_cell(field, scale):
+    if shows_one_cell(field.width, field.height, scale.um_per_px):
         swapped = nuclei is not None and nuclei.red_blue < _LEAST_RED_BLUE
         return (), (*painted, *(("channels_swapped",) if swapped else ()))
     reasons = ("channels_swapped",) if is_swapped(colour, nuclei) else ()
@@ -241,11 +239,6 @@ def stain_judgement(
     doubts += ("scale_uncertain",) if uncertain else ()
     doubts += ("too_sharp",) if is_too_sharp(field.image, scale.um_per_px) else ()
     return reasons, tuple(dict.fromkeys(doubts))
-
-
-def _is_single_cell(field: Field, scale: Scale) -> bool:
-    side_px = min(field.width, field.height)
-    return side_px < _LEAST_SIDE_PX and side_px * scale.um_per_px < _LEAST_SIDE_UM
 
 
 def is_swapped(colour: Colour, nuclei: Nuclei | None) -> bool:

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from edge.structures import UInt8Image
+from edge.light.field import Field
+from edge.segmentation import own_scale
+from edge.structures import Frame, UInt8Image
 
 Alter = Callable[[UInt8Image, np.random.Generator], UInt8Image]
 Draw = Callable[[np.random.Generator], UInt8Image]
@@ -295,6 +297,128 @@ def _pale_marks(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
     return _compressed(_bytes(opacity * drawn + (1 - opacity) * image + grain), rng)
 
 
+def _um_per_px(image: UInt8Image) -> float:
+    """Scale of a good field: faults of the lens and of the stage are so many µm wide."""
+    return own_scale(Field(Frame(image, "good"))).um_per_px
+
+
+def _blurred(image: UInt8Image, sigma_px: float) -> NDArray[np.float32]:
+    light = image.astype(np.float32)
+    return light if sigma_px < 0.1 else np.asarray(cv2.GaussianBlur(light, (0, 0), sigma_px), np.float32)
+
+
+def _tilted(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A slide that is not level: sharp on one side, 1.2 to 3 µm of blur on the other."""
+    height, width = image.shape[:2]
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    along = columns / width * np.cos(angle) + rows / height * np.sin(angle)
+    along = (along - along.min()) / (along.max() - along.min())
+    start, steps = rng.uniform(0.1, 0.5), 6
+    blur = np.clip((along - start) / (1 - start), 0, 1) * steps
+    largest = rng.uniform(1.2, 3.0) / _um_per_px(image)
+    out = np.zeros(image.shape, np.float32)
+    for step in range(steps + 1):
+        weight = np.clip(1 - np.abs(blur - step), 0, 1)[..., None]
+        out += weight * _blurred(image, largest * step / steps)
+    return _bytes(out)
+
+
+def _oily(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Immersion oil, or a bubble in it, over a part: blurred, paler, and with a rim or none."""
+    height, width = image.shape[:2]
+    size = max(height, width)
+    centre = (int(rng.uniform(0, 1) * width), int(rng.uniform(0, 1) * height))
+    axes = (int(rng.uniform(0.25, 0.5) * size), int(rng.uniform(0.2, 0.4) * size))
+    shape = np.zeros((height, width), np.float32)
+    cv2.ellipse(shape, centre, axes, float(rng.uniform(0, 180)), 0, 360, (1.0,), -1)
+    covered = cv2.GaussianBlur(shape, (0, 0), rng.uniform(0.005, 0.03) * size)[..., None]
+    out = _blurred(image, rng.uniform(1.0, 3.0) / _um_per_px(image))
+    blank = np.percentile(image, 90, axis=(0, 1))
+    out = (blank + rng.uniform(0.5, 1.0) * (out - blank)) * rng.uniform(0.85, 1.05)
+    out = covered * out + (1 - covered) * image
+    if rng.random() < 0.3:
+        rim = np.zeros((height, width), np.float32)
+        cv2.ellipse(rim, centre, axes, 0, 0, 360, (1.0,), max(2, round(0.004 * size)))
+        out *= 1 - rng.uniform(0.2, 0.5) * cv2.GaussianBlur(rim, (0, 0), 0.004 * size)[..., None]
+    return _bytes(out)
+
+
+def _moved(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """The stage moved by 1.5 to 4 µm while the field was exposed."""
+    length = rng.uniform(1.5, 4.0) / _um_per_px(image)
+    angle, steps = rng.uniform(0, np.pi), max(2, round(2 * length))
+    size = image.shape[1::-1]
+    out = np.zeros(image.shape, np.float32)
+    for way in np.linspace(-length / 2, length / 2, steps):
+        onto = np.array([[1, 0, way * np.cos(angle)], [0, 1, way * np.sin(angle)]])
+        out += cv2.warpAffine(
+            image, onto, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        ).astype(np.float32)
+    return _bytes(out / steps)
+
+
+def _doubly_exposed(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Two fields on one picture: the field, and another place or the same after a move of the stage."""
+    if rng.random() < 0.5:
+        other = image[:: _pick(rng, 1, -1), ::-1]
+    else:
+        way = rng.uniform(3, 12) / _um_per_px(image)
+        angle = rng.uniform(0, 2 * np.pi)
+        onto = np.array([[1, 0, way * np.cos(angle)], [0, 1, way * np.sin(angle)]])
+        other = cv2.warpAffine(image, onto, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    share = rng.uniform(0.3, 0.5)
+    return _bytes((1 - share) * image.astype(np.float32) + share * other.astype(np.float32))
+
+
+def _chroma_shifted(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Colour 1 to 3 µm beside brightness as of a video, or a lens that enlarges red less than blue."""
+    height, width = image.shape[:2]
+    way, angle = rng.uniform(1.0, 3.0) / _um_per_px(image), rng.uniform(0, 2 * np.pi)
+    x, y = way * np.cos(angle), way * np.sin(angle)
+
+    def moved(plane: NDArray[Any], onto: NDArray[np.float64]) -> NDArray[Any]:
+        return cv2.warpAffine(plane, onto, (width, height), borderMode=cv2.BORDER_REFLECT)
+
+    kind = int(rng.integers(3))
+    if kind == 0:
+        chroma = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+        chroma[..., 1:] = moved(chroma[..., 1:], np.array([[1, 0, x], [0, 1, y]]))
+        return np.asarray(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB), np.uint8)
+    out = image.copy()
+    for channel, sign in ((0, 1), (2, -1)):
+        if kind == 1:
+            onto = np.array([[1, 0, sign * x / 2], [0, 1, sign * y / 2]])
+        else:
+            larger = 1 + sign * way / max(height, width)
+            onto = np.array([[larger, 0, (1 - larger) * width / 2], [0, larger, (1 - larger) * height / 2]])
+        out[..., channel] = moved(np.ascontiguousarray(image[..., channel]), onto)
+    return out
+
+
+def _distorted(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A phone's lens before the eyepiece: barrel or pincushion, up to a fifth at the corner."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    x, y = columns - np.float32(width / 2), rows - np.float32(height / 2)
+    away = (x * x + y * y) * np.float32(4 / (width * width + height * height))
+    bent = 1 + np.float32(rng.uniform(0.1, 0.2) * _pick(rng, -1, 1)) * away
+    onto = x * bent + np.float32(width / 2), y * bent + np.float32(height / 2)
+    return np.asarray(cv2.remap(image, *onto, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.uint8)
+
+
+def _see_through(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """An alpha channel that is not opaque, in the file or laid on a colour by a program."""
+    height, width = image.shape[:2]
+    alpha = np.full((height, width), int(rng.uniform(0.3, 0.85) * 255), np.uint8)
+    if rng.random() < 0.4:
+        alpha[:, : int(rng.uniform(0.3, 0.7) * width)] = 255
+    if rng.random() < 0.5:
+        return np.dstack([image, alpha])
+    under = np.full(3, _pick(rng, 0.0, 64.0, 192.0, 230.0, 255.0))
+    return _bytes(under + (image - under) * (alpha[..., None] / 255.0))
+
+
 #: By the kind's name: how a good field is altered.
 ALTERATIONS: dict[str, Alter] = {
     "red and blue swapped": _permuted((2, 1, 0)),
@@ -317,6 +441,13 @@ ALTERATIONS: dict[str, Alter] = {
     "sharpened or equalised": _sharpened,
     "pixels not square": _not_square,
     "marks in a stain's colour": _pale_marks,
+    "out of focus to one side": _tilted,
+    "oil or a bubble over a part": _oily,
+    "moved during the exposure": _moved,
+    "two fields on one picture": _doubly_exposed,
+    "colour beside brightness": _chroma_shifted,
+    "bent by the lens": _distorted,
+    "half-transparent": _see_through,
 }
 
 

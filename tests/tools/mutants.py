@@ -62,7 +62,13 @@ MUTANTS = [
                 "BLANK_COVER": "0.00053",
                 "LEAST_FIELD_UM": "47.0",
             },
-            "focus": {"MAX_BLUR_UM": "0.74", "EDGELESS_COVER": "0.053"},
+            "focus": {
+                "MAX_BLUR_UM": "0.74",
+                "EDGELESS_COVER": "0.053",
+                "MAX_SECOND_PART_UM": "0.62",
+                "MAX_PART_UM": "0.77",
+                "MAX_MOVED_UM": "0.52",
+            },
             "gate": {"_COARSEST_UM_PER_PX": "0.45"},
             "look": {
                 "_STAINED": "0.135",
@@ -112,7 +118,6 @@ MUTANTS = [
         "edge/quality/smear.py",
         "tests/edge/quality/test_smear.py",
         {
-            "_LEAST_SIDE_PX, _LEAST_SIDE_UM": "410, 45.0",
             "_LEAST_VARIETY": "0.024",
             "_MOST_OF_ONE_CHANNEL, _LEAST_OF_ONE_CHANNEL": "0.75, -0.05",
             "_DARKER, _COLOURS, _MOST_OF_COLOURS": "0.85, 6, 0.31",
@@ -305,6 +310,7 @@ MUTANTS = [
         | {"_CONFIRMING, _CONFIRMING_CORRELATION": "6.0, 0.5"},
     ),
     *constants("edge/quality/cover.py", "tests/edge/quality", {"MAX_COVER": "0.99"}),
+    *constants("edge/quality/cover.py", "tests/edge/quality/test_smear.py", {"_LEAST_FIELD_PX": "410"}),
     *constants("edge/quality/reference.py", "tests/edge/quality", {"MAX_STAIN_MIX": "0.8"}),
     *constants("edge/results/stopping.py", "tests/edge/results/test_stopping.py", {"LEVEL": "0.2"}),
     Mutant(

@@ -60,13 +60,24 @@ CELLS = (
 )
 CHUNK = 40
 #: Kinds that joined later draw by themselves, so that the cases of the others stay what they were.
-JOINED = {
-    "half or quarter swapped",
-    "recoloured as an immunostain",
-    "sharpened or equalised",
-    "pixels not square",
-    "marks in a stain's colour",
-}
+JOINED = (
+    {
+        "half or quarter swapped",
+        "recoloured as an immunostain",
+        "sharpened or equalised",
+        "pixels not square",
+        "marks in a stain's colour",
+    },
+    {
+        "out of focus to one side",
+        "oil or a bubble over a part",
+        "moved during the exposure",
+        "two fields on one picture",
+        "colour beside brightness",
+        "bent by the lens",
+        "half-transparent",
+    },
+)
 #: Factors of a scale that is given wrong: another objective, a camera's binning, a wrong adapter.
 WRONG_SCALES = (1 / 3, 1 / 2, 1 / 1.4, 1.4, 2, 3)
 #: What ``--um-per-px`` takes in every state of the code that is compared; today it takes coarser ones, too.
@@ -133,7 +144,7 @@ def _numbers(row: dict[str, Any]) -> tuple[int, int]:
 
 def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Iterator[Trial]:
     """Write the pictures and files of all kinds."""
-    rng, joined = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    rng, joined, latest = (np.random.default_rng(key) for key in (seed, [seed, 1], [seed, 2]))
     for source, pattern in FIELDS.items():
         for number, good in enumerate(spread(sorted(data.glob(pattern)), fields)):
             image = read_image(good).image
@@ -141,7 +152,7 @@ def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Ite
             shutil.copyfile(good, whole)
             for kind in ALTERATIONS:
                 path = folder / f"{source}-{number}-{list(ALTERATIONS).index(kind)}.png"
-                drawn = joined if kind in JOINED else rng
+                drawn = joined if kind in JOINED[0] else latest if kind in JOINED[1] else rng
                 path.write_bytes(as_png(altered(image, kind, int(drawn.integers(2**31)))))
                 yield Trial(kind, path, whole)
             scale = segment(Field(Frame(image, source))).scale.um_per_px * float(joined.choice(WRONG_SCALES))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from edge.light.field import Field
+from edge.light.sharpness import Blur
 from edge.quality import Reference, assess_scaled, focus, gate
 from edge.quality.cover import cover_reasons, crowding_reasons
-from edge.quality.focus import focus_reasons
+from edge.quality.focus import focus_judgement
 from edge.quality.integrity import damage
 from edge.quality.light import light_reasons
 from edge.quality.look import Look, look_at
@@ -84,14 +85,39 @@ def test_crowding(cover: float, shorter_um: float, reasons: tuple[str, ...]) -> 
 def test_focus(
     monkeypatch: pytest.MonkeyPatch, blur_um: float | None, cover: float, reasons: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(focus, "blur_um", lambda *_: blur_um)
-    assert focus_reasons(field(), 0.2, cover) == reasons
+    blur = None if blur_um is None else Blur(blur_um, (), ())
+    monkeypatch.setattr(focus, "measure_blur", lambda *_: blur)
+    assert focus_judgement(field(), 0.2, cover) == (reasons, ())
+
+
+@pytest.mark.parametrize(
+    ("parts_um", "directions_um", "um_per_px", "warnings"),
+    [
+        ((0.74, 0.59, 0.3), (0.3, 0.5), 0.2, ()),
+        ((0.76, 0.3), (), 0.2, ("partly_blurred",)),
+        ((0.61, 0.61, 0.3), (0.3,), 0.2, ("partly_blurred",)),
+        ((0.9, 0.9), (0.3, 0.57), 0.2, ("partly_blurred",)),
+        ((0.3, 0.3), (0.3, 0.59, 0.4), 0.2, ("moved",)),
+        ((0.9, 0.9), (0.3, 0.9), 0.2, ("moved", "partly_blurred")),
+        ((0.9, 0.9), (0.3, 0.9), 0.1, ()),  # the crop of one cell
+    ],
+)
+def test_blur_of_a_part_and_along_one_direction(
+    monkeypatch: pytest.MonkeyPatch,
+    parts_um: tuple[float, ...],
+    directions_um: tuple[float, ...],
+    um_per_px: float,
+    warnings: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(focus, "measure_blur", lambda *_: Blur(0.3, parts_um, directions_um))
+    seen = Field(Frame(np.full((320, 320, 3), 200, np.uint8), "drawn"))
+    assert focus_judgement(seen, um_per_px, 0.4) == ((), warnings)
 
 
 def test_a_scale_beyond_the_coarsest_is_taken_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
     scales: list[float] = []
     monkeypatch.setattr(
-        gate, "focus_reasons", lambda _field, um_per_px, _cover: scales.append(um_per_px) or ()
+        gate, "focus_judgement", lambda _field, um_per_px, _cover: scales.append(um_per_px) or ((), ())
     )
     for um_per_px in (0.39, 0.41, 2.0):
         assess_scaled(field(), um_per_px)
