@@ -97,6 +97,10 @@ class LogBehindError(LogError):
     """Another process has counted into the sample since it was looked at; whoever looks again can go on."""
 
 
+class SampleClosedError(LogError):
+    """The sample was closed while one of its fields was being counted, which is not logged."""
+
+
 class LogBlockedError(LogError):
     """Nothing can be logged at present, for a reason that can pass.
 

@@ -31,7 +31,7 @@ from edge.bloodlog.rows import LoggedField, cell_row, logged_field
 from edge.bloodlog.samples import NOBODY, Sample, SampleChange, Specimen
 from edge.bloodlog.users import Role
 from edge.device.clock import utc_now
-from edge.errors import LogBehindError, LogBusyError, LogError
+from edge.errors import LogBehindError, LogBusyError, LogError, SampleClosedError
 from edge.structures import CellRef, FieldResult
 
 #: Fields read in one go. Reading in pages keeps no read transaction open between them, so that a slow
@@ -166,6 +166,8 @@ class BloodLog(PeoplesRows):
         ------
         LogBehindError
             Nothing was written: others have counted into the sample since.
+        SampleClosedError
+            Nothing was written: the sample that the field was to be placed in is closed.
         LogError
             Nothing was written: the disk is full, the file is read-only, another program holds it,
             or a value is outside what the schema allows.
@@ -220,6 +222,14 @@ class BloodLog(PeoplesRows):
         with self.writing(f"field {result.source} was not logged") as connection:
             if after is not None and connection.execute(newer, (sample_id, after)).fetchone() is not None:
                 raise LogBehindError(f"{self.path}: others have counted into the sample meanwhile")
+            there = (
+                None if after is None or sample_id is None else samples.numbered_sample(connection, sample_id)
+            )
+            if there is not None and not there.is_open:
+                raise SampleClosedError(
+                    f"field {result.source} was not logged: sample {there.name} was closed while it was "
+                    f"counted; `blastcount sample reopen {there.name}` lets it take fields"
+                )
             field_id = chain.insert(connection, "field", row)
             for cell in result.cells:
                 chain.insert(

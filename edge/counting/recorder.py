@@ -23,7 +23,7 @@ from edge.counting.pipeline import Pipeline, ProcessedField, TypeClassifier
 from edge.counting.provenance import Context, Provenance
 from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
-from edge.errors import EdgeError, FieldError, LogBehindError, LogError
+from edge.errors import EdgeError, FieldError, LogBehindError, LogError, SampleClosedError
 from edge.quality import Reference
 from edge.segmentation import Segmentation
 from edge.structures import Denominator, FieldResult, Frame
@@ -158,7 +158,8 @@ class Recorder:
         Raises
         ------
         FieldError
-            A library failed on this field; nothing was logged, and the next one can be counted.
+            A library failed on this field, or its sample was closed meanwhile; nothing was logged, and the
+            next one can be counted.
         LogError, OutputError
             It could not be logged, or its pictures not stored.
         """
@@ -194,6 +195,8 @@ class Recorder:
                     row = self._append(entry, provenance, sample, context)
                 except LogBehindError:  # whoever writes through the service's socket has no turn of his own
                     continue
+                except SampleClosedError as error:  # nobody signed for it; the next field has no sample
+                    raise FieldError(str(error)) from error
                 sample.logged(row, entry)
             return Recorded(corrected, entry.result, processed.segmentation, row, sample.record.name)
 

@@ -45,13 +45,19 @@ from edge.errors import (
     LogError,
     LogLostError,
     OutputError,
+    SampleClosedError,
 )
 from edge.structures import CellRef, FieldResult
 
 #: What the daemon says went wrong, as the local log would have raised it.
 _RAISED: dict[str, type[EdgeError]] = {
     error.state: error for error in (DiskFullError, LogBusyError, LogLostError, LogDamagedError)
-} | {"log": LogError, "log_behind": LogBehindError, "output": OutputError}
+} | {
+    "log": LogError,
+    "log_behind": LogBehindError,
+    "sample_closed": SampleClosedError,
+    "output": OutputError,
+}
 #: Removing the pictures of years from a slow card takes minutes.
 _RETENTION_S = 3600.0
 

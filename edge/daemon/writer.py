@@ -42,7 +42,15 @@ from edge.daemon.writes import (
 )
 from edge.device.clock import WallClock
 from edge.device.disk import DiskGuard, borrowed_room
-from edge.errors import ControlError, EdgeError, LogBehindError, LogBlockedError, LogError, OutputError
+from edge.errors import (
+    ControlError,
+    EdgeError,
+    LogBehindError,
+    LogBlockedError,
+    LogError,
+    OutputError,
+    SampleClosedError,
+)
 from edge.quality import ADVICE, WARNINGS
 from edge.structures import Cell, CellRef, FieldResult, Frame
 
@@ -185,6 +193,8 @@ def _reason(error: Exception) -> str:
         return error.state
     if isinstance(error, LogBehindError):
         return "log_behind"
+    if isinstance(error, SampleClosedError):
+        return "sample_closed"
     return "output" if isinstance(error, OutputError) else "log"
 
 

@@ -22,10 +22,12 @@ from edge.bloodlog.retention import Policy, retain
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.counting import sample as sample_module
-from edge.counting.pipeline import Pipeline
+from edge.counting.pipeline import Pipeline, ProcessedField
 from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
 from edge.daemon.lines import sample_line
+from edge.errors import FieldError
+from edge.quality import Reference
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 from tests.edge.made_by import PROVENANCE
@@ -262,6 +264,28 @@ def test_samples_opened_and_closed_elsewhere_are_noticed(desk: Desk) -> None:
     desk.log.change_sample("S-2", "closed")
     assert recorder.refresh()
     assert recorder.sample_status() is None
+
+
+def test_a_sample_that_is_closed_meanwhile_does_not_take_the_field(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    desk.scan(recorder, 0.0)
+    process = desk.pipeline.process
+
+    def slowly(frame: Frame, reference: Reference | None = None) -> ProcessedField:
+        desk.log.change_sample("S-1", "closed")
+        return process(frame, reference)
+
+    monkeypatch.setattr(desk.pipeline, "process", slowly)
+    with pytest.raises(FieldError, match="sample S-1 was closed while it was counted"):
+        recorder.record(view(60.0))
+    assert desk.log.count() == desk.log.count(sample.id) == 1
+    # The next one goes on without a sample.
+    monkeypatch.undo()
+    (alone,) = desk.scan(recorder, 60.0)
+    assert alone.sample is None
 
 
 def test_pictures_of_fields_and_new_cells_are_stored(desk: Desk) -> None:

@@ -33,7 +33,7 @@ from edge.daemon.served import ServedLog, open_log, writes_itself
 from edge.daemon.writer import LogWriter
 from edge.daemon.writes import MAX_BODY_BYTES, AppendField, OpenSample, encode_write
 from edge.device.passwords import nobodys_hash
-from edge.errors import ControlError, DiskFullError, LogBehindError, LogError, OutputError
+from edge.errors import ControlError, DiskFullError, LogBehindError, LogError, OutputError, SampleClosedError
 from edge.structures import CellRef, ClassifiedCell, FieldResult, Frame, ModelIdentity, UInt8Image
 from tests.edge.bloodlog.fields import make_cell, make_result
 from tests.edge.daemon.conftest import Counter
@@ -380,7 +380,8 @@ def test_a_body_that_does_not_come(service: Service, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("error", "kind"),
     [(DiskFullError("full"), DiskFullError), (LogBehindError("late"), LogBehindError),
-     (OutputError("no"), OutputError), (LogError("no"), LogError), (OSError("broken disk"), LogError)],
+     (SampleClosedError("shut"), SampleClosedError), (OutputError("no"), OutputError),
+     (LogError("no"), LogError), (OSError("broken disk"), LogError)],
 )  # fmt: skip
 def test_errors_come_over_as_what_they_were(
     log: ServedLog, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
