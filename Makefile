@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: lock sbom wheelhouse silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: test-pythons lock sbom wheelhouse silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -48,6 +48,11 @@ lint: $(DEV)/.installed
 
 test-quick: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m "not slow" --durations=10
+
+# Before a release: on the Python of Debian 12 and of 13, each with its own development install.
+test-pythons:
+	$(MAKE) test-quick PYTHON=python3.11 DEV=.venv-dev-3.11
+	$(MAKE) test-quick PYTHON=python3.13 DEV=.venv-dev-3.13
 
 # Lines and branches that no quick test reaches; a third slower than the tests alone.
 coverage: $(DEV)/.installed

@@ -112,7 +112,7 @@ if [ $# -gt 0 ]; then
     PIP_CONFIG_FILE=/dev/null $pip --isolated --no-index --find-links "$1" --require-hashes -r "$1/requirements.txt"
 else
     # In a copy: a build leaves its folders, which would be root's, in the tree.
-    tar -C "$here/.." --exclude=./.venv --exclude=./.venv-dev --exclude=./out --exclude=./build --exclude='*.egg-info' \
+    tar -C "$here/.." --exclude='./.venv*' --exclude=./out --exclude=./build --exclude='*.egg-info' \
         --exclude='*.whl' --exclude='*.deb' --exclude=__pycache__ -cf - . | tar -C "$build" --no-same-owner -xf -
     $pip --require-hashes -r "$here/locked/build.txt"
     $pip --use-pep517 --no-build-isolation --require-hashes -r "$here/locked/device.txt"

@@ -42,7 +42,7 @@ $pip install --require-hashes -r "$here/locked/build.txt"
 $pip wheel --wheel-dir "$build/wheels" --no-deps --no-build-isolation --use-pep517 --require-hashes -r "$build/source.txt"
 # In a copy: a build leaves its folders in the tree.
 mkdir "$build/tree"
-tar -C "$here/.." --exclude=./.venv --exclude=./.venv-dev --exclude=./out --exclude=./build --exclude='*.egg-info' --exclude='*.whl' \
+tar -C "$here/.." --exclude='./.venv*' --exclude=./out --exclude=./build --exclude='*.egg-info' --exclude='*.whl' \
     --exclude='*.deb' --exclude=__pycache__ -cf - . | tar -C "$build/tree" --no-same-owner -xf -
 $pip wheel --wheel-dir "$build/wheels" --no-deps --no-build-isolation "$build/tree"
 list "$build/wheels"
