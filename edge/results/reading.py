@@ -115,10 +115,11 @@ class Reading:
                 logged.thumbnails.get(found.cell.id),
                 found.cell.kind == "wbc" and not found.cell.touches_border and found.seen_before is None,
                 self._thresholds[logged.result.model],
-                (logged.result.width, logged.result.height),
+                field_px,
                 logged.result.scale.reported_um_per_px,
             )
             for logged in self._counted
+            for field_px in [(logged.result.width, logged.result.height)]
             for found in logged.result.cells
         )
 

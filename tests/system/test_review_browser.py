@@ -622,7 +622,7 @@ def first_paint_ms(chrome: Chrome, address: str) -> float:
 def test_five_thousand_cells(
     start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
 ) -> None:
-    """First paint below a second, below 30 MB with every picture seen, below 80 MB in the server."""
+    """First paint below a second, below 30 MB with every picture seen, 90 MB in the server, 65 of its own."""
     log_sample(tmp_path / "blood.db", 5000)
     page = start("review", "")
     chrome = browse()
@@ -649,8 +649,8 @@ def test_five_thousand_cells(
     assert 2e6 < transferred < 30e6
     memory = psutil.Process(page.process.pid).memory_full_info()
     # What is shared with the daemon (Python, NumPy) is in memory once; `uss` is what the server adds.
-    assert memory.uss < 60e6
-    assert memory.rss < 80e6
+    assert memory.uss < 65e6
+    assert memory.rss < 90e6
 
 
 WIDTHS = {"phone": 320, "200 %": 640, "desktop": 1280}
