@@ -435,7 +435,7 @@ def test_two_named_readers_differ_a_supervisor_settles_and_signs(
     budi.find_element(By.NAME, "hide_program").click()
     budi.find_element(By.CSS_SELECTOR, "form.observer button").click()
     for chrome in (ani, budi):
-        chrome.get(f"{page.address}/samples/1/cells?size=2000")
+        chrome.get(f"{page.address}/samples/1/cells")
         press(chrome, "b")
         wait_for(lambda chrome=chrome: saying(chrome))
     assert complaints(ani) == []
@@ -449,7 +449,7 @@ def test_two_named_readers_differ_a_supervisor_settles_and_signs(
     assert len(page.reviews()) == 2
     for chrome, name in ((ani, "Ani"), (budi, "Budi")):
         sign_in(chrome, page, name)
-    budi.get(f"{page.address}/samples/1/cells?size=2000")
+    budi.get(f"{page.address}/samples/1/cells")
     assert budi.find_elements(By.CSS_SELECTOR, ".chip.uncertain, svg.interval") == []
     read_the_rest(ani, page, "n")
     read_the_rest(budi, page, "b")
