@@ -49,6 +49,7 @@ def coco_annotations(reading: Reading, pictures: Mapping[int, str]) -> dict[str,
                 "height": logged.result.height,
                 "um_per_px": logged.result.scale.reported_um_per_px,
                 "frame_sha256": logged.result.frame_sha256,
+                "source_kind": logged.source_kind,  # one that is rendered is no real smear
             }
             for logged in fields
         ],

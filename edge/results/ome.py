@@ -35,13 +35,14 @@ def ome_tiff(logged: LoggedField, sample: Sample, store: ThumbnailStore) -> byte
     image = None if logged.image_sha256 is None else store.get(logged.image_sha256)
     if image is None or image.shape[:2] != (result.height, result.width):
         return None
+    drawn = "Rendered by a program, no real smear. " if logged.source_kind == "rendered" else ""
     metadata: dict[str, object] = {
         "axes": "YXS",
         # Without these tifffile names the file by this machine's network address and the time.
         "UUID": str(uuid5(NAMESPACE, f"{sample.name} {logged.id} {logged.image_sha256}")),
         "Creator": f"blastcount {software_version()}",
         "Name": f"{sample.name}, field {logged.id}",
-        "Description": "For research use only; not for diagnosis.",
+        "Description": f"{drawn}For research use only; not for diagnosis.",
         "Channel": {"Name": ["Brightfield"]},
     }
     if result.captured_at is not None:

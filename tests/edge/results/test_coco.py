@@ -68,6 +68,7 @@ def test_coco_s_own_tools_read_every_pixel(kept: Path, tmp_path: Path) -> None:
         coco = COCO(tmp_path / "coco" / "annotations.json")
     (image,) = coco.loadImgs(coco.getImgIds())
     assert (image["width"], image["height"], image["um_per_px"]) == (SIDE, SIDE, 0.2)
+    assert image["source_kind"] == PROVENANCE["source_kind"]
     assert (tmp_path / "coco" / image["file_name"]).read_bytes().startswith(b"\xff\xd8")
     found = {a["attributes"]["cell"]: a for a in coco.loadAnns(coco.getAnnIds())}
     names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}

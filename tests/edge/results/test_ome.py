@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tifffile import TiffFile
 from edge import cli
 from edge.bloodlog import BloodLog
 from edge.camera.files import read_image
+from edge.results.ome import ome_tiff
 from tests.edge.results.conftest import NAME
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
@@ -63,3 +65,13 @@ def test_a_field_whose_picture_was_removed_is_left_out(sample_log: Path, tmp_pat
     assert "3 of 4 counted fields written" in said
     assert "picture was removed: 1" in said
     assert not (tmp_path / "ome" / "field-000002.ome.tif").exists()
+
+
+def test_a_drawn_field_says_so(sample_log: Path) -> None:
+    with BloodLog.open(sample_log, read_only=True) as log:
+        sample = log.sample(NAME)
+        first = next(log.fields(sample.id))
+        for kind, says in (("file", False), ("rendered", True)):
+            content = ome_tiff(replace(first, source_kind=kind), sample, log.pictures)
+            assert content is not None
+            assert (b"no real smear" in content) == says
