@@ -33,7 +33,7 @@ FieldStatus = Literal["counted", "rejected"]
 Denominator = Literal["classified", "without_uncertain", "with_smudges", "nucleated"]
 
 #: What the three planes of a crop are, see :func:`edge.classification.crop.to_input`.
-CHANNELS = ("RGB", "density+cell+nucleus")
+CHANNELS = ("RGB", "density+cell+nucleus", "nucleus+red_cells+rest")
 
 #: Scales that a field may be said to have, in µm per px: as coarse as one that red cells give, which are
 #: 7.5 µm across and found from 6 px on (see ``edge.segmentation.diameter``); a 100x objective on a 1.2 µm
@@ -275,7 +275,8 @@ class InputSpec:
     size_px : side of the square crop in px
     field_of_view_um : side of the square crop in µm
     white_point : value that the blank background is brought to in each channel, 1 to 255
-    channels : what the three planes are: ``RGB``, or ``density+cell+nucleus``, which holds no colour
+    channels : what the three planes are: ``RGB``; ``density+cell+nucleus``, which holds no colour; or
+        ``nucleus+red_cells+rest``, colour in the basis of the cell's nucleus and the field's red cells
     """
 
     size_px: int = 128
@@ -299,6 +300,11 @@ class InputSpec:
     def needs_outline(self) -> bool:
         """Whether a crop cannot be made without knowing where the cell and its nucleus lie."""
         return self.channels != "RGB"
+
+    @property
+    def shows_red_cells(self) -> bool:
+        """Whether a crop is made with the colour of its field's red cells."""
+        return "red_cells" in self.channels
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +19,27 @@ from training.backend import load_keras
 from training.data.cache import Cache
 from training.data.collection import Collection
 from training.data.records import CellRecord
+from training.data.sources import present
 from training.protocol import random_split
+from training.protocol import types as type_protocol
 from training.protocol.audit import audit
 from training.protocol.evaluation import Evaluated, evaluate
 from training.protocol.random_split import RandomSplit
 from training.protocol.recipe import RECIPES, Recipe, check_enough, load
 from training.protocol.run import Judged, run
+from training.recipes import types as type_recipe
 from training.recipes.akbar2024 import EPOCHS, NAME, RANDOM_SPLITS
+from training.recipes.types import NAME as TYPES
 from training.report import cardpage, folder, paper, results
 from training.report import evaluation as report
+from training.report import types as type_report
 from training.report.page import Block, Table, Text
 from training.report.results import Training
 
 
 @click.command()
 @click.option(
-    "--recipe", "name", type=click.Choice(list(RECIPES)), default=NAME, show_default=True,
+    "--recipe", "name", type=click.Choice([*RECIPES, TYPES]), default=NAME, show_default=True,
     help="What to train.",
 )  # fmt: skip
 @click.option(
@@ -100,15 +107,18 @@ def train(
     cache_folder: Path | None,
     force: bool,
 ) -> None:
-    """Train a classifier of blasts.
+    """Train a classifier of blasts, or (--recipe types) the network that names types of cells beside it.
 
     Writes model.keras, card.json, card.md, manifest.json, split.csv and, for `blastcount convert`, crops.npz;
     random splits add table1.csv, figure4.png and splits.csv, --evaluate evaluation.json and .md, and
     disagreement.csv, cells whose label may be wrong.
     Research use only.
     """
-    folder.check(out, results.ALL_FILES, force=force)
     load_keras()  # says at once that TensorFlow is missing
+    if name == TYPES:
+        _train_types(data_folder, out, Cache(cache_folder), seed, folds, evaluated=with_protocol, force=force)
+        return
+    folder.check(out, results.ALL_FILES, force=force)
     recipe = load_recipe(name, epochs)
     collection = read_collection(data_folder, Cache(cache_folder), None if with_protocol else recipe.labs)
     click.echo("Leakage audit (`blastcount audit` has all of it)")
@@ -126,6 +136,30 @@ def train(
     for line in _summary(results.write(out, training, force=force), training):
         click.echo(line)
     click.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", err=True)
+
+
+def _train_types(
+    data_folder: Path, out: Path, cache: Cache, seed: int, folds: Path | None, *, evaluated: bool, force: bool
+) -> None:
+    """Train the network of types on everything, after judging networks that each leave laboratories out."""
+    folder.check(out, type_report.FILES, force=force)
+    labs = [
+        lab for lab in present(data_folder) if lab in (*type_recipe.LABS, *chain(*type_protocol.LEFT_OUT))
+    ]
+    collection = read_collection(data_folder, cache, labs)
+    document = None
+    if evaluated:
+        kept = folds or cache.folder / "folds" / TYPES
+        said, cpu_s = type_protocol.run(collection, kept, seed, partial(click.echo, err=True))
+        document = type_protocol.document(collection, said, cpu_s, seed)
+    cells = type_recipe.learnable(collection.cells)
+    click.echo(f"{TYPES}: training on {len(cells)} cells", err=True)
+    fitted = type_recipe.fit(collection, cells, seed)
+    type_report.write(out, fitted, document, force=force)
+    for block in type_report.blocks(document) if document is not None else ():
+        if isinstance(block, Table):
+            click.echo(markdown_table(block.header, block.rows))
+    click.echo("Research use only.")
 
 
 def load_recipe(name: str, epochs: int | None) -> Recipe:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.classification.stains import stain_planes
 from edge.errors import ImageError
 from edge.light.density import density_of_levels
 from edge.light.field import Field
@@ -41,13 +42,15 @@ class Cutter:
     its cells (2x2 averages), and what is left is interpolated. Each channel is multiplied so that the blank
     slide at the cell's centre becomes ``spec.white_point``. One gain per channel is von Kries'
     adaptation [1]_ with the blank slide as the illuminant. With ``RGB`` channels that is the crop; with
-    others, :func:`planes_of` are made of it.
+    others, :func:`planes_of` or :func:`edge.classification.stains.stain_planes` are made of it.
 
     Parameters
     ----------
     field : that is cut
     spec : what the crops are made of
     um_per_px : scale of the field in µm per px
+    red_cells : their colour, of :func:`edge.classification.stains.red_cell_colour`, where
+        ``spec.shows_red_cells`` and the field shows any
 
     References
     ----------
@@ -55,9 +58,17 @@ class Cutter:
        Science, MIT Press, 1970.
     """
 
-    def __init__(self, field: Field, spec: InputSpec, *, um_per_px: float) -> None:
+    def __init__(
+        self,
+        field: Field,
+        spec: InputSpec,
+        *,
+        um_per_px: float,
+        red_cells: NDArray[np.float32] | None = None,
+    ) -> None:
         self._field = field
         self._spec = spec
+        self._red_cells = red_cells
         self._side = max(1, round(spec.field_of_view_um / um_per_px))
 
     def cut(
@@ -96,12 +107,20 @@ class Cutter:
                 f"a crop of channels {spec.channels!r} needs the cell's outline, got none; "
                 "give the label images of its field's segmentation"
             )
+        inside = self._inside(corners, outlines)
+        if spec.shows_red_cells:
+            densities = np.empty(crops.shape, np.float32)
+            for crop, table, coloured in zip(
+                crops, _densities(spec.white_point)[tables], densities, strict=True
+            ):
+                cv2.LUT(crop, table[None], coloured)
+            return stain_planes(densities, *inside, self._red_cells)
         density = np.empty(crops.shape[:3], np.float32)
         coloured = np.empty(crops.shape[1:], np.float32)
         for crop, table, total in zip(crops, _densities(spec.white_point)[tables], density, strict=True):
             cv2.LUT(crop, table[None], coloured)
             cv2.transform(coloured, _SUM, total)
-        return planes_of(density, *self._inside(corners, outlines))
+        return planes_of(density, *inside)
 
     def _bring_to_size(self, corners: Sequence[Sequence[int]], crops: NDArray[np.uint8]) -> None:
         """Fill crops with the squares at some corners, as they look in the image."""

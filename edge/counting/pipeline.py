@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.classification.card import ModelCard
 from edge.classification.crop import Cutter
+from edge.classification.stains import red_cell_colour
 from edge.light.field import Field
 from edge.quality import Judgement, Reference, assess, assess_cells
 from edge.segmentation import Segmentation, has_changed, segment
@@ -202,7 +203,8 @@ def _crops(
 ) -> Iterator[tuple[list[Cell], NDArray[np.uint8]]]:
     """Cut the white cells, a batch at a time."""
     white = [cell for cell in segmentation.cells if cell.kind == "wbc"]
-    cutter = Cutter(field, spec, um_per_px=segmentation.scale.um_per_px)
+    red_cells = red_cell_colour(field, segmentation.cells) if spec.shows_red_cells else None
+    cutter = Cutter(field, spec, um_per_px=segmentation.scale.um_per_px, red_cells=red_cells)
     for first in range(0, len(white), BATCH):
         batch = white[first : first + BATCH]
         outlines = [segmentation.outline(cell) for cell in batch]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.camera.files import read_image
 from edge.camera.folders import find
 from edge.classification.crop import Cutter
+from edge.classification.stains import red_cell_colour
 from edge.commands.progress import Progress
 from edge.counting.folder import FolderScales
 from edge.device.hashing import file_sha256
@@ -238,7 +239,8 @@ def cut(collection: Collection, cells: Sequence[CellRecord], spec: InputSpec) ->
     for field, members in by_field.items():
         segmentation = collection.segmentation(field)
         whole = Field(Frame(collection.image(field), field), segmentation.background)
-        cutter = Cutter(whole, spec, um_per_px=segmentation.scale.um_per_px)
+        red_cells = red_cell_colour(whole, segmentation.cells) if spec.shows_red_cells else None
+        cutter = Cutter(whole, spec, um_per_px=segmentation.scale.um_per_px, red_cells=red_cells)
         own = [cells[index].cell for index in members]
         outlines = [segmentation.outline(cell) for cell in own] if spec.needs_outline else None
         crops = cutter.cut([(cell.x, cell.y) for cell in own], outlines)
@@ -248,6 +250,23 @@ def cut(collection: Collection, cells: Sequence[CellRecord], spec: InputSpec) ->
         if keys
         else np.zeros((0, spec.size_px, spec.size_px, 3), np.uint8)
     )
+
+
+def red_cells_of(collection: Collection, cells: Sequence[CellRecord]) -> NDArray[np.float32]:
+    """Give the colour of the red cells of each cell's field, (n, 3) float32; NaN where it shows none."""
+
+    def colour(field: str) -> NDArray[np.float32]:
+        segmentation = collection.segmentation(field)
+        whole = Field(Frame(collection.image(field), field), segmentation.background)
+        found = red_cell_colour(whole, segmentation.cells)
+        return np.full(3, np.nan, np.float32) if found is None else found
+
+    by_field = {}
+    for name in dict.fromkeys(cell.field for cell in cells):
+        field = collection.fields[name]
+        key = f"{field.sha256} {field.known_um_per_px} {field.pooled}"
+        by_field[name] = collection.cache.kept("red_cells", key, partial(colour, name), source_hash("edge"))
+    return np.stack([by_field[cell.field] for cell in cells]) if cells else np.zeros((0, 3), np.float32)
 
 
 def _list_lab(root: Path, lab: str, cache: Cache) -> Listing:

@@ -38,6 +38,8 @@ BATCH = 96
 LEARNING_RATE = 2e-3
 #: Filters of the four stages.
 WIDTHS = (16, 32, 64, 96)
+#: ... and their strides.
+STRIDES = (1, 2, 2, 2)
 #: Activations end here, as ``relu6`` says: without an end the sums of the residual blocks reach three times
 #: as far on some cell as on the usual one, which leaves that a third of int8's steps (docs/classifier.md).
 _TOP = 6.0
@@ -255,14 +257,19 @@ class Views:
         planes = cv2.merge(
             [density, self.cell[index].astype(np.float32), self.nucleus[index].astype(np.float32)]
         )
-        planes = cv2.GaussianBlur(planes, (3, 3), 0.47)  # half a px of the view: no aliases
-        size = (self.size_px, self.size_px)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        planes = cv2.warpAffine(planes, self._affine(rng), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        density, cell, nucleus = cv2.split(planes)
+        density, cell, nucleus = cv2.split(self.placed(np.asarray(planes, np.float32), rng))
         density = _worse(density, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
-        outlines = _redrawn(cell, 1.1, 46, rng), _redrawn(nucleus, 0.8, 38, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
+        outlines = redrawn(cell, 1.1, 46, rng), redrawn(nucleus, 0.8, 38, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
         return np.asarray(planes_of(density[None], *(inside[None] for inside in outlines))[0], np.uint8)
+
+    def placed(self, planes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Turn, mirror, size and shift planes of a wide crop, and bring them to the size of a view."""
+        planes = cv2.GaussianBlur(planes, (3, 3), 0.47)  # type: ignore[assignment]  # OpenCV's stubs: an array of any dtype
+        size = (self.size_px, self.size_px)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP  # blurred by half a px of the view: no aliases
+        affine = self._affine(rng)
+        placed = cv2.warpAffine(planes, affine, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(placed, np.float32)
 
     def _affine(self, rng: np.random.Generator) -> NDArray[np.float32]:
         angle = rng.uniform(0, 2 * np.pi)
@@ -291,7 +298,7 @@ def _worse(density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     return np.asarray(np.maximum(density, 0), np.float32)
 
 
-def _redrawn(
+def redrawn(
     inside: NDArray[np.float32], blur_px: float, levels: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Draw an outline a little wider or narrower, and smoother."""
@@ -322,9 +329,9 @@ def network(size_px: int, name: str = NAME) -> keras.Model:
     .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
     """
     layers = load_keras().layers
-    crop, means = _until_means(size_px, _normed)
+    crop, means = until_means(size_px, normed)
     dropped = layers.Dropout(DROPOUT, name="drop")(means)
-    logits = layers.Dense(1 + len(KINDS), kernel_regularizer=_decay(), name="logits")(dropped)
+    logits = layers.Dense(1 + len(KINDS), kernel_regularizer=decay(), name="logits")(dropped)
     return load_keras().Model(crop, logits, name=name)
 
 
@@ -345,33 +352,43 @@ def without_norms(trained: keras.Model, size_px: int, name: str = NAME) -> keras
         Input (n, size_px, size_px, 3) in 0 to 255; output (n, 2) probabilities of normal and blast.
     """
     keras = load_keras()
-    crop, means = _until_means(size_px, _plain)
+    crop, means = until_means(size_px, without_norm)
     last = keras.layers.Dense(2, activation="softmax", name="p")
     plain = keras.Model(crop, last(means), name=name)
-    for layer in plain.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            gamma, beta, mean, variance = (norm := trained.get_layer(f"{layer.name}_norm")).get_weights()
-            factor = gamma / np.sqrt(variance + norm.epsilon)
-            (kernel,) = trained.get_layer(layer.name).get_weights()
-            layer.set_weights([kernel * factor, beta - mean * factor])
+    fold_norms(trained, plain)
     kernel, bias = (weights[..., :1] / 2 for weights in trained.get_layer("logits").get_weights())
     # The softmax of (-z / 2, z / 2) is the logistic function of z.
     last.set_weights([np.concatenate([-weights, weights], axis=-1) for weights in (kernel, bias)])
     return plain
 
 
-def _until_means(size_px: int, convolved: Callable[..., Any]) -> tuple[Any, Any]:
+def fold_norms(trained: keras.Model, plain: keras.Model) -> None:
+    """Give the convolutions of a copy those of a trained network with their batch norms in them."""
+    for layer in plain.layers:
+        if isinstance(layer, load_keras().layers.Conv2D):
+            gamma, beta, mean, variance = (norm := trained.get_layer(f"{layer.name}_norm")).get_weights()
+            factor = gamma / np.sqrt(variance + norm.epsilon)
+            (kernel,) = trained.get_layer(layer.name).get_weights()
+            layer.set_weights([kernel * factor, beta - mean * factor])
+
+
+def until_means(
+    size_px: int,
+    convolved: Callable[..., Any],
+    widths: Sequence[int] = WIDTHS,
+    strides: Sequence[int] = STRIDES,
+    first: int = WIDTHS[0],
+) -> tuple[Any, Any]:
     """Lay the network out up to the means: its input and them; ``convolved`` lays one convolution."""
     layers = load_keras().layers
     crop = load_keras().Input((size_px, size_px, 3), name="crop")
     features = layers.Rescaling(1 / 255, name="rescale")(crop)
-    features = convolved(features, WIDTHS[0], 5, 2, "stem")
+    features = convolved(features, first, 5, 2, "stem")
     means = []
-    for stage, filters in enumerate(WIDTHS, start=1):
-        stride = 1 if stage == 1 else 2
-        first = convolved(features, filters, 3, stride, f"stage{stage}_first")
-        second = convolved(first, filters, 3, 1, f"stage{stage}_second", relu=False)
-        if stage > 1:
+    for stage, (filters, stride) in enumerate(zip(widths, strides, strict=True), start=1):
+        halfway = convolved(features, filters, 3, stride, f"stage{stage}_first")
+        second = convolved(halfway, filters, 3, 1, f"stage{stage}_second", relu=False)
+        if stride > 1:
             features = convolved(features, filters, 1, stride, f"stage{stage}_shortcut", relu=False)
         features = layers.Add(name=f"stage{stage}_sum")([second, features])
         features = layers.ReLU(_TOP, name=f"stage{stage}_relu")(features)
@@ -379,17 +396,17 @@ def _until_means(size_px: int, convolved: Callable[..., Any]) -> tuple[Any, Any]
     return crop, layers.Concatenate(name="means")(means[-2:])
 
 
-def _normed(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
+def normed(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
     """Lay a convolution with its batch norm."""
     layers = load_keras().layers
     features = layers.Conv2D(
-        filters, size, strides=stride, padding="same", use_bias=False, kernel_regularizer=_decay(), name=name
+        filters, size, strides=stride, padding="same", use_bias=False, kernel_regularizer=decay(), name=name
     )(features)
     features = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)
     return layers.ReLU(_TOP, name=f"{name}_relu")(features) if relu else features
 
 
-def _plain(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
+def without_norm(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
     """Lay a convolution that holds its batch norm."""
     activation = "relu6" if relu else None
     layer = load_keras().layers.Conv2D(
@@ -398,5 +415,6 @@ def _plain(features: Any, filters: int, size: int, stride: int, name: str, *, re
     return layer(features)
 
 
-def _decay() -> Any:  # noqa: ANN401  # a regulariser of Keras, which has no types here
+def decay() -> Any:  # noqa: ANN401  # a regulariser of Keras, which has no types here
+    """Make the decay of the weights of a layer."""
     return load_keras().regularizers.L2(_WEIGHT_DECAY)

@@ -11,6 +11,7 @@ from edge import bench
 from edge.device.printable import markdown_table
 from training.report import cardpage
 from training.report import evaluation as report
+from training.report import types as type_report
 from training.report.page import markdown
 
 #: Between these ``docs/quality.md`` has the tables of ``docs/silent.json``.
@@ -28,12 +29,14 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     Yields
     ------
     path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
-    ``docs/evaluation-NAME.json``, ``docs/bench.md`` and ``docs/bench-NAME.md``, and
+    ``docs/evaluation-NAME.json``, ``docs/types.md``, ``docs/bench.md`` and ``docs/bench-NAME.md``, and
     ``docs/quality.md`` with the tables of ``docs/silent.json`` between its marks
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
         yield docs / f"card-{card.stem}.md", cardpage.as_markdown(json.loads(card.read_text("utf-8")))
+    found = json.loads((docs / "types.json").read_text("utf-8"))
+    yield docs / "types.md", markdown(type_report.TITLE, list(type_report.blocks(found)))
     for evaluation in sorted(docs.glob("evaluation-*.json")):
         document = json.loads(evaluation.read_text("utf-8"))
         text = markdown(report.title_of(document), list(report.blocks(document)))

@@ -1,0 +1,135 @@
+"""What a training of the network of types leaves: the model and, where judged, its evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from training.data.cell_types import CLASSES, MATURE
+from training.recipes import types as recipe
+from training.report.evaluation import FILES as EVALUATION_FILES
+from training.report.evaluation import JSON_NAME, MARKDOWN_NAME
+from training.report.folder import written_whole
+from training.report.page import Block, Bullets, Heading, Table, Text, markdown
+
+MODEL = "model.keras"
+FILES = (MODEL, *EVALUATION_FILES)
+TITLE = "How well a network names types of cells of laboratories that it has not seen"
+
+
+def write(
+    out: Path, fitted: recipe.FittedTypes, evaluation: Mapping[str, Any] | None, *, force: bool
+) -> None:
+    """Write what a training gave.
+
+    Parameters
+    ----------
+    out : folder; appears whole or not at all
+    fitted : the network that was trained on everything
+    evaluation : of :func:`training.protocol.types.document`; None where it was not run
+    force : whether earlier results there may be replaced
+    """
+    with written_whole(out, FILES, force=force) as folder:
+        fitted.model.save(folder / MODEL)
+        if evaluation is not None:
+            text = json.dumps(evaluation, indent=1, ensure_ascii=False, allow_nan=False)
+            (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+            (folder / MARKDOWN_NAME).write_text(markdown(TITLE, list(blocks(evaluation))), encoding="utf-8")
+
+
+def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
+    """Lay out the evaluation.
+
+    Parameters
+    ----------
+    document : schema ``blastcount.types-evaluation/1``
+    """
+    rule = document["rule"]
+    yield Text(
+        "Research use only. Every cell is named by a network that was trained without its laboratory ("
+        + "; ".join(" with ".join(labs) for labs in document["left_out"])
+        + "), at thresholds chosen on the cells of the other laboratories. A cell that the network abstains "
+        "on counts as missed. Intervals are 95 %, a bootstrap over groups, of shares in one laboratory the "
+        "wider of it and the exact one. Cells are whole ones that the product's own segmentation finds."
+    )
+    yield Text(f"{' and '.join(document['shown_only'])} are shown and decide nothing.")
+    offered = list(document["offered"])
+    yield Text(
+        f"A type is offered where the interval of its recall, the mean over laboratories with at least "
+        f"{rule['least_cells']} cells of it, begins at {rule['least_recall']:g} or above. "
+        + (f"Offered: {', '.join(offered)}." if offered else "None is offered.")
+    )
+    rows: list[tuple[str, ...]] = []
+    failed: set[int] = set()
+    for name, found in document["types"].items():
+        if not found["offered"]:
+            failed.add(len(rows))
+        bare = document["recall_without_abstention"][name]
+        threshold = found["threshold"]
+        rows.append(
+            (
+                name,
+                _share(found["recall"]),
+                str(found["recall"]["n"]),
+                _share(bare),
+                f"{threshold:g}" if threshold <= 1 else "none",
+                "yes" if found["offered"] else "no",
+            )
+        )
+    header = ("type", "recall (95 %)", "n", "without abstention", "threshold", "offered")
+    yield Heading("Types")
+    yield Table(header, tuple(rows), frozenset(failed))
+    mean = document["mean_recall"]
+    yield Bullets(
+        (
+            f"mean recall of the five: {'–' if mean is None else f'{mean:.3f}'} (goal ≥ 0.90)",
+            f"share abstained of cells of these five: {_share(document['abstained'])} (goal ≤ 0.15)",
+            *(
+                f"{name} that get the name of an offered type: {_share(figure)}, n = {figure['n']}"
+                for name, figure in document["named"].items()
+            ),
+        )
+    )
+    yield Heading("Recall by laboratory")
+    yield Table(
+        ("type", "laboratory", "recall (95 %)", "cells", "groups", "threshold", "likeliest without one"),
+        tuple(
+            (
+                name,
+                lab,
+                _share(figure),
+                f"{figure['k']}/{figure['n']}",
+                str(figure["groups"]),
+                f"{figure['threshold']:g}" if figure["threshold"] <= 1 else "none",
+                f"{figure['likeliest']:.3f}",
+            )
+            for name, found in document["types"].items()
+            for lab, figure in found["by_laboratory"].items()
+        ),
+    )
+    yield Heading("What was named what")
+    words = (*MATURE, *tuple(CLASSES)[len(MATURE) :], "other")
+    shown = [word for word in words if any(word in row for lab in document["confusion"].values()
+             for row in lab.values())]  # fmt: skip
+    yield Table(
+        ("laboratory", "is", *(f"named {word}" for word in shown)),
+        tuple(
+            (lab, name, *(str(row.get(word, "")) for word in shown))
+            for lab, found in document["confusion"].items()
+            for name, row in found.items()
+        ),
+    )
+    yield Text(
+        f"{document['trainings']} trainings, {document['cpu_s'] / 60:.0f} minutes of processor time, seed "
+        f"{document['seed']}."
+    )
+
+
+def _share(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None:
+        return "–"
+    low, high = figure["ci95"]
+    interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    return f"{figure['value']:.3f}{interval}"
