@@ -700,7 +700,8 @@ def test_every_page_fits_and_every_control_has_a_name(
                 ]
                 assert small == [], path
         controls = chrome.find_elements(
-            By.CSS_SELECTOR, "button, select, img, a[href], input:not([type=hidden]), [role=group], summary"
+            By.CSS_SELECTOR,
+            "button, select, img:not([alt='']), a[href], input:not([type=hidden]), [role=group], summary",
         )
         unnamed = [control.get_attribute("outerHTML") for control in controls if not name_of(control)]
         assert unnamed == [], path
