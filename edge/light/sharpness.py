@@ -91,7 +91,7 @@ def measure_blur(image: UInt8Image, um_per_px: float) -> Blur | None:
     angle = np.arctan2(down.ravel()[edges], across.ravel()[edges])
     direction = np.rint(angle * (_DIRECTIONS / np.pi)) % _DIRECTIONS
     along = [slopes[direction == number] for number in range(_DIRECTIONS)]
-    least = _LEAST_OF_TOP * _top(coarse)
+    least = max(_LEAST_STEEP, _LEAST_OF_TOP * quantiles(coarse[::2, ::2], (_TOP,))[0])
     rows = np.cumsum([0, *map(len, bands)]) if len(bands) > 1 else np.linspace(0, len(coarse), _ROWS + 1)
     columns = np.linspace(0, coarse.shape[1], _COLUMNS + 1).astype(int)
     parts = [
@@ -151,32 +151,34 @@ def edge_width_px(bands: Sequence[NDArray[np.uint8]]) -> float | None:
     return None if edges is None else _width_px(_slopes(bands, _FINE).ravel()[edges] / coarse.ravel()[edges])
 
 
-def _steepest(coarse: NDArray[np.float32], least_px: int) -> NDArray[np.intp] | None:
-    """Flat indices of the steepest px; None where nothing is steep, or too few are."""
+def _steepest(
+    coarse: NDArray[np.float32], least_px: int, least_steep: float = _LEAST_STEEP
+) -> NDArray[np.intp] | None:
+    """Flat indices of the steepest px; None where nothing is so steep, or too few are."""
     steep, steepest = quantiles(coarse[::2, ::2], (_STEEPEST, _TOP))
-    if steepest < _LEAST_STEEP:
+    if steepest < least_steep:
         return None
     edges = np.flatnonzero(coarse >= max(steep, _OF_THE_STEEPEST * steepest))
     return edges if len(edges) >= least_px else None
-
-
-def _top(coarse: NDArray[np.float32]) -> float:
-    return quantiles(coarse[::2, ::2], (_TOP,))[0]
 
 
 def _part_width_px(
     fine: NDArray[np.float32], coarse: NDArray[np.float32], least_steep: float
 ) -> float | None:
     """Width of a part's own steepest edges; None where it has none that are as steep as that."""
-    if coarse.size < _LEAST_PX_OF_PART or _top(coarse) < least_steep:
+    if coarse.size < _LEAST_PX_OF_PART:
         return None
-    edges = _steepest(coarse, _LEAST_PX_OF_PART)
+    edges = _steepest(coarse, _LEAST_PX_OF_PART, least_steep)
     return None if edges is None else _width_px(fine.ravel()[edges] / coarse.ravel()[edges])
 
 
 def _width_px(slopes: NDArray[np.float32]) -> float:
     """Width of edges whose slopes under the two derivatives have these ratios."""
-    ratio = float(np.percentile(slopes, _SHARPEST)) ** 2
+    # The percentile as NumPy has it, in a fifth of the time that it takes for a part's few hundred px.
+    place = _SHARPEST / 100 * (len(slopes) - 1)
+    low = int(place)
+    below, above = np.partition(slopes, (low, min(low + 1, len(slopes) - 1)))[low : low + 2][[0, -1]].tolist()
+    ratio = (below + (place - low) * (above - below)) ** 2
     # Up to that of a perfect step.
     ratio = min(max(ratio, _LEAST_RATIO), (_COARSE / _FINE) ** 2)
     return math.sqrt((_COARSE**2 - _FINE**2 * ratio) / (ratio - 1))
