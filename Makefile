@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: test-pythons lock sbom wheelhouse silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: test-pythons lock sbom wheelhouse published silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -72,6 +72,11 @@ compare: $(DEV)/.installed
 # Wrong numbers in silence, by this state and by the commit BASE: writes docs/silent.json, then `make docs`.
 silent: $(DEV)/.installed
 	$(DEV)/bin/python -m tests.tools.silent_numbers $(BASE)
+
+# The published systems on ALL-IDB in the folder DATA, an hour and a half; a stopped run goes on. Then `make docs`.
+published: $(DEV)/.installed
+	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --no-build-isolation -e '.[imagenet]'
+	$(DEV)/bin/python -m training.published --data "$(DATA)"
 
 # Wrong values of the constants that decide whether a cell counts: a test must notice each.
 mutants: $(DEV)/.installed

@@ -57,11 +57,13 @@ class Cache:
     ----------
     folder : where it is
     crops : cells that were cut in this process, by what a crop is made of, then by image file and cell
+    features : cells that were measured in this process, by what was measured, then likewise
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(platformdirs.user_cache_dir("blastcount")) / "training"
         self.crops: dict[InputSpec, dict[tuple[str, Cell], NDArray[np.uint8]]] = {}
+        self.features: dict[str, dict[tuple[str, Cell], NDArray[np.float64]]] = {}
 
     def segmentation(
         self,

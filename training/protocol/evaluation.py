@@ -22,7 +22,7 @@ from training.protocol.figures import of_test
 from training.protocol.goals import against_goals
 from training.protocol.judged import decide_on, judge
 from training.protocol.plan import FOLDS, LEFT_OUT, Split, plan
-from training.protocol.recipe import Recipe
+from training.protocol.recipe import Design
 from training.protocol.run import Judged, jobs_of, run
 
 SCHEMA = "blastcount.evaluation/1"
@@ -47,7 +47,7 @@ class Evaluated:
 
 def evaluate(
     collection: Collection,
-    recipe: Recipe,
+    recipe: Design,
     *,
     seed: int = 0,
     workers: int = 1,

@@ -19,7 +19,7 @@ from edge.errors import OutputError
 from training.data.cache import source_hash
 from training.data.collection import Collection, cut
 from training.protocol.decision import logit
-from training.protocol.recipe import Epoch, Recipe
+from training.protocol.recipe import Design, Epoch
 
 SCHEMA = "blastcount.fold/1"
 #: Decimals of a logit that are kept, whether it is read back or was just computed: 0.001 changes a
@@ -80,10 +80,10 @@ class _Fold(msgspec.Struct):
 class Folds:
     """The folder of the results of a recipe's trainings.
 
-    A result is taken up where everything that the recipe looks at is the same: its own source file and
-    settings, the seed, and of each cell what is known of it, its picture's bytes and the bytes of its crop. A
-    change of the segmentation that moves no outline of any of its cells, or of what is beside the recipe,
-    trains nothing anew.
+    A result is taken up where everything that the recipe looks at is the same: its own source file, those of
+    the classes that it builds on, its settings, the seed, and of each cell what is known of it, its picture's
+    bytes and the bytes of its crop. A change of the segmentation that moves no outline of any of its cells,
+    or of what is beside the recipe, trains nothing anew.
 
     Parameters
     ----------
@@ -93,11 +93,11 @@ class Folds:
     seed : of every network
     """
 
-    def __init__(self, folder: Path, collection: Collection, recipe: Recipe, seed: int) -> None:
+    def __init__(self, folder: Path, collection: Collection, recipe: Design, seed: int) -> None:
         self._folder = folder
         self._recipe, self._seed = recipe, seed
         self._cells = _cell_hashes(collection, recipe)
-        source = Path(inspect.getfile(type(recipe))).read_bytes()
+        source = b"".join(Path(inspect.getfile(kind)).read_bytes() for kind in _made_of(recipe))
         self._all = hashlib.sha256(f"{SCHEMA} {recipe!r} {seed}".encode() + source).digest()
 
     def read(self, job: Job) -> Result | None:
@@ -153,11 +153,16 @@ class Folds:
         return digest.hexdigest()
 
 
+def _made_of(recipe: Design) -> list[type]:
+    """List the classes that a recipe is made of, its own first."""
+    return [kind for kind in type(recipe).__mro__ if kind is not object]
+
+
 def _result(job: Job, logits: Sequence[float], history: tuple[Epoch, ...], cpu_s: float) -> Result:
     return Result(dict(zip(job.cells, expit(logits).tolist(), strict=True)), history, cpu_s)
 
 
-def _cell_hashes(collection: Collection, recipe: Recipe) -> list[bytes]:
+def _cell_hashes(collection: Collection, recipe: Design) -> list[bytes]:
     """Hash everything that a recipe sees of each white cell; others are never handed to it."""
     white = [i for i, cell in enumerate(collection.cells) if cell.cell.kind == "wbc"]
     found = [b""] * len(collection.cells)

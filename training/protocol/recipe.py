@@ -61,8 +61,28 @@ class Fitted:
         return np.concatenate(parts)
 
 
-class Recipe(Protocol):
-    """A way to train a classifier; its ``repr`` names every setting, because results are kept under it.
+class Judge(Protocol):
+    """What a training gave.
+
+    Attributes
+    ----------
+    history : one entry an epoch; empty where the design knows no epochs
+    """
+
+    @property
+    def history(self) -> tuple[Epoch, ...]:
+        """One entry an epoch."""
+        ...
+
+    def __call__(self, cells: Sequence[CellRecord]) -> NDArray[np.float32]:
+        """Give p_blast of cells, (n,)."""
+        ...
+
+
+class Design(Protocol):
+    """A way to tell blasts that the protocol can test; its ``repr`` names every setting.
+
+    Results are kept under that name.
 
     Attributes
     ----------
@@ -84,7 +104,7 @@ class Recipe(Protocol):
         """Say which p_blast is learned of each cell; None of those that nothing is learned from."""
         ...
 
-    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
+    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Judge:
         """Train on cells and return what judges others.
 
         Parameters
@@ -94,6 +114,14 @@ class Recipe(Protocol):
             recipe chooses what it learns from. Nothing else may be looked at, not even without labels.
         seed : of everything random
         """
+        ...
+
+
+class Recipe(Design, Protocol):
+    """A design whose network can be kept, converted and shipped."""
+
+    def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
+        """Train on cells and return the network that judges others."""
         ...
 
 

@@ -19,7 +19,7 @@ from edge.commands.progress import Progress
 from training.data.collection import Collection
 from training.protocol.folds import Folds, Job, Result
 from training.protocol.plan import Split
-from training.protocol.recipe import Epoch, Recipe
+from training.protocol.recipe import Design, Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def jobs_of(splits: Sequence[Split]) -> list[Job]:
 
 def run(
     collection: Collection,
-    recipe: Recipe,
+    recipe: Design,
     splits: Sequence[Split],
     *,
     seed: int,
@@ -103,7 +103,7 @@ def run(
     ], sum(result.cpu_s for result in results.values())
 
 
-def train(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result:
+def train(collection: Collection, recipe: Design, job: Job, seed: int) -> Result:
     """Do one job."""
     start = time.process_time()
     judge = recipe.fit(collection, [collection.cells[i] for i in job.train], seed)
@@ -113,7 +113,7 @@ def train(collection: Collection, recipe: Recipe, job: Job, seed: int) -> Result
 
 
 def _trained(
-    collection: Collection, recipe: Recipe, jobs: Sequence[Job], seed: int, workers: int
+    collection: Collection, recipe: Design, jobs: Sequence[Job], seed: int, workers: int
 ) -> Iterator[tuple[Job, Result]]:
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
@@ -130,7 +130,7 @@ def _trained(
 _worker: dict[str, Any] = {}
 
 
-def _begin_work(collection: Collection, recipe: Recipe) -> None:
+def _begin_work(collection: Collection, recipe: Design) -> None:
     # Two workers with all threads each would fight for the same cores.
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[variable] = "1"

@@ -9,10 +9,10 @@ from typing import Any
 
 from edge import bench
 from edge.device.printable import markdown_table
-from training.report import cardpage
+from training.report import cardpage, published
 from training.report import evaluation as report
 from training.report import types as type_report
-from training.report.page import markdown
+from training.report.page import Block, markdown
 
 #: Between these ``docs/quality.md`` has the tables of ``docs/silent.json``.
 _SILENT, _SILENT_END = "<!-- docs/silent.json -->", "<!-- end -->"
@@ -29,8 +29,9 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     Yields
     ------
     path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
-    ``docs/evaluation-NAME.json``, ``docs/types.md``, ``docs/bench.md`` and ``docs/bench-NAME.md``, and
-    ``docs/quality.md`` with the tables of ``docs/silent.json`` between its marks
+    ``docs/evaluation-NAME.json``, ``docs/types.md``, ``docs/published.md`` of ``training/models/published``,
+    ``docs/bench.md`` and ``docs/bench-NAME.md``, and ``docs/quality.md`` with the tables of
+    ``docs/silent.json`` between its marks
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -43,11 +44,27 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
         yield evaluation.with_suffix(".md"), text
     for path in sorted(docs.glob("bench*.json")):
         yield path.with_suffix(".md"), bench.markdown(json.loads(path.read_text("utf-8")))
+    yield docs / "published.md", markdown(published.TITLE, list(_published(root)))
     page = docs / "quality.md"
     before, mark, rest = page.read_text("utf-8").partition(_SILENT)
     _, end, after = rest.partition(_SILENT_END)
     silent = json.loads((docs / "silent.json").read_text("utf-8"))
     yield page, f"{before}{mark}\n{_silent_tables(silent)}\n{end}{after}"
+
+
+def _published(root: Path) -> Iterator[Block]:
+    """Lay out the published systems, as far as they were trained."""
+    akbar, relative, card = (
+        json.loads((root / name).read_text("utf-8"))
+        for name in (
+            "docs/evaluation-akbar2024.json",
+            "docs/evaluation-relative.json",
+            "edge/classification/models/akbar2024.json",
+        )
+    )
+    folder = root / "training" / "models" / "published"
+    trained = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
+    return published.blocks({"akbar2024": published.of_akbar(card, akbar)} | trained, relative)
 
 
 def _silent_tables(document: dict[str, Any]) -> str:
