@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from edge.camera.files import read_image
+from edge.camera.files import read_frames, read_image
 from edge.commands import render as render_module
 from edge.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field
 from tests.edge.commands.invoking import blastcount
@@ -33,6 +33,8 @@ def test_fields_and_their_truth(tmp_path: Path) -> None:
         truth = json.loads(image.with_suffix(".truth.json").read_text())
         assert truth == expected.truth_json() | {"image": image.name, "seed": seed}
         assert np.abs(read_image(image).image.astype(int) - expected.image).mean() < 4
+        # Annotated pictures of this program are left out; these are to be counted.
+        assert [frame.source for frame in read_frames(image)] == [str(image)]
 
 
 def test_every_setting_reaches_the_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
