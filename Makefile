@@ -46,8 +46,12 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 
+# A process a core; more than four would wait for the tests of TensorFlow, which stay in one, as a file's do: see
+# tests/conftest.py. In the order that they are collected in: the long ones come first.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test-quick: $(DEV)/.installed
-	$(DEV)/bin/python -m pytest -m "not slow" --durations=10
+	$(DEV)/bin/python -m pytest $(PARALLEL) -m "not slow" --durations=10
 
 # Before a release: on the Python of Debian 12 and of 13, each with its own development install.
 test-pythons:
@@ -56,7 +60,7 @@ test-pythons:
 
 # Lines and branches that no quick test reaches; a third slower than the tests alone.
 coverage: $(DEV)/.installed
-	$(DEV)/bin/python -m pytest -m "not slow" --cov --cov-report=term
+	$(DEV)/bin/python -m pytest $(PARALLEL) -m "not slow" --cov --cov-report=term
 
 test-system: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m slow --timeout=3600 -rs

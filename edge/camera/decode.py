@@ -42,8 +42,6 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I;16B", "YC
 #: the length of a damaged directory, whatever lies there.
 _MOST_BYTES = 8 * MAX_PIXELS + 80_000_000
 _BYTES_PER_PX, _BYTES_BESIDE = 8, 32_000_000
-#: How Pillow stores PNGs of 16 bits, and how it is asked for their upper and lower bytes.
-_DEEP_COLOURS = {"RGB": ("RGB;16B", "RGB;16L"), "RGBA": ("RGBA;16B", "RGBA;16L")}
 #: Rows that are put together at once.
 _STRIP_ROWS = 64
 #: What Pillow 10 to 13 and tifffile raise on damaged files (found by decoding thousands of randomly damaged

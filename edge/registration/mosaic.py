@@ -60,11 +60,6 @@ class Placement:
         """Whether the field has a whole cell that was not counted before."""
         return any(not cell.touches_border and cell.id not in self.seen for cell in self._cells)
 
-    @property
-    def registered(self) -> bool:
-        """Whether the field was found to overlap an earlier one."""
-        return bool(self.overlaps)
-
 
 class Mosaic:
     """The counted fields of one sample.

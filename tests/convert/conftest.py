@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,23 +20,21 @@ from convert.gate.crops import Crops
 from convert.gate.golden import rendered_crops
 from convert.recipes import REFINED, Recipe
 from edge.structures import InputSpec
+from tests.edge.data.make_tiny import discs as discs_of
 
 SIZE_PX = 24
 
 
 def _discs(n: int, seed: int) -> Crops:
-    """Large purple discs are blasts (1), small pink ones normal (0), with many in between."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, n)
-    y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
-    pixels = np.empty((n, SIZE_PX, SIZE_PX, 3), np.uint8)
-    for i, label in enumerate(labels):
-        radius = rng.normal(7.5 if label else 5.5, 1.0)
-        colour = np.array([110, 60, 160] if label else [190, 110, 130]) + rng.normal(0, 20, 3)
-        inside = np.hypot(x - 11.5 - rng.normal(), y - 11.5 - rng.normal()) < radius
-        picture = np.where(inside[..., None], colour, 230.0) + rng.normal(0, 8, (SIZE_PX, SIZE_PX, 3))
-        pixels[i] = np.clip(picture, 0, 255)
-    return Crops(pixels, labels, f"discs {seed}")
+    made = discs_of(n, seed, size_px=SIZE_PX, radii_px=(5.5, 7.5), spread_px=1.0, colour_spread=20.0)
+    return Crops(*made, f"discs {seed}")
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """Let no test's weights depend on which others were drawn before."""
+    if "keras" in sys.modules:
+        load_keras().utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +55,6 @@ def held_out() -> Crops:
 
 def _toy(name: str, scale: float, offset: float = 0.0) -> Any:
     """Lay out the toy with its input scaled and shifted so."""
-    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     keras = load_keras()
     keras.utils.set_random_seed(0)
     layers = keras.layers

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
 from convert.backend import load_keras
 from convert.converter import quantise
 from convert.flatbuffer.accumulators import accumulators
 from convert.flatbuffer.schema import unpack
 from convert.recipes import FLOAT32, PLAIN
-
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 
 def test_the_bound_holds_for_the_worst_input(toy_tflite: bytes) -> None:

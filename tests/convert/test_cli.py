@@ -19,7 +19,6 @@ from convert.gate.crops import Crops
 from edge.classification.card import load_bundle
 from edge.errors import DataSetError, GateError, OutputError
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 pytestmark = pytest.mark.usefixtures("one_interpreter")
 
 

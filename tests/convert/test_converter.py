@@ -26,8 +26,6 @@ from edge.classification.classifier import calibrate
 from edge.classification.interpreter import BATCH, Network, installed_runtimes
 from edge.errors import ModelError
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-
 
 @pytest.fixture(scope="module")
 def refined(toy_tflite: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -29,8 +29,6 @@ from edge.counting.golden import check_golden_field, load_golden_field
 from edge.errors import DataSetError, GateError, OutputError
 from edge.structures import InputSpec
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-
 DRAFT = CardDraft(None, InputSpec(size_px=24), Decision(0.5, 0.4, 0.6, 1.2), {"limits": ["drawn discs"]})
 Export = Callable[..., Conversion]
 

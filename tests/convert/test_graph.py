@@ -20,8 +20,6 @@ from convert.recipes import REFINED
 from edge.classification.interpreter import Network
 from edge.errors import ModelError, RuntimeMissingError
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-
 
 def _model(*layers: Any, shape: tuple[int, int, int] = (16, 16, 3)) -> Any:
     keras = load_keras()

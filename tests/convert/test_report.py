@@ -24,8 +24,6 @@ from edge.errors import OutputError
 from edge.structures import InputSpec
 from tests.convert.conftest import in_this_process
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-
 DRAFT = CardDraft(None, InputSpec(size_px=24), Decision())
 
 

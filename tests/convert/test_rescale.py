@@ -20,8 +20,6 @@ from edge.classification.card import TensorSpec
 from edge.classification.interpreter import Network, installed_runtimes
 from edge.errors import ModelError
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-
 
 def kinds(model: Any) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]

@@ -17,6 +17,15 @@ from edge.device import passwords
 from edge.rendered import RenderedField, RenderSettings, render_field
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No daemon of this machine answers the tests, and nothing of theirs lies where a person's own does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:
     """Stem of a complete bundle of a network of a few kB."""

@@ -27,19 +27,10 @@ from edge.counting.pipeline import Pipeline
 from edge.errors import ConfigError, GateError, RuntimeMissingError, SourceError
 from edge.quality import Judgement
 from edge.rendered import Population, RenderSettings
+from tests.edge.camera.devices import Clock
 from tests.edge.commands.invoking import blastcount
 
 SMALL = RenderSettings(120, 90, 0.2, population=Population.only(platelet=5000.0))
-
-
-class Clock:
-    """Stands still unless it is moved."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def figures(ms: float) -> dict[str, float]:

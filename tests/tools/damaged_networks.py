@@ -28,8 +28,6 @@ from edge.errors import ModelError
 
 #: Damages of each kind a tensor; single bits are many and mostly harmless, so there are more of them.
 BITS, CHANNELS = 16, 6
-#: Bits below this one of a byte hardly change a weight.
-_LEAST_BIT = 4
 #: Golden crops have seed 0.
 _PROBE_SEED = 100
 _DTYPES = {"INT8": np.int8, "INT32": np.int32, "FLOAT32": np.float32, "FLOAT16": np.float16}

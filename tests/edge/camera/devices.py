@@ -324,10 +324,3 @@ def camera(number: int = 0, cameras: int = 1, **behaviour: Any) -> Any:
     return SimpleNamespace(
         Picamera2=type("Picamera2", (FakePicamera2,), {"cameras": found, "behaviour": behaviour})
     )
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.005)

@@ -13,7 +13,8 @@ import pytest
 
 from edge.camera.picamera import PiCameraSource, import_picamera2
 from edge.errors import CameraError, RuntimeMissingError
-from tests.edge.camera.devices import FINAL, ORANGE, Clock, camera, wait_for
+from tests.edge.camera.devices import FINAL, ORANGE, Clock, camera
+from tests.waiting import wait_for
 
 
 def source_of(module: Any, **options: Any) -> PiCameraSource:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,13 +37,6 @@ def only_frames_take_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is the devices' own clock: a busy machine may take long to make their frames."""
     for name in ("v4l2.OPEN_TIMEOUT_S", "v4l2.DEADLINE_S", "picamera.OPEN_TIMEOUT_S"):
         monkeypatch.setattr(f"edge.camera.{name}", 60.0)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> str:
-    path = tmp_path / "video0"
-    path.touch()
-    return str(path)
 
 
 def usb(node: str, **behaviour: Any) -> tuple[V4L2Source, Device]:

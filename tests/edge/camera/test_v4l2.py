@@ -17,7 +17,8 @@ import simplejpeg
 
 from edge.camera.v4l2 import V4L2Source
 from edge.errors import CameraError, DamagedFrameError
-from tests.edge.camera.devices import Clock, Device, wait_for
+from tests.edge.camera.devices import Clock, Device
+from tests.waiting import wait_for
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -27,13 +28,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 def opened(device: Any, node: str, **options: Any) -> V4L2Source:
     """Make a source whose seconds are the device's frames."""
     return V4L2Source(node, open_capture=device, clock=getattr(device, "clock", Clock()), **options)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> str:
-    path = tmp_path / "video0"
-    path.touch()
-    return str(path)
 
 
 def test_the_device_is_opened_by_its_file_with_v4l2(node: str) -> None:

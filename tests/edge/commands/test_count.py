@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import cycle
@@ -266,6 +267,15 @@ def test_ctrl_c_prints_the_sum_of_what_is_in_the_log(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is not ignored, as it is where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_at_once(count: CountCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     def record(self: Recorder, frame: Frame) -> Recorded:
         for _ in range(2):

@@ -28,8 +28,8 @@ from edge.commands.run import override
 from edge.config import Config, load_config, parse_config
 from edge.errors import ConfigError
 from edge.rendered import RenderSettings, render_field
-from tests.edge.camera.devices import wait_for
 from tests.edge.commands.invoking import blastcount
+from tests.waiting import PATIENCE_S, wait_for
 
 #: A small field: a few cells, a tenth of a second.
 SMALL = (
@@ -103,7 +103,7 @@ def test_a_signal_stops_it_cleanly(run: Run) -> None:
     with run.process("--log", run.log) as process:
         wait_for(lambda: count_of(run.log) >= 2)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     assert re.search(r"stopped: \d+ fields logged", errors)
     assert "Traceback" not in errors
@@ -126,7 +126,7 @@ def test_a_camera_that_hangs_as_it_opens_does_not_hold_up_a_stop(run: Run) -> No
     with run.process("--source", "picamera", "--log", run.log, PYTHONPATH=shadowed) as process:
         wait_for((run.folder / "opening").exists)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     assert "still opening; left behind" in errors
 

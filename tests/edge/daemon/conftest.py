@@ -32,6 +32,7 @@ from edge.light.field import Field
 from edge.structures import Frame
 from tests.edge.bloodlog.fields import make_result
 from tests.edge.made_by import PROVENANCE
+from tests.waiting import PATIENCE_S, wait_for
 
 RNG = np.random.default_rng(5)
 
@@ -111,9 +112,9 @@ class Counter:
 
 
 class Bench:
-    """Everything around a daemon, which runs in a thread of its own or here."""
+    """Everything around a daemon, which runs in a thread of its own or here; live: a camera's trigger."""
 
-    def __init__(self, folder: Path, *steps: object) -> None:
+    def __init__(self, folder: Path, *steps: object, live: str | None = None) -> None:
         self.folder = folder
         self.source = Script(*steps)
         self.counter = Counter()
@@ -123,7 +124,9 @@ class Bench:
             "camera": {"source": "rendered", "interval_s": 0.05, "timeout_s": 0.5},
             "log": {"path": str(folder / "blood.db")},
         }
-        self.live = False
+        self.live = live is not None
+        if live is not None:
+            self.configure(trigger={"mode": live})
         self.problem: LogBlockedError | None = None
         self.button: Any = None
         self.correction: Any = None
@@ -197,17 +200,13 @@ class Bench:
             raise
         finally:
             self.requests.stop()
-            thread.join(60.0)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive(), "the daemon did not stop"
 
     def ask(self, command: str) -> dict[str, Any]:
         return ask(self.folder / "run" / SOCKET_NAME, command)
 
-    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: waited too long"
-            time.sleep(0.005)
+    wait = staticmethod(wait_for)
 
     def fields(self) -> list[Any]:
         with BloodLog.open(self.log) as log:
@@ -239,8 +238,5 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bench]]:
     before = set(threading.enumerate())
     # Short: the path of a socket has at most 107 bytes.
-    yield lambda *steps: Bench(tmp_path_factory.mktemp("d"), *steps)
-    deadline = time.monotonic() + 60.0
-    while set(threading.enumerate()) > before:
-        assert time.monotonic() < deadline, f"threads were left: {set(threading.enumerate()) - before}"
-        time.sleep(0.01)
+    yield lambda *steps, **options: Bench(tmp_path_factory.mktemp("d"), *steps, **options)
+    wait_for(lambda: not set(threading.enumerate()) > before, "the daemon's threads to end")

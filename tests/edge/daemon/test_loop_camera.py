@@ -16,6 +16,7 @@ import pytest
 from edge.daemon.capture import MAX_FAILURES
 from edge.errors import CameraError, ControlError, DamagedFrameError, ImageError, RuntimeMissingError
 from tests.edge.daemon.troubles import hanging, unplugged
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("short")
 MakeBench = Callable[..., Any]
@@ -32,9 +33,7 @@ def test_stopping_while_the_camera_hangs_as_it_opens(make_bench: MakeBench) -> N
 
 
 def test_stopping_while_a_read_hangs(make_bench: MakeBench) -> None:
-    bench = make_bench()
-    bench.live = True
-    bench.configure(trigger={"mode": "interval"})
+    bench = make_bench(live="interval")
     with hanging() as hang:
         bench.source.steps = ["frame", hang]
         with bench.running():
@@ -46,9 +45,7 @@ def test_a_camera_that_hangs_is_left_and_opened_anew(
     make_bench: MakeBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.daemon.capture.READ_GRACE_S", 0.1)
-    bench = make_bench()
-    bench.live = True
-    bench.configure(trigger={"mode": "interval"})
+    bench = make_bench(live="interval")
     with hanging() as hang:
         bench.source.steps = ["frame", hang]
         with bench.running():
@@ -190,9 +187,7 @@ def test_a_camera_that_is_there_and_fails_ends_a_service_all_the_same(make_bench
 
 
 def test_faulty_frames_of_a_camera_are_not_counted(make_bench: MakeBench) -> None:
-    bench = make_bench()
-    bench.live = True
-    bench.configure(trigger={"mode": "interval"})
+    bench = make_bench(live="interval")
     good = cv2.blur(np.random.default_rng(1).integers(0, 255, (200, 240, 3), np.uint8), (9, 9))
     torn = np.vstack([good[:100], good[::-1][100:] // 2])
     bench.source.steps = [good.copy(), good.copy(), torn, "frame"]
@@ -219,9 +214,7 @@ def test_a_damaged_frame_is_dropped_and_three_are_a_failure(make_bench: MakeBenc
 
 
 def test_a_camera_whose_picture_stands_still_is_opened_anew(make_bench: MakeBench) -> None:
-    bench = make_bench()
-    bench.live = True
-    bench.configure(trigger={"mode": "interval"})
+    bench = make_bench(live="interval")
     good = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
     bench.source.steps = [good.copy() for _ in range(4)]
     with bench.running():
@@ -240,7 +233,7 @@ def test_a_start_that_fails_at_first_is_told(make_bench: MakeBench) -> None:
         bench.wait(lambda: any("failure 1 in a row" in m for m in bench.told.messages), "the failure")
         assert bench.ask("status")["state"] == "no_camera"
         bench.requests.stop()
-        thread.join(60.0)
+        thread.join(PATIENCE_S)
     assert "READY=1" not in bench.told.messages
 
 
@@ -263,9 +256,7 @@ def test_captures_without_a_camera_are_refused_at_once(make_bench: MakeBench) ->
 
 
 def test_a_camera_that_nobody_asks_is_still_watched(make_bench: MakeBench) -> None:
-    bench = make_bench()
-    bench.live = True
-    bench.configure(trigger={"mode": "manual"})
+    bench = make_bench(live="manual")
     with bench.running():
         bench.source.open_steps = [CameraError("no such camera", "missing") for _ in range(5)]
         bench.source.steps = ["frame", unplugged()]
@@ -275,10 +266,8 @@ def test_a_camera_that_nobody_asks_is_still_watched(make_bench: MakeBench) -> No
 
 
 def test_the_watchdog_is_fed_often_enough_while_the_camera_is_gone(make_bench: MakeBench) -> None:
-    bench = make_bench()
+    bench = make_bench(live="manual")
     bench.told.watchdog_s = 0.2
-    bench.live = True
-    bench.configure(trigger={"mode": "manual"})
     sleeps: list[float] = []
     wait = bench.requests.wait
     bench.requests.wait = lambda timeout_s: (sleeps.append(timeout_s), wait(timeout_s))[1]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.daemon.requests import Requests
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -87,7 +88,7 @@ def test_a_call_that_no_signal_ends_does_not_keep_the_process(repository: Path) 
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
         try:
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
     assert process.returncode == 0

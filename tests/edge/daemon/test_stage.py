@@ -20,6 +20,7 @@ from edge.classification.classifier import Classifier
 from edge.counting.pipeline import Pipeline
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame
+from tests.waiting import PATIENCE_S
 
 SETTINGS = RenderSettings(
     width=856, height=684, um_per_px=0.2, population=Population(blast=300.0, clustered_blasts=0.0)
@@ -55,7 +56,7 @@ class Stage:
         """Wait until the camera was looked at so often again."""
         with self._looked:
             last = self.looks + times
-            assert self._looked.wait_for(lambda: self.looks >= last, 60.0), "nobody looks"
+            assert self._looked.wait_for(lambda: self.looks >= last, PATIENCE_S), "nobody looks"
 
     def __enter__(self) -> Stage:
         return self
@@ -76,9 +77,7 @@ def test_places_are_counted_at_rest_and_cells_once(
     make_bench: Callable[..., Any], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.daemon.trigger.REST_LOOK_S", 0.1)
-    bench = make_bench()
-    bench.live = True
-    bench.configure(trigger={"mode": "auto"})
+    bench = make_bench(live="auto")
     stage = Stage()
     bench.source = stage
     bench.counter = Pipeline(Classifier(load_bundle(tiny_model)))
@@ -89,7 +88,7 @@ def test_places_are_counted_at_rest_and_cells_once(
             for stop in path(stage.place, place):
                 stage.place = stop
                 stage.look(1)
-            bench.wait(lambda n=number: bench.ask("status")["fields"]["logged"] == n, f"place {number}", 60.0)
+            bench.wait(lambda n=number: bench.ask("status")["fields"]["logged"] == n, f"place {number}")
             stage.look(1)
         stage.look(4)  # it rests where it was counted: nothing more
         status = bench.ask("status")

@@ -14,6 +14,7 @@ from edge.daemon.requests import Requests
 from edge.daemon.waiting import when_unblocked
 from edge.errors import ControlError, DiskFullError
 from tests.edge.daemon.conftest import Told
+from tests.waiting import PATIENCE_S
 
 
 class Attempts:
@@ -55,7 +56,7 @@ def test_a_full_disk_at_the_start(
         attempt.room.set()
     else:
         requests.stop()
-    thread.join(60.0)
+    thread.join(PATIENCE_S)
     requests.__exit__(None, None, None)
     assert found == ["the log" if end == "room" else None]
     assert not (folder / SOCKET_NAME).exists()

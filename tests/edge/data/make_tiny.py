@@ -32,17 +32,25 @@ CARD = {
 }
 
 
-def discs(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw n crops and their labels: 1 for large and purple, 0 for small and pink."""
+def discs(
+    n: int,
+    seed: int,
+    *,
+    size_px: int = SIZE_PX,
+    radii_px: tuple[float, float] = (3.5, 5.0),
+    spread_px: float = 0.7,
+    colour_spread: float = 15.0,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Draw n crops and their labels: 1 for large and purple, 0 for small and pink, with many in between."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)
-    y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
-    crops = np.empty((n, SIZE_PX, SIZE_PX, 3), np.uint8)
+    y, x = np.mgrid[:size_px, :size_px] - (size_px - 1) / 2
+    crops = np.empty((n, size_px, size_px, 3), np.uint8)
     for i, label in enumerate(labels):
-        radius = rng.normal(5.0 if label else 3.5, 0.7)
-        colour = np.array([110, 60, 160] if label else [190, 110, 130]) + rng.normal(0, 15, 3)
-        inside = np.hypot(x - 7.5 - rng.normal(), y - 7.5 - rng.normal()) < radius
-        picture = np.where(inside[..., None], colour, 230.0) + rng.normal(0, 8, (SIZE_PX, SIZE_PX, 3))
+        radius = rng.normal(radii_px[label], spread_px)
+        colour = np.array([110, 60, 160] if label else [190, 110, 130]) + rng.normal(0, colour_spread, 3)
+        inside = np.hypot(x - rng.normal(), y - rng.normal()) < radius
+        picture = np.where(inside[..., None], colour, 230.0) + rng.normal(0, 8, (size_px, size_px, 3))
         crops[i] = np.clip(picture, 0, 255)
     return crops, labels
 

@@ -62,7 +62,7 @@ def test_an_overlapping_field_is_placed_and_its_cells_are_known(rotation_deg: fl
     mosaic = Mosaic()
     first, found = put(mosaic, 7, 0.0)
     assert first.stage_um == (0.0, 0.0)
-    assert not first.registered
+    assert not first.overlaps
     assert not first.seen
     second, again = put(mosaic, 8, 40.0, -30.0, rotation_deg)
     assert second.overlaps == (7,)
@@ -87,7 +87,7 @@ def test_a_field_of_another_place_is_not_recognised() -> None:
     put(mosaic, 1, 0.0)
     placement, _ = put(mosaic, 2, 400.0)
     assert placement.stage_um is None
-    assert not placement.registered
+    assert not placement.overlaps
     assert placement.confidence == 0.0
     assert not placement.seen
 
@@ -121,7 +121,7 @@ def test_memory_is_bounded_and_says_what_it_forgets(
         put(mosaic, number, x_um)
     assert len(mosaic) == 2
     assert caplog.text.count("would be counted again") == 1
-    assert not put(mosaic, 5, 0.0)[0].registered
+    assert not put(mosaic, 5, 0.0)[0].overlaps
     assert put(mosaic, 6, 600.0)[0].overlaps == (4,)
 
 
@@ -149,7 +149,7 @@ def test_islands_meet_when_a_field_connects_them() -> None:
     island, _ = put(mosaic, 2, 200.0)
     assert island.stage_um is None
     follower, _ = put(mosaic, 3, 300.0)
-    assert follower.registered
+    assert follower.overlaps
     assert follower.stage_um is None
     bridge, _ = put(mosaic, 4, 100.0)
     assert set(bridge.overlaps) == {1, 2}
@@ -180,7 +180,7 @@ def test_fields_of_another_size_are_not_compared() -> None:
     smaller = Slide(4, RenderSettings(428, 342, 0.4)).view(0.0, 0.0)
     field = Field(Frame(smaller.image, "another camera", um_per_px=0.4))
     placement = mosaic.place(field, segment(field))
-    assert not placement.registered
+    assert not placement.overlaps
     assert placement.compared == 0
 
 
@@ -196,7 +196,7 @@ def test_alike_cells_in_different_places_are_not_confused(number: int) -> None:
     put(mosaic, 1, 0.0, slide=slide)
     placement, found = put(mosaic, 2, 500.0, slide=slide)
     assert len(found.cells) >= 1
-    assert not placement.registered
+    assert not placement.overlaps
     assert not placement.seen
 
 

@@ -15,6 +15,8 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.signatures import Meaning
 from edge.bloodlog.users import Role
+from edge.results.corrected import KnownErrors
+from edge.results.summary import SampleSummary, summarise
 from edge.structures import (
     Cell,
     CellClass,
@@ -150,6 +152,11 @@ def sign(path: Path, who: str, meaning: Meaning, *, clock_trusted: bool = True) 
         seen = log.content_sha256(log.sample(NAME).id)
         role: Role = "reader" if meaning == "counted" else "supervisor"
         log.sign(NAME, meaning, who, role, seen_sha256=seen, nonce=token_hex(16), clock_trusted=clock_trusted)
+
+
+def summary_of(path: Path, errors: KnownErrors | None = None) -> SampleSummary:
+    with BloodLog.open(path, read_only=True) as log:
+        return summarise(log, log.sample(NAME), lambda _model: errors)
 
 
 def read_all(path: Path, observer: str, changed: dict[CellRef, str] | None = None) -> None:

@@ -17,14 +17,9 @@ from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef, Denominator
-from tests.edge.results.conftest import NAME, fill, read_all, sign
+from tests.edge.results.conftest import NAME, fill, read_all, sign, summary_of
 
 ERRORS = KnownErrors(100, 90, 100, 10, "a test & more <cells>")
-
-
-def summary_of(path: Path, errors: KnownErrors | None = None) -> SampleSummary:
-    with BloodLog.open(path, read_only=True) as log:
-        return summarise(log, log.sample(NAME), lambda _model: errors)
 
 
 def bundle_of(path: Path, errors: KnownErrors | None = None) -> dict[str, Any]:

@@ -27,20 +27,14 @@ from edge.results.sheet.page import Page
 from edge.results.sheet.pdf import _flow, render_pdf
 from edge.results.sheet.record import report_record
 from edge.results.sheet.terminal import sample_lines
-from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE
-from tests.edge.results.conftest import NAME, fill, read_all, result, sign
+from tests.edge.results.conftest import NAME, fill, read_all, result, sign, summary_of
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
 AT = datetime(2026, 5, 3, 7, 8, tzinfo=UTC)
 ERRORS = KnownErrors(100, 90, 100, 10, "cells <of> a test & more")
-
-
-def summary_of(path: Path, errors: KnownErrors | None = None) -> SampleSummary:
-    with BloodLog.open(path, read_only=True) as log:
-        return summarise(log, log.sample(NAME), lambda _model: errors)
 
 
 def page_of(path: Path, language: str = "en", errors: KnownErrors | None = None) -> Page:

@@ -166,14 +166,6 @@ def no_costly_password(cheap_passwords: None) -> None:
     """Tokens and passwords are made and compared in no time."""
 
 
-@pytest.fixture(autouse=True)
-def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No daemon of this machine answers the tests."""
-    folder = tmp_path_factory.mktemp("run")
-    folder.chmod(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-
-
 @pytest.fixture
 def browser(clinic: Clinic) -> Browser:
     """One at the small clinic."""

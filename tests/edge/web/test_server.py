@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,8 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.web.child import ReviewChild
-from tests.edge.camera.devices import wait_for
 from tests.edge.web.conftest import SMALL, Clinic, append_field, log_clinic
-
-#: Longest wait for anything, however busy the machine is.
-PATIENCE_S = 120.0
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class Server:
@@ -217,6 +215,14 @@ def test_a_flood_is_refused_and_logged_and_the_page_and_the_count_go_on(
     assert len(told) <= took_s / 10 + 2
 
 
+def unused_port() -> int:
+    """A port that nobody is given who asks the system for any, so that nothing takes it before the daemon."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
 def is_served(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S):
@@ -226,8 +232,7 @@ def is_served(port: int) -> bool:
 
 
 def test_the_daemon_brings_the_page_and_takes_it_along(server: Server, tiny_model: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        server.port = port = int(taken.getsockname()[1])
+    server.port = port = unused_port()
     config = server.folder / "blastcount.toml"
     config.write_text(
         f'[model]\npath = "{tiny_model}"\n'
