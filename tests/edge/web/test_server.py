@@ -35,9 +35,7 @@ class Server:
         self.environment = {key: value for key, value in os.environ.items() if key not in left_out} | {
             "PYTHONPATH": str(repository),
             "XDG_STATE_HOME": str(folder / "state"),
-            "XDG_RUNTIME_DIR": str(folder / "run"),
         }
-        (folder / "run").mkdir(mode=0o700)
         self.processes: list[subprocess.Popen[str]] = []
         self.port = 0
 
@@ -240,9 +238,11 @@ def test_the_daemon_brings_the_page_and_takes_it_along(server: Server, tiny_mode
         '[camera]\nsource = "rendered"\nwidth = 640\nheight = 480\ninterval_s = 0.2\n'
         f'[log]\npath = "blood.db"\n[review]\nwith_daemon = true\nport = {port}\n'
     )
-    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # messages would fill a pipe
-    daemon = server.run("run", "--config", config, **nowhere)
+    messages = server.folder / "messages"  # they would fill a pipe
+    with messages.open("w") as told:
+        daemon = server.run("run", "--config", config, stdout=told, stderr=told)
     wait_for(lambda: is_served(port) or daemon.poll() is not None)
+    assert daemon.poll() is None, messages.read_text()
     wait_for(lambda: b"Sharpness" in server.ask("/live/state")[1])
     # Asked again where the questions before it were too many.
     wait_for(lambda: server.ask("/live/picture")[1].startswith(b"\xff\xd8"))
