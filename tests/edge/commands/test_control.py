@@ -179,7 +179,6 @@ def test_a_refusal_or_no_daemon_is_one_line(
     result = ask(ControlError("nothing counted: picamera:0: no frame within 3 s", "no_camera"), "capture")
     assert result.exit_code == 1
     assert result.stderr == "blastcount: error: nothing counted: picamera:0: no frame within 3 s\n"
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     result = blastcount("status", "--log", tmp_path / "blood.db")
     assert result.exit_code == 1
