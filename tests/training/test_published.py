@@ -23,6 +23,7 @@ from edge.errors import RuntimeMissingError
 from training import published
 from training.data.collection import Collection
 from training.data.records import CellRecord
+from training.protocol import statistics
 from training.protocol.folds import _made_of
 from training.protocol.statistics import Figure
 from training.recipes import boldu2019, imagenet, jiang2021, kasani2020
@@ -124,6 +125,8 @@ def test_the_table_has_every_test_of_a_system(
 ) -> None:
     control = Figure(0.5, 0.4, 0.6, 36, 20, None, "")
     monkeypatch.setattr(published, "dealt_anew", lambda *_: control)
+    draws = statistics._draws
+    monkeypatch.setattr(statistics, "_draws", lambda groups, _resamples=0: draws(groups, 20))
     found = published.figures_of(collection, small("boldu2019-svm"), 0, tmp_path)
     assert found["recipe"] == "boldu2019-svm"
     assert {"random", "scene", "session"} <= set(found["tests"])
