@@ -30,7 +30,7 @@ class Ahmed2019(PublishedNetwork):
 
     name: str = "ahmed2019"
     spec: InputSpec = SPEC
-    epochs: int = 15
+    epochs: int = 25
 
     def networks(self) -> list[tuple[float, keras.Model]]:
         """Build three convolutions of 3×3, each with max-pooling, and a dense layer with dropout."""

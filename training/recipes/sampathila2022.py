@@ -30,7 +30,7 @@ class Sampathila2022(PublishedNetwork):
 
     name: str = "sampathila2022"
     spec: InputSpec = SPEC
-    epochs: int = 15
+    epochs: int = 20
 
     def networks(self) -> list[tuple[float, keras.Model]]:
         """Build four blocks of a 3×3 convolution, batch norm, max-pooling and dropout, and a dense layer."""
