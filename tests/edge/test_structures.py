@@ -63,7 +63,7 @@ def test_only_an_assumed_scale_is_not_reported() -> None:
         ({"size_px": 8}, "size_px must be 16 to 512, got 8"),
         ({"field_of_view_um": 1.0}, "field_of_view_um must be 5 to 100, got 1.0"),
         ({"white_point": 0}, "white_point must be 1 to 255, got 0"),
-        ({"channels": "BGR"}, "channels must be 'RGB' or 'density\\+cell\\+nucleus', got 'BGR'"),
+        ({"channels": "BGR"}, "channels must be 'RGB' or .*, got 'BGR'"),
     ],
 )
 def test_input_spec_refuses_values_out_of_range(change: dict[str, object], message: str) -> None:
