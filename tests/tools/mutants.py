@@ -66,7 +66,7 @@ MUTANTS = [
                 "MAX_BLUR_UM": "0.74",
                 "EDGELESS_COVER": "0.053",
                 "MAX_SECOND_PART_UM": "0.62",
-                "MAX_PART_UM": "0.77",
+                "MAX_PART_UM": "1.22",
                 "MAX_MOVED_UM": "0.52",
             },
             "gate": {"_COARSEST_UM_PER_PX": "0.45"},

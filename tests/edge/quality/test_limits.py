@@ -93,8 +93,8 @@ def test_focus(
 @pytest.mark.parametrize(
     ("parts_um", "directions_um", "um_per_px", "warnings"),
     [
-        ((0.74, 0.59, 0.3), (0.3, 0.5), 0.2, ()),
-        ((0.76, 0.3), (), 0.2, ("partly_blurred",)),
+        ((1.19, 0.59, 0.3), (0.3, 0.5), 0.2, ()),
+        ((1.21, 0.3), (), 0.2, ("partly_blurred",)),
         ((0.61, 0.61, 0.3), (0.3,), 0.2, ("partly_blurred",)),
         ((0.9, 0.9), (0.3, 0.57), 0.2, ("partly_blurred",)),
         ((0.3, 0.3), (0.3, 0.59, 0.4), 0.2, ("moved",)),
