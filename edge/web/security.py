@@ -17,6 +17,8 @@ from edge.web.setup import note_refusal, setup
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What is shown without the token: the form for it, its colours and its script. They say nothing of a sample.
 _OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "login.prefer", "static"})
+#: Fields of forms that hold what nobody may read: every field of type password.
+SECRETS = frozenset({"password", "token"})
 #: Fields of forms in which an older page, or somebody who made the form himself, names a person.
 _NAMES = ("observer", "who")
 #: What is refused to whom may see the page: the answer's code, and what the journal says.
@@ -87,9 +89,10 @@ def _stale_form(_error: Exception) -> ResponseReturnValue:
     if wants_json():
         _ = preferences.catalogue_of_request()
         return {"problem": _("problem.400"), "csrf_token": generate_csrf()}, 400
-    # Nothing is repeated that holds a token or password.
+    # Nothing is repeated that holds a token or password, in whatever form it was sent.
     sent = [(key, text) for key, text in request.form.items(multi=True) if key != "csrf_token"]
-    repeats = request.endpoint not in _OPEN_ENDPOINTS and not request.routing_exception
+    has_secret = not SECRETS.isdisjoint(request.form)
+    repeats = not has_secret and request.endpoint not in _OPEN_ENDPOINTS and not request.routing_exception
     return render_template("stale.html", sent=sent if repeats else None), 400
 
 

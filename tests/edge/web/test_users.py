@@ -7,11 +7,13 @@ import html
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
+from edge import web
 from edge.bloodlog import BloodLog, ReviewLabel
 from edge.bloodlog.users import Role, User, UserFile
 from edge.device.passwords import password_hash
@@ -371,6 +373,30 @@ def test_a_signature_is_on_the_sheet_with_name_role_meaning_and_time(
     assert "Changed after it was signed" in text
     assert "Counted by (name, date, signature)" in text
     assert read["Citra"].get("/samples/1/report.json").json["signed"] is False
+
+
+def test_no_answer_to_a_stale_form_holds_a_password(clinic: Clinic, read: dict[str, Browser]) -> None:
+    """Of whatever route, and whatever field it was typed into."""
+    ani = read["Ani"]
+    templates = Path(web.__file__).with_name("templates").glob("*.html")
+    typed = re.findall(r'<input type="password" name="([^"]+)"', "".join(map(Path.read_text, templates)))
+    assert len(typed) > 2
+    rules = [rule for rule in ani.client.application.url_map.iter_rules() if "POST" in rule.methods]
+    assert "signatures.sign" in [rule.endpoint for rule in rules]
+    inside = ani.cookie
+    for rule in rules:
+        path = re.sub(r"<[^>]+>", "1", rule.rule)
+        for token in ("", "of another session"):
+            ani.client.set_cookie("blastcount", inside)
+            form = {"meaning": "counted", "csrf_token": token, **dict.fromkeys(typed, PASSWORD.format("Ani"))}
+            answer = ani.post(path, form)
+            assert answer.status_code == 400, path
+            assert PASSWORD.format("Ani") not in html.unescape(answer.text), path
+    # What holds no password is sent again by a button.
+    assert (
+        'name="word" value="1-1-blast"'
+        in ani.post("/samples/1/words", {"word": "1-1-blast", "csrf_token": ""}).text
+    )
 
 
 def test_what_is_no_signature(
