@@ -7,7 +7,7 @@ The same line as that of ``blastcount count``: a picture gives here what it give
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,19 +136,28 @@ class Counter:
         """
         if not isinstance(image, np.ndarray):
             raise ImageError(f"expected an (H, W, 3) uint8 RGB array, got {type(image).__name__}")
-        return self._count(Frame(image, "array", um_per_px=self._um_per_px))
+        # A copy: a caller who fills one array again must not change what an earlier field shows.
+        return self._count(Frame(image.copy(), "array", um_per_px=self._um_per_px))
 
     def count_files(self, files: Iterable[_Path]) -> Iterator[CountedField]:
         """Count image files and videos, one field at a time.
 
         Files of one folder help each other to their scale, as those of one call of ``blastcount count`` do.
 
+        Parameters
+        ----------
+        files : paths; of one file, a list with this one
+
         Raises
         ------
         EdgeError
-            A file cannot be used; those after it are not looked at.
+            One path was given instead of several, or a file cannot be used; those after it are not looked at.
         """
-        paths = [Path(file) for file in files]
+        if isinstance(files, str | bytes | os.PathLike):
+            raise ImageError(f"expected several paths, got the path {files!r}; give a list: [{files!r}]")
+        return self._count_all([Path(file) for file in files])
+
+    def _count_all(self, paths: Sequence[Path]) -> Iterator[CountedField]:
         scales = FolderScales(paths, self._recorder.corrected)
         for path in paths:
             scales.look(path)

@@ -50,6 +50,13 @@ def test_a_picture_gives_what_it_gives_on_the_command_line(
         assert [c.cell.bbox for c in field.result.cells] == [tuple(c["bbox"]) for c in printed["cells"]]
         assert [c.label for c in field.result.cells] == [c["class"] for c in printed["cells"]]
     assert of_file.result.frame_sha256 == of_array.result.frame_sha256
+    given = small_field.image.copy()
+    field = counter.count(given)
+    given[:] = 0  # a caller who fills one buffer again
+    assert np.array_equal(field.figure(), of_array.figure())
+    for one_path in (str(file), file):
+        with pytest.raises(blastcount.EdgeError, match="expected several paths, got the path"):
+            counter.count_files(one_path)  # type: ignore[arg-type]
     cells, nuclei = of_array.labels
     assert set(np.unique(cells)) == {0, *(c["id"] for c in printed["cells"])}
     assert not nuclei[cells == 0].any()
