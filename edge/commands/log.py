@@ -20,7 +20,7 @@ from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
-from edge.commands.options import FILE, FOLDER, config_for, json_option, log_option
+from edge.commands.options import FILE, FOLDER, RESULT, config_for, json_option, log_option
 from edge.daemon.served import ServedLog, open_log
 from edge.device.clock import WallClock
 from edge.device.disk import borrowed_room
@@ -210,12 +210,13 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
 @click.option("--csv", "form", flag_value="csv", help="One line a cell, for a spreadsheet.")
 @click.option("--jsonl", "form", flag_value="jsonl", help="Every row with its link, one JSON object a line.")
 @click.option("--sample", "name", metavar="NAME", help="Only what belongs to this sample.")
-@click.option("--out", type=FILE, metavar="FILE", help="Without it: stdout.")
+@click.option("--out", type=RESULT, metavar="FILE", help='Without it, or with "-": stdout.')
 @log_option
 def export(form: str | None, name: str | None, out: Path | None, log_path: Path | None) -> None:
     """Write the log's rows for other programs."""
     if form is None:
         raise click.UsageError("give --csv or --jsonl")
+    out = None if str(out) == "-" else out
     path = log_path or config_for("log").log_path
     with BloodLog.open(path, read_only=True) as log, _output(out) as file:
         sample = None if name is None else log.sample(name)

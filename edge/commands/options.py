@@ -17,14 +17,23 @@ Command = Callable[..., None]
 
 
 class _Named(click.Path):
-    """A path with a name: an empty one, of a variable that a script has not set, would be ``.``."""
+    """A path with a name: an empty one, of a variable that a script has not set, would be ``.``.
+
+    Where ``-`` is not stdout, it is refused: whoever typed it does not want a file of that name.
+    """
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """Refuse what is empty."""
+        """Refuse what is empty, and ``-`` where nothing is written to stdout."""
         if value == "":
             self.fail("the name is empty; name a file or folder, the working folder is .", param, ctx)
+        if value == "-" and not self.allow_dash:
+            self.fail(
+                "stdin and stdout cannot be used here; name a file or folder (one called - is ./-)",
+                param,
+                ctx,
+            )
         return super().convert(value, param, ctx)
 
 
@@ -44,6 +53,18 @@ FILE = _Named(path_type=Path, dir_okay=False)
 FOLDER = _Named(path_type=Path, file_okay=False)
 #: A file for a result, or ``-`` for stdout.
 RESULT = _Named(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+def check_one_to_stdout(*results: Path | None) -> None:
+    """See that at most one result goes to stdout.
+
+    Raises
+    ------
+    click.UsageError
+        Two would be written into one another.
+    """
+    if sum(str(result) == "-" for result in results) > 1:
+        raise click.UsageError('only one form can go to stdout ("-"); name files for the others')
 
 
 def config_for(*sections: str) -> Config:

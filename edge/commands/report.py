@@ -9,7 +9,7 @@ import click
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.commands.options import RESULT, config_for, log_option
+from edge.commands.options import RESULT, check_one_to_stdout, config_for, log_option
 from edge.commands.outputs import write_atomically
 from edge.device.printable import printable
 from edge.errors import OutputError
@@ -50,6 +50,7 @@ def report(
     """
     if pdf is None and html is None and as_json is None:
         raise click.UsageError("say in which form: --pdf FILE, --html FILE or --json FILE")
+    check_one_to_stdout(pdf, html, as_json)
     config = config_for("log", "sample", "model")
     log_path = log_path or config.log_path
     with BloodLog.open(log_path, read_only=True) as log:

@@ -20,7 +20,15 @@ from edge.bloodlog.repair import spans
 from edge.bloodlog.samples import SampleChange
 from edge.bloodlog.users import User, UserFile
 from edge.commands.export import export_coco, export_geojson, export_ome
-from edge.commands.options import FOLDER, PATH, RESULT, config_for, json_option, log_option
+from edge.commands.options import (
+    FOLDER,
+    PATH,
+    RESULT,
+    check_one_to_stdout,
+    config_for,
+    json_option,
+    log_option,
+)
 from edge.commands.outputs import make_state_folder
 from edge.commands.report import write_file
 from edge.counting.tally import tally
@@ -280,6 +288,7 @@ def export(
         raise click.UsageError(
             "say in which form: --csv, --jsonl, --fhir, --training, --geojson, --coco or --ome"
         )
+    check_one_to_stdout(csv_file, jsonl, fhir)
     config = config_for("log", "sample", "model")
     path = log_path or config.log_path
     with BloodLog.open(path, read_only=True) as log:

@@ -146,6 +146,7 @@ def test_export(tmp_path: Path) -> None:
     done = run("export", "--jsonl")
     assert [json.loads(line)["link"] for line in done.output.splitlines()] == [1, 2, 3, 4, 5]
     out = tmp_path / "cells.csv"
+    assert run("export", "--jsonl", "--out", "-").stdout == done.stdout
     assert run("export", "--csv", "--sample", "S-1", "--out", out).exit_code == 0
     assert len(out.read_text().splitlines()) == 1 + 6
     assert sorted(file.name for file in tmp_path.glob(".*")) == []
