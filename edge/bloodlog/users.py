@@ -7,6 +7,8 @@ What people have said stands in the log with their names and roles, and needs th
 
 from __future__ import annotations
 
+import os
+import stat
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ Role = Literal["reader", "supervisor"]
 MAX_NAME = 40
 #: Nobody else has to know even the hashes: who does can guess without being counted.
 _RIGHTS = 0o600
+#: Rights of anybody but the owner.
+_OTHERS = 0o077
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +75,8 @@ class UserFile:
 
     def exists(self) -> bool:
         """Whether there are users; whoever may not read who they are sees this much."""
-        return self.path.exists()
+        # A link that leads nowhere is no sign that there are none.
+        return os.path.lexists(self.path)
 
     def all(self) -> Mapping[str, User]:
         """Read all users by their names, in the order in which they were added; none where there is no file.
@@ -79,14 +84,19 @@ class UserFile:
         Raises
         ------
         LogError
-            The file cannot be read or understood: nobody is let in by mistake.
+            The file cannot be read or understood, or is not its owner's alone: nobody is let in by mistake.
         """
         try:
             found = self.path.stat()
-        except FileNotFoundError:
-            return {}
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not self.exists():
+                return {}
             raise LogError(f"{self.path}: cannot be read: {error.strerror}") from error
+        if found.st_mode & _OTHERS:
+            raise LogError(
+                f"{self.path}: others may use this file (mode {stat.S_IMODE(found.st_mode):04o}), and so who "
+                f"signs in; `chmod 600 {self.path}`, and give new passwords"
+            )
         seen = (found.st_mtime_ns, found.st_ino, found.st_size)
         if self._users is None or seen != self._seen:
             self._users, self._seen = self._read(), seen

@@ -63,8 +63,29 @@ def test_a_log_has_one_file_of_users_whatever_name_it_is_called_by(users: UserFi
 )
 def test_a_file_that_is_none_lets_nobody_in(users: UserFile, content: str) -> None:
     users.path.write_bytes(content.encode("latin-1"))
+    users.path.chmod(0o600)
     with pytest.raises(LogError, match=r"blood\.db\.users: .*add them anew"):
         users.all()
+
+
+def test_a_file_that_others_may_use_lets_nobody_in(users: UserFile) -> None:
+    users.add(User("Sari", "reader", HASH))
+    for mode in (0o644, 0o640, 0o660, 0o666, 0o602, 0o611):
+        users.path.chmod(mode)  # of a page that has read it already, too
+        for reader in (users, UserFile(users.path)):
+            with pytest.raises(LogError, match=f"mode {mode:04o}.*chmod 600"):
+                reader.all()
+    users.path.chmod(0o600)
+    assert list(users.all()) == ["Sari"]
+
+
+def test_a_link_that_leads_nowhere_lets_nobody_in(users: UserFile) -> None:
+    for target in (users.path.with_name("gone"), users.path):
+        users.path.symlink_to(target)
+        assert users.exists()
+        with pytest.raises(LogError, match=r"blood\.db\.users: cannot be read"):
+            users.all()
+        users.path.unlink()
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
