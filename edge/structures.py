@@ -59,6 +59,7 @@ class Frame:
     warnings : doubts that its source has about it, names of :data:`edge.quality.WARNINGS`
     um_per_px_interval : 95 % interval of the configured scale, or None where nobody measured one
     pooled : what other fields of its sample or folder say of the scale, or None where there is nothing
+    is_drawn : its source knows that a program has drawn it: no patient's smear
     """
 
     image: UInt8Image
@@ -69,6 +70,7 @@ class Frame:
     warnings: tuple[str, ...] = ()
     um_per_px_interval: tuple[float, float] | None = None
     pooled: PooledScale | None = None
+    is_drawn: bool = False
 
     def __post_init__(self) -> None:
         """Refuse anything that is not a usable 8-bit RGB image."""

@@ -9,7 +9,7 @@ import numpy as np
 import simplejpeg
 
 from edge.camera.decode import decode_picture
-from edge.camera.folders import OWN, VIDEO_SUFFIXES
+from edge.camera.folders import OWN, VIDEO_SUFFIXES, has_truth
 from edge.camera.label_image import is_label_image
 from edge.camera.signature import read_head
 from edge.camera.video import read_video
@@ -52,7 +52,14 @@ def read_image(path: Path, *, um_per_px: float | None = None, with_jpeg: bool = 
                 f"{COARSEST_UM_PER_PX}; give --um-per-px if it is wrong"
             )
     jpeg = _bare_jpeg(path, image) if with_jpeg else None
-    return Frame(image, str(path), um_per_px=um_per_px, jpeg=jpeg, warnings=picture.warnings)
+    return Frame(
+        image,
+        str(path),
+        um_per_px=um_per_px,
+        jpeg=jpeg,
+        warnings=picture.warnings,
+        is_drawn=has_truth(path),
+    )
 
 
 def _bare_jpeg(path: Path, image: UInt8Image) -> bytes | None:
@@ -94,7 +101,8 @@ def read_frames(
 ) -> Iterator[Frame]:
     """Read the one frame of an image file, or the frames of a video, one at a time.
 
-    Frames of a video are numbered from 1 and named ``video.avi#12``.
+    Frames of a video are numbered from 1 and named ``video.avi#12``. Whatever has a known truth beside it was
+    drawn by a program, and every frame of it says so.
 
     Parameters
     ----------
@@ -117,8 +125,10 @@ def read_frames(
         The video cannot be opened, holds no frame or a damaged one, or ends before its promised end.
     """
     if path.suffix.lower() in VIDEO_SUFFIXES:
+        is_drawn = has_truth(path)
         for number, pixels, doubts in read_video(path, every):
-            yield Frame(pixels, f"{path}#{number}", um_per_px=um_per_px, warnings=doubts)
+            name = f"{path}#{number}"
+            yield Frame(pixels, name, um_per_px=um_per_px, warnings=doubts, is_drawn=is_drawn)
         return
     if _is_marked(path):
         raise NotAFieldError(f"{path}: {OWN}; count the picture that it was made of", OWN)

@@ -31,6 +31,19 @@ _LONGEST_SUFFIX = 12
 _MAX_KINDS = 8
 
 
+def truth_path(image: Path) -> Path:
+    """Name the file that holds the truth about an image, if it was rendered."""
+    return image.with_name(image.stem + TRUTH_SUFFIX)
+
+
+def has_truth(image: Path) -> bool:
+    """Whether there is such a file; there is none whose name would be longer than the system allows."""
+    try:
+        return truth_path(image).exists()
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a path stands for.

@@ -29,7 +29,7 @@ from edge.commands.outputs import (
     unique_stems,
     write_atomically,
 )
-from edge.commands.printing import CsvPrinter, JsonPrinter, Notices, Printer, Repeats, TablePrinter, has_truth
+from edge.commands.printing import CsvPrinter, JsonPrinter, Notices, Printer, Repeats, TablePrinter
 from edge.commands.progress import Progress
 from edge.config import Config, load_config
 from edge.counting.folder import FolderScales
@@ -324,7 +324,6 @@ def _write_pictures(counted: _Counted, stem: str, folders: _Folders) -> None:
         write_atomically(folders.geojson / f"{stem}.geojson", objects)
     del nuclei  # 10 MB of a 5 Mpx field that the picture does not need
     if folders.pictures:
-        # Whatever has a known truth beside it was rendered, and its picture must say so wherever it is shown.
-        note = "Rendered by a program, no real smear" if has_truth(counted.file) else ""
+        note = "Rendered by a program, no real smear" if frame.is_drawn else ""
         picture = annotate(frame.image, counted.recorded.result, cells, note)
         write_atomically(folders.pictures / f"{stem}.annotated.jpg", encode_picture(picture))

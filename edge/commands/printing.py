@@ -17,7 +17,7 @@ from typing import Protocol, get_args
 from msgspec import Struct, field
 
 from edge.bloodlog.export import harmless
-from edge.camera.folders import TRUTH_SUFFIX, VIDEO_SUFFIXES
+from edge.camera.folders import VIDEO_SUFFIXES, has_truth, truth_path
 from edge.commands.progress import Progress
 from edge.counting.differential import differential
 from edge.counting.tally import tally
@@ -405,19 +405,6 @@ class KnownCounts(Struct, frozen=True):
 
 class _Truth(Struct):
     counts: KnownCounts
-
-
-def truth_path(image: Path) -> Path:
-    """Name the file that holds the truth about an image, if it was rendered."""
-    return image.with_name(image.stem + TRUTH_SUFFIX)
-
-
-def has_truth(image: Path) -> bool:
-    """Whether there is such a file; there is none whose name would be longer than the system allows."""
-    try:
-        return truth_path(image).exists()
-    except OSError:
-        return False
 
 
 def known_counts(image: Path) -> KnownCounts | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from edge.bloodlog.pictures import encode
+from edge.camera.folders import truth_path
 from edge.commands.options import FOLDER
 from edge.commands.outputs import prepare_folder, write_atomically
-from edge.commands.printing import truth_path
 from edge.commands.progress import Progress
 from edge.errors import ConfigError
 from edge.rendered import Lamp, Population, RenderSettings, Sensor, Stain, render_field

@@ -66,7 +66,8 @@ class Recorder:
     ----------
     counter : the pipeline
     provenance : what the rows say about their making
-    source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
+    source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``; a frame that was drawn is
+        ``rendered`` wherever it comes from
     log : where results and pictures go; None counts only
     new_log : makes the log with the first row, so that a count which comes to nothing leaves none; not for
         samples, which are in a log already
@@ -175,12 +176,13 @@ class Recorder:
         provenance = self._provenance
         if UNUSED in corrected.warnings and provenance.calibration_sha256 is not None:
             provenance = replace(provenance, calibration_sha256=None)  # it is for frames of another size
+        kind = "rendered" if frame.is_drawn else self._source_kind
         sample = self._sample
         if sample is None:
             processed = self._counter.process(corrected)
             pooled = corrected.pooled
             context = None if pooled is None else Context(None, pooled)
-            row = self._append(Entry.alone(processed), provenance, context=context)
+            row = self._append(Entry.alone(processed), provenance, kind, context=context)
             return Recorded(corrected, processed.result, processed.segmentation, row, None)
         corrected = sample.kept(corrected)
         sample.catch_up()
@@ -192,7 +194,7 @@ class Recorder:
             with sample.turn():
                 entry = sample.enter(processed)
                 try:
-                    row = self._append(entry, provenance, sample, context)
+                    row = self._append(entry, provenance, kind, sample, context)
                 except LogBehindError:  # whoever writes through the service's socket has no turn of his own
                     continue
                 except SampleClosedError as error:  # nobody signed for it; the next field has no sample
@@ -204,6 +206,7 @@ class Recorder:
         self,
         entry: Entry,
         provenance: Provenance,
+        source_kind: str,
         sample: OpenSample | None = None,
         context: Context | None = None,
     ) -> int:
@@ -217,7 +220,7 @@ class Recorder:
             config_sha256=provenance.config_sha256,
             software_version=provenance.software_version,
             runtime=provenance.runtime,
-            source_kind=self._source_kind,
+            source_kind=source_kind,
             sample_id=None if sample is None else sample.record.id,
             clock_trusted=None if self._clock is None else self._clock.is_trusted(log.newest_trusted()),
             thumbnails=entry.thumbnails,

@@ -126,6 +126,7 @@ class ServedLog(BloodLog):
         self,
         result: FieldResult,
         *,
+        source_kind: str = "file",
         sample_id: int | None = None,
         thumbnails: Mapping[int, str] | None = None,
         image_sha256: str | None = None,
@@ -145,6 +146,7 @@ class ServedLog(BloodLog):
         write = AppendField(
             log=self._name,
             result=result,
+            is_drawn=source_kind == "rendered",
             sample_id=sample_id,
             after=after,
             provenance=provenance,

@@ -165,7 +165,7 @@ class LogWriter:
                 config_sha256=made_by.config_sha256,
                 software_version=made_by.software_version,
                 runtime=made_by.runtime,
-                source_kind="file",
+                source_kind="rendered" if write.is_drawn else "file",
                 sample_id=sample.id,
                 clock_trusted=self._clock.is_trusted(log.newest_trusted()),
                 thumbnails=write.thumbnails,

@@ -87,6 +87,7 @@ class AppendField(Write, frozen=True, tag="append_field"):
     provenance, context : as JSON; their records would bring the whole line into the review page's process
     pictures : JPEG files of the field and its cells, by their SHA-256
     contours, overlaps : see :meth:`edge.bloodlog.BloodLog.append`; a client of an earlier version has none
+    is_drawn : a program has drawn it, as the truth beside the file says
     """
 
     result: FieldResult
@@ -99,6 +100,7 @@ class AppendField(Write, frozen=True, tag="append_field"):
     pictures: dict[str, bytes]
     contours: dict[int, str] = {}
     overlaps: list[tuple[_Row, float, float]] = []
+    is_drawn: bool = False
 
 
 AnyWrite = OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Retain | AppendField

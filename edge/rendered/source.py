@@ -94,4 +94,5 @@ class RenderedSource:
             f"{self.name}#{self._read}",
             # captured_at stays None: nothing was captured, and equal frames shall be equal.
             um_per_px=settings.um_per_px if settings.report_scale else None,
+            is_drawn=True,
         )

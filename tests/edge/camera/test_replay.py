@@ -45,6 +45,15 @@ def test_the_configured_scale_is_passed_on(tmp_path: Path) -> None:
     assert frame.source == str(tmp_path / "f.png")
 
 
+def test_a_picture_with_a_truth_beside_it_is_drawn(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.png")
+    (tmp_path / "a.truth.json").touch()
+    with ReplaySource(tmp_path) as source:
+        frames = [source.read(60.0), source.read(60.0)]
+    assert [frame is not None and frame.is_drawn for frame in frames] == [True, False]
+
+
 def test_unreadable_files_are_skipped_once_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

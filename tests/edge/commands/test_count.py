@@ -349,6 +349,8 @@ def test_files_counted_into_a_sample_with_its_report(count: CountCommand, tmp_pa
     with BloodLog.open(log_path, read_only=True) as log:
         (logged,) = log.fields(sample.id)
     assert logged.image_sha256 is not None
+    # A truth lies beside the picture: every sheet and file of the sample says that it was drawn.
+    assert (logged.source_kind, json.loads(page.read_text())["fields"]["drawn"]) == ("rendered", 1)
     # The very file is kept, without what it may say of a person, so that the count is that without a sample.
     kept = ThumbnailStore.beside(log_path).read(logged.image_sha256)
     assert kept is not None

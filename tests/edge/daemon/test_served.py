@@ -216,6 +216,8 @@ def test_a_field_is_counted_here_and_written_there(service: Service, log: Served
     assert row.clock_trusted is not None
     assert row.image_sha256 is not None
     assert log.pictures.get(row.image_sha256) is not None
+    counted.record(replace(PIXELS, is_drawn=True))
+    assert [field.source_kind for field in log.fields(1)] == ["file", "rendered"]
     with BloodLog.open(service.path) as own:
         assert own.verify() == ()
 
