@@ -66,11 +66,8 @@ def connect(
     the connection; and where it reads without locks, what tells whether somebody wrote meanwhile
     """
     check_name(path, makes_it=not (read_only or must_exist))
-    if (read_only or must_exist) and not path.exists():
-        raise LogError(
-            f"{path}: no such log; `blastcount sample open --id ID` makes the configured one, "
-            "`blastcount count --log FILE` another"
-        )
+    if read_only or must_exist:
+        check_there(path)
     if not read_only and path.is_file() and path.stat().st_nlink > 1:
         # Each name has a journal, locks and pictures of its own: writers by two names lose each other's rows
         # (https://www.sqlite.org/howtocorrupt.html, section 2.5).
@@ -135,6 +132,21 @@ def check_name(path: Path, *, makes_it: bool = True) -> None:
         raise LogError(f"{path}: is a device, a pipe or a socket; name a file for the log")
     if makes_it and not path.parent.is_dir():
         raise LogError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
+def check_there(path: Path) -> None:
+    """See that there is a log.
+
+    Raises
+    ------
+    LogError
+        There is none of this name.
+    """
+    if not path.exists():
+        raise LogError(
+            f"{path}: no such log; `blastcount sample open --id ID` makes the configured one, "
+            "`blastcount count --log FILE` another"
+        )
 
 
 def _prepare_patiently(

@@ -32,6 +32,9 @@ MAX_NAME = 40
 _RIGHTS = 0o600
 #: Rights of anybody but the owner.
 _OTHERS = 0o077
+#: Cyrillic and Greek letters by the Latin ones that they look like, small or capital; out of Unicode's table
+#: of confusable characters (UTS 39).
+_LOOK_ALIKE = str.maketrans("авекмнорстухіјѕһԁԛԝαβεζηικμνορτυχϳ", "abekmhopctyxijshdqwabezhikmnoptyxj")
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,18 +125,23 @@ class UserFile:
         return found
 
     def check_free(self, name: str) -> None:
-        """See whether nobody has a name yet.
+        """See whether nobody has a name yet, nor one that looks the same.
 
         Raises
         ------
         LogError
-            Somebody has it.
+            Somebody has it, or it mixes letters that look alike.
         """
+        if len(scripts := _scripts(name)) > 1:
+            raise LogError(f"{name}: has {' and '.join(scripts)} letters, which look alike; use those of one")
         there = self.find(name)
         if there is not None:
             raise LogError(
                 f"user {there.name} is there already; `blastcount user password` gives a new password"
             )
+        for other in self.all():
+            if _look(other) == _look(name):
+                raise LogError(f"{name}: looks like {other}, who is there already; use another name")
 
     def add(self, user: User, patience: Patience = USUAL) -> None:
         """Add a user.
@@ -209,6 +217,18 @@ class UserFile:
                     self.path.unlink()
         except OSError as error:
             raise LogError(f"{what}: {error.strerror or error}; is it yours? Else with sudo") from error
+
+
+def _look(name: str) -> str:
+    """Give what two names have in common that a reader cannot tell apart."""
+    return unicodedata.normalize("NFKC", name).casefold().translate(_LOOK_ALIKE)
+
+
+def _scripts(name: str) -> list[str]:
+    """Name the alphabets of a name among those whose letters look alike."""
+    letters = (unicodedata.name(letter, "") for letter in unicodedata.normalize("NFKC", name))
+    found = {letter.split()[0] for letter in letters if letter}
+    return [script.capitalize() for script in ("LATIN", "CYRILLIC", "GREEK") if script in found]
 
 
 def user_name(typed: str) -> str | None:

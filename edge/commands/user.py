@@ -9,6 +9,7 @@ from typing import get_args
 
 import click
 
+from edge.bloodlog.connection import check_name, check_there
 from edge.bloodlog.users import Role, User, UserFile, user_name
 from edge.commands.options import config_for, json_option, log_option
 from edge.commands.outputs import make_state_folder
@@ -16,7 +17,6 @@ from edge.commands.review import become_owner_of
 from edge.commands.sample import is_terminal
 from edge.device.passwords import MAX_PASSWORD, MIN_PASSWORD, password_hash
 from edge.device.printable import printable
-from edge.errors import LogError
 
 
 def _name(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> str:
@@ -40,14 +40,20 @@ def user_group() -> None:
 
 
 def _users(log_path: Path | None) -> UserFile:
-    """Find the users of a log, as the user whose the log is."""
+    """Find the users of a log, as the user whose the log is.
+
+    A log that is named has to be there, or a slip of the pen would make users of no log. The configured one
+    may get its users before its first field.
+    """
+    named = log_path is not None
     if log_path is None:
         config = config_for("log")
         make_state_folder(config)
         log_path = config.log_path
     become_owner_of(log_path.parent)
-    if not log_path.parent.is_dir():
-        raise LogError(f"{log_path}: the folder {log_path.parent} does not exist; make it first")
+    check_name(log_path)
+    if named:
+        check_there(log_path)
     return UserFile.beside(log_path)
 
 

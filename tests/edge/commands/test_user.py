@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge import cli
+from edge.bloodlog import BloodLog
 from edge.bloodlog.users import UserFile
 from edge.device.passwords import matches
 
@@ -17,12 +18,19 @@ pytestmark = pytest.mark.usefixtures("no_system_config", "cheap_passwords")
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log without a field."""
+    path = tmp_path / "blood.db"
+    BloodLog.open(path).close()
+    return path
+
+
 def user(log: Path, *arguments: str, typed: str = "") -> Result:
     return CliRunner().invoke(cli.main, ["user", *arguments, "--log", str(log)], input=typed)
 
 
-def test_the_life_of_a_user(tmp_path: Path) -> None:
-    log = tmp_path / "blood.db"
+def test_the_life_of_a_user(log: Path) -> None:
     assert "nobody can sign" in user(log, "list").stdout
     made = user(log, "add", "  dr.  Sari ", "--role", "supervisor", typed=f"{PASSWORD}\n")
     assert (made.exit_code, made.stdout) == (0, "user dr. Sari: supervisor\n"), made.output
@@ -41,9 +49,9 @@ def test_the_life_of_a_user(tmp_path: Path) -> None:
     assert user(log, "list").stdout == "dr. Sari: supervisor\n"
 
 
-def test_a_person_is_asked_twice_and_shown_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_asked_twice_and_shown_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.commands.user.is_terminal", lambda: True)
-    done = user(tmp_path / "blood.db", "add", "Ani", typed=f"{PASSWORD}\n{PASSWORD}\n")
+    done = user(log, "add", "Ani", typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert done.exit_code == 0, done.output
     assert PASSWORD not in done.output
     assert "Repeat for confirmation" in done.stderr
@@ -63,15 +71,32 @@ def test_a_person_is_asked_twice_and_shown_nothing(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(
-    tmp_path: Path, arguments: tuple[str, ...], typed: str, code: int, said: str
+    log: Path, arguments: tuple[str, ...], typed: str, code: int, said: str
 ) -> None:
-    done = user(tmp_path / "blood.db", *arguments, typed=typed)
+    done = user(log, *arguments, typed=typed)
     assert (done.exit_code, said in done.stderr) == (code, True), done.output
-    assert not (tmp_path / "blood.db.users").exists()
+    assert not UserFile.beside(log).path.exists()
 
 
-def test_a_name_that_somebody_has_is_refused_before_a_password_is_asked_for(tmp_path: Path) -> None:
-    log = tmp_path / "blood.db"
+def test_a_name_that_somebody_has_is_refused_before_a_password_is_asked_for(log: Path) -> None:
     user(log, "add", "Ani", typed=f"{PASSWORD}\n")
     done = user(log, "add", "ANI")
     assert (done.exit_code, "user Ani is there already" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "said"),
+    [
+        ("Ani", "\N{CYRILLIC CAPITAL LETTER A}ni", "has Latin and Cyrillic letters"),
+        ("Ani", "An\N{GREEK SMALL LETTER IOTA}", "has Latin and Greek letters"),
+        ("Coco", "\u0421\u043e\u0441\u043e", "looks like Coco"),  # all Cyrillic
+        ("Ani", "\N{FULLWIDTH LATIN CAPITAL LETTER A}ni", "looks like Ani"),
+    ],
+)
+def test_two_users_have_names_that_can_be_told_apart(log: Path, there: str, name: str, said: str) -> None:
+    user(log, "add", there, typed=f"{PASSWORD}\n")
+    done = user(log, "add", name, typed=f"{PASSWORD}\n")
+    assert (done.exit_code, said in done.stderr) == (1, True), done.output
+    assert list(UserFile.beside(log).all()) == [there]
+    for other in ("\u0410\u043d\u0438", "Andr\u00e9 2"):
+        assert user(log, "add", other, typed=f"{PASSWORD}\n").exit_code == 0

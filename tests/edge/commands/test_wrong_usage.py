@@ -125,6 +125,8 @@ TABLE: list[tuple[str, int, str]] = [
     ("user add ''", 2, "'': expected 1 to 40 characters"),
     ("user password", 2, "Missing argument 'NAME'"),
     ("user remove Ani --log no/x.db", 1, "the folder no does not exist"),
+    ("user add Ani --log none.db", 1, "none.db: no such log"),
+    ("user list --log none.db", 1, "none.db: no such log"),
     ("check extra", 2, "unexpected extra argument (extra)"),
     ("calibrate blank absent", 1, "absent: no such file or folder"),
     ("calibrate blank folder", 1, "folder: no images or videos"),
