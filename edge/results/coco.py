@@ -28,9 +28,9 @@ CATEGORIES = ("blast", "normal", "smudge", "unknown")
 def coco_annotations(reading: Reading, pictures: Mapping[int, str]) -> dict[str, Any]:
     """Give the cells of a sample as COCO's object detection has them.
 
-    Every cell whose contour was logged is in it, but those that somebody has called no cell. Polygons run
-    along the edges of pixels, as COCO's own tools read them. The category is people's; the program's class
-    and probability are attributes beside it.
+    Every cell whose contour was logged is in it, but those that somebody has called no cell or an
+    erythroblast, which is no white cell. Polygons run along the edges of pixels, as COCO's own tools read
+    them. The category is people's; the program's class and probability are attributes beside it.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def _annotations(logged: LoggedField, reading: Reading) -> Iterator[dict[str, An
 
 
 def _category(cell: CellRef, reading: Reading) -> str | None:
-    """Give what all who have a word on a cell call it; None where somebody calls it no cell."""
+    """Give what all who have a word on a cell call it; None where somebody calls it no white cell."""
     words = {words[cell] for words in reading.words.values() if cell in words}
-    if "not_a_cell" in words:
+    if "not_a_cell" in words or "erythroblast" in reading.types.get(cell, ()):
         return None
     return words.pop() if len(words) == 1 else "unknown"
 

@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +38,7 @@ INDEX = "dataset.jsonl"
 _PICTURES = "fields"
 
 CellLabel = Literal["blast", "normal", "other", "unknown"]
-#: What a word on a cell makes of it. Smudge cells and what is no cell are neither blasts nor normal.
+#: What the class of a word makes of a cell. Smudge cells and what is no cell are neither blasts nor normal.
 _LABELS: dict[ClassWord, CellLabel] = {
     "blast": "blast",
     "normal": "normal",
@@ -84,8 +84,9 @@ class DatasetCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seen_before : found in an earlier field of the sample, too; never counted
     program, p_blast : the program's own word and calibrated probability; None for a smudge
     label : what all who have a word on it agree on; ``unknown`` where nobody has one, or they differ
-    reviews : last words of people, each person once; one that is a type makes the cell ``normal``, too
-    type : the type of a ``normal`` cell on which all who name one agree; absent without it
+    reviews : last words of people, each person once; one that is a type makes the cell ``normal``, too, but
+        an erythroblast ``other``
+    type : the type on which all who name one agree, of a ``normal`` cell or an erythroblast; absent without
     program_type, p_type : the program's own type and its probability; absent without a network of types
     """
 
@@ -110,6 +111,8 @@ class DatasetCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len({review.reviewer for review in self.reviews}) < len(self.reviews):
             raise ValueError(f"cell {self.id} has two words of one reviewer")
         agreed = agreed_label(self.reviews)
+        if self.label == "normal" and any(review.word == "erythroblast" for review in self.reviews):
+            msgspec.structs.force_setattr(self, "label", agreed)  # as earlier versions have written it
         if self.label != agreed:
             raise ValueError(f"cell {self.id} is labelled {self.label}, but its reviews make it {agreed}")
         if self.type != (kind := agreed_type(self.reviews)):
@@ -194,15 +197,25 @@ class Exported:
 
 
 def agreed_label(reviews: Iterable[CellReview]) -> CellLabel:
-    """Give the label on which all who have a word on a cell agree; ``unknown`` without one."""
-    labels = {_LABELS[class_of(review.word)] for review in reviews if review.word is not None}
-    return labels.pop() if len(labels) == 1 else "unknown"
+    """Give the label on which all who have a word on a cell agree; ``unknown`` without one.
+
+    What is an erythroblast to all who name a type is no white cell, hence no normal one.
+    """
+    labels, types = _labels_and_types(reviews)
+    if labels != {"normal"} or "erythroblast" not in types:
+        return labels.pop() if len(labels) == 1 else "unknown"
+    return "other" if types == {"erythroblast"} else "unknown"
 
 
-def agreed_type(reviews: Sequence[CellReview]) -> CellType | msgspec.UnsetType:
-    """Give the type on which all who name one agree, of a cell that is normal to all; unset without one."""
-    types = {kind for review in reviews if review.word and (kind := type_of(review.word))}
-    return types.pop() if len(types) == 1 and agreed_label(reviews) == "normal" else msgspec.UNSET
+def agreed_type(reviews: Iterable[CellReview]) -> CellType | msgspec.UnsetType:
+    """Give the type on which all who name one agree, of a cell that has one to all; unset without one."""
+    labels, types = _labels_and_types(reviews)
+    return types.pop() if len(types) == 1 and labels == {"normal"} else msgspec.UNSET
+
+
+def _labels_and_types(reviews: Iterable[CellReview]) -> tuple[set[CellLabel], set[CellType]]:
+    words = [review.word for review in reviews if review.word is not None]
+    return {_LABELS[class_of(word)] for word in words}, {kind for word in words if (kind := type_of(word))}
 
 
 def read_dataset(folder: Path) -> Dataset:

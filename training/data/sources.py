@@ -248,7 +248,13 @@ def _own(folder: Path) -> Iterator[SourceField]:
     labels = {"blast": 1, "normal": 0, "other": None}
     for field in read_dataset(folder).fields:
         marks = tuple(
-            Mark("review", labels[cell.label], cell.type or None, point=(cell.x, cell.y))
+            # An erythroblast is no blast, as in the other sources, though no normal white cell.
+            Mark(
+                "review",
+                0 if cell.type == "erythroblast" else labels[cell.label],
+                cell.type or None,
+                point=(cell.x, cell.y),
+            )
             for cell in field.cells
             # A cell that an earlier field shows, too, would be learnt from twice.
             if cell.label != "unknown" and not cell.seen_before

@@ -49,7 +49,12 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image_sha256=store.put(field_image(number)) if image else None,
                 contours=contours if kept_contours else None,
             )
-        words = {CellRef(1, 1): "blast", CellRef(1, 3): "lymphocyte", CellRef(1, 4): "not_a_cell"}
+        words = {
+            CellRef(1, 1): "blast",
+            CellRef(1, 3): "lymphocyte",
+            CellRef(1, 4): "not_a_cell",
+            CellRef(1, 6): "erythroblast",
+        }
         log.add_reviews({**words, CellRef(1, 5): "blast"}, "AK")  # type: ignore[dict-item]
         log.add_reviews({CellRef(1, 5): "normal"}, "BT")
     return path
@@ -72,13 +77,12 @@ def test_coco_s_own_tools_read_every_pixel(kept: Path, tmp_path: Path) -> None:
     assert (tmp_path / "coco" / image["file_name"]).read_bytes().startswith(b"\xff\xd8")
     found = {a["attributes"]["cell"]: a for a in coco.loadAnns(coco.getAnnIds())}
     names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
-    # Cell 4 is none by a person's word; on 5 two people differ; on the others nobody has a word.
+    # Cell 4 is none and 6 no white one by a person's word; on 5 two people differ; on 2 nobody has a word.
     assert {number: names[a["category_id"]] for number, a in found.items()} == {
         1: "blast",
         2: "unknown",
         3: "normal",
         5: "unknown",
-        6: "unknown",
     }
     assert found[2]["attributes"]["program"] == "blast"
     for number, annotation in found.items():
