@@ -40,7 +40,7 @@ from edge.daemon.served import open_log
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
 from edge.device.printable import printable
-from edge.errors import FieldError, ImageError, NotAFieldError, SourceError
+from edge.errors import FieldError, ImageError, NotAFieldError, SampleClosedError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
 from edge.results.geojson import encode_field
@@ -197,7 +197,7 @@ def count(
             err=True,
         )
         raise KeyboardInterrupt  # the group ends it as any other
-    if notices.failures:
+    if notices.failures or notices.is_ended:
         click.get_current_context().exit(1)
 
 
@@ -278,7 +278,8 @@ def _count_files(
     progress: Progress,
 ) -> Iterator[_Counted]:
     scales = FolderScales(found.files, recorder.corrected)
-    for file in found.files:
+    some_counted = False
+    for number, file in enumerate(found.files):
         try:
             with field_guard(file):  # a codec's failures
                 scales.look(file)
@@ -295,6 +296,7 @@ def _count_files(
                     except FieldError as error:  # the next frame of a video may be well
                         notices.failure(error)
                         continue
+                    some_counted = True
                     yield _Counted(file, recorded, (time.perf_counter() - started) * 1000.0)
                     del frame, recorded  # or they would stay in memory while the next one is decoded
                     started = time.perf_counter()
@@ -303,6 +305,11 @@ def _count_files(
                 notices.failure(error)
             else:
                 found.left_out[error.kind] += 1
+        except SampleClosedError as error:
+            if not some_counted:
+                raise
+            notices.ended(error, found.files[number:])
+            return
         except (ImageError, SourceError, FieldError) as error:
             notices.failure(error)
         progress.step()

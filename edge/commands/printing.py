@@ -48,6 +48,8 @@ _TRUTH_TITLE = "rendered, known truth"
 _GAP = "  "
 #: Repeated pictures that are named; a folder copied twice would name hundreds.
 _MAX_REPEATS_NAMED = 3
+#: Files that are named where a count ended before them.
+_MAX_FILES_NAMED = 50
 
 
 class Printer(Protocol):
@@ -436,17 +438,30 @@ class Notices(logging.Handler):
     Attributes
     ----------
     failures : number of files that could not be counted
+    is_ended : the count ended before its last file
     """
 
     def __init__(self, progress: Progress) -> None:
         super().__init__(logging.WARNING)
         self._progress = progress
         self.failures = 0
+        self.is_ended = False
 
     def failure(self, error: Exception) -> None:
         """Report one file."""
         self.failures += 1
         self._progress.print(f"blastcount: error: {printable(error)}", err=True)
+
+    def ended(self, error: Exception, files: Sequence[Path]) -> None:
+        """Report why the count ends, and the files that it did not come to, or of a video not to its end."""
+        self.is_ended = True
+        self._progress.print(f"blastcount: error: {printable(error)}", err=True)
+        for file in files[:_MAX_FILES_NAMED]:
+            self._progress.print(f"blastcount: not counted: {printable(file)}", err=True)
+        if len(files) > _MAX_FILES_NAMED:
+            self._progress.print(
+                f"blastcount: not counted: {len(files) - _MAX_FILES_NAMED} more, which follow", err=True
+            )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning of the package."""

@@ -123,14 +123,16 @@ class Recorder:
         Raises
         ------
         LogError
-            There is no sample of this name, or it is closed.
+            There is no sample of this name.
+        SampleClosedError
+            It is closed.
         """
         log = self._log
         if log is None:
             return False
         sample = log.current_sample() if name is None else log.sample(name)
         if sample is not None and not sample.is_open:
-            raise LogError(
+            raise SampleClosedError(
                 f"sample {sample.name} is closed; "
                 f"`blastcount sample reopen {sample.name}` lets it take fields"
             )

@@ -25,6 +25,7 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.calibration import Calibration, MeasuredScale
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
+from edge.commands.printing import TablePrinter
 from edge.counting import pipeline
 from edge.counting.folder import FolderScales
 from edge.counting.pipeline import TypeClassifier
@@ -467,6 +468,31 @@ def test_a_closed_or_unknown_sample_takes_no_fields(count: CountCommand, tmp_pat
         assert (result.exit_code, message in result.stderr) == (1, True)
     with BloodLog.open(log_path, read_only=True) as log:
         assert log.count() == 0
+
+
+def test_where_a_sample_is_closed_meanwhile_the_sum_and_the_other_files_are_said(
+    count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_path = tmp_path / "b.db"
+    with BloodLog.open(log_path) as log:
+        log.open_sample("S-0142", "blood", 200)
+    others = [shutil.copy(count.field, count.folder / f"z{number}.jpg") for number in (2, 3)]
+    printed = TablePrinter.field
+
+    def closing(printer: TablePrinter, *given: Any) -> None:
+        printed(printer, *given)
+        with BloodLog.open(log_path) as log:
+            log.change_sample("S-0142", "closed")
+
+    monkeypatch.setattr(TablePrinter, "field", closing)
+    result = count("--log", log_path, "--sample", "S-0142", "--um-per-px", "0.2", count.folder)
+    assert result.exit_code == 1
+    assert "sample S-0142 is closed" in result.stderr
+    for other in others:
+        assert f"not counted: {other}" in result.stderr
+    assert f"not counted: {count.field}" not in result.stderr
+    assert "1 counted, 0 rejected" in result.stdout
+    assert "could not be read" not in result.stdout
 
 
 def test_a_repeated_file_or_picture_is_named(count: CountCommand) -> None:
