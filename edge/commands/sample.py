@@ -17,8 +17,8 @@ from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
-from edge.bloodlog.samples import SampleChange
-from edge.bloodlog.users import User, UserFile
+from edge.bloodlog.samples import NOBODY, SampleChange
+from edge.bloodlog.users import Role, User, UserFile
 from edge.commands.export import export_coco, export_geojson, export_ome
 from edge.commands.options import (
     FOLDER,
@@ -51,7 +51,12 @@ _MOST_FIELDS = 10_000
 #: A field's number, or two; SQLite's have 19 digits at most.
 _FIELDS = re.compile("[0-9]{1,18}(-[0-9]{1,18})?")
 
-_who = click.option("--who", metavar="SIGN", default="unnamed", help="Your sign, kept with the change.")
+_who = click.option(
+    "--who",
+    metavar="SIGN",
+    default=NOBODY,
+    help="Your sign, kept with the change; where the log has users, a user's, whose password is asked for.",
+)
 
 
 @click.group("sample")
@@ -93,11 +98,13 @@ def open_(
         make_state_folder(config)
         log_path = config.log_path
     with open_log(log_path) as log:
+        who, role = _whose(log, who)
         sample = log.open_sample(
             name,
             "marrow" if specimen == "marrow" else "blood",
             USUAL_QUOTA[specimen] if quota is None else int(quota),
             who=who,
+            role=role,
         )
     _say(sample, as_json)
 
@@ -112,7 +119,8 @@ def _changing(name: str, change: SampleChange, text: str) -> None:
     @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
         with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
-            _say(log.change_sample(sample_id, change, who=who), as_json)
+            who, role = _whose(log, who)
+            _say(log.change_sample(sample_id, change, who=who, role=role), as_json)
 
 
 @sample_group.command("close")
@@ -133,7 +141,8 @@ def close(sample_id: str, yes: bool, who: str, log_path: Path | None, as_json: b
             if not is_terminal():
                 raise click.UsageError(f"{empty}; say --yes to close it all the same")
             click.confirm(f"{empty}. Close it all the same?", abort=True, err=True)
-        _say(log.change_sample(sample_id, "closed", who=who), as_json)
+        who, role = _whose(log, who)
+        _say(log.change_sample(sample_id, "closed", who=who, role=role), as_json)
 
 
 def is_terminal() -> bool:
@@ -182,6 +191,7 @@ def assign(sample_id: str, fields: tuple[range, ...], who: str, log_path: Path |
             free = spans(log.unassigned_fields())
             names = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in free)
             raise click.UsageError(f"name the fields; those that belong to no sample: {names or 'none'}")
+        who, _role = _whose(log, who)
         number = log.assign_fields(sample_id, [one for some in fields for one in some], who=who)
     click.echo(f"sample {sample_id}: {number} fields put into it, which were compared with no other field")
 
@@ -193,6 +203,7 @@ def assign(sample_id: str, fields: tuple[range, ...], who: str, log_path: Path |
 def unassign(fields: tuple[range, ...], who: str, log_path: Path | None) -> None:
     """Take fields out of the sample that `assign` has put them into."""
     with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
+        who, _role = _whose(log, who)
         number = log.assign_fields(None, [one for some in fields for one in some], who=who)
     click.echo(f"{number} fields belong to no sample any more")
 
@@ -342,6 +353,18 @@ def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Pa
         click.echo(f"left out, {printable(reason)}: {number}", err=True)
 
 
+def _whose(log: BloodLog, who: str) -> tuple[str, Role | None]:
+    """Give the name that a change is put down to, and its role where the log has users; nobody's needs none.
+
+    Raises
+    ------
+    LogError
+        There is no such user, or the password is another one.
+    """
+    user = None if who == NOBODY else _signed_in(log, who)
+    return (who, None) if user is None else (user.name, user.role)
+
+
 def _signed_in(log: BloodLog, observer: str) -> User | None:
     """Have a user say who he is; None where the log has no users, and signs are given on trust.
 
@@ -351,7 +374,7 @@ def _signed_in(log: BloodLog, observer: str) -> User | None:
         There is no such user, or the password is another one.
     """
     users = UserFile.beside(log.path)
-    if not users.exists() or isinstance(log, ServedLog):  # its owner's daemon refuses words by itself
+    if not users.exists() or isinstance(log, ServedLog):  # its owner's daemon refuses names by itself
         return None
     user = users.known(observer)
     if is_terminal():

@@ -123,6 +123,8 @@ class LogWriter:
             with borrowed_room(self._config().log_path.parent), self._opened(write) as log:
                 return asdict(self._retain(log))
         with self._opened(write) as log:
+            if UserFile.beside(log.path).exists():
+                _refuse_names(log, write)
             match write:
                 case OpenSample(name=name, specimen=specimen, quota=quota, who=who):
                     return _told(log.open_sample(name, specimen, quota, who=_sign(who, peer)))
@@ -130,10 +132,6 @@ class LogWriter:
                     return _told(log.change_sample(name, change, who=_sign(who, peer)))
                 case AssignFields(name=sample, fields=fields, who=who):
                     return {"assigned": log.assign_fields(sample, fields, who=_sign(who, peer))}
-                case AddReviews() | UndoReview() if UserFile.beside(log.path).exists():
-                    raise LogError(
-                        f"{log.path}: has users, who say words on the service's own page, signed in by name"
-                    )
                 case AddReviews(words=words, observer=observer):
                     said = {CellRef(field_id, cell_id): word for field_id, cell_id, word in words}
                     return {"added": log.add_reviews(said, observer)}
@@ -180,6 +178,23 @@ class LogWriter:
 
 def _told(sample: Sample) -> dict[str, Any]:
     return {"sample": msgspec.to_builtins(sample)}
+
+
+def _refuse_names(log: BloodLog, write: AnyWrite) -> None:
+    """Refuse what would stand under a user's name: no password comes through the socket.
+
+    Raises
+    ------
+    LogError
+        It would.
+    """
+    if isinstance(write, AddReviews | UndoReview):
+        raise LogError(f"{log.path}: has users, who say words on the service's own page, signed in by name")
+    if isinstance(write, OpenSample | ChangeSample | AssignFields) and write.who != NOBODY:
+        raise LogError(
+            f"{log.path}: has users, who sign on the service's own page; leave the sign {write.who} out, and "
+            "your account's name is kept"
+        )
 
 
 def _sign(who: str, peer: Peer) -> str:

@@ -136,13 +136,22 @@ def test_where_there_are_users_nobody_says_a_word_in_another_s_name_through_the_
     with pytest.raises(LogError, match="has users"):
         log.undo_review("AK", 1)
     assert caplog.messages[-1].startswith("undo_review refused to user")
-    # Nor is anybody believed to have signed in elsewhere; samples are opened and closed as before.
+    # Nor is anybody believed to have signed in elsewhere; it is the account that opens and closes samples.
     with pytest.raises(LogError, match="who signs in does so on the page of its owner"):
         log.change_sample("S-1", "closed", who="AK", role="reader")
     for write in (lambda: log.settle({}, "AK"), lambda: _sign(log)):
         with pytest.raises(LogError, match=f"only its owner, user {ME}, can"):
             write()
-    assert log.change_sample("S-1", "closed", who="AK").closed_as is None
+    for who in ("AK", "nobody there"):
+        for named in (
+            lambda who=who: log.change_sample("S-1", "closed", who=who),
+            lambda who=who: log.open_sample("S-2", "blood", 200, who=who),
+            lambda who=who: log.assign_fields("S-1", [1], who=who),
+        ):
+            with pytest.raises(LogError, match=f"leave the sign {who} out"):
+                named()
+    closed = log.change_sample("S-1", "closed")
+    assert (closed.closed_by, closed.closed_as) == (ME, None)
     users.remove("AK")
     assert log.add_reviews({}, "AK") == 0
 

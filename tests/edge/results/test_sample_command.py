@@ -308,3 +308,30 @@ def test_who_has_a_password_is_asked_for_it_before_words_are_taken(sample_log: P
     with BloodLog.open(sample_log) as log:
         (word,) = log.reviews(log.sample(NAME).id)
         assert (word.label, word.observer, word.role) == ("blast", "Ayu", "reader")
+
+
+@pytest.mark.usefixtures("cheap_passwords")
+def test_who_has_a_password_is_asked_for_it_before_a_change_is_put_down_to_that_name(tmp_path: Path) -> None:
+    log_path = tmp_path / "b.db"
+    run("open", "--id", NAME, "--log", log_path, "--who", "on trust")
+    UserFile.beside(log_path).add(User("Citra", "supervisor", password_hash("correct horse")))
+
+    def typed(*arguments: str, password: str = "") -> Result:
+        given = ["sample", *arguments, "--log", str(log_path)]
+        return CliRunner().invoke(cli.main, given, input=password)
+
+    changes = [["close", NAME, "--yes"], ["reopen", NAME], ["keep", NAME], ["release", NAME]]
+    changes += [["open", "--id", "S-2"], ["assign", NAME, "1"], ["unassign", "1"]]
+    for change in changes:
+        assert "there is no user Nobody There" in typed(*change, "--who", "Nobody There").stderr, change
+        refused = typed(*change, "--who", "citra", password="wrong horse\n")
+        assert (refused.exit_code, "not the password of Citra" in refused.stderr) == (1, True), change
+    with BloodLog.open(log_path, read_only=True) as log, log.reading() as connection:
+        assert connection.execute("SELECT who FROM sample_event").fetchall() == [("on trust",)]
+    assert typed(*changes[0]).exit_code == 0  # in nobody's name
+    assert "by nobody who was named" in typed("show", NAME).stdout
+    for change in (changes[1], changes[0]):
+        assert typed(*change, "--who", "citra", password="correct horse\n").exit_code == 0
+    with BloodLog.open(log_path, read_only=True) as log:
+        sample = log.sample(NAME)
+        assert (sample.closed_by, sample.closed_as) == ("Citra", "supervisor")
