@@ -11,7 +11,9 @@ from edge.bloodlog import LoggedField
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.commands.outputs import field_stem, prepare_folder, write_atomically
 from edge.device.printable import printable
+from edge.errors import OutputError
 from edge.results.coco import coco_annotations
+from edge.results.dataset import NO_PICTURE
 from edge.results.geojson import encode_field
 from edge.results.polygons import logged_polygons
 from edge.results.sheet.record import json_text
@@ -36,7 +38,7 @@ def export_ome(summary: SampleSummary, store: ThumbnailStore, folder: Path) -> N
         folder,
         ".ome.tif",
         lambda logged: ome_tiff(logged, summary.sample, store),
-        "the field's picture was removed",
+        NO_PICTURE,
     )
 
 
@@ -48,7 +50,7 @@ def export_coco(summary: SampleSummary, store: ThumbnailStore, folder: Path) -> 
             return None
         return store.read(logged.image_sha256)
 
-    why = "the field's picture was removed, or no contours are kept of it"
+    why = f"no contours are kept of the field, or {NO_PICTURE}"
     pictures = _export(summary, folder, ".jpg", content, why)
     annotations = json_text(coco_annotations(summary.reading, pictures)).encode("ascii")
     write_atomically(folder / "annotations.json", annotations)
@@ -66,7 +68,13 @@ def _export(
     content_of: Callable[[LoggedField], bytes | None],
     why_left_out: str,
 ) -> dict[int, str]:
-    """Write a file for each counted field that has a content; give its name by the field's number."""
+    """Write a file for each counted field that has a content; give its name by the field's number.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written, or none of the counted fields has a content.
+    """
     prepare_folder(folder)
     fields = [logged for logged in summary.reading.fields if logged.result.status == "counted"]
     written = {}
@@ -78,4 +86,6 @@ def _export(
     click.echo(f"{printable(folder)}: {len(written)} of {len(fields)} counted fields written", err=True)
     if len(written) < len(fields):
         click.echo(f"left out, {why_left_out}: {len(fields) - len(written)}", err=True)
+        if not written:
+            raise OutputError(f"{folder}: nothing was written, see above")
     return written

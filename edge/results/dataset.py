@@ -36,6 +36,8 @@ from edge.structures import CellRef, CellType
 SCHEMA = "blastcount.dataset/1"
 INDEX = "dataset.jsonl"
 _PICTURES = "fields"
+#: Why a field is left out: whether its picture was removed to make room, never kept or lost, the log knows.
+NO_PICTURE = "the field's picture is not there (`blastcount log verify` names those that were lost)"
 
 CellLabel = Literal["blast", "normal", "other", "unknown"]
 #: What the class of a word makes of a cell. Smudge cells and what is no cell are neither blasts nor normal.
@@ -278,7 +280,7 @@ def export_corrections(
             continue
         jpeg = None if logged.image_sha256 is None else store.read(logged.image_sha256)
         if jpeg is None:
-            left_out["the field's picture was removed"] += len(own)
+            left_out[NO_PICTURE] += len(own)
         else:
             new.append((_field(logged, sample, device, own, jpeg), jpeg))
     if not new:

@@ -19,6 +19,7 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.errors import DataSetError, OutputError
 from edge.results.dataset import (
     INDEX,
+    NO_PICTURE,
     CellReview,
     DatasetCell,
     DatasetField,
@@ -166,7 +167,7 @@ def test_a_field_whose_picture_was_removed_is_left_out(sample_log: Path, tmp_pat
     assert sha256 is not None
     ThumbnailStore.beside(sample_log).path(sha256).unlink()
     made = export(sample_log, tmp_path / "set")
-    assert (made.added, dict(made.left_out)) == (3, {"the field's picture was removed": 7})
+    assert (made.added, dict(made.left_out)) == (3, {NO_PICTURE: 7})
 
 
 def test_what_cannot_be_written_to(sample_log: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import string
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from edge import cli
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.users import User, UserFile
 from edge.commands import sample as sample_command
@@ -188,6 +190,16 @@ def test_exports(sample_log: Path, tmp_path: Path) -> None:
     assert json.loads(fhir.read_text())["resourceType"] == "Bundle"
     rows = run("export", NAME, "--jsonl", "-", "--log", sample_log).stdout.splitlines()
     assert {json.loads(row)["kind"] for row in rows} >= {"sample", "field", "review"}
+
+
+def test_an_export_that_writes_nothing_fails(sample_log: Path, tmp_path: Path) -> None:
+    shutil.rmtree(ThumbnailStore.beside(sample_log).folder)
+    for form in ("--ome", "--coco"):
+        done = run("export", NAME, form, tmp_path / "out", "--log", sample_log)
+        assert done.exit_code == 1
+        assert "the field's picture is not there" in done.stderr
+        assert "removed" not in done.stderr  # no row says so
+        assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
