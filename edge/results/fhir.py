@@ -23,7 +23,7 @@ from edge.results.texts import (
     settled_text,
     warned_text,
 )
-from edge.structures import Tally
+from edge.structures import Denominator, Tally
 from edge.version import software_version
 
 LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
@@ -138,7 +138,7 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
         "program": _observation(
             summary,
             issued,
-            ", by program",
+            _per_100(program.denominator, ", by program"),
             "Segmentation and neural network on pictures of a stained smear",
             program.blast_fraction,
             [*_counts(program), _interval(program.ci_low, program.ci_high, "exact 95 % interval")],
@@ -152,7 +152,7 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
         made["corrected"] = _observation(
             summary,
             issued,
-            ", corrected for the program's known error",
+            _per_100("classified", ", corrected for the program's known error"),
             "Rogan-Gladen estimate with the interval of Lang and Reiczigel",
             corrected.share,
             [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
@@ -171,7 +171,9 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
         made[f"observer-{number}"] = _observation(
             summary,
             issued,
-            ", by a person" if count.done else " that a person has looked at so far",
+            _per_100(
+                own.denominator, ", by a person" if count.done else " that a person has looked at so far"
+            ),
             "A person's word on each cell that the program found, on its picture",
             own.blast_fraction,
             [*_observer_counts(count), _interval(own.ci_low, own.ci_high, "exact 95 % interval")],
@@ -196,12 +198,12 @@ def _observation(
     final: bool,
 ) -> Resource:
     coding = {} if code is None else {"coding": [_loinc(code)]}
-    absent = {"dataAbsentReason": {"text": "no whole white cell was counted"}}
+    absent = {"dataAbsentReason": {"text": "no whole cell was counted"}}
     return {
         "resourceType": "Observation",
         "status": "final" if final else "preliminary",
         "category": [{"coding": [{"system": CATEGORY, "code": "laboratory"}]}],
-        "code": {**coding, "text": f"Blasts per 100 white cells{text}"},
+        "code": {**coding, "text": text},
         "subject": _subject(summary),
         "effectivePeriod": _period(summary),
         "issued": issued,
@@ -241,6 +243,10 @@ def _differential(
     cells = catalogue()(f"counted_cells.{counted.denominator}")
     observation["code"] = {**coding, "text": f"Differential of {counted.n} {cells}{text}"}
     return observation
+
+
+def _per_100(denominator: Denominator, by: str) -> str:
+    return f"Blasts per 100 {catalogue()(f'counted_cells.{denominator}')}{by}"
 
 
 def _kind(share: Share, *, coded: bool) -> list[Resource]:
@@ -285,7 +291,7 @@ def _counts(tally: Tally) -> list[Resource]:
     erythroblasts = {f"erythroblasts, {within(is_nucleated)}": tally.erythroblasts}
     return _integers(
         {
-            f"{'nucleated' if is_nucleated else 'white'} cells counted": tally.wbc,
+            _counted_text(tally): tally.wbc,
             "called blast": tally.blasts,
             "called normal": tally.normal,
             f"uncertain, {within(tally.denominator != 'without_uncertain')}": tally.uncertain,
@@ -295,10 +301,14 @@ def _counts(tally: Tally) -> list[Resource]:
     )
 
 
+def _counted_text(tally: Tally) -> str:
+    return f"{'nucleated' if tally.denominator == 'nucleated' else 'white'} cells counted"
+
+
 def _observer_counts(count: ObserverCount) -> list[Resource]:
     return _integers(
         {
-            "white cells counted": count.tally.wbc,
+            _counted_text(count.tally): count.tally.wbc,
             "called blast": count.tally.blasts,
             "called normal": count.tally.normal,
             "called smudge": count.tally.smudges,

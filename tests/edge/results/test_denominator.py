@@ -68,6 +68,15 @@ def test_the_share_is_of_the_configured_cells(log_path: Path, denominator: Denom
         texts = json.dumps(fhir_bundle(summary))
         assert ("uncertain, in the denominator" in texts) == (denominator != "without_uncertain")
         assert ("smudge cells, in the denominator" in texts) == (denominator == "with_smudges")
+        by_text = {
+            entry["resource"]["code"]["text"]: entry["resource"]
+            for entry in fhir_bundle(summary)["entry"]
+            if entry["resource"]["resourceType"] == "Observation"
+        }
+        of = f"Blasts per 100 {catalogue()(f'counted_cells.{denominator}')}"
+        assert set(by_text) == {f"{of}, by program", f"{of} that a person has looked at so far"}
+        read = by_text[f"{of} that a person has looked at so far"]["component"][0]
+        assert (read["code"]["text"] == "nucleated cells counted") == (denominator == "nucleated")
         # A person who has called one cell a blast and one a smudge.
         log.add_reviews({CellRef(1, 7): "smudge", CellRef(1, 5): "smudge"}, "Ani")
         (count,) = summarise(log, log.sample("S-0001"), denominator=denominator).observers
