@@ -290,7 +290,12 @@ def test_a_supervisor_settles_the_kind_of_a_cell(clinic: Clinic, signed_in: Call
     assert "Readers differ" not in page  # the share of blasts is the same for both
     assert page.count('name="word"') == 8
     assert refused(ani.say("1-3-monocyte"), 403, "stands")
+    # Nor is what the sheet leaves open signed.
+    citra.post("/samples/1/close")
+    for reader in (ani, citra):
+        assert "Readers differ. A supervisor" in reader.get("/samples/1/sign").text
     assert citra.post("/samples/1/settle", {"word": "1-3-basophil"}).status_code == 200
+    assert sign(ani, "Ani", "counted").status_code == 302
 
     def reading() -> Reading:
         with clinic.log as log:
