@@ -40,6 +40,7 @@ from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
 from edge.results.geojson import read_words
+from edge.results.reading import Reading
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import list_lines, sample_lines
@@ -338,19 +339,31 @@ def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Pa
 
     FILE is GeoJSON that `count --geojson` or `export --geojson` wrote and QuPath wrote again. A class that is
     the program's is no word: nobody may have looked. Outlines that were changed, and objects that were drawn
-    anew, are left out. Where the log has users, SIGN is one of them, whose password is asked for.
+    anew, are left out. Where the log has users, SIGN is one of them, whose password is asked for; words on
+    cells on which two readers who are done differ stand, as on the page.
     """
     with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
         user = _signed_in(log, observer)
-        read = read_words(files, log.fields(log.sample(sample_id).id))
+        number = log.sample(sample_id).id
+        read = read_words(files, log.fields(number))
+        words, standing = read.words, 0
         if user is None:
-            added = log.add_reviews(read.words, observer)
+            added = log.add_reviews(words, observer)
         else:
-            added = log.add_reviews(read.words, user.name, role=user.role)
-    click.echo(f"sample {sample_id}: {added} words of {observer} added, {len(read.words) - added} were there")
+            reading = Reading.of(log, number)
+            words = {
+                cell: word
+                for cell, word in words.items()
+                if reading.said(user.name, cell) == word or not reading.stands(user.name, cell)
+            }
+            standing = len(read.words) - len(words)
+            added = log.add_reviews(words, user.name, role=user.role)
+    click.echo(f"sample {sample_id}: {added} words of {observer} added, {len(words) - added} were there")
     click.echo(f"{read.same} cells have the program's class: no word on them")
-    for reason, number in read.left_out.items():
-        click.echo(f"left out, {printable(reason)}: {number}", err=True)
+    if standing:
+        click.echo(f"left out, readers differed, which a supervisor settles: {standing}", err=True)
+    for reason, many in read.left_out.items():
+        click.echo(f"left out, {printable(reason)}: {many}", err=True)
 
 
 def _whose(log: BloodLog, who: str) -> tuple[str, Role | None]:

@@ -246,6 +246,15 @@ class Reading:
         others = [other for other in self.observers if other != observer]
         return bool(others) and not (self.is_done(observer) and any(map(self.is_done, others)))
 
+    def stands(self, observer: str, ref: CellRef) -> bool:
+        """Whether an observer's word on a cell stands, as the cell is a supervisor's to settle.
+
+        Where there are users, two readings that differ stand once both are done: whoever sees the other's
+        word does not give way by a word of his own, however it comes. What was settled stands, too.
+        """
+        is_in_dispute = ref in self.differing or ref in self.differing_types or ref in self.settled
+        return is_in_dispute and not self.is_blind(observer)
+
     def withholds_results(self, observer: str | None) -> bool:
         """Whether a report would unblind somebody who reads beside another, or has a sign and still may.
 

@@ -191,13 +191,8 @@ def _observer_or_refuse() -> str:
 
 
 def _refuse_if_it_stands(reading: Reading, observer: str, ref: CellRef) -> None:
-    """Refuse another word on a cell that is a supervisor's to settle.
-
-    Where there are users, two readings that differ stand once both are done: whoever sees the other's word
-    does not give way by a word of his own.
-    """
-    is_in_dispute = ref in reading.differing or ref in reading.differing_types or ref in reading.settled
-    if preferences.account() is not None and is_in_dispute and not reading.is_blind(observer):
+    """Refuse a user another word on a cell that is a supervisor's to settle."""
+    if preferences.account() is not None and reading.stands(observer, ref):
         security.refuse("stands")
 
 

@@ -23,6 +23,7 @@ from edge.commands import sample as sample_command
 from edge.device.passwords import password_hash
 from edge.results.geojson import encode_field
 from edge.results.polygons import cell_polygons
+from edge.results.reading import Reading
 from edge.structures import CellRef
 from tests.edge.results.conftest import NAME, fill, read_all
 from tests.edge.results.test_annotate import labels
@@ -320,6 +321,33 @@ def test_who_has_a_password_is_asked_for_it_before_words_are_taken(sample_log: P
     with BloodLog.open(sample_log) as log:
         (word,) = log.reviews(log.sample(NAME).id)
         assert (word.label, word.observer, word.role) == ("blast", "Ayu", "reader")
+
+
+@pytest.mark.usefixtures("cheap_passwords")
+def test_a_file_does_not_change_words_that_stand_on_the_page(sample_log: Path) -> None:
+    with BloodLog.open(sample_log) as log:
+        number = log.sample(NAME).id
+        first = next(log.fields()).result
+        read = dict.fromkeys(Reading.of(log, number).to_read, "normal")
+        for name, others in (("Ayu", {}), ("Budi", {CellRef(1, 4): "blast", CellRef(1, 5): "smudge"})):
+            log.add_reviews({**read, **others}, name, role="reader")  # type: ignore[arg-type]  # plain strings
+        log.settle({CellRef(1, 4): "blast"}, "Citra")
+    drawn = labels(first)
+    content = json.loads(encode_field(first, cell_polygons(drawn, drawn)))
+    for index in (3, 4, 5):  # settled; in dispute; one word of both
+        content["features"][index]["properties"]["classification"] = {"name": "not_a_cell"}
+    file = sample_log.with_name("seen.geojson")
+    file.write_text(json.dumps(content))
+    UserFile.beside(sample_log).add(User("Ayu", "reader", password_hash("correct horse")))
+    arguments = ["sample", "import", NAME, str(file), "--log", str(sample_log), "--observer", "Ayu"]
+    taken = CliRunner().invoke(cli.main, arguments, input="correct horse\n")
+    assert "1 words of Ayu added, 0 were there" in taken.stdout
+    assert "left out, readers differed, which a supervisor settles: 2" in taken.stderr
+    with BloodLog.open(sample_log) as log:
+        reading = Reading.of(log, number)
+    assert reading.settled == {CellRef(1, 4): ("blast", "Citra")}
+    said = [reading.said("Ayu", CellRef(1, cell)) for cell in (4, 5, 6)]
+    assert said == ["normal", "normal", "not_a_cell"]
 
 
 @pytest.mark.usefixtures("cheap_passwords")
