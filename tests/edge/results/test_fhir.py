@@ -257,5 +257,5 @@ def test_marrow_without_cells_gets_no_code_of_blood_and_no_value(tmp_path: Path)
     assert codes(bundle) == []
     (program,) = of_type(bundle, "Observation")
     assert "valueQuantity" not in program
-    assert "no whole white cell" in program["dataAbsentReason"]["text"]
+    assert "no whole cell" in program["dataAbsentReason"]["text"]
     Bundle.model_validate_json(json.dumps(bundle))
