@@ -14,7 +14,7 @@ from edge.device.printable import printable
 from edge.errors import OutputError
 from edge.results.coco import coco_annotations
 from edge.results.dataset import NO_PICTURE
-from edge.results.geojson import encode_field
+from edge.results.geojson import counted_again, encode_field
 from edge.results.polygons import logged_polygons
 from edge.results.sheet.record import json_text
 from edge.results.summary import SampleSummary
@@ -22,9 +22,13 @@ from edge.results.summary import SampleSummary
 
 def export_geojson(summary: SampleSummary, folder: Path) -> None:
     """Write the cells of each field as QuPath's objects; a field without contours is left out, and said."""
+    repeated = counted_again(summary.reading.fields)
 
     def content(logged: LoggedField) -> bytes | None:
-        return encode_field(logged.result, logged_polygons(logged)) if _has_contours(logged) else None
+        if not _has_contours(logged):
+            return None
+        again = logged.id if logged.id in repeated else None
+        return encode_field(logged.result, logged_polygons(logged), again)
 
     _export(summary, folder, ".geojson", content, "no contours are kept of the field")
 

@@ -36,16 +36,43 @@ _WORDS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
 _MOST_BYTES = 200_000_000
 
 
-def cell_uuid(frame_sha256: str, classified: ClassifiedCell) -> UUID:
+def cell_uuid(frame_sha256: str, classified: ClassifiedCell, again: int | None = None) -> UUID:
     """Name a cell by the pixels that it was found in, its id there and its place.
 
     The place, because another version of the program may give the same id to another cell of the same frame.
+
+    Parameters
+    ----------
+    frame_sha256 : of the field's pixels
+    classified : the cell
+    again : the field's number in the log, where its frame was counted into the sample before, see
+        :func:`counted_again`
     """
     cell = classified.cell
-    return uuid5(NAMESPACE, f"{frame_sha256} {cell.id} {' '.join(map(str, cell.bbox))}")
+    return uuid5(
+        NAMESPACE,
+        f"{frame_sha256} {cell.id} {' '.join(map(str, cell.bbox))}{'' if again is None else f' {again}'}",
+    )
 
 
-def feature_collection(result: FieldResult, outlines: Mapping[int, CellPolygons]) -> dict[str, Any]:
+def counted_again(fields: Iterable[LoggedField]) -> frozenset[int]:
+    """Number the fields of a sample whose very frame was counted into it before.
+
+    Their cells have ids of their own: the class may be another one, as when the scale was pooled anew. Those of
+    the first have the ids that ``count --geojson`` gives.
+    """
+    seen: set[str] = set()
+    again = set()
+    for logged in fields:
+        if logged.result.frame_sha256 in seen:
+            again.add(logged.id)
+        seen.add(logged.result.frame_sha256)
+    return frozenset(again)
+
+
+def feature_collection(
+    result: FieldResult, outlines: Mapping[int, CellPolygons], again: int | None = None
+) -> dict[str, Any]:
     """Give a field's cells as a GeoJSON FeatureCollection [1]_ of QuPath's objects.
 
     Coordinates are px of the image from its upper left corner, as QuPath has them. A field that was refused
@@ -56,6 +83,7 @@ def feature_collection(result: FieldResult, outlines: Mapping[int, CellPolygons]
     ----------
     result : of the field
     outlines : of its cells by id; a cell that has none there is left out
+    again : see :func:`cell_uuid`
 
     References
     ----------
@@ -64,7 +92,7 @@ def feature_collection(result: FieldResult, outlines: Mapping[int, CellPolygons]
     return {
         "type": "FeatureCollection",
         "features": [
-            _feature(result, classified, outlines[classified.cell.id])
+            _feature(result, classified, outlines[classified.cell.id], again)
             for classified in result.cells
             if classified.cell.id in outlines
         ],
@@ -85,12 +113,16 @@ def feature_collection(result: FieldResult, outlines: Mapping[int, CellPolygons]
     }
 
 
-def encode_field(result: FieldResult, outlines: Mapping[int, CellPolygons]) -> bytes:
+def encode_field(
+    result: FieldResult, outlines: Mapping[int, CellPolygons], again: int | None = None
+) -> bytes:
     """Give :func:`feature_collection` as the content of a file."""
-    return msgspec.json.encode(feature_collection(result, outlines)) + b"\n"
+    return msgspec.json.encode(feature_collection(result, outlines, again)) + b"\n"
 
 
-def _feature(result: FieldResult, classified: ClassifiedCell, outline: CellPolygons) -> dict[str, Any]:
+def _feature(
+    result: FieldResult, classified: ClassifiedCell, outline: CellPolygons, again: int | None
+) -> dict[str, Any]:
     cell, name = classified.cell, classified.label or "smudge"
     measurements: dict[str, float] = {"area_px": cell.area_px, "nucleus_area_px": cell.nucleus_area_px}
     um_per_px = result.scale.reported_um_per_px
@@ -104,7 +136,7 @@ def _feature(result: FieldResult, classified: ClassifiedCell, outline: CellPolyg
     nucleus = {"nucleusGeometry": geometry(outline.nucleus)} if outline.nucleus else {}
     return {
         "type": "Feature",
-        "id": str(cell_uuid(result.frame_sha256, classified)),
+        "id": str(cell_uuid(result.frame_sha256, classified, again)),
         "geometry": geometry(outline.cell),
         **nucleus,
         "properties": {
@@ -186,9 +218,12 @@ def read_words(files: Iterable[Path], fields: Iterable[LoggedField]) -> ReadWord
         A file cannot be read or is no such thing, or two of them call a cell differently.
     """
     known: dict[str, tuple[CellRef, str]] = {}
+    fields = tuple(fields)
+    repeated = counted_again(fields)
     for logged in fields:
+        again = logged.id if logged.id in repeated else None
         for found in logged.result.cells:
-            uuid = str(cell_uuid(logged.result.frame_sha256, found))
+            uuid = str(cell_uuid(logged.result.frame_sha256, found, again))
             known.setdefault(uuid, (CellRef(logged.id, found.cell.id), found.label or "smudge"))
     said: dict[CellRef, str] = {}
     left_out: Counter[str] = Counter()

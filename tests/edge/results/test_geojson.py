@@ -13,7 +13,7 @@ import shapely
 
 from edge.bloodlog import BloodLog
 from edge.errors import DataSetError
-from edge.results.geojson import encode_field, read_words
+from edge.results.geojson import counted_again, encode_field, read_words
 from edge.results.polygons import cell_polygons
 from edge.structures import CellRef
 from tests.edge.results.conftest import NAME, cell, result
@@ -110,6 +110,27 @@ def test_cells_of_another_count_of_the_frame_are_not_taken_for_these(sample_log:
         )
         read = read_words([file], [replace(first, result=replace(first.result, cells=moved))])
     assert (read.words, read.same, dict(read.left_out)) == ({}, 0, {"no cell of this sample": 9})
+
+
+def test_a_frame_that_was_counted_twice_has_cells_of_its_own_each_time(sample_log: Path) -> None:
+    """The class may be another one the second time, as when the scale was pooled anew."""
+    with BloodLog.open(sample_log, read_only=True) as log:
+        first = next(log.fields())
+    uncertain = replace(
+        first.result,
+        cells=tuple(
+            found if found.label is None else replace(found, label="uncertain")
+            for found in first.result.cells
+        ),
+    )
+    second = replace(first, id=99, result=uncertain)
+    drawn = labels(first.result)
+    files = [sample_log.with_name(name) for name in ("a.geojson", "b.geojson")]
+    for file, logged_field, again in zip(files, (first, second), (None, 99), strict=True):
+        file.write_bytes(encode_field(logged_field.result, cell_polygons(drawn, drawn), again))
+    assert counted_again([first, second]) == {99}
+    read = read_words(files, [first, second])
+    assert (read.words, read.same, dict(read.left_out)) == ({}, 2 * len(first.result.cells), {})
 
 
 def test_two_files_that_differ_are_refused(sample_log: Path) -> None:
