@@ -83,7 +83,10 @@ def differential_title(_: Catalogue, counted: Differential) -> str:
 
 def differential_note(_: Catalogue, counted: Differential) -> str:
     """Say what must be known beside a differential."""
-    return _("differential.intervals", k=counted.others, other=_("differential.other"))
+    note = _("differential.intervals")
+    if counted.others:
+        note += " " + _("differential.look", k=counted.others, other=_("differential.other"))
+    return note
 
 
 def reason_text(_: Catalogue, name: str) -> str:
@@ -208,11 +211,21 @@ def _named(_: Catalogue, section: str, name: str) -> str:
     return _(key) if _.has(key) else name.replace("_", " ")
 
 
-def stop_text(_: Catalogue, stopping: Stopping) -> str:
-    """Say whether to count on."""
+#: What is said in place of an advice to count on where the sample is closed.
+_CLOSED = {
+    "nothing_counted": "closed_empty",
+    "no_cells": "closed_empty",
+    "clear": "closed_clear",
+    "count_on": "closed_open",
+}
+
+
+def stop_text(_: Catalogue, stopping: Stopping, *, is_open: bool) -> str:
+    """Say whether to count on; of a closed sample, how far it came."""
     line = _.percent(LINE, 0)
+    key = stopping.advice if is_open else _CLOSED.get(stopping.advice, stopping.advice)
     advice = _(
-        f"stop.{stopping.advice}",
+        f"stop.{key}",
         cells=stopping.cells,
         quota=stopping.quota,
         fields=stopping.fields,

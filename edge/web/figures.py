@@ -46,8 +46,8 @@ class Figures:
         return share_text(_, self.summary.program, _KEY)
 
     def stop_text(self, _: Catalogue) -> str:
-        """Say whether to count on."""
-        return stop_text(_, self.summary.stopping)
+        """Say whether to count on, or how far a closed sample came."""
+        return stop_text(_, self.summary.stopping, is_open=self.summary.sample.is_open)
 
     def of(self, observer: str | None, _: Catalogue) -> str | None:
         """Say an observer's count of the cells that he or she called blast or normal; None without one."""

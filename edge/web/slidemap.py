@@ -16,6 +16,8 @@ _MOSAIC = 0
 _DOT_SHARE = 1 / 120
 #: Two fields lie as exactly beside each other: docs/registration.md.
 _PLACED_WITHIN_UM = 1.0
+#: What two fields cut is one cell where the boxes of what they show share so much of the smaller one.
+_SAME_SHARE = 0.1
 #: Lengths that a scale bar may have, µm; the longest below a quarter of the width is taken.
 _BAR_LENGTHS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _BAR_SHARE = 1 / 4
@@ -165,7 +167,7 @@ def _island(
     width, height = max(f.x + f.width for f in shown), max(f.y + f.height for f in shown)
     dot_um = max(0.1, round(max(width, height) * _DOT_SHARE, 1))
     dots: dict[str, list[str]] = {name: [] for name in DOTS}
-    whole, cut = [], []
+    whole, parts = [], list[_Part]()
     for field in shown:
         um_per_px = counted[field.id].result.scale.um_per_px
         for cell in by_field[field.id]:
@@ -175,15 +177,52 @@ def _island(
                 if cell.counts:
                     whole.append((*place, max(found.bbox[2:]) / 2 * um_per_px, word_of(cell)))
                 else:
-                    cut.append(place)
+                    left, top, wide, high = (length * um_per_px for length in found.bbox)
+                    corner = (field.x + left, field.y + top)
+                    parts.append(_Part(field.id, *place, *corner, corner[0] + wide, corner[1] + high))
     for x, y, _, name in whole:
         if name in dots:  # a person may have said that it is no cell
             dots[name].append(_dot(name, x, y, dot_um))
-    dots["border"] = [_dot("border", x, y, dot_um) for x, y in _not_whole_elsewhere(cut, whole)]
+    dots["border"] = [_dot("border", x, y, dot_um) for x, y in _not_whole_elsewhere(_once(parts), whole)]
     longest = max((um for um in _BAR_LENGTHS_UM if um <= _BAR_SHARE * width), default=_BAR_LENGTHS_UM[0])
     return Island(
         tuple(shown), width, height, {name: "".join(paths) for name, paths in dots.items()}, dot_um, longest
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a field shows of a cell that it cuts: the middle and the box of it, µm."""
+
+    field: int
+    x: float
+    y: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def area(self) -> float:
+        return (self.right - self.left) * (self.bottom - self.top)
+
+
+def _once(parts: Sequence[_Part]) -> list[tuple[float, float]]:
+    """Give the middle of each cut cell once: of the largest part, where several fields cut the same one."""
+    parts = sorted(parts, key=lambda part: part.area, reverse=True)
+    fields = np.array([part.field for part in parts], np.int64)
+    left, top, right, bottom = (
+        np.array([(part.left, part.top, part.right, part.bottom) for part in parts], np.float64)
+        .reshape(-1, 4)
+        .T
+    )
+    kept = np.zeros(len(parts), bool)
+    for i, part in enumerate(parts):
+        wide = np.minimum(right, part.right) - np.maximum(left, part.left)
+        high = np.minimum(bottom, part.bottom) - np.maximum(top, part.top)
+        shared = np.clip(wide, 0.0, None) * np.clip(high, 0.0, None)
+        kept[i] = not (kept & (fields != part.field) & (shared > _SAME_SHARE * part.area)).any()
+    return [(part.x, part.y) for part, is_kept in zip(parts, kept, strict=True) if is_kept]
 
 
 def _not_whole_elsewhere(

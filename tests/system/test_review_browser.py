@@ -196,6 +196,15 @@ def focused(chrome: Chrome) -> str:
     return str(chrome.switch_to.active_element.get_attribute("data-ref"))
 
 
+def framed(chrome: Chrome) -> list[str]:
+    """Cells that are seen to have the frame."""
+    return [
+        str(cell.get_attribute("data-ref"))
+        for cell in chrome.find_elements(By.CSS_SELECTOR, ".cell")
+        if cell.value_of_css_property("outline-style") == "solid"
+    ]
+
+
 def complaints(chrome: Chrome) -> list[str]:
     return [
         entry["message"] for entry in chrome.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
@@ -558,9 +567,20 @@ def test_the_kind_of_a_cell_is_set_by_keys_and_by_buttons_while_they_are_shown(
     says_who(chrome, "Ani")
     chrome.get(f"{page.address}/samples/1/cells")
     refs = [card.get_attribute("data-ref") for card in chrome.find_elements(By.CSS_SELECTOR, ".cell")]
-    press(chrome, "l", "n")  # no network names kinds here: what sets them is not open, and L is no key
-    wait_for(lambda: len(page.reviews()) == 1)
+    press(chrome, "l")  # no network names kinds here: what sets them is not open, and L is no key
+    # Opened with the mouse it keeps the focus; its letters are heard all the same, and the frame is shown.
     chrome.find_element(By.CSS_SELECTOR, ".types summary").click()
+    assert framed(chrome) == [refs[0]]
+    press(chrome, "l")
+    wait_for(lambda: f"Cell {refs[0]}: lymphocyte." in saying(chrome))
+    assert (focused(chrome), framed(chrome)) == (refs[1], [refs[1]])
+    chrome.find_element(By.CSS_SELECTOR, ".types summary").click()
+    press(chrome, "b")  # closed again: no letter is heard there
+    chrome.find_element(By.CSS_SELECTOR, ".types summary").click()
+    press(chrome, "u")
+    wait_for(lambda: f"Cell {refs[0]}: taken back." in saying(chrome))
+    press(chrome, "n")
+    wait_for(lambda: f"Cell {refs[0]}: normal." in saying(chrome))
     chrome.find_element(By.CSS_SELECTOR, ".types button[data-word=monocyte]").click()
     wait_for(lambda: f"Cell {refs[1]}: monocyte." in saying(chrome))
     press(chrome, "l")
@@ -568,7 +588,10 @@ def test_the_kind_of_a_cell_is_set_by_keys_and_by_buttons_while_they_are_shown(
     press(chrome, "u")
     wait_for(lambda: f"Cell {refs[2]}: taken back." in saying(chrome))
     said = [(f"{word.field_id}-{word.cell_id}", word.label) for word in page.reviews()]
-    assert said == [(refs[0], "normal"), (refs[1], "monocyte"), (refs[2], "lymphocyte"), (refs[2], None)]
+    assert said == [
+        (refs[0], "lymphocyte"), (refs[0], None), (refs[0], "normal"),
+        (refs[1], "monocyte"), (refs[2], "lymphocyte"), (refs[2], None),
+    ]  # fmt: skip
     chrome.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": WIDTHS["phone"], "height": 900, "deviceScaleFactor": 1, "mobile": False},
@@ -640,7 +663,10 @@ def test_five_thousand_cells(
             "if (next) next.scrollIntoView(); "
             "return all.filter(image => image.complete && image.naturalWidth).length"
         )
-        assert complaints(chrome) == []
+        # Who scrolls faster than the gate lets pictures through is told 429, and the page asks again, so that
+        # each is shown in the end; the browser writes the first answer down. Nothing else may be refused.
+        refused = re.compile(rf"{re.escape(page.address)}/pictures/\d+/\d+ - .* status of 429 ")
+        assert [said for said in complaints(chrome) if not refused.match(said)] == []
         time.sleep(0.05)
     transferred = chrome.execute_script(
         "return performance.getEntries().reduce((sum, entry) => sum + (entry.transferSize || 0), 0)"

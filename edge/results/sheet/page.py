@@ -213,7 +213,7 @@ def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Iterable[Bar]:
 
 
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
-    yield stop_text(_, summary.stopping)
+    yield stop_text(_, summary.stopping, is_open=summary.sample.is_open)
     yield _(f"report.denominator_{program.denominator}")
     yield from _other_denominators(program, _)
     if summary.corrected is None:

@@ -7,6 +7,7 @@ from itertools import combinations
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from edge.bloodlog import ReviewLabel
 from edge.bloodlog.reviews import TYPES
 from edge.results.agreement import agreement
 from edge.results.reading import WORDS, ReadCell, Reading
@@ -80,10 +81,12 @@ def settle(sample_id: int) -> Response:
     return redirect(f"{url_for('observers.page', sample_id=sample_id)}#differing")
 
 
-def _settled(reading: Reading) -> list[tuple[ReadCell, str, str, list[tuple[str, str]]]]:
-    """Give the cells that were settled, as what and by whom, with what readers had said."""
+def _settled(
+    reading: Reading,
+) -> list[tuple[ReadCell, ReviewLabel, str, list[tuple[str, ReviewLabel]]]]:
+    """Give the cells that were settled, as what and by whom, with what readers had said, kinds too."""
     said = {
-        ref: [(name, words[ref]) for name, words in reading.words.items() if ref in words]
+        ref: [(name, word) for name in reading.observers if (word := reading.said(name, ref))]
         for ref in reading.settled
     }
     cells = (cell for cell in reading.cells if cell.ref in said)

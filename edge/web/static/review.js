@@ -184,7 +184,7 @@ if (gallery) {
   undoForm.addEventListener("submit", (event) => { event.preventDefault(); undo(); });
 
   // Only while a cell has the focus, so that no letter surprises anybody elsewhere on the page.
-  gallery.addEventListener("keydown", (event) => {
+  const hear = (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const one = cards[current];
@@ -201,6 +201,11 @@ if (gallery) {
     else if (key === "f" && one) window.location = one.querySelector("a").href;
     else return;
     event.preventDefault();
+  };
+  gallery.addEventListener("keydown", hear);
+  // What sets types has the focus once it was opened: its letters are heard there, too; other keys are its own.
+  types.addEventListener("keydown", (event) => {
+    if (types.open && event.key.length === 1 && event.key !== " ") hear(event);
   });
 
   const wanted = card(window.location.hash.slice(2));

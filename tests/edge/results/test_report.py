@@ -118,7 +118,7 @@ def test_two_observers_have_columns_and_kappa(sample_log: Path) -> None:
     # They differ on two cells: nobody's word is people's.
     assert page.columns == ("", "Program", "AK", "Sri <b>")
     differ = "Readers differ: AK called 12 of 28 blast, Sri <b> called 13 of 27 blast; kappa 0.86. "
-    assert page.banners[-2].startswith(f"{differ}Words differ on 2 cells")
+    assert page.banners[-2].startswith(f"{differ}Cells on which words differ: 2;")
     assert {picture.said for picture in page.pictures[1].pictures} >= {"0.10 > N/B", "0.10 > N/X"}
     rows = {row[0]: row[1:] for row in page.rows}
     assert rows["called blast"] == ("12", "12", "13")
@@ -276,7 +276,7 @@ def test_what_a_supervisor_settled_is_people_s_word(sample_log: Path) -> None:
         log.settle({CellRef(2, 4): "normal"}, "Citra")
     page = page_of(sample_log)
     assert {row[0]: row[1:] for row in page.rows}["called blast"][1] == "13"
-    assert "On 2 cells readers differed, and Citra settled what they are." in page.notes
+    assert "Cells on which readers differed, and Citra settled what they are: 2." in page.notes
     assert not any("differ" in banner for banner in page.banners)
     record = report_record(summary_of(sample_log))
     assert (record["settled"], record["differing"]) == (2, 0)

@@ -92,7 +92,7 @@ def test_fields_without_a_cell_are_not_nothing() -> None:
     assert stopping(replace(nothing, rejected=11), 200).advice == "no_cells"
     seen = stopping(replace(nothing, fields=2, rejected=11), 200)
     for language in ("en", "id"):
-        text = stop_text(catalogue(language), seen)
+        text = stop_text(catalogue(language), seen, is_open=True)
         assert " 2" in text
         assert " 11" in text
 
@@ -117,3 +117,13 @@ def test_the_martingale_is_one_on_average() -> None:
         for k in range(cells + 1)
     )
     assert mean == pytest.approx(1.0)
+
+
+def test_nobody_is_told_to_count_on_in_a_closed_sample() -> None:
+    few, many = (Tally(1, 0, k, n - k, 0, 0, 0, k / n, 0, 1) for k, n in ((6, 20), (90, 180)))
+    for counted, told in (
+        (few, "Closed before the quota, 20 of 200 cells. Not clear of 20 %. About "),
+        (many, "Closed before the quota, 180 of 200 cells. Clear of 20 %."),
+        (replace(few, blasts=0, normal=0), "Closed without a whole white cell. Fields counted: 1, "),
+    ):
+        assert stop_text(catalogue(), stopping(counted, 200), is_open=False).startswith(told)

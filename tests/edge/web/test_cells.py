@@ -301,7 +301,7 @@ def test_three_who_differ_have_no_share_in_common_until_they_settle(clinic: Clin
     read_all(citra, ())
     differ = (
         "Readers differ: Ani called 3 of 8 blast, Budi called 2 of 8 blast, Citra called 0 of 8 blast; "
-        "kappa 0.71. Words differ on 3 cells"
+        "kappa 0.71. Cells on which words differ: 3;"
     )
     for reader in (ani, budi, citra, Browser(clinic)):
         for page in ("/samples/1", "/samples/1/report"):

@@ -10,7 +10,7 @@ import simplejpeg
 from edge.bloodlog import BloodLog
 from edge.bloodlog.rows import LoggedField
 from edge.structures import Cell, ClassifiedCell
-from edge.web.slidemap import places
+from edge.web.slidemap import _once, _Part, places
 from tests.edge.bloodlog.fields import PROVENANCE
 from tests.edge.web.conftest import Browser, Clinic, a_field
 
@@ -78,7 +78,7 @@ def test_the_map_shows_what_hangs_together_and_lists_the_rest(browser: Browser, 
         ("1", "1"),
         ("2", "2"),
     ]
-    assert "Field 4: 2 white cells, 2 of them blasts" in page
+    assert "Field 4: white cells 2, blasts among them 2" in page
     # The cut cell that the other field shows whole is one dot, not two.
     assert (dots(page, "blast"), dots(page, "border"), dots(page, "normal")) == (2, 1, 0)
     # A person's word changes the dot; what is no cell has none.
@@ -87,7 +87,7 @@ def test_the_map_shows_what_hangs_together_and_lists_the_rest(browser: Browser, 
     browser.say("4-2-not_a_cell")
     page = browser.get("/samples/1/map").text
     assert (dots(page, "blast"), dots(page, "normal")) == (0, 1)
-    assert "Field 4: 2 white cells, 0 of them blasts" in page
+    assert "Field 4: white cells 2, blasts among them 0" in page
     # Who hides what the program says sees cells without a class.
     browser.says_who("Budi", hide_program="1")
     page = browser.get("/samples/1/map").text
@@ -101,3 +101,15 @@ def test_pictures_of_the_map_are_small(browser: Browser) -> None:
     height, width, *_ = simplejpeg.decode_jpeg_header(answer.data)
     assert (height, width) == (263, 263)  # 7/8 of 300: the least that is no shorter than 240 px
     assert browser.get("/pictures/9/small").status_code == 404
+
+
+def test_a_cell_that_several_fields_cut_is_one_ring() -> None:
+    """Three fields show a side of one cell; a neighbour that one of them cuts, too, is another."""
+    left, right, below = (0.0, 0.0, 6.0, 10.0), (5.0, 0.0, 10.0, 10.0), (0.0, 7.0, 10.0, 11.0)
+    beside = (9.8, 0.0, 18.0, 10.0)
+    parts = [
+        _Part(field, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, *box)
+        for field, box in ((1, left), (2, right), (3, below), (1, beside))
+    ]
+    assert sorted(_once(parts)) == [(3.0, 5.0), (13.9, 5.0)]
+    assert _once([]) == []

@@ -258,7 +258,7 @@ def test_only_a_supervisor_settles_what_two_readers_differ_on(
     assert "Readers differ" not in text
     assert "With people's words" in text
     sheet = html.unescape(ani.get("/samples/1/report").text)
-    assert "On 2 cells readers differed, and Citra settled what they are." in sheet
+    assert "Cells on which readers differed, and Citra settled what they are: 2." in sheet
     assert ani.get("/samples/1/report.json").json["settled"] == 2
     with clinic.log as log:
         assert len(log.reviews(1)) == words
@@ -303,7 +303,9 @@ def test_a_supervisor_settles_the_kind_of_a_cell(clinic: Clinic, signed_in: Call
 
     cell = next(cell for cell in reading().cells if cell.ref == CellRef(1, 3))
     assert (reading().type_of(cell), reading().differing_types) == ("basophil", frozenset())
-    assert "basophil, by Citra" in observers(citra)
+    page = observers(citra)
+    assert "basophil, by Citra" in page
+    assert re.findall(r"<p>((?:Ani|Budi): \w+)</p>", page) == ["Ani: lymphocyte", "Budi: monocyte"]
     # Another kind than before, from somebody who came later, opens the question anew; a class does not.
     clinic.setup.users.add(User("Dian", "reader", password_hash(PASSWORD.format("Dian"))))
     dian = signed_in("Dian")
