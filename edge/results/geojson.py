@@ -49,17 +49,15 @@ def cell_uuid(frame_sha256: str, classified: ClassifiedCell, again: int | None =
         :func:`counted_again`
     """
     cell = classified.cell
-    return uuid5(
-        NAMESPACE,
-        f"{frame_sha256} {cell.id} {' '.join(map(str, cell.bbox))}{'' if again is None else f' {again}'}",
-    )
+    named = (frame_sha256, cell.id, *cell.bbox, *(() if again is None else (again,)))
+    return uuid5(NAMESPACE, " ".join(map(str, named)))
 
 
 def counted_again(fields: Iterable[LoggedField]) -> frozenset[int]:
-    """Number the fields of a sample whose very frame was counted into it before.
+    """Give the numbers of a sample's fields whose very frame was counted into it before.
 
-    Their cells have ids of their own: the class may be another one, as when the scale was pooled anew. Those of
-    the first have the ids that ``count --geojson`` gives.
+    Their cells have ids of their own: the class may be another one, as when the scale was pooled anew. Those
+    of the first have the ids that ``count --geojson`` gives.
     """
     seen: set[str] = set()
     again = set()
