@@ -63,6 +63,9 @@ class KnownErrors:
 class CorrectedShare:
     """What the share of blasts is likely to be, given that the classifier errs as it did when it was tested.
 
+    It is of whole white cells, uncertain ones among them, whatever the other shares are of: of these the
+    errors are known.
+
     Attributes
     ----------
     share : 0 to 1

@@ -306,12 +306,13 @@ def _counted_text(tally: Tally) -> str:
 
 
 def _observer_counts(count: ObserverCount) -> list[Resource]:
+    is_counted = count.tally.denominator == "with_smudges"
     return _integers(
         {
             _counted_text(count.tally): count.tally.wbc,
             "called blast": count.tally.blasts,
             "called normal": count.tally.normal,
-            "called smudge": count.tally.smudges,
+            "smudge cells, in the denominator" if is_counted else "called smudge": count.tally.smudges,
             "called no cell": count.not_cells,
             "not looked at": count.unread,
         }

@@ -51,6 +51,11 @@ class ReadCell:
         return self.found.label or "smudge"
 
     @property
+    def is_smudge(self) -> bool:
+        """Whether the cell is in the program's tally as a smudge."""
+        return self.found.cell.kind == "smudge" and self.found.seen_before is None
+
+    @property
     def doubt(self) -> tuple[int, float]:
         """What cells are sorted by, the most doubtful first.
 

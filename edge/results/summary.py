@@ -56,7 +56,9 @@ class ObserverCount:
     Attributes
     ----------
     observer : who
-    tally : cells by that person's word; nobody's word is *uncertain*
+    tally : cells by that person's word; nobody's word is *uncertain*. Where smudges are in the denominator,
+        those of which that person has said nothing are in it, too, once every cell that counts was read:
+        nobody is asked for them
     not_cells : cells that are none by that person's word
     unread : cells that count and that this person has no word on
     """
@@ -220,11 +222,7 @@ def reviewed_tally(reading: Reading, program: Tally) -> Tally | None:
     corrections = reading.last_words
     if not corrections or reading.differing:
         return None
-    counted = [
-        cell
-        for cell in reading.cells
-        if cell.counts or (cell.found.cell.kind == "smudge" and cell.found.seen_before is None)
-    ]
+    counted = [cell for cell in reading.cells if cell.counts or cell.is_smudge]
     words = [(corrections.get(cell.ref, cell.program), reading.type_of(cell)) for cell in counted]
     tally = _with_words(program, words, by_network=program.types is not None)
     if reading.differing_types:  # the share of blasts does not depend on them, the differential does
@@ -261,8 +259,12 @@ def _with_words(
 
 
 def _observer_count(reading: Reading, observer: str, denominator: Denominator) -> ObserverCount:
-    said = [word for ref in reading.to_read if (word := reading.said(observer, ref)) is not None]
-    words = [(class_of(word), type_of(word)) for word in said]
+    smudges = [cell.ref for cell in reading.cells if cell.is_smudge]
+    refs = (*reading.to_read, *smudges)
+    said = [word for ref in refs if (word := reading.said(observer, ref)) is not None]
+    words: list[tuple[str, CellType | None]] = [(class_of(word), type_of(word)) for word in said]
+    if denominator == "with_smudges" and reading.is_done(observer):
+        words += [("smudge", None) for ref in smudges if reading.said(observer, ref) is None]
     nothing = Tally(0, 0, 0, 0, 0, 0, 0, None, 0.0, 1.0, denominator)
     own = _with_words(nothing, words)
     unread = len(reading.to_read) - reading.read_by(observer)

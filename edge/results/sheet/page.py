@@ -200,6 +200,8 @@ def _bars(summary: SampleSummary, _: Catalogue) -> Iterable[Bar]:
             low=_.number(100 * corrected.low, 1),
             high=_.percent(corrected.high),
         )
+        if summary.program.denominator != "classified":
+            text = _("report.corrected_of", share=text, cells=_("counted_cells.classified"))
         yield Bar(_("report.corrected"), corrected.share, corrected.low, corrected.high, text)
     if summary.reviewed is not None:
         yield from _tally_bar(_("report.reviewed"), summary.reviewed, _)

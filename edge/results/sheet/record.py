@@ -165,6 +165,7 @@ def _corrected(summary: SampleSummary) -> dict[str, Any] | None:
     return {
         "blast_fraction": corrected.share,
         "ci95": [corrected.low, corrected.high],
+        "denominator": DENOMINATORS["classified"],
         "informative": corrected.informative,
         "sensitivity": {"k": errors.blasts_called, "n": errors.blasts},
         "specificity": {"k": errors.others - errors.others_called, "n": errors.others},

@@ -18,8 +18,10 @@ from edge.counting.tally import clopper_pearson, tally
 from edge.daemon.lines import sample_line
 from edge.errors import ConfigError
 from edge.i18n import catalogue
+from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
-from edge.results.sheet.record import report_record
+from edge.results.sheet import make_page
+from edge.results.sheet.record import DENOMINATORS, report_record
 from edge.results.summary import summarise
 from edge.structures import CellRef, ClassifiedCell, Denominator
 from tests.edge.bloodlog.fields import PROVENANCE, make_cell, make_result
@@ -80,7 +82,38 @@ def test_the_share_is_of_the_configured_cells(log_path: Path, denominator: Denom
         # A person who has called one cell a blast and one a smudge.
         log.add_reviews({CellRef(1, 7): "smudge", CellRef(1, 5): "smudge"}, "Ani")
         (count,) = summarise(log, log.sample("S-0001"), denominator=denominator).observers
-        assert (count.tally.blasts, count.tally.wbc) == (1, 2 if denominator == "with_smudges" else 1)
+        assert (count.tally.blasts, count.tally.wbc) == (1, 3 if denominator == "with_smudges" else 1)
+
+
+def test_smudges_are_in_the_share_of_whoever_has_read_all_cells(log_path: Path) -> None:
+    """Nobody is asked for them, so the program's stand until the reader says otherwise."""
+
+    def count(denominator: Denominator) -> tuple[int, int, int]:
+        with BloodLog.open(log_path, read_only=True) as log:
+            (seen,) = summarise(log, log.sample("S-0001"), denominator=denominator).observers
+        return seen.tally.blasts, seen.tally.smudges, seen.tally.wbc
+
+    with BloodLog.open(log_path) as log:
+        words = {CellRef(1, number): "blast" if number < 3 else "normal" for number in (1, 2, 3, 4, 5, 6, 9)}
+        log.add_reviews(words, "Ani")
+    assert count("with_smudges") == (2, 2, 9)
+    assert count("classified") == (2, 0, 7)
+    with BloodLog.open(log_path) as log:
+        log.add_reviews({CellRef(1, 7): "blast"}, "Ani")
+    assert count("with_smudges") == (3, 1, 9)
+    assert count("classified") == (3, 0, 8)
+
+
+@pytest.mark.parametrize("denominator", get_args(Denominator))
+def test_the_corrected_share_says_of_which_cells_it_is(log_path: Path, denominator: Denominator) -> None:
+    errors = KnownErrors(100, 90, 100, 10, "a test")
+    with BloodLog.open(log_path, read_only=True) as log:
+        summary = summarise(log, log.sample("S-0001"), lambda _model: errors, denominator)
+    bars = {bar.label: bar.text for bar in make_page(summary, catalogue(), lambda _sha256: None).bars}
+    is_other = denominator != "classified"
+    assert bars["Program, corrected"].endswith(", of whole white cells") == is_other
+    assert report_record(summary)["corrected"]["denominator"] == DENOMINATORS["classified"]
+    assert "Blasts per 100 whole white cells, corrected" in json.dumps(fhir_bundle(summary))
 
 
 @pytest.mark.parametrize("denominator", get_args(Denominator))
