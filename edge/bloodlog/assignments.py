@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from edge.bloodlog.chain import append
 from edge.bloodlog.samples import Sample, get_sample
+from edge.bloodlog.users import check_person
 from edge.device.clock import utc_now
 from edge.errors import LogError
 
@@ -46,6 +47,7 @@ def assign(connection: sqlite3.Connection, name: str | None, fields: Sequence[in
     LogError
         There is no such field or sample, the sample is closed, or a field belongs to another one.
     """
+    check_person(who)
     sample = None if name is None else _open(connection, name)
     at, added = utc_now().isoformat(), 0
     for field_id in dict.fromkeys(fields):

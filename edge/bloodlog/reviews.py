@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from edge.bloodlog.chain import append
-from edge.bloodlog.users import Role
+from edge.bloodlog.users import Role, check_person
 from edge.device.clock import utc_now
 from edge.errors import LogError
 from edge.structures import CellRef, CellType
@@ -87,8 +87,7 @@ def check_word(connection: sqlite3.Connection, cell: CellRef, label: str | None,
     """
     if label is not None and label not in get_args(ReviewLabel):
         raise LogError(f"a cell can be called {', '.join(get_args(ReviewLabel))}; got {label!r}")
-    if not 1 <= len(observer) <= 64 or not observer.isprintable():
-        raise LogError(f"an observer's name must be 1 to 64 printable characters, got {observer!r}")
+    check_person(observer)
     where = (cell.field_id, cell.cell_id)
     if connection.execute("SELECT 1 FROM cell WHERE field_id = ? AND id = ?", where).fetchone() is None:
         raise LogError(f"there is no cell {cell.cell_id} in field {cell.field_id}")

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from edge.bloodlog.chain import append
-from edge.bloodlog.users import Role
+from edge.bloodlog.users import Role, check_person
 from edge.device.clock import utc_now
 from edge.errors import LogError
 
@@ -177,6 +177,7 @@ def _refuse_second(connection: sqlite3.Connection, name: str) -> None:
 def _add_event(
     connection: sqlite3.Connection, sample_id: int, at: str, event: str, who: str, role: Role | None
 ) -> None:
+    check_person(who)
     row = {"sample_id": sample_id, "at": at, "event": event, "who": who, "role": role}
     append(connection, "sample_event", row)
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from edge.bloodlog.belonging import content_sha256
 from edge.bloodlog.chain import append
 from edge.bloodlog.samples import Sample
-from edge.bloodlog.users import Role
+from edge.bloodlog.users import Role, check_person
 from edge.device.clock import utc_now
 from edge.errors import LogBehindError, LogError
 
@@ -72,10 +72,11 @@ def insert_signature(
     LogBehindError
         The sample has changed since the person saw it.
     LogError
-        The sample is open, the form has signed already, or the meaning is none.
+        The sample is open, the form has signed already, or the meaning or the name is none.
     """
     if meaning not in get_args(Meaning):
         raise LogError(f"a signature means {' or '.join(get_args(Meaning))}; got {meaning!r}")
+    check_person(who)
     if sample.is_open:
         raise LogError(f"sample {sample.name} is open; close it before it is signed")
     if content_sha256(connection, sample.id) != seen_sha256:

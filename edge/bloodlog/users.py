@@ -244,3 +244,18 @@ def user_name(typed: str) -> str | None:
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
         return None
     return name
+
+
+def check_person(name: str) -> None:
+    """See whether a name can be written down beside what a person has said or done.
+
+    Raises
+    ------
+    LogError
+        It is none, or not as :func:`user_name` cleans it.
+    """
+    if user_name(name) != name:
+        raise LogError(
+            f"a person's name must be 1 to {MAX_NAME} characters that can be seen, and single spaces, "
+            f"got {name!r}"
+        )

@@ -30,6 +30,7 @@ from edge.commands.options import (
     log_option,
 )
 from edge.commands.outputs import make_state_folder
+from edge.commands.people import PERSON
 from edge.commands.report import write_file
 from edge.counting.tally import tally
 from edge.daemon.served import ServedLog, open_log
@@ -54,6 +55,7 @@ _FIELDS = re.compile("[0-9]{1,18}(-[0-9]{1,18})?")
 
 _who = click.option(
     "--who",
+    type=PERSON,
     metavar="SIGN",
     default=NOBODY,
     help="Your sign, kept with the change; where the log has users, a user's, whose password is asked for.",
@@ -332,7 +334,7 @@ def export(
 @sample_group.command("import")
 @click.argument("sample_id", metavar="SAMPLE")
 @click.argument("files", nargs=-1, type=PATH, metavar="FILE...", required=True)
-@click.option("--observer", required=True, metavar="SIGN", help="Whose words these are.")
+@click.option("--observer", type=PERSON, required=True, metavar="SIGN", help="Whose words these are.")
 @log_option
 def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Path | None) -> None:
     """Take the classes that a person has changed in QuPath as words on the cells of SAMPLE.

@@ -10,23 +10,16 @@ from typing import get_args
 import click
 
 from edge.bloodlog.connection import check_name, check_there
-from edge.bloodlog.users import Role, User, UserFile, user_name
+from edge.bloodlog.users import Role, User, UserFile
 from edge.commands.options import config_for, json_option, log_option
 from edge.commands.outputs import make_state_folder
+from edge.commands.people import PERSON
 from edge.commands.review import become_owner_of
 from edge.commands.sample import is_terminal
 from edge.device.passwords import MAX_PASSWORD, MIN_PASSWORD, password_hash
 from edge.device.printable import printable
 
-
-def _name(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> str:
-    name = user_name(typed)
-    if name is None:
-        raise click.BadParameter(f"{typed!r}: expected 1 to 40 characters that can be seen")
-    return name
-
-
-_user = click.argument("name", callback=_name, metavar="NAME")
+_user = click.argument("name", type=PERSON, metavar="NAME")
 
 
 @click.group("user")

@@ -24,7 +24,7 @@ from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import decode
 from edge.bloodlog.retention import Policy, Removed, retain
 from edge.bloodlog.samples import NOBODY
-from edge.bloodlog.users import UserFile
+from edge.bloodlog.users import UserFile, user_name
 from edge.config import Config
 from edge.counting.provenance import Context, Provenance
 from edge.daemon.protocol import Peer
@@ -199,7 +199,7 @@ def _refuse_names(log: BloodLog, write: AnyWrite) -> None:
 
 def _sign(who: str, peer: Peer) -> str:
     """Whom a change is put down to: the sign that was given, else the user who asked."""
-    return peer.name if who == NOBODY else who
+    return (user_name(peer.name) or f"user {peer.uid}") if who == NOBODY else who
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from edge.device.printable import printable
 from edge.i18n import Catalogue
 from edge.results.stopping import LINE, Stopping
 from edge.structures import CellType, Tally
@@ -163,6 +164,7 @@ def state_text(_: Catalogue, sample: Sample) -> str:
 
 def person_text(_: Catalogue, name: str, role: Role | None) -> str:
     """Name a person, with the role that he or she had signed in under; a name on trust stands alone."""
+    name = printable(name)  # of an older log, which took any
     return name if role is None else _("signature.person", name=name, role=_(f"role.{role}"))
 
 

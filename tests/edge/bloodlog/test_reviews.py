@@ -103,8 +103,10 @@ def test_undo_is_that_of_an_editor(actions: list[tuple[int, ReviewLabel] | None]
             "Ani",
             "can be called blast, normal, smudge, not_a_cell, neutrophil, .*, other; got 'cancer'",
         ),
-        (CellRef(1, 1), "blast", "", "observer's name must be 1 to 64 printable characters, got ''"),
-        (CellRef(1, 1), "blast", "A\0", "observer's name must be"),
+        (CellRef(1, 1), "blast", "", "name must be 1 to 40 characters that can be seen, .* got ''"),
+        (CellRef(1, 1), "blast", "A\0", "person's name must be"),
+        (CellRef(1, 1), "blast", "   ", "person's name must be"),
+        (CellRef(1, 1), "blast", "A" * 41, "person's name must be"),
     ],
 )
 def test_words_that_cannot_be(log: BloodLog, cell: CellRef, label: str, observer: str, message: str) -> None:

@@ -78,6 +78,24 @@ def test_two_samples_are_never_open(log: BloodLog) -> None:
     assert [sample.name for sample in log.samples()] == ["S-1", "S-2"]
 
 
+@pytest.mark.parametrize("who", ["", "   ", " Ani", "A" * 41, "A\nB\x1b[31mred"])
+def test_nothing_is_put_down_to_what_is_no_name(log: BloodLog, who: str) -> None:
+    log.open_sample("S-1", "blood", 100)
+    log.append(make_result(), **PROVENANCE)
+    for change in (
+        lambda: log.change_sample("S-1", "closed", who=who),
+        lambda: log.assign_fields("S-1", [1], who=who),
+        lambda: log.sign("S-1", "checked", who, "supervisor", seen_sha256="", nonce=""),
+        lambda: log.settle({CellRef(1, 1): "blast"}, who),
+    ):
+        with pytest.raises(LogError, match="a person's name must be 1 to 40 characters"):
+            change()
+    log.change_sample("S-1", "closed")
+    with pytest.raises(LogError, match="a person's name must be"):
+        log.open_sample("S-2", "blood", 100, who=who)
+    assert len(log.samples()) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "specimen", "quota", "message"),
     [

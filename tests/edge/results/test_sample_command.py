@@ -375,3 +375,15 @@ def test_who_has_a_password_is_asked_for_it_before_a_change_is_put_down_to_that_
     with BloodLog.open(log_path, read_only=True) as log:
         sample = log.sample(NAME)
         assert (sample.closed_by, sample.closed_as) == ("Citra", "supervisor")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "A" * 41, "A\nB\x1b[31mred"])
+def test_what_is_no_name_is_refused_wherever_one_is_given(sample_log: Path, name: str) -> None:
+    file = sample_log.with_name("seen.geojson")
+    file.write_text("[]")
+    commands = [["import", NAME, file, "--observer", name], ["open", "--id", "S-2", "--who", name]]
+    commands += [[change, NAME, "--who", name] for change in ("close", "reopen", "keep", "release")]
+    commands += [["assign", NAME, "1", "--who", name], ["unassign", "1", "--who", name]]
+    for command in commands:
+        refused = run(*command, "--log", sample_log)
+        assert (refused.exit_code, "1 to 40 characters that can be seen" in refused.stderr) == (2, True)
