@@ -83,7 +83,7 @@ def measure_blur(image: UInt8Image, um_per_px: float) -> Blur | None:
     bands, unit = _bands(image, shrink), um_per_px * shrink
     across, down = _derivatives(bands, _COARSE)
     coarse = np.asarray(cv2.magnitude(across, down), np.float32)
-    edges = _steepest(coarse, _LEAST_PX)
+    steepest, edges = _steepest(coarse, _LEAST_PX)
     if edges is None:
         return None
     fine = _slopes(bands, _FINE)
@@ -91,7 +91,7 @@ def measure_blur(image: UInt8Image, um_per_px: float) -> Blur | None:
     angle = np.arctan2(down.ravel()[edges], across.ravel()[edges])
     direction = np.rint(angle * (_DIRECTIONS / np.pi)) % _DIRECTIONS
     along = [slopes[direction == number] for number in range(_DIRECTIONS)]
-    least = max(_LEAST_STEEP, _LEAST_OF_TOP * quantiles(coarse[::2, ::2], (_TOP,))[0])
+    least = max(_LEAST_STEEP, _LEAST_OF_TOP * steepest)
     rows = np.cumsum([0, *map(len, bands)]) if len(bands) > 1 else np.linspace(0, len(coarse), _ROWS + 1)
     columns = np.linspace(0, coarse.shape[1], _COLUMNS + 1).astype(int)
     parts = [
@@ -147,19 +147,19 @@ def edge_width_px(bands: Sequence[NDArray[np.uint8]]) -> float | None:
     .. [1] S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition 44, 2011.
     """
     coarse = _slopes(bands, _COARSE)
-    edges = _steepest(coarse, _LEAST_PX)
+    _, edges = _steepest(coarse, _LEAST_PX)
     return None if edges is None else _width_px(_slopes(bands, _FINE).ravel()[edges] / coarse.ravel()[edges])
 
 
 def _steepest(
     coarse: NDArray[np.float32], least_px: int, least_steep: float = _LEAST_STEEP
-) -> NDArray[np.intp] | None:
-    """Flat indices of the steepest px; None where nothing is so steep, or too few are."""
+) -> tuple[float, NDArray[np.intp] | None]:
+    """How steep the steepest is, and flat indices of such px; None where it is not steep, or too few are."""
     steep, steepest = quantiles(coarse[::2, ::2], (_STEEPEST, _TOP))
     if steepest < least_steep:
-        return None
+        return steepest, None
     edges = np.flatnonzero(coarse >= max(steep, _OF_THE_STEEPEST * steepest))
-    return edges if len(edges) >= least_px else None
+    return steepest, edges if len(edges) >= least_px else None
 
 
 def _part_width_px(
@@ -168,7 +168,7 @@ def _part_width_px(
     """Width of a part's own steepest edges; None where it has none that are as steep as that."""
     if coarse.size < _LEAST_PX_OF_PART:
         return None
-    edges = _steepest(coarse, _LEAST_PX_OF_PART, least_steep)
+    _, edges = _steepest(coarse, _LEAST_PX_OF_PART, least_steep)
     return None if edges is None else _width_px(fine.ravel()[edges] / coarse.ravel()[edges])
 
 
