@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from edge.bloodlog.locks import USUAL, Patience, locked
+from edge.device.decoding import decode_json
 from edge.device.durable import write_whole
 from edge.device.passwords import wrong_hash
 from edge.device.reading import read_bounded
@@ -190,12 +191,12 @@ class UserFile:
     def _read(self) -> Mapping[str, User]:
         if (why := refusal(self.path)) is not None:
             raise LogError(f"{self.path}: {why}; users sign in on the page that its owner serves")
+        source, advice = f"{self.path}: the users cannot be read", "remove it, and add them anew"
         try:
-            users = msgspec.json.decode(read_bounded(self.path), type=_Content).users
-        except (OSError, UnicodeError, RecursionError, msgspec.DecodeError) as error:
-            raise LogError(
-                f"{self.path}: the users cannot be read: {error}; remove it, and add them anew"
-            ) from error
+            content = read_bounded(self.path)
+        except OSError as error:
+            raise LogError(f"{source}: {error}; {advice}") from error
+        users = decode_json(content, _Content, source=source, advice=advice, error=LogError).users
         for user in users:
             wrong = wrong_hash(user.password) or (user_name(user.name) != user.name and "is no name") or None
             if wrong is not None:

@@ -28,6 +28,7 @@ from msgspec import Meta
 from edge.bloodlog import ClassWord, LoggedField, Review, ReviewLabel, Sample
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.reviews import class_of, type_of
+from edge.device.decoding import decode_json
 from edge.device.durable import write_whole
 from edge.errors import DataSetError, OutputError
 from edge.results.reading import Reading
@@ -239,10 +240,13 @@ def read_dataset(folder: Path) -> Dataset:
         ) from error
     fields: dict[str, DatasetField] = {}
     for number, line in enumerate(lines, start=1):
-        try:
-            field = msgspec.json.decode(line, type=DatasetField)
-        except msgspec.MsgspecError as error:
-            raise DataSetError(f"{index}, line {number}: {error}; export the sample again") from error
+        field = decode_json(
+            line,
+            DatasetField,
+            source=f"{index}, line {number}",
+            advice="export the sample again",
+            error=DataSetError,
+        )
         if field.frame_sha256 in fields:
             raise DataSetError(f"{index}, line {number}: field {field.frame_sha256} is in it twice")
         if not field.picture(folder).is_file():

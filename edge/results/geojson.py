@@ -21,6 +21,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from edge.bloodlog import LoggedField, ReviewLabel
+from edge.device.decoding import decode_json
 from edge.device.reading import read_bounded
 from edge.errors import DataSetError
 from edge.results.annotate import class_colour
@@ -183,6 +184,10 @@ class _Collection(msgspec.Struct, frozen=True):
     features: tuple[_Feature, ...]
 
 
+#: Of a file: what this program writes, and what QuPath does.
+_CONTENT: Any = _Collection | tuple[_Feature, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadWords:
     """What a person has called the cells of a sample in another program.
@@ -247,10 +252,11 @@ def _features(file: Path) -> tuple[_Feature, ...]:
         content = read_bounded(file, _MOST_BYTES)
     except OSError as error:
         raise DataSetError(f"{file}: cannot be read: {error.strerror or error}") from error
-    try:
-        found = msgspec.json.decode(content, type=_Collection | tuple[_Feature, ...])
-    except msgspec.MsgspecError as error:
-        raise DataSetError(
-            f"{file}: no GeoJSON of cells: {error}; QuPath writes it by File, Export objects as GeoJSON"
-        ) from error
+    found: _Collection | tuple[_Feature, ...] = decode_json(
+        content,
+        _CONTENT,
+        source=f"{file}: no GeoJSON of cells",
+        advice="QuPath writes it by File, Export objects as GeoJSON",
+        error=DataSetError,
+    )
     return found.features if isinstance(found, _Collection) else found

@@ -334,3 +334,6 @@ def test_a_field_twice_half_a_line_and_no_data_set_are_named(tmp_path: Path) -> 
     (tmp_path / INDEX).write_bytes(line[:-9])
     with pytest.raises(DataSetError, match="line 1: Input data was truncated"):
         read_dataset(tmp_path)
+    (tmp_path / INDEX).write_bytes(line.replace(b'"device":"', b'"device":"\xff'))
+    with pytest.raises(DataSetError, match=r"line 1: .*codec can't decode"):
+        read_dataset(tmp_path)

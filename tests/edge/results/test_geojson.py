@@ -145,9 +145,20 @@ def test_two_files_that_differ_are_refused(sample_log: Path) -> None:
         read_words([one, other], fields)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"features": 3}', "<svg/>"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"features": 3}',
+        "<svg/>",
+        pytest.param('[{"id": "\xff"}]', id="no UTF-8"),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_what_is_no_geojson_is_refused_by_name(tmp_path: Path, content: str) -> None:
-    (tmp_path / "a.geojson").write_text(content)
+    (tmp_path / "a.geojson").write_bytes(content.encode("latin-1"))
     with pytest.raises(DataSetError, match=r"a.geojson: no GeoJSON of cells"):
         read_words([tmp_path / "a.geojson"], [])
     with pytest.raises(DataSetError, match=r"b.geojson: cannot be read"):
