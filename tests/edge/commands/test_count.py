@@ -28,6 +28,7 @@ from edge.classification.classifier import Classifier
 from edge.commands.printing import TablePrinter
 from edge.counting import pipeline
 from edge.counting.folder import FolderScales
+from edge.counting.golden import load_checked
 from edge.counting.pipeline import TypeClassifier
 from edge.counting.recorder import Recorded, Recorder, as_configured
 from edge.counting.tally import tally
@@ -402,9 +403,13 @@ def test_types_are_beside_the_same_blast_calls_in_every_output(
 def test_every_output_has_the_configured_denominator(
     count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denominator: str
 ) -> None:
-    # Labels in turn, so that every denominator has another number of cells.
-    labels = cycle(["blast", "uncertain", "normal"])
-    monkeypatch.setattr(Classifier, "label", lambda self, p_blast: next(labels))
+    def labelling_in_turn(*given: Any) -> Classifier:
+        """Load and check the network, and from then on label in turn: every denominator has other cells."""
+        classifier, labels = load_checked(*given), cycle(["blast", "uncertain", "normal"])
+        monkeypatch.setattr(classifier, "label", lambda p_blast: next(labels))
+        return classifier
+
+    monkeypatch.setattr(count_module, "load_checked", labelling_in_turn)
     count.configure(f'[sample]\ndenominator = "{denominator}"\n')
     log_path, page = tmp_path / "b.db", tmp_path / "r.json"
     with BloodLog.open(log_path) as log:
@@ -420,7 +425,6 @@ def test_every_output_has_the_configured_denominator(
     assert whole.uncertain
     assert whole.smudges
     assert program["n"] == whole.classified + added.get(denominator, 0)
-    labels = cycle(["blast", "uncertain", "normal"])
     (record,) = count.records(count.folder)
     assert record["tally"]["share"] == pytest.approx(program["blasts"] / program["n"], abs=1e-4)
 
