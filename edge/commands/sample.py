@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import sys
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -17,8 +16,7 @@ from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
-from edge.bloodlog.samples import NOBODY, SampleChange
-from edge.bloodlog.users import Role, User, UserFile
+from edge.bloodlog.samples import SampleChange
 from edge.commands.export import export_coco, export_geojson, export_ome
 from edge.commands.options import (
     FOLDER,
@@ -30,13 +28,11 @@ from edge.commands.options import (
     log_option,
 )
 from edge.commands.outputs import make_state_folder
-from edge.commands.people import PERSON
+from edge.commands.people import PERSON, is_terminal, signed_in, who_option, whose
 from edge.commands.report import write_file
 from edge.counting.tally import tally
-from edge.daemon.served import ServedLog, open_log
-from edge.device.passwords import MAX_PASSWORD, matches
+from edge.daemon.served import open_log
 from edge.device.printable import printable
-from edge.errors import LogError
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
@@ -52,14 +48,6 @@ from edge.results.summary import SampleSummary, summarise, summarise_as_configur
 _MOST_FIELDS = 10_000
 #: A field's number, or two; SQLite's have 19 digits at most.
 _FIELDS = re.compile("[0-9]{1,18}(-[0-9]{1,18})?")
-
-_who = click.option(
-    "--who",
-    type=PERSON,
-    metavar="SIGN",
-    default=NOBODY,
-    help="Your sign, kept with the change; where the log has users, a user's, whose password is asked for.",
-)
 
 
 @click.group("sample")
@@ -82,7 +70,7 @@ def sample_group() -> None:
 @click.option(
     "--sure", is_flag=True, help="The id is a code, although it looks like a name or a person's number."
 )
-@_who
+@who_option
 @log_option
 @json_option
 def open_(
@@ -101,7 +89,7 @@ def open_(
         make_state_folder(config)
         log_path = config.log_path
     with open_log(log_path) as log:
-        who, role = _whose(log, who)
+        who, role = whose(log, who)
         sample = log.open_sample(
             name,
             "marrow" if specimen == "marrow" else "blood",
@@ -117,19 +105,19 @@ def _changing(name: str, change: SampleChange, text: str) -> None:
 
     @sample_group.command(name, help=text)
     @click.argument("sample_id", metavar="SAMPLE")
-    @_who
+    @who_option
     @log_option
     @json_option
     def command(sample_id: str, who: str, log_path: Path | None, as_json: bool) -> None:
         with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
-            who, role = _whose(log, who)
+            who, role = whose(log, who)
             _say(log.change_sample(sample_id, change, who=who, role=role), as_json)
 
 
 @sample_group.command("close")
 @click.argument("sample_id", metavar="SAMPLE")
 @click.option("--yes", is_flag=True, help="Close it also where nothing was counted into it.")
-@_who
+@who_option
 @log_option
 @json_option
 def close(sample_id: str, yes: bool, who: str, log_path: Path | None, as_json: bool) -> None:
@@ -144,13 +132,8 @@ def close(sample_id: str, yes: bool, who: str, log_path: Path | None, as_json: b
             if not is_terminal():
                 raise click.UsageError(f"{empty}; say --yes to close it all the same")
             click.confirm(f"{empty}. Close it all the same?", abort=True, err=True)
-        who, role = _whose(log, who)
+        who, role = whose(log, who)
         _say(log.change_sample(sample_id, "closed", who=who, role=role), as_json)
-
-
-def is_terminal() -> bool:
-    """Whether a person can be asked."""
-    return sys.stdin.isatty()
 
 
 def _has_cells(log: BloodLog, sample: Sample) -> bool:
@@ -181,7 +164,7 @@ class _FieldsType(click.ParamType):  # type: ignore[type-arg]  # generic for myp
 @sample_group.command("assign")
 @click.argument("sample_id", metavar="SAMPLE")
 @click.argument("fields", nargs=-1, type=_FieldsType(), metavar="FIELD...")
-@_who
+@who_option
 @log_option
 def assign(sample_id: str, fields: tuple[range, ...], who: str, log_path: Path | None) -> None:
     """Put fields that were counted without a sample into SAMPLE: numbers, or ranges such as 31-42.
@@ -194,19 +177,19 @@ def assign(sample_id: str, fields: tuple[range, ...], who: str, log_path: Path |
             free = spans(log.unassigned_fields())
             names = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in free)
             raise click.UsageError(f"name the fields; those that belong to no sample: {names or 'none'}")
-        who, _role = _whose(log, who)
+        who, _role = whose(log, who)
         number = log.assign_fields(sample_id, [one for some in fields for one in some], who=who)
     click.echo(f"sample {sample_id}: {number} fields put into it, which were compared with no other field")
 
 
 @sample_group.command("unassign")
 @click.argument("fields", nargs=-1, type=_FieldsType(), metavar="FIELD...", required=True)
-@_who
+@who_option
 @log_option
 def unassign(fields: tuple[range, ...], who: str, log_path: Path | None) -> None:
     """Take fields out of the sample that `assign` has put them into."""
     with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
-        who, _role = _whose(log, who)
+        who, _role = whose(log, who)
         number = log.assign_fields(None, [one for some in fields for one in some], who=who)
     click.echo(f"{number} fields belong to no sample any more")
 
@@ -345,7 +328,7 @@ def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Pa
     cells on which two readers who are done differ stand, as on the page.
     """
     with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
-        user = _signed_in(log, observer)
+        user = signed_in(log, observer)
         number = log.sample(sample_id).id
         read = read_words(files, log.fields(number))
         words, standing = read.words, 0
@@ -366,39 +349,6 @@ def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Pa
         click.echo(f"left out, readers differed, which a supervisor settles: {standing}", err=True)
     for reason, many in read.left_out.items():
         click.echo(f"left out, {printable(reason)}: {many}", err=True)
-
-
-def _whose(log: BloodLog, who: str) -> tuple[str, Role | None]:
-    """Give the name that a change is put down to, and its role where the log has users; nobody's needs none.
-
-    Raises
-    ------
-    LogError
-        There is no such user, or the password is another one.
-    """
-    user = None if who == NOBODY else _signed_in(log, who)
-    return (who, None) if user is None else (user.name, user.role)
-
-
-def _signed_in(log: BloodLog, observer: str) -> User | None:
-    """Have a user say who he is; None where the log has no users, and signs are given on trust.
-
-    Raises
-    ------
-    LogError
-        There is no such user, or the password is another one.
-    """
-    users = UserFile.beside(log.path)
-    if not users.exists() or isinstance(log, ServedLog):  # its owner's daemon refuses names by itself
-        return None
-    user = users.known(observer)
-    if is_terminal():
-        typed = str(click.prompt(f"Password of {printable(user.name)}", hide_input=True, err=True))
-    else:
-        typed = sys.stdin.readline(MAX_PASSWORD + 2).rstrip("\r\n")
-    if not matches(user.password, typed):
-        raise LogError(f"{log.path}: this is not the password of {user.name}; nothing was written")
-    return user
 
 
 def _say(sample: Sample, as_json: bool) -> None:

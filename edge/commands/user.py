@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -13,9 +12,8 @@ from edge.bloodlog.connection import check_name, check_there
 from edge.bloodlog.users import Role, User, UserFile
 from edge.commands.options import config_for, json_option, log_option
 from edge.commands.outputs import make_state_folder
-from edge.commands.people import PERSON
+from edge.commands.people import PERSON, typed_password
 from edge.commands.review import become_owner_of
-from edge.commands.sample import is_terminal
 from edge.device.passwords import MAX_PASSWORD, MIN_PASSWORD, password_hash
 from edge.device.printable import printable
 
@@ -51,17 +49,14 @@ def _users(log_path: Path | None) -> UserFile:
 
 
 def _password() -> str:
-    """Ask for a password twice; a script gives it as one line of standard input.
+    """Ask for a password twice, and hash it.
 
     Raises
     ------
     click.UsageError
         It is too short or too long, or there is none.
     """
-    if is_terminal():
-        typed = str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    else:
-        typed = sys.stdin.readline(MAX_PASSWORD + 2).rstrip("\r\n")
+    typed = typed_password("Password", twice=True)
     if not MIN_PASSWORD <= len(typed) <= MAX_PASSWORD:
         raise click.UsageError(
             f"the password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters, got {len(typed)}; "

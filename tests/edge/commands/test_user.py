@@ -50,7 +50,7 @@ def test_the_life_of_a_user(log: Path) -> None:
 
 
 def test_a_person_is_asked_twice_and_shown_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.commands.user.is_terminal", lambda: True)
+    monkeypatch.setattr("edge.commands.people.is_terminal", lambda: True)
     done = user(log, "add", "Ani", typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert done.exit_code == 0, done.output
     assert PASSWORD not in done.output
