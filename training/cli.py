@@ -114,11 +114,11 @@ def train(
     disagreement.csv, cells whose label may be wrong.
     Research use only.
     """
+    folder.check(out, type_report.FILES if name == TYPES else results.ALL_FILES, force=force)
     load_keras()  # says at once that TensorFlow is missing
     if name == TYPES:
         _train_types(data_folder, out, Cache(cache_folder), seed, folds, evaluated=with_protocol, force=force)
         return
-    folder.check(out, results.ALL_FILES, force=force)
     recipe = load_recipe(name, epochs)
     collection = read_collection(data_folder, Cache(cache_folder), None if with_protocol else recipe.labs)
     click.echo("Leakage audit (`blastcount audit` has all of it)")
@@ -142,7 +142,6 @@ def _train_types(
     data_folder: Path, out: Path, cache: Cache, seed: int, folds: Path | None, *, evaluated: bool, force: bool
 ) -> None:
     """Train the network of types on everything, after judging networks that each leave laboratories out."""
-    folder.check(out, type_report.FILES, force=force)
     labs = [
         lab for lab in present(data_folder) if lab in (*type_recipe.LABS, *chain(*type_protocol.LEFT_OUT))
     ]
