@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import combinations
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -11,6 +12,7 @@ from edge.bloodlog import ReviewLabel
 from edge.bloodlog.reviews import TYPES
 from edge.results.agreement import agreement
 from edge.results.reading import WORDS, ReadCell, Reading
+from edge.structures import CellRef
 from edge.web import preferences, security, store
 from edge.web.figures import figures_of
 from edge.web.words import parse_ref
@@ -29,6 +31,7 @@ def page(sample_id: int) -> str:
         sample = store.sample_of(log, sample_id)
         figures = figures_of(log, sample, observer)
     reading = figures.reading
+    sees_others = not reading.withholds_results(observer)
     pairs = []
     for first, second in combinations(reading.done, 2):
         words = reading.blind_words(first, second)
@@ -48,9 +51,10 @@ def page(sample_id: int) -> str:
         all=len(reading.to_read),
         # Whoever is still reading must not see what others have said.
         pairs=[] if reading.is_blind(observer) and observer in reading.words else pairs,
-        differing=[] if reading.withholds_results(observer) else _differing(reading),
-        differing_types=[] if reading.withholds_results(observer) else _differing_types(reading),
-        settled=[] if reading.withholds_results(observer) else _settled(reading),
+        differing=_differing(reading) if sees_others else [],
+        differing_types=_with_words(reading, reading.differing_types) if sees_others else [],
+        settled=_with_words(reading, reading.settled_words) if sees_others else [],
+        settled_words=reading.settled_words,
         may_settle=preferences.role() == "supervisor" and not figures.withheld,
         blind=reading.is_blind(observer),
         words=WORDS,
@@ -81,24 +85,14 @@ def settle(sample_id: int) -> Response:
     return redirect(f"{url_for('observers.page', sample_id=sample_id)}#differing")
 
 
-def _settled(
-    reading: Reading,
-) -> list[tuple[ReadCell, ReviewLabel, str, list[tuple[str, ReviewLabel]]]]:
-    """Give the cells that were settled, as what and by whom, with what readers had said, kinds too."""
-    said = {
-        ref: [(name, word) for name in reading.observers if (word := reading.said(name, ref))]
-        for ref in reading.settled
-    }
-    cells = (cell for cell in reading.cells if cell.ref in said)
-    return [(cell, *reading.settled_words[cell.ref], said[cell.ref]) for cell in cells]
-
-
-def _differing_types(reading: Reading) -> list[tuple[ReadCell, list[tuple[str, str]]]]:
-    """Give the cells that people give different types, with each one's."""
+def _with_words(
+    reading: Reading, refs: Container[CellRef]
+) -> list[tuple[ReadCell, list[tuple[str, ReviewLabel]]]]:
+    """Give some cells with what each reader has said of them, kinds too."""
     return [
-        (cell, [(name, said) for name in reading.observers if (said := reading.said(name, cell.ref))])
+        (cell, [(name, word) for name in reading.observers if (word := reading.said(name, cell.ref))])
         for cell in reading.cells
-        if cell.ref in reading.differing_types
+        if cell.ref in refs
     ]
 
 
