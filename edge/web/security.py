@@ -31,7 +31,6 @@ _REFUSALS = {
     "form_used": (409, "a form to sign that was used before, or is another's"),
     "changed": (409, "a signature of what has changed since"),
     "not_yet": (409, "a signature of what is not to be signed yet"),
-    "wrong_password": (403, "wrong password at a signature"),
 }
 #: Pages that refresh themselves: they do not keep a session open.
 _SELF_REFRESHING = frozenset({"live.state", "live.picture"})
