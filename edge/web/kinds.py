@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from edge.bloodlog import ReviewLabel
 from edge.bloodlog.reviews import class_of, type_of
 from edge.counting.differential import KINDS
-from edge.results.reading import ReadCell, Reading
+from edge.results.reading import WORDS, ReadCell, Reading
 
 #: Every kind of cell, in the order of the groups.
 GROUPS: tuple[str, ...] = (*KINDS, "normal", "not_a_cell")
@@ -36,11 +36,9 @@ def has_types(reading: Reading, observer: str | None) -> bool:
 
 def sure_word(cell: ReadCell) -> ReviewLabel | None:
     """Give the program's word where a person can simply agree with it: its type, where it names one."""
-    if cell.program == "uncertain":
-        return None
     if cell.program == "normal" and cell.found.type not in (None, "other"):
         return cell.found.type
-    return "blast" if cell.program == "blast" else "normal" if cell.program == "normal" else "smudge"
+    return next((word for word in WORDS if word == cell.program), None)
 
 
 def is_changed(cell: ReadCell, said: ReviewLabel | None) -> bool:
