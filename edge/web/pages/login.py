@@ -83,15 +83,14 @@ def prefer() -> Response:
 @blueprint.post("/observer")
 def observe() -> Response:
     """Keep who is looking, where nobody has signed in, and whether the program's words are hidden."""
+    hides = request.form.get("hide_program") == "1"
+    answer = redirect(preferences.next_path(request.form.get("next")))
     if preferences.account() is None:
         name = user_name(request.form.get("observer", ""))
         if name is None:
             abort(400)
-        session["observer"] = name
-    hides = request.form.get("hide_program") == "1"
-    session["hide_program"] = hides
-    answer = redirect(preferences.next_path(request.form.get("next")))
-    if preferences.account() is not None:
+        session.update(observer=name, hide_program=hides)
+    else:
         answer.set_cookie(
             preferences.HIDING,
             "1" if hides else "",
