@@ -182,6 +182,13 @@ def says_who(chrome: Chrome, name: str, *, blind: bool = False) -> None:
     chrome.find_element(By.CSS_SELECTOR, "form.observer button").click()
 
 
+def turn_hiding(chrome: Chrome) -> None:
+    """Hide what the program says from who has a name already, or show it again."""
+    chrome.find_element(By.CSS_SELECTOR, ".who summary").click()
+    chrome.find_element(By.NAME, "hide_program").click()
+    chrome.find_element(By.CSS_SELECTOR, "form.observer button").click()
+
+
 def press(chrome: Chrome, *keys: str) -> None:
     """Press keys one after the other, wherever the focus is."""
     for key in keys:
@@ -293,9 +300,7 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
         reader.get(f"{page.address}/samples/1/observers")
         assert len(reader.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .cell img")) >= 90
         if reader is other:  # done, and no longer hiding what the program says
-            reader.find_element(By.CSS_SELECTOR, ".who summary").click()
-            reader.find_element(By.NAME, "hide_program").click()
-            reader.find_element(By.CSS_SELECTOR, "form.observer button").click()
+            turn_hiding(reader)
         reader.get(f"{page.address}/samples/1")
         assert words in text_of(reader)
 
@@ -440,9 +445,7 @@ def test_two_named_readers_differ_a_supervisor_settles_and_signs(
     assert "/login" in ani.current_url
     sign_in(ani, page, "Ani")
     sign_in(budi, page, "Budi")
-    budi.find_element(By.CSS_SELECTOR, ".who summary").click()
-    budi.find_element(By.NAME, "hide_program").click()
-    budi.find_element(By.CSS_SELECTOR, "form.observer button").click()
+    turn_hiding(budi)
     for chrome in (ani, budi):
         chrome.get(f"{page.address}/samples/1/cells")
         press(chrome, "b")
@@ -503,9 +506,7 @@ def test_two_named_readers_differ_a_supervisor_settles_and_signs(
     ):
         if reader is budi:
             budi.get(f"{page.address}/samples/1")
-            budi.find_element(By.CSS_SELECTOR, ".who summary").click()
-            budi.find_element(By.NAME, "hide_program").click()
-            budi.find_element(By.CSS_SELECTOR, "form.observer button").click()
+            turn_hiding(budi)
         reader.get(f"{page.address}/samples/1/report")
         sheet = reader.find_element(By.TAG_NAME, "body").text
         assert [one for one in words if one not in sheet] == []
