@@ -277,6 +277,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def changed(self, **sections: Mapping[str, Any]) -> Config:
         """Return the configuration with some settings of some sections changed, checked as a file's are.
 
+        None, which an option is that was not given, leaves a setting as it is.
+
         Raises
         ------
         ConfigError
@@ -284,12 +286,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
         Examples
         --------
-        >>> Config().changed(camera={"interval_s": 5}).camera.interval_s
+        >>> changed = Config().changed(camera={"interval_s": 5}).changed(camera={"interval_s": None})
+        >>> changed.camera.interval_s
         5.0
         """
         table = {name: structs.asdict(getattr(self, name)) for name in section_types()}
         for name, keys in sections.items():
-            table[name].update(keys)
+            table[name].update({key: value for key, value in keys.items() if value is not None})
         return parse_config(table, origin=self.origin)
 
 

@@ -140,7 +140,9 @@ def count(
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     cv2.setNumThreads(threads)
     keep_freed_memory()
-    config = _with_options(load_config(), model, um_per_px, threads)
+    config = load_config().changed(  # so that its hash covers them
+        model={"path": model, "threads": threads}, scale={"um_per_px": um_per_px}
+    )
     classifier = load_checked(config.model.path or default_bundle_path(), threads)
     folders = _Folders(masks, pictures, geojson)
     for folder in filter(None, astuple(folders)):
@@ -221,14 +223,6 @@ def _report_form(file: Path | None, sample_id: str | None) -> dict[str, Path] | 
             f"{file}: the folder {file.parent} does not exist; make it first", param_hint="--report"
         )
     return {forms[file.suffix.lower()]: file}
-
-
-def _with_options(config: Config, model: Path | None, um_per_px: float | None, threads: int) -> Config:
-    """Put the command line's options into the configuration, whose hash then covers them."""
-    return config.changed(
-        model={"threads": threads} | ({} if model is None else {"path": model}),
-        scale={} if um_per_px is None else {"um_per_px": um_per_px},
-    )
 
 
 def _found(paths: Sequence[Path], recursive: bool, notices: Notices) -> Found:

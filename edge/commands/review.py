@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -73,9 +72,7 @@ def review(
     if new_token is not None or new_password is not None:
         _make_secret(new_token, new_password)
         return
-    config = load_config(config_path)
-    if log_path is not None:
-        config = config.changed(log={"path": log_path})
+    config = load_config(config_path).changed(log={"path": log_path})
     token = None
     if phone:
         section = _section(config, port=port, token_file=token_file)
@@ -159,8 +156,7 @@ def _make_secret(token_path: Path | None, password_path: Path | None) -> None:
 def _section(config: Config, *, port: int | None, **given: str | Path | None) -> ReviewConfig:
     """Put options of the command line over the configuration's values."""
     # Port 0, any free one, is for trying things out; a configuration that means it cannot be bookmarked.
-    options: dict[str, Any] = {**given, "port": port or None}
-    return config.changed(review={key: value for key, value in options.items() if value is not None}).review
+    return config.changed(review={**given, "port": port or None}).review
 
 
 def make_setup(config: Config, section: ReviewConfig, lock: Lock | None = None) -> Setup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 
@@ -180,9 +180,8 @@ def override(
     ConfigError
         A value is out of range, or one that it needs is missing.
     """
-    given: dict[str, Any] = {"source": source, "path": path, "interval_s": interval_s}
-    camera = {key: value for key, value in given.items() if value is not None}
-    return config.changed(camera=camera, log={} if log_path is None else {"path": log_path})
+    camera = {"source": source, "path": path, "interval_s": interval_s}
+    return config.changed(camera=camera, log={"path": log_path})
 
 
 def check_place(log: BloodLog, reserve_mb: float) -> None:

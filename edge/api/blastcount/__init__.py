@@ -115,8 +115,8 @@ class Counter:
         self, *, model: _Path | None = None, um_per_px: float | None = None, threads: int = 1
     ) -> None:
         config = load_config().changed(
-            model={"threads": threads} | ({} if model is None else {"path": Path(model)}),
-            scale={} if um_per_px is None else {"um_per_px": um_per_px},
+            model={"path": None if model is None else Path(model), "threads": threads},
+            scale={"um_per_px": um_per_px},
         )
         classifier = load_checked(config.model.path or default_bundle_path(), threads)
         self._um_per_px = config.scale.um_per_px
