@@ -12,7 +12,6 @@ from pathlib import Path
 
 import click
 import cv2
-import numpy as np
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.connection import check_name
@@ -310,13 +309,10 @@ def _count_files(
 
 
 def _write_pictures(counted: _Counted, stem: str, folders: _Folders) -> None:
-    frame, segmentation = counted.recorded.frame, counted.recorded.segmentation
+    frame = counted.recorded.frame
     if counted.file.suffix.lower() in VIDEO_SUFFIXES:
         stem += "#" + frame.source.rpartition("#")[2]
-    if segmentation is None:
-        cells = nuclei = np.zeros((frame.height, frame.width), np.uint16)
-    else:
-        cells, nuclei = segmentation.label_images()
+    cells, nuclei = counted.recorded.label_images()
     if folders.masks:
         write_atomically(folders.masks / f"{stem}.cells.png", encode_labels(cells))
         write_atomically(folders.masks / f"{stem}.nuclei.png", encode_labels(nuclei))

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from edge.bloodlog import BloodLog, Sample
 from edge.calibration import UNUSED, Correction
@@ -57,6 +59,13 @@ class Recorded:
     segmentation: Segmentation | None
     field_id: int
     sample: str | None
+
+    def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        """Label images (whole cells, nuclei) of the field; values are cell ids, of which a rejected one has none."""
+        if self.segmentation is not None:
+            return self.segmentation.label_images()
+        empty = np.zeros((self.frame.height, self.frame.width), np.uint16)
+        return empty, empty
 
 
 class Recorder:

@@ -73,11 +73,7 @@ class CountedField:
     @cached_property
     def labels(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Label images of whole cells and of nuclei, (H, W) uint16; values are the cells' ids, 0 is none."""
-        segmentation = self._recorded.segmentation
-        if segmentation is None:
-            empty = np.zeros(self.image.shape[:2], np.uint16)
-            return empty, empty
-        return segmentation.label_images()
+        return self._recorded.label_images()
 
     def figure(self, note: str = "") -> UInt8Image:
         """Draw the cells with their classes on the picture, with a legend below: (H', W', 3) uint8 RGB.
