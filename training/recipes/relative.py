@@ -185,25 +185,19 @@ def _train(
     rng: np.random.Generator,
 ) -> None:
     """Take the steps: half of every batch blasts, half normal cells."""
-    keras, tf = load_keras(), import_module("tensorflow")
+    tf = import_module("tensorflow")
     chance = np.array([source.weight for source in drawn_from])
     is_blast = np.array([source.target > 0.5 for source in drawn_from])
     for of_class in (is_blast, ~is_blast):
         chance[of_class] /= 2 * chance[of_class].sum()
-    optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps))
-    optimiser.build(network.trainable_variables)
 
-    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def step(crops: Any, targets: Any, kinds: Any) -> None:  # noqa: ANN401  # tensors
-        with tf.GradientTape() as tape:
-            logits = network(crops, training=True)
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits[:, 0]))
-            known = tf.cast(kinds >= 0, tf.float32)
-            of_kind = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(kinds, 0), logits[:, 1:])
-            loss += KIND_WEIGHT * tf.reduce_sum(of_kind * known) / tf.maximum(tf.reduce_sum(known), 1.0)
-            loss += tf.add_n(network.losses)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimiser.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+    def loss(logits: Any, targets: Any, kinds: Any) -> Any:  # noqa: ANN401  # tensors
+        of_class = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits[:, 0]))
+        known = tf.cast(kinds >= 0, tf.float32)
+        of_kind = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(kinds, 0), logits[:, 1:])
+        return of_class + (
+            KIND_WEIGHT * tf.reduce_sum(of_kind * known) / tf.maximum(tf.reduce_sum(known), 1.0)
+        )
 
     def batch() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
         picked = rng.choice(len(drawn_from), BATCH, p=chance)
@@ -211,6 +205,37 @@ def _train(
         targets = np.array([drawn_from[source].target for source in picked], np.float32)
         crops = np.stack([views.random(cell, rng) for cell in cells]).astype(np.float32)
         return crops, targets * (1 - 2 * SMOOTHING) + SMOOTHING, kind_of[cells]
+
+    take_steps(network, batch, loss, steps, LEARNING_RATE)
+
+
+def take_steps(
+    network: keras.Model,
+    batch: Callable[[], Sequence[NDArray[Any]]],
+    loss: Callable[..., Any],
+    steps: int,
+    learning_rate: float,
+) -> None:
+    """Train a network with Adam, whose rate falls to 0 along half a cosine.
+
+    Parameters
+    ----------
+    network : to be trained; the losses of its layers are added
+    batch : makes crops and what is learned of them, anew for each step
+    loss : of the network's output and what is learned
+    steps : how many
+    learning_rate : of the first
+    """
+    keras, tf = load_keras(), import_module("tensorflow")
+    optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    optimiser.build(network.trainable_variables)
+
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def step(crops: Any, *learned: Any) -> None:  # noqa: ANN401  # tensors
+        with tf.GradientTape() as tape:
+            total = loss(network(crops, training=True), *learned) + tf.add_n(network.losses)
+        gradients = tape.gradient(total, network.trainable_variables)
+        optimiser.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
     # One thread makes the next views while the others take a step: views are a third of the work.
     with ThreadPoolExecutor(1) as ahead:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,16 @@ from training.backend import load_keras, make_repeatable
 from training.data.cell_types import CLASSES, NO_CLASS, classes_of
 from training.data.collection import Collection, cut, red_cells_of
 from training.data.records import CellRecord
-from training.recipes.relative import Views, decay, fold_norms, normed, redrawn, until_means, without_norm
+from training.recipes.relative import (
+    Views,
+    decay,
+    fold_norms,
+    normed,
+    redrawn,
+    take_steps,
+    until_means,
+    without_norm,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -174,20 +182,12 @@ def fit(collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitte
 def _train(
     trained: keras.Model, views: TypeViews, cells: Sequence[CellRecord], rng: np.random.Generator
 ) -> None:
-    keras, tf = load_keras(), import_module("tensorflow")
+    tf = import_module("tensorflow")
     kinds = classes_of(cells)
     members, chance = _sources(cells, kinds)
-    optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, STEPS))
-    optimiser.build(trained.trainable_variables)
 
-    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def step(crops: Any, targets: Any) -> None:  # noqa: ANN401  # tensors
-        with tf.GradientTape() as tape:
-            logits = trained(crops, training=True)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-            loss += tf.add_n(trained.losses)
-        gradients = tape.gradient(loss, trained.trainable_variables)
-        optimiser.apply_gradients(zip(gradients, trained.trainable_variables, strict=True))
+    def loss(logits: Any, targets: Any) -> Any:  # noqa: ANN401  # tensors
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
 
     def batch() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         drawn = [int(rng.choice(members[source])) for source in rng.choice(len(members), BATCH, p=chance)]
@@ -195,14 +195,7 @@ def _train(
         crops = np.stack([views.random(cell, rng) for cell in drawn]).astype(np.float32)
         return crops, targets * (1 - SMOOTHING) + SMOOTHING / len(CLASSES)
 
-    # One thread makes the next views while the others take a step, as in the recipe ``relative``.
-    with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(batch)
-        for number in range(STEPS):
-            made = following.result()
-            if number + 1 < STEPS:
-                following = ahead.submit(batch)
-            step(*(tf.constant(array) for array in made))
+    take_steps(trained, batch, loss, STEPS, LEARNING_RATE)
 
 
 def _sources(
