@@ -61,7 +61,7 @@ class Recorded:
     sample: str | None
 
     def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        """Label images (whole cells, nuclei) of the field; values are cell ids, of which a rejected one has none."""
+        """Label images (whole cells, nuclei) of the field; values are cell ids. A rejected one has none."""
         if self.segmentation is not None:
             return self.segmentation.label_images()
         empty = np.zeros((self.frame.height, self.frame.width), np.uint16)
