@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.errors import OutputError
 from edge.structures import Cell
 from training.data.cell_types import CLASSES, MATURE, NO_CLASS, classes_of
 from training.data.records import CellRecord
@@ -174,6 +175,9 @@ def test_a_stopped_run_goes_on_and_other_cells_are_judged_anew(
     assert told.fits == 2 * len(protocol.LEFT_OUT)
     (path, *_) = sorted(tmp_path.glob("*.json"))
     assert json.loads(path.read_text())["without"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="give another --folds"):
+        protocol.run(Labs(cells), tmp_path / "file", 0)  # type: ignore[arg-type]
 
 
 def test_the_network_that_ships_is_the_one_that_was_trained_in_the_world_of_its_card() -> None:

@@ -133,14 +133,7 @@ class Folds:
             software=describe_software(),
             logits=logits,
         )
-        path = self._path(job)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, msgspec.json.encode(fold) + b"\n")
-        except OSError as error:
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror or error}); give another --folds"
-            ) from error
+        keep(self._path(job), msgspec.json.encode(fold) + b"\n")
         return _result(job, logits, found.history, fold.cpu_s)
 
     def _path(self, job: Job) -> Path:
@@ -151,6 +144,23 @@ class Folds:
         for indices in (job.train, job.cells):
             digest.update(b"".join(self._cells[i] for i in indices) + b"|")
         return digest.hexdigest()
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write what a training said, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); give another --folds"
+        ) from error
 
 
 def _made_of(recipe: Design) -> list[type]:

@@ -26,6 +26,7 @@ from training.data.cache import source_hash
 from training.data.cell_types import CLASSES, MATURE, NO_CLASS, classes_of
 from training.data.collection import Collection
 from training.data.records import CellRecord
+from training.protocol.folds import keep
 from training.protocol.statistics import Figure, proportion, statistic
 from training.recipes import types as recipe
 
@@ -110,21 +111,21 @@ def run(
         judged = judged_cells(collection, labs)
         train = [cell for cell in learnable if cell.lab not in labs]
         path = folds / f"without-{'-'.join(labs[:2])}-seed{seed}.json"
-        said = _said(path, train, judged)
+        key = _key(train, judged)
+        said = _said(path, key)
         if said is None:
             say(f"types: training on {len(train)} cells, without {', '.join(labs)}")
             start = time.process_time()
             p = not_blast(recipe.fit(collection, train, seed)(judged))
             said = {
-                "of": _key(train, judged),
+                "of": key,
                 "without": list(labs),
                 "trained_on": dict(sorted(Counter(cell.lab for cell in train).items())),
                 "cpu_s": round(time.process_time() - start, 1),
                 "best": p.argmax(axis=1).tolist(),
                 "p": [round(float(value), 4) for value in p.max(axis=1)],
             }
-            folds.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(said) + "\n", encoding="utf-8")
+            keep(path, (json.dumps(said) + "\n").encode())
         cpu_s += said["cpu_s"]
         parts.append((judged, said))
     cells = [cell for judged, _ in parts for cell in judged]
@@ -137,12 +138,12 @@ def run(
     ), cpu_s
 
 
-def _said(path: Path, train: Sequence[CellRecord], judged: Sequence[CellRecord]) -> Json | None:
+def _said(path: Path, key: str) -> Json | None:
     """Read what an earlier run left; None where it is of other cells or another recipe."""
     if not path.is_file():
         return None
     found: Json = json.loads(path.read_text("utf-8"))
-    return found if found["of"] == _key(train, judged) else None
+    return found if found["of"] == key else None
 
 
 def _key(train: Sequence[CellRecord], judged: Sequence[CellRecord]) -> str:
