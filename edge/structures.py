@@ -332,6 +332,11 @@ class ClassifiedCell:
     type: CellType | None = None
     p_type: float | None = None
 
+    @property
+    def word(self) -> CellClass | Literal["smudge"]:
+        """What the program calls the cell: its label, or ``smudge`` where it has none."""
+        return self.label or "smudge"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:

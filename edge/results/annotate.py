@@ -104,7 +104,7 @@ def annotate(
 
 
 def _look(classified: ClassifiedCell) -> _Look:
-    return _LOOKS[classified.label or "smudge"]
+    return _LOOKS[classified.word]
 
 
 def _type_letter(classified: ClassifiedCell) -> str:

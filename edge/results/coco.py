@@ -86,7 +86,7 @@ def _category(cell: CellRef, reading: Reading) -> str | None:
 def _attributes(found: ClassifiedCell) -> dict[str, Any]:
     return {
         "cell": found.cell.id,
-        "program": found.label or "smudge",
+        "program": found.word,
         "p_blast": found.p_blast,
         "touches_border": found.cell.touches_border,
         "seen_before": found.seen_before is not None,

@@ -122,7 +122,7 @@ def encode_field(
 def _feature(
     result: FieldResult, classified: ClassifiedCell, outline: CellPolygons, again: int | None
 ) -> dict[str, Any]:
-    cell, name = classified.cell, classified.label or "smudge"
+    cell, name = classified.cell, classified.word
     measurements: dict[str, float] = {"area_px": cell.area_px, "nucleus_area_px": cell.nucleus_area_px}
     um_per_px = result.scale.reported_um_per_px
     if um_per_px is not None:
@@ -227,7 +227,7 @@ def read_words(files: Iterable[Path], fields: Iterable[LoggedField]) -> ReadWord
         again = logged.id if logged.id in repeated else None
         for found in logged.result.cells:
             uuid = str(cell_uuid(logged.result.frame_sha256, found, again))
-            known.setdefault(uuid, (CellRef(logged.id, found.cell.id), found.label or "smudge"))
+            known.setdefault(uuid, (CellRef(logged.id, found.cell.id), found.word))
     said: dict[CellRef, str] = {}
     left_out: Counter[str] = Counter()
     for file in files:

@@ -48,7 +48,7 @@ class ReadCell:
     @property
     def program(self) -> str:
         """The program's word: ``blast``, ``normal``, ``uncertain`` or ``smudge``."""
-        return self.found.label or "smudge"
+        return self.found.word
 
     @property
     def is_smudge(self) -> bool:
