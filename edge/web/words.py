@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
-from edge.bloodlog import LoggedField
+from edge.bloodlog import LoggedField, ReviewLabel
 from edge.bloodlog.contours import decode_contours
 from edge.bloodlog.pictures import thumbnail_box
 from edge.i18n import Catalogue
@@ -30,6 +31,7 @@ from edge.web.slidemap import MapField
 from edge.web.store import has_picture
 
 _REF = re.compile(r"([0-9]{1,9})-([0-9]{1,6})")
+_LABELS: tuple[ReviewLabel, ...] = get_args(ReviewLabel)
 
 
 def ref_text(ref: CellRef) -> str:
@@ -84,6 +86,18 @@ def parse_ref(text: str) -> CellRef | None:
     """
     match = _REF.fullmatch(text)
     return None if match is None else CellRef(int(match[1]), int(match[2]))
+
+
+def parse_choice(text: str) -> tuple[CellRef | None, ReviewLabel | None]:
+    """Read what the button of a word on a cell sends; None for a cell or a word that is none.
+
+    Examples
+    --------
+    >>> parse_choice("12-3-blast"), parse_choice("12-3-leukaemia")
+    ((CellRef(field_id=12, cell_id=3), 'blast'), (CellRef(field_id=12, cell_id=3), None))
+    """
+    ref, _, word = text.rpartition("-")
+    return parse_ref(ref), next((label for label in _LABELS if label == word), None)
 
 
 def word_text(_: Catalogue, word: str) -> str:

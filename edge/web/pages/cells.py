@@ -11,7 +11,6 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
-from edge.bloodlog.reviews import TYPES
 from edge.results.reading import WORDS, ReadCell, Reading
 from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
@@ -19,7 +18,7 @@ from edge.web import preferences, security, store
 from edge.web.figures import figures_of
 from edge.web.kinds import GROUPS, group_of, has_types, in_groups, is_changed, sure_word
 from edge.web.paging import list_page, number_asked
-from edge.web.words import own_words, parse_ref, ref_text, word_text
+from edge.web.words import own_words, parse_choice, parse_ref, ref_text, word_text
 
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
 
@@ -110,8 +109,7 @@ def page(sample_id: int) -> Response:
 def say(sample_id: int) -> ResponseReturnValue:
     """Add an observer's word on one cell."""
     observer = _observer_or_refuse()
-    text, _, named = request.form.get("word", "").rpartition("-")
-    ref, word = parse_ref(text), next((word for word in (*WORDS, *TYPES) if word == named), None)
+    ref, word = parse_choice(request.form.get("word", ""))
     if ref is None or word is None:
         abort(400)
     with store.writing() as log:

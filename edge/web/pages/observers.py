@@ -15,12 +15,12 @@ from edge.results.reading import WORDS, ReadCell, Reading
 from edge.structures import CellRef
 from edge.web import preferences, security, store
 from edge.web.figures import figures_of
-from edge.web.words import parse_ref
+from edge.web.words import parse_choice
 
 blueprint = Blueprint("observers", __name__)
 
 #: In place of a word: what was settled is taken back.
-_BACK = "back"
+_BACK = "-back"
 
 
 @blueprint.get("/samples/<int(max=1000000000):sample_id>/observers")
@@ -68,10 +68,9 @@ def settle(sample_id: int) -> Response:
     user = preferences.account()
     if user is None or user.role != "supervisor":
         security.refuse("needs_supervisor")
-    text, _, word = request.form.get("word", "").rpartition("-")
-    ref = parse_ref(text)
-    label = next((one for one in (*WORDS, *TYPES) if one == word), None)
-    if ref is None or (label is None and word != _BACK):
+    chosen = request.form.get("word", "")
+    ref, label = parse_choice(chosen)
+    if ref is None or (label is None and not chosen.endswith(_BACK)):
         abort(400)
     with store.writing() as log:
         figures = figures_of(log, store.sample_of(log, sample_id), user.name)
