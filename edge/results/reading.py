@@ -221,6 +221,11 @@ class Reading:
         refs = [cell.ref for cell in self.cells if len(set(said.get(cell.ref, {}).values())) > 1]
         return {ref: said[ref] for ref in refs if ref not in self.settled}
 
+    @cached_property
+    def unsettled(self) -> frozenset[CellRef]:
+        """Cells on which people differ, in class or type, until they are settled."""
+        return self.differing_types.union(self.differing)
+
     def word(self, observer: str | None, ref: CellRef) -> str | None:
         """Give the class that one observer puts one cell into."""
         return None if observer is None else self.words.get(observer, {}).get(ref)
@@ -257,7 +262,7 @@ class Reading:
         Where there are users, two readings that differ stand once both are done: whoever sees the other's
         word does not give way by a word of his own, however it comes. What was settled stands, too.
         """
-        is_in_dispute = ref in self.differing or ref in self.differing_types or ref in self.settled
+        is_in_dispute = ref in self.unsettled or ref in self.settled
         return is_in_dispute and not self.is_blind(observer)
 
     def withholds_results(self, observer: str | None) -> bool:

@@ -77,8 +77,7 @@ def settle(sample_id: int) -> Response:
         if figures.withheld:
             security.refuse("hidden")
         reading = figures.reading
-        differs = ref in reading.differing or ref in reading.differing_types
-        if ref not in reading.settled and (label is None or not differs):
+        if ref not in reading.settled and (label is None or ref not in reading.unsettled):
             abort(409)
         log.settle({ref: label}, user.name)
     return redirect(f"{url_for('observers.page', sample_id=sample_id)}#differing")

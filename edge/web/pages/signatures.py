@@ -65,7 +65,7 @@ def obstacle(figures: Figures, user: User, meaning: Meaning) -> str | None:
     """Name what stands in the way of a signature; None where nothing does."""
     if figures.summary.sample.is_open:
         return "not_closed"
-    if figures.reading.differing or figures.reading.differing_types:
+    if figures.reading.unsettled:
         return "not_settled"
     if meaning == "counted":
         return None if figures.reading.is_done(user.name) else "not_read"
