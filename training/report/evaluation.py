@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,14 @@ _CELL_FIGURES = (
 
 def write(document: Json, folder: Path) -> None:
     """Write JSON and Markdown into a folder that is there."""
+    write_as(document, folder, title_of(document), blocks(document))
+
+
+def write_as(document: Json, folder: Path, title: str, content: Iterable[Block]) -> None:
+    """Write the JSON of an evaluation of any kind, and what it is for people, into a folder that is there."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / JSON_NAME).write_text(text, encoding="utf-8")
-    title = title_of(document)
-    (folder / MARKDOWN_NAME).write_text(markdown(title, list(blocks(document))), encoding="utf-8")
+    (folder / MARKDOWN_NAME).write_text(markdown(title, list(content)), encoding="utf-8")
 
 
 def title_of(document: Json) -> str:
@@ -115,6 +119,20 @@ def interval(figure: Json) -> str:
     """Write a figure's interval, a dash where there is none."""
     low, high = figure["ci95"]
     return "—" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def with_interval(figure: Json) -> str:
+    """Write a figure's value and its interval in one cell.
+
+    Examples
+    --------
+    >>> with_interval({"value": 0.5, "ci95": [0.4, 0.6]})
+    '0.500 (0.400 to 0.600)'
+    """
+    if figure["value"] is None:
+        return "—"
+    value = f"{figure['value']:.3f}"
+    return value if figure["ci95"][0] is None else f"{value} ({interval(figure)})"
 
 
 def size(figure: Json) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from training.report.evaluation import interval, number
+from training.report.evaluation import interval, number, with_interval
 from training.report.page import Block, Bullets, Heading, Table, Text
 
 Json = Mapping[str, Any]
@@ -156,22 +156,10 @@ def _line(name: str, paper: Paper, found: Json | None) -> tuple[str, ...]:
         missing = f"not yet trained here: `{COMMAND} {name}`"
         return (paper.system, paper.published, paper.split, missing, *("—" for _ in _TESTS))
     at_random = _test(found, "random")
-    accuracy = "—" if at_random is None else _with_interval(at_random["accuracy"])
+    accuracy = "—" if at_random is None else with_interval(at_random["accuracy"])
     of_tests = (_test(found, test) for test in _TESTS)
-    aucs = ("—" if figures is None else _with_interval(figures["auc"]) for figures in of_tests)
+    aucs = ("—" if figures is None else with_interval(figures["auc"]) for figures in of_tests)
     return (paper.system, paper.published, paper.split, accuracy, *aucs)
-
-
-def _with_interval(figure: Json) -> str:
-    """Write a figure and its interval in one cell.
-
-    Examples
-    --------
-    >>> _with_interval({"value": 0.5, "ci95": [0.4, 0.6]})
-    '0.500 (0.400 to 0.600)'
-    """
-    value = f"{figure['value']:.3f}"
-    return value if figure["ci95"][0] is None else f"{value} ({interval(figure)})"
 
 
 def _test(found: Json | None, test: str) -> Json | None:
@@ -210,5 +198,5 @@ def _read(all_papers: Mapping[str, Paper], found: Mapping[str, Json | None]) -> 
             yield Text(
                 f"Control: with the labels dealt out at random, {control['groups']} times, "
                 f"{all_papers[name].system} has a mean AUC within the folds by session of "
-                f"{_with_interval(control)}."
+                f"{with_interval(control)}."
             )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.data.cell_types import CLASSES, MATURE
+from training.data.cell_types import CLASSES
 from training.recipes import types as recipe
 from training.report.evaluation import FILES as EVALUATION_FILES
-from training.report.evaluation import JSON_NAME, MARKDOWN_NAME
+from training.report.evaluation import with_interval, write_as
 from training.report.folder import written_whole
-from training.report.page import Block, Bullets, Heading, Table, Text, markdown
+from training.report.page import Block, Bullets, Heading, Table, Text
 
 MODEL = "model.keras"
 FILES = (MODEL, *EVALUATION_FILES)
@@ -34,9 +33,7 @@ def write(
     with written_whole(out, FILES, force=force) as folder:
         fitted.model.save(folder / MODEL)
         if evaluation is not None:
-            text = json.dumps(evaluation, indent=1, ensure_ascii=False, allow_nan=False)
-            (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
-            (folder / MARKDOWN_NAME).write_text(markdown(TITLE, list(blocks(evaluation))), encoding="utf-8")
+            write_as(evaluation, folder, TITLE, blocks(evaluation))
 
 
 def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
@@ -71,9 +68,9 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
         rows.append(
             (
                 name,
-                _share(found["recall"]),
+                with_interval(found["recall"]),
                 str(found["recall"]["n"]),
-                _share(bare),
+                with_interval(bare),
                 f"{threshold:g}" if threshold <= 1 else "none",
                 "yes" if found["offered"] else "no",
             )
@@ -84,10 +81,10 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
     mean = document["mean_recall"]
     yield Bullets(
         (
-            f"mean recall of the five: {'–' if mean is None else f'{mean:.3f}'} (goal ≥ 0.90)",
-            f"share abstained of cells of these five: {_share(document['abstained'])} (goal ≤ 0.15)",
+            f"mean recall of the five: {'—' if mean is None else f'{mean:.3f}'} (goal ≥ 0.90)",
+            f"share abstained of cells of these five: {with_interval(document['abstained'])} (goal ≤ 0.15)",
             *(
-                f"{name} that get the name of an offered type: {_share(figure)}, n = {figure['n']}"
+                f"{name} that get the name of an offered type: {with_interval(figure)}, n = {figure['n']}"
                 for name, figure in document["named"].items()
             ),
         )
@@ -99,7 +96,7 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
             (
                 name,
                 lab,
-                _share(figure),
+                with_interval(figure),
                 f"{figure['k']}/{figure['n']}",
                 str(figure["groups"]),
                 f"{figure['threshold']:g}" if figure["threshold"] <= 1 else "none",
@@ -110,8 +107,7 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
         ),
     )
     yield Heading("What was named what")
-    words = (*MATURE, *tuple(CLASSES)[len(MATURE) :], "other")
-    shown = [word for word in words if any(word in row for lab in document["confusion"].values()
+    shown = [word for word in (*CLASSES, "other") if any(word in row for lab in document["confusion"].values()
              for row in lab.values())]  # fmt: skip
     yield Table(
         ("laboratory", "is", *(f"named {word}" for word in shown)),
@@ -125,11 +121,3 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
         f"{document['trainings']} trainings, {document['cpu_s'] / 60:.0f} minutes of processor time, seed "
         f"{document['seed']}."
     )
-
-
-def _share(figure: Mapping[str, Any]) -> str:
-    if figure["value"] is None:
-        return "–"
-    low, high = figure["ci95"]
-    interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
-    return f"{figure['value']:.3f}{interval}"
