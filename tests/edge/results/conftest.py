@@ -10,6 +10,7 @@ from secrets import token_hex
 import cv2
 import numpy as np
 import pytest
+from click.testing import Result
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
@@ -29,6 +30,7 @@ from edge.structures import (
     UInt8Image,
 )
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
+from tests.edge.commands.invoking import blastcount
 
 NAME = "S-0142"
 #: Warnings by field.
@@ -157,6 +159,11 @@ def sign(path: Path, who: str, meaning: Meaning, *, clock_trusted: bool = True) 
 def summary_of(path: Path, errors: KnownErrors | None = None) -> SampleSummary:
     with BloodLog.open(path, read_only=True) as log:
         return summarise(log, log.sample(NAME), lambda _model: errors)
+
+
+def export(log: Path, form: str, folder: Path) -> Result:
+    """Hand the sample on in one form, given by its option."""
+    return blastcount("sample", "export", NAME, form, folder, "--log", log)
 
 
 def read_all(path: Path, observer: str, changed: dict[CellRef, str] | None = None) -> None:

@@ -10,15 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from pycocotools.coco import COCO
 
-from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.contours import encode_contours
 from edge.structures import CellRef, Contours
 from tests.edge.bloodlog.fields import PROVENANCE
-from tests.edge.results.conftest import NAME, SIDE, cell, field_image, place, result
+from tests.edge.commands.invoking import blastcount
+from tests.edge.results.conftest import NAME, SIDE, cell, export, field_image, place, result
 from tests.edge.results.test_polygons import filled
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
@@ -60,11 +59,6 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def export(log: Path, form: str, folder: Path) -> Result:
-    arguments = ["sample", "export", NAME, form, str(folder), "--log", str(log)]
-    return CliRunner().invoke(cli.main, arguments, catch_exceptions=False)
-
-
 def test_coco_s_own_tools_read_every_pixel(kept: Path, tmp_path: Path) -> None:
     said = export(kept, "--coco", tmp_path / "coco").stderr
     assert "1 of 3 counted fields written" in said
@@ -102,14 +96,5 @@ def test_qupath_s_objects_of_a_sample_hold_the_pixels_of_its_contours(kept: Path
             assert feature[key]["type"] == "Polygon"
             assert (filled([feature[key]["coordinates"]], (SIDE, SIDE)) == drawn).all()
     # They come back as words: nobody has changed a class.
-    arguments = [
-        "sample",
-        "import",
-        NAME,
-        str(tmp_path / "out" / files[0]),
-        "--observer",
-        "CD",
-        "--log",
-        str(kept),
-    ]
-    assert "6 cells have the program's class" in CliRunner().invoke(cli.main, arguments).stdout
+    arguments = ("sample", "import", NAME, tmp_path / "out" / files[0], "--observer", "CD", "--log", kept)
+    assert "6 cells have the program's class" in blastcount(*arguments).stdout

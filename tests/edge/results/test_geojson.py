@@ -62,7 +62,7 @@ def test_what_rfc_7946_and_qupath_ask_for(field: dict[str, Any]) -> None:
     assert "p_blast" not in smudge
 
 
-def logged(path: Path, classes: dict[int, str | None], *others: Feature) -> Path:
+def left_in_qupath(path: Path, classes: dict[int, str | None], *others: Feature) -> Path:
     """Write the first field's objects as a person left them in QuPath, which gives a list of features."""
     with BloodLog.open(path, read_only=True) as log:
         first = next(log.fields()).result
@@ -79,7 +79,7 @@ def test_a_changed_class_is_a_word_and_one_that_was_left_is_none(sample_log: Pat
     drawn: Feature = {"type": "Feature", "geometry": None, "properties": {}}
     derived: Feature = {"names": ["blast", "seen"]}
     classes = {2: "normal", 4: "blast", 5: "not_a_cell", 6: None, 9: "blast", 3: "Tumor"}
-    file = logged(sample_log, classes, drawn)
+    file = left_in_qupath(sample_log, classes, drawn)
     with BloodLog.open(sample_log) as log:
         read = read_words([file], log.fields(log.sample(NAME).id))
         assert read.words == {
@@ -101,7 +101,7 @@ def test_a_changed_class_is_a_word_and_one_that_was_left_is_none(sample_log: Pat
 
 def test_cells_of_another_count_of_the_frame_are_not_taken_for_these(sample_log: Path) -> None:
     """Ids are given anew by every count: only a cell of the same id in the same place is the same."""
-    file = logged(sample_log, {2: "normal"})
+    file = left_in_qupath(sample_log, {2: "normal"})
     with BloodLog.open(sample_log) as log:
         first = next(log.fields())
         moved = tuple(
@@ -134,10 +134,10 @@ def test_a_frame_that_was_counted_twice_has_cells_of_its_own_each_time(sample_lo
 
 
 def test_two_files_that_differ_are_refused(sample_log: Path) -> None:
-    one = logged(sample_log, {2: "normal"})
+    one = left_in_qupath(sample_log, {2: "normal"})
     other = one.with_name("other.geojson")
     other.write_text(one.read_text())
-    one = logged(sample_log, {2: "smudge"})
+    one = left_in_qupath(sample_log, {2: "smudge"})
     with BloodLog.open(sample_log) as log:
         fields = list(log.fields())
     assert read_words([one, one], fields).words == {CellRef(1, 2): "smudge"}

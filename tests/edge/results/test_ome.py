@@ -8,26 +8,19 @@ from pathlib import Path
 import numpy as np
 import ome_types
 import pytest
-from click.testing import CliRunner, Result
 from tifffile import TiffFile
 
-from edge import cli
 from edge.bloodlog import BloodLog
 from edge.camera.files import read_image
 from edge.results.ome import ome_tiff
-from tests.edge.results.conftest import NAME
+from tests.edge.results.conftest import NAME, export
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
 
-def export(log: Path, folder: Path) -> Result:
-    arguments = ["sample", "export", NAME, "--ome", str(folder), "--log", str(log)]
-    return CliRunner().invoke(cli.main, arguments, catch_exceptions=False)
-
-
 def test_pixels_scale_and_channel_come_back(sample_log: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ome"
-    assert export(sample_log, folder).exit_code == 0
+    assert export(sample_log, "--ome", folder).exit_code == 0
     # The refused field has no picture of its own size.
     assert [path.name for path in sorted(folder.iterdir())] == [
         f"field-00000{n}.ome.tif" for n in range(1, 5)
@@ -52,7 +45,7 @@ def test_pixels_scale_and_channel_come_back(sample_log: Path, tmp_path: Path) ->
     assert np.array_equal(frame.image, kept)
     assert frame.um_per_px == 0.2
     written = first.read_bytes()
-    export(sample_log, folder)
+    export(sample_log, "--ome", folder)
     assert first.read_bytes() == written
 
 
@@ -61,7 +54,7 @@ def test_a_field_whose_picture_was_removed_is_left_out(sample_log: Path, tmp_pat
         sha256 = log.image(2)
         assert sha256 is not None
         log.pictures.path(sha256).unlink()
-    said = export(sample_log, tmp_path / "ome").stderr
+    said = export(sample_log, "--ome", tmp_path / "ome").stderr
     assert "3 of 4 counted fields written" in said
     assert "picture is not there" in said
     assert not (tmp_path / "ome" / "field-000002.ome.tif").exists()

@@ -27,6 +27,7 @@ from edge.results.reading import Reading
 from edge.structures import CellRef
 from tests.edge.results.conftest import NAME, fill, read_all
 from tests.edge.results.test_annotate import labels
+from tests.edge.results.test_geojson import left_in_qupath
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
@@ -299,13 +300,7 @@ def test_words_from_qupath(sample_log: Path) -> None:
 
 
 def test_who_has_a_password_is_asked_for_it_before_words_are_taken(sample_log: Path) -> None:
-    with BloodLog.open(sample_log, read_only=True) as log:
-        first = next(log.fields()).result
-    drawn = labels(first)
-    content = json.loads(encode_field(first, cell_polygons(drawn, drawn)))
-    content["features"][3]["properties"]["classification"] = {"name": "blast"}
-    file = sample_log.with_name("seen.geojson")
-    file.write_text(json.dumps(content))
+    file = left_in_qupath(sample_log, {4: "blast"})
     UserFile.beside(sample_log).add(User("Ayu", "reader", password_hash("correct horse")))
     arguments = ["sample", "import", NAME, str(file), "--log", str(sample_log), "--observer"]
 
@@ -327,17 +322,12 @@ def test_who_has_a_password_is_asked_for_it_before_words_are_taken(sample_log: P
 def test_a_file_does_not_change_words_that_stand_on_the_page(sample_log: Path) -> None:
     with BloodLog.open(sample_log) as log:
         number = log.sample(NAME).id
-        first = next(log.fields()).result
         read = dict.fromkeys(Reading.of(log, number).to_read, "normal")
         for name, others in (("Ayu", {}), ("Budi", {CellRef(1, 4): "blast", CellRef(1, 5): "smudge"})):
             log.add_reviews({**read, **others}, name, role="reader")  # type: ignore[arg-type]  # plain strings
         log.settle({CellRef(1, 4): "blast"}, "Citra")
-    drawn = labels(first)
-    content = json.loads(encode_field(first, cell_polygons(drawn, drawn)))
-    for index in (3, 4, 5):  # settled; in dispute; one word of both
-        content["features"][index]["properties"]["classification"] = {"name": "not_a_cell"}
-    file = sample_log.with_name("seen.geojson")
-    file.write_text(json.dumps(content))
+    # Settled; in dispute; one word of both.
+    file = left_in_qupath(sample_log, dict.fromkeys((4, 5, 6), "not_a_cell"))
     UserFile.beside(sample_log).add(User("Ayu", "reader", password_hash("correct horse")))
     arguments = ["sample", "import", NAME, str(file), "--log", str(sample_log), "--observer", "Ayu"]
     taken = CliRunner().invoke(cli.main, arguments, input="correct horse\n")

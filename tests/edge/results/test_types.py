@@ -16,16 +16,11 @@ from edge.results.sheet.html import render_html
 from edge.results.sheet.pdf import render_pdf
 from edge.results.sheet.record import report_record
 from edge.results.sheet.terminal import sample_lines
-from edge.results.summary import SampleSummary, summarise
+from edge.results.summary import summarise
 from edge.structures import CellRef
-from tests.edge.results.conftest import NAME, read_all
+from tests.edge.results.conftest import NAME, read_all, summary_of
 
 pytestmark = pytest.mark.usefixtures("no_system_config")
-
-
-def summary_of(path: Path) -> SampleSummary:
-    with BloodLog.open(path, read_only=True) as log:
-        return summarise(log, log.sample(NAME))
 
 
 def counts(record: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:
