@@ -147,10 +147,11 @@ def undo(sample_id: int) -> ResponseReturnValue:
         abort(409)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
-        newest = reading.last_review(observer)
-        if newest is not None:
-            _refuse_if_it_stands(reading, observer, newest.cell)
+        if preferences.account() is not None:  # nobody else's word stands: no need to read every field
+            reading = Reading.of(log, sample_id)
+            newest = reading.last_review(observer)
+            if newest is not None:
+                _refuse_if_it_stands(reading, observer, newest.cell)
         undone = log.undo_review(observer, sample_id, expected=last, role=preferences.role())
         if undone is None:  # a form that is sent twice must not take back another word
             if not security.wants_json():
