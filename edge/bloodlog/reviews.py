@@ -17,6 +17,9 @@ from edge.structures import CellRef, CellType
 ClassWord = Literal["blast", "normal", "smudge", "not_a_cell"]
 ReviewLabel = Literal[ClassWord, CellType]
 TYPES: tuple[CellType, ...] = get_args(CellType)
+#: Words that are a class, and those that are a type, each by itself.
+_CLASSES: dict[ReviewLabel, ClassWord] = {word: word for word in get_args(ClassWord)}
+_TYPES: dict[ReviewLabel, CellType] = {kind: kind for kind in TYPES}
 
 _COLUMNS = (
     "review.id, review.field_id, review.cell_id, review.label, review.observer, review.at, review.undoes, "
@@ -101,12 +104,12 @@ def class_of(word: ReviewLabel) -> ClassWord:
     >>> class_of("lymphocyte"), class_of("smudge")
     ('normal', 'smudge')
     """
-    return word if word in get_args(ClassWord) else "normal"  # type: ignore[return-value]  # no TypeGuard
+    return _CLASSES.get(word, "normal")
 
 
 def type_of(word: ReviewLabel) -> CellType | None:
     """Give the type that a word says; None where it says only a class."""
-    return next((kind for kind in TYPES if kind == word), None)
+    return _TYPES.get(word)
 
 
 def last_word(connection: sqlite3.Connection, cell: CellRef, observer: str) -> ReviewLabel | None:
