@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -122,14 +122,17 @@ class SampleSummary:
     @property
     def signed(self) -> tuple[Signature, ...]:
         """Signatures of what the sample holds now, one for each person and meaning."""
-        last = {(one.who, one.meaning): one for one in self.signatures}
-        return tuple(one for one in last.values() if one.content_sha256 == self.content_sha256)
+        return tuple(one for one in self._last_signatures if one.content_sha256 == self.content_sha256)
 
     @property
     def outdated(self) -> tuple[Signature, ...]:
         """Signatures of what the sample held once, of whoever has not signed anew for the same."""
-        last = {(one.who, one.meaning): one for one in self.signatures}
-        return tuple(one for one in last.values() if one.content_sha256 != self.content_sha256)
+        return tuple(one for one in self._last_signatures if one.content_sha256 != self.content_sha256)
+
+    @property
+    def _last_signatures(self) -> Iterable[Signature]:
+        """The last signature of each person for each meaning."""
+        return {(one.who, one.meaning): one for one in self.signatures}.values()
 
     @property
     def drawn_fields(self) -> int:
