@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from training.recipes.relative import NAME as SHIPPED
+from training.recipes.relative import SPEC
 from training.report.evaluation import interval, number, with_interval
 from training.report.page import Block, Bullets, Heading, Table, Text
 
@@ -23,7 +25,6 @@ _TESTS = {
     "camera": "worse camera left out",
 }
 _SHARES = ("accuracy", "sensitivity", "specificity")
-SHIPPED = "relative"
 
 
 class Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,7 +103,8 @@ def blocks(systems: Mapping[str, Json], relative: Json) -> Iterator[Block]:
     )
     all_papers = papers()
     found = {
-        name: _of_evaluation(relative, 48) if name == SHIPPED else systems.get(name) for name in all_papers
+        name: _of_evaluation(relative, SPEC.size_px) if name == SHIPPED else systems.get(name)
+        for name in all_papers
     }
     header = (
         "system", "published accuracy", "its split", "accuracy, random split here",
