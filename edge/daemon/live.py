@@ -31,7 +31,7 @@ class CountedView:
     def __init__(self, field_id: int, frame: Frame) -> None:
         self.field_id = field_id
         self._size = (frame.width, frame.height)
-        self._look = look(frame.image)
+        self._look = look(frame.image).copy()  # or the whole frame would stay in memory
         self._keyframe: Keyframe | None = None  # made when somebody looks
 
     def offset_px(self, frame: Frame) -> tuple[float, float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -98,6 +99,15 @@ def test_a_counted_view_is_found_where_the_stage_has_moved_it() -> None:
     assert counted.offset_px(Frame(SLIDE.view(900.0).image, "elsewhere")) is None
     assert counted.offset_px(Frame(np.full((342, 428, 3), 230, np.uint8), "blank")) is None
     assert counted.offset_px(Frame(np.zeros((60, 80, 3), np.uint8), "another size")) is None
+
+
+def test_a_counted_view_does_not_keep_the_frame() -> None:
+    image = np.zeros((1520, 2028, 3), np.uint8)
+    frame = weakref.ref(image)
+    counted = CountedView(7, Frame(image, "counted"))
+    del image
+    assert frame() is None
+    assert counted.field_id == 7
 
 
 def test_a_live_preview_asks_for_newer_frames(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
