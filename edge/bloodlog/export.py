@@ -7,7 +7,7 @@ import json
 from typing import TextIO, cast
 
 from edge.bloodlog.assignments import ASSIGNED, ASSIGNED_TO
-from edge.bloodlog.belonging import LINKS
+from edge.bloodlog.belonging import links
 from edge.bloodlog.chain import Kind, read_content
 from edge.bloodlog.connection import snapshot
 from edge.bloodlog.core import BloodLog
@@ -65,8 +65,7 @@ def export_jsonl(log: BloodLog, file: TextIO, sample: Sample | None = None) -> i
     """
     rows = 0
     with log.reading() as connection, snapshot(connection):
-        links = connection.execute(LINKS, {"sample": None if sample is None else sample.id})
-        for number, kind, row_id, sha256 in links:
+        for number, kind, row_id, sha256 in links(connection, None if sample is None else sample.id):
             content = read_content(connection, cast(Kind, kind), row_id) or {"kind": kind, "row": None}
             file.write(
                 json.dumps({"schema": SCHEMA, "link": number, "sha256": sha256, **content}, default=repr)
