@@ -58,26 +58,22 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
         f"{rule['least_cells']} cells of it, begins at {rule['least_recall']:g} or above. "
         + (f"Offered: {', '.join(offered)}." if offered else "None is offered.")
     )
-    rows: list[tuple[str, ...]] = []
-    failed: set[int] = set()
-    for name, found in document["types"].items():
-        if not found["offered"]:
-            failed.add(len(rows))
-        bare = document["recall_without_abstention"][name]
-        threshold = found["threshold"]
-        rows.append(
-            (
-                name,
-                with_interval(found["recall"]),
-                str(found["recall"]["n"]),
-                with_interval(bare),
-                f"{threshold:g}" if threshold <= 1 else "none",
-                "yes" if found["offered"] else "no",
-            )
+    types = document["types"]
+    rows = tuple(
+        (
+            name,
+            with_interval(found["recall"]),
+            str(found["recall"]["n"]),
+            with_interval(document["recall_without_abstention"][name]),
+            _threshold(found),
+            "yes" if found["offered"] else "no",
         )
+        for name, found in types.items()
+    )
+    failed = frozenset(i for i, found in enumerate(types.values()) if not found["offered"])
     header = ("type", "recall (95 %)", "n", "without abstention", "threshold", "offered")
     yield Heading("Types")
-    yield Table(header, tuple(rows), frozenset(failed))
+    yield Table(header, rows, failed)
     mean = document["mean_recall"]
     yield Bullets(
         (
@@ -99,10 +95,10 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
                 with_interval(figure),
                 f"{figure['k']}/{figure['n']}",
                 str(figure["groups"]),
-                f"{figure['threshold']:g}" if figure["threshold"] <= 1 else "none",
+                _threshold(figure),
                 f"{figure['likeliest']:.3f}",
             )
-            for name, found in document["types"].items()
+            for name, found in types.items()
             for lab, figure in found["by_laboratory"].items()
         ),
     )
@@ -121,3 +117,7 @@ def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
         f"{document['trainings']} trainings, {document['cpu_s'] / 60:.0f} minutes of processor time, seed "
         f"{document['seed']}."
     )
+
+
+def _threshold(found: Mapping[str, Any]) -> str:
+    return f"{found['threshold']:g}" if found["threshold"] <= 1 else "none"
