@@ -26,7 +26,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 MATURE = tuple(CLASSES)[:5]
 NO_CLASS = -1
 _CLASS_OF = {word: number for number, words in enumerate(CLASSES.values()) for word in words}
-_BLAST = list(CLASSES).index("blast")
+BLAST = list(CLASSES).index("blast")
 #: Types of the images 001, 003, ... of wbc-seg, as its authors give them (X. Zheng, Y. Wang, G. Wang, J. Liu,
 #: "Fast and robust segmentation of white blood cell images by self-supervised learning", Micron 107, 2018,
 #: with the data set, "Class Labels of Dataset 1" and 2).
@@ -55,7 +55,7 @@ def classes_of(cells: Sequence[CellRecord]) -> NDArray[np.int64]:
 
 def _class_of(cell: CellRecord) -> int:
     if cell.label == 1:
-        return _BLAST
+        return BLAST
     name = cell.field.rpartition("/")[2]
     word = cell.cell_type
     if cell.lab in _WBC_SEG and cell.label == 0:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edge.device.machine import describe_machine, describe_software
 from training.data.cache import source_hash
-from training.data.cell_types import CLASSES, MATURE, NO_CLASS, classes_of
+from training.data.cell_types import BLAST, CLASSES, MATURE, NO_CLASS, classes_of
 from training.data.collection import Collection
 from training.data.records import CellRecord
 from training.protocol.folds import keep
@@ -53,7 +53,6 @@ _THRESHOLDS = np.round(np.arange(0.3, 0.96, 0.05), 2)
 NEVER = 1.01
 #: What is left for all types where a network is sure of a blast: less is rounding.
 _LEAST = 1e-3
-_BLAST = list(CLASSES).index("blast")
 Json = dict[str, Any]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -163,7 +162,7 @@ def not_blast(p: NDArray[np.float32]) -> NDArray[np.float32]:
     [0.5, 0.0]
     """
     kept = p.copy()
-    kept[:, _BLAST] = 0
+    kept[:, BLAST] = 0
     return np.asarray(kept / np.maximum(kept.sum(axis=1, keepdims=True), _LEAST), np.float32)
 
 
@@ -177,7 +176,7 @@ def choose_threshold(said: Named, kind: int) -> float:
     for number, name in enumerate(CLASSES):
         own = said.truth == number
         labs = [lab for lab in np.unique(said.lab[own]) if (own & (said.lab == lab)).sum() >= LEAST_CELLS]
-        for lab in labs if number != _BLAST else ():
+        for lab in labs if number != BLAST else ():
             here = own & (said.lab == lab)
             share = BLOOD.get(name, _ELSE / (len(CLASSES) - len(MATURE) - 1))
             weight[here] = share / len(labs) / here.sum()
