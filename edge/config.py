@@ -36,8 +36,9 @@ LOG_NAME = "blastcount.db"
 #: The calibration's name in the state folder.
 CALIBRATION_NAME = "calibration.json"
 #: Sections that decide how results are looked at, not how they come about: another port or token of the page
-#: must not make the fields before and after it look as if they were counted differently.
-_NOT_HASHED = ("review",)
+#: must not make the fields before and after it look as if they were counted differently. The site's names
+#: stand in the provenance by themselves.
+_NOT_HASHED = ("review", "site")
 #: Settings that older programs did not have: unset, they must not make old and new rows look different.
 _HASHED_WHERE_SET = {"camera": ("pixel_format",)}
 #: Number of the last of the kernel's video devices.
@@ -133,6 +134,16 @@ class CalibrationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[Path | None, Meta(description="what `blastcount calibrate` writes")] = None
 
 
+class SiteConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[site]``: what this laboratory calls its microscope and its stain.
+
+    They stand in every row; a verification holds for the slides of the same microscope and stain only.
+    """
+
+    microscope: Annotated[str, Meta(min_length=1, max_length=80, description="microscope")] | None = None
+    stain: Annotated[str, Meta(min_length=1, max_length=80, description="stain and its maker")] | None = None
+
+
 class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[sample]``: how samples are counted up.
 
@@ -218,7 +229,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    model, scale, camera, trigger, gpio, calibration, sample, log, storage, review : the sections
+    model, scale, camera, trigger, gpio, calibration, site, sample, log, storage, review : the sections
     origin : the file it was read from; None for built-in defaults. Not part of the hash
     """
 
@@ -228,6 +239,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     trigger: TriggerConfig = TriggerConfig()
     gpio: GpioConfig = GpioConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+    site: SiteConfig = SiteConfig()
     sample: SampleConfig = SampleConfig()
     log: LogConfig = LogConfig()
     storage: StorageConfig = StorageConfig()
@@ -236,7 +248,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def sha256(self) -> str:
-        """Hash of the values in force but ``[review]``: two files that say the same hash the same.
+        """Hash of the values in force but ``[review]`` and ``[site]``: files that say the same hash the same.
 
         Examples
         --------

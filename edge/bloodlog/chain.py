@@ -28,6 +28,10 @@ Kind = Literal[
     "assignment",
     "settlement",
     "signature",
+    "verification",
+    "verification_cell",
+    "verification_word",
+    "verification_event",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: What the first link is chained to.

@@ -25,11 +25,11 @@ from edge.bloodlog.connection import (
 )
 from edge.bloodlog.identity import FileIdentity
 from edge.bloodlog.locks import USUAL, Patience, locked
-from edge.bloodlog.people import PeoplesRows
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.rows import LoggedField, cell_row, logged_field
 from edge.bloodlog.samples import NOBODY, Sample, SampleChange, Specimen
 from edge.bloodlog.users import Role
+from edge.bloodlog.verifications import VerifiedRows
 from edge.device.clock import utc_now
 from edge.errors import LogBehindError, LogBusyError, LogError, SampleClosedError
 from edge.structures import CellRef, FieldResult
@@ -48,7 +48,7 @@ _OF_SAMPLE = """
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class BloodLog(PeoplesRows):
+class BloodLog(VerifiedRows):
     """An open blood log. Use :meth:`open` in a ``with`` statement, in one thread."""
 
     def __init__(

@@ -1,7 +1,8 @@
 """What was measured once about a microscope and its camera: even light, white point, size of a pixel.
 
 ``record`` is the file, ``blank`` makes a flat field from blank frames, ``micrometer`` and ``red_cells``
-measure the scale, and ``correction`` puts a record to use on frames.
+measure the scale, and ``correction`` puts a record to use on frames. ``site`` is what was measured of the
+program itself on this laboratory's slides.
 """
 
 from edge.calibration.correction import UNUSED, Correction

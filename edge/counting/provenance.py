@@ -35,6 +35,7 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     architecture : of the processor, whose instructions round differently
     type_model_name, type_model_sha256, type_card_sha256 : network and card that named the cells' types; not
         written where there is none
+    microscope, stain : what the laboratory calls them; not written where it has not said
     """
 
     config_sha256: str
@@ -52,6 +53,8 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     type_model_name: str | None = None
     type_model_sha256: str | None = None
     type_card_sha256: str | None = None
+    microscope: str | None = None
+    stain: str | None = None
 
     @classmethod
     def of(
@@ -88,6 +91,8 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             type_model_name=None if types is None else types.identity.name,
             type_model_sha256=None if types is None else types.identity.sha256,
             type_card_sha256=None if types is None else types.card_sha256,
+            microscope=config.site.microscope,
+            stain=config.site.stain,
         )
 
     def to_json(self) -> str:

@@ -7,7 +7,7 @@ read them, and ask the service to write. Whoever opens a log here need not know 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Removed
 from edge.bloodlog.samples import NOBODY, SampleChange
 from edge.bloodlog.users import Role
+from edge.bloodlog.verifications import DrawnCell, Event, Verification, VerificationEvent, VerifiedWord
 from edge.config import SYSTEM_STATE
 from edge.daemon.client import ask, find_socket
 from edge.daemon.writes import (
@@ -29,9 +30,13 @@ from edge.daemon.writes import (
     AppendField,
     AssignFields,
     ChangeSample,
+    NoteVerification,
     OpenSample,
+    OpenVerification,
     Retain,
+    SayVerified,
     UndoReview,
+    UndoVerified,
     encode_write,
 )
 from edge.device.rights import refusal, user_name
@@ -206,6 +211,63 @@ class ServedLog(BloodLog):
         write = UndoReview(log=self._name, observer=observer, sample_id=sample_id, expected=expected)
         undone = self._ask(write, "the review was not undone")["undone"]
         return None if undone is None else msgspec.convert(undone, Review)
+
+    def open_verification(
+        self,
+        plan: str,
+        cells: Sequence[DrawnCell],
+        keep: Collection[str] = (),
+        *,
+        who: str = NOBODY,
+        role: Role | None = None,
+    ) -> Verification:
+        """Have a verification begun; see :meth:`edge.bloodlog.BloodLog.open_verification`."""
+        self._refuse_role(role)
+        rows = [(one.cell.field_id, one.cell.cell_id, one.stratum, one.weight, one.twice) for one in cells]
+        write = OpenVerification(log=self._name, plan=plan, cells=rows, keep=list(keep), who=who)
+        return msgspec.convert(self._ask(write, "no verification was opened")["answer"], Verification)
+
+    def say_verified(
+        self,
+        verification_id: int,
+        words: Mapping[CellRef, ReviewLabel],
+        reader: str,
+        *,
+        role: Role | None = None,
+    ) -> int:
+        """Have words on drawn cells written down; see :meth:`edge.bloodlog.BloodLog.say_verified`."""
+        self._refuse_role(role)
+        said = [(cell.field_id, cell.cell_id, word) for cell, word in words.items()]
+        write = SayVerified(log=self._name, verification_id=verification_id, words=said, reader=reader)
+        return int(self._ask(write, "the words were not logged")["answer"])
+
+    def undo_verified(
+        self, verification_id: int, reader: str, expected: int | None = None, *, role: Role | None = None
+    ) -> VerifiedWord | None:
+        """Have a word taken back; see :meth:`edge.bloodlog.BloodLog.undo_verified`."""
+        self._refuse_role(role)
+        write = UndoVerified(
+            log=self._name, verification_id=verification_id, reader=reader, expected=expected
+        )
+        undone = self._ask(write, "the word was not undone")["answer"]
+        return None if undone is None else msgspec.convert(undone, VerifiedWord)
+
+    def note_verification(
+        self,
+        verification_id: int,
+        event: Event,
+        record: str,
+        *,
+        who: str = NOBODY,
+        role: Role | None = None,
+    ) -> VerificationEvent:
+        """Have a verification ended or checked; see :meth:`edge.bloodlog.BloodLog.note_verification`."""
+        self._refuse_role(role)
+        write = NoteVerification(
+            log=self._name, verification_id=verification_id, event=event, record=record, who=who
+        )
+        answer = self._ask(write, "the verification was left as it is")["answer"]
+        return msgspec.convert(answer, VerificationEvent)
 
     def retain(self) -> Removed:
         """Have pictures removed as the service's ``[storage]`` says."""

@@ -25,6 +25,7 @@ from edge.bloodlog.pictures import decode
 from edge.bloodlog.retention import Policy, Removed, retain
 from edge.bloodlog.samples import NOBODY
 from edge.bloodlog.users import UserFile, user_name
+from edge.bloodlog.verifications import DrawnCell
 from edge.config import Config
 from edge.counting.provenance import Context, Provenance
 from edge.daemon.protocol import Peer
@@ -34,9 +35,14 @@ from edge.daemon.writes import (
     AppendField,
     AssignFields,
     ChangeSample,
+    NoteVerification,
     OpenSample,
+    OpenVerification,
     Retain,
+    SayVerified,
     UndoReview,
+    UndoVerified,
+    Verifying,
     Write,
     decode_write,
 )
@@ -138,6 +144,8 @@ class LogWriter:
                 case UndoReview(observer=observer, sample_id=sample_id, expected=expected):
                     undone = log.undo_review(observer, sample_id, expected)
                     return {"undone": None if undone is None else msgspec.to_builtins(undone)}
+                case OpenVerification() | SayVerified() | UndoVerified() | NoteVerification():
+                    return {"answer": msgspec.to_builtins(_verify(log, write, peer))}
                 case AppendField():
                     return {"field": self._append(log, write)}
 
@@ -176,6 +184,23 @@ class LogWriter:
             )
 
 
+def _verify(log: BloodLog, write: Verifying, peer: Peer) -> object:
+    match write:
+        case OpenVerification(plan=plan, cells=cells, keep=keep, who=who):
+            drawn = [
+                DrawnCell(CellRef(field_id, cell_id), stratum, weight, twice)
+                for field_id, cell_id, stratum, weight, twice in cells
+            ]
+            return log.open_verification(plan, drawn, keep, who=_sign(who, peer))
+        case SayVerified(verification_id=number, words=words, reader=reader):
+            said = {CellRef(field_id, cell_id): word for field_id, cell_id, word in words}
+            return log.say_verified(number, said, reader)
+        case UndoVerified(verification_id=number, reader=reader, expected=expected):
+            return log.undo_verified(number, reader, expected)
+        case NoteVerification(verification_id=number, event=event, record=record, who=who):
+            return log.note_verification(number, event, record, who=_sign(who, peer))
+
+
 def _told(sample: Sample) -> dict[str, Any]:
     return {"sample": msgspec.to_builtins(sample)}
 
@@ -188,9 +213,10 @@ def _refuse_names(log: BloodLog, write: AnyWrite) -> None:
     LogError
         It would.
     """
-    if isinstance(write, AddReviews | UndoReview):
+    if isinstance(write, AddReviews | UndoReview | SayVerified | UndoVerified):
         raise LogError(f"{log.path}: has users, who say words on the service's own page, signed in by name")
-    if isinstance(write, OpenSample | ChangeSample | AssignFields) and write.who != NOBODY:
+    by_name = OpenSample | ChangeSample | AssignFields | OpenVerification | NoteVerification
+    if isinstance(write, by_name) and write.who != NOBODY:
         raise LogError(
             f"{log.path}: has users, who sign on the service's own page; leave the sign {write.who} out, and "
             "your account's name is kept"

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from edge.bloodlog import ReviewLabel, Specimen
 from edge.bloodlog.samples import SampleChange
+from edge.bloodlog.verifications import Event
 from edge.structures import FieldResult
 
 #: Longest body. The picture of a camera's field takes 8 MB, a scanner's 50 megapixels 30 MB, base64 a third
@@ -66,6 +67,40 @@ class UndoReview(Write, frozen=True, tag="undo_review"):
     expected: _Row | None
 
 
+class OpenVerification(Write, frozen=True, tag="open_verification"):
+    """See :meth:`edge.bloodlog.BloodLog.open_verification`; field, cell, stratum, weight, twice of each."""
+
+    plan: str
+    cells: list[tuple[_Row, _Row, _Name, Annotated[float, Meta(ge=1.0)], bool]]
+    keep: list[_Name]
+    who: _Name
+
+
+class SayVerified(Write, frozen=True, tag="say_verified"):
+    """See :meth:`edge.bloodlog.BloodLog.say_verified`; field, cell and word of each."""
+
+    verification_id: _Row
+    words: list[tuple[_Row, _Row, ReviewLabel]]
+    reader: _Name
+
+
+class UndoVerified(Write, frozen=True, tag="undo_verified"):
+    """See :meth:`edge.bloodlog.BloodLog.undo_verified`."""
+
+    verification_id: _Row
+    reader: _Name
+    expected: _Row | None
+
+
+class NoteVerification(Write, frozen=True, tag="note_verification"):
+    """See :meth:`edge.bloodlog.BloodLog.note_verification`."""
+
+    verification_id: _Row
+    event: Event
+    record: str
+    who: _Name
+
+
 class AssignFields(Write, frozen=True, tag="assign_fields"):
     """See :meth:`edge.bloodlog.BloodLog.assign_fields`."""
 
@@ -103,7 +138,10 @@ class AppendField(Write, frozen=True, tag="append_field"):
     is_drawn: bool = False
 
 
-AnyWrite = OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Retain | AppendField
+Verifying = OpenVerification | SayVerified | UndoVerified | NoteVerification
+AnyWrite = (
+    OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Verifying | Retain | AppendField
+)
 
 
 def encode_write(write: AnyWrite) -> bytes:

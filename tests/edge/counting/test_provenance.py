@@ -15,7 +15,7 @@ import pytest
 
 from edge.calibration import Calibration, Correction, MeasuredScale
 from edge.classification.card import load_bundle
-from edge.config import Config
+from edge.config import Config, SiteConfig
 from edge.counting import provenance as module
 from edge.counting.provenance import Provenance
 from tests.edge.telling import TellingTypes
@@ -40,12 +40,15 @@ def corrected(path: Path, um_per_px: float) -> Correction:
 
 
 def test_it_is_one_json_form_with_one_hash(now: Callable[..., Provenance]) -> None:
-    first, second, typed = now(), now(), now(types=TellingTypes())
+    named = Config(site=SiteConfig(microscope="Bench 2", stain="Wright"))
+    first, second, typed = now(), now(), now(types=TellingTypes(), config=named)
     assert first.sha256 == second.sha256
     names = sorted(Provenance.__struct_fields__)
     assert list(json.loads(typed.to_json())) == names
-    # Without a network of types the form is that of programs which knew of none.
-    assert list(json.loads(first.to_json())) == [name for name in names if not name.startswith("type_")]
+    # Without a network of types and the site's names the form is that of programs which knew of none.
+    later = ("type_", "microscope", "stain")
+    assert list(json.loads(first.to_json())) == [name for name in names if not name.startswith(later)]
+    assert named.sha256 == Config().sha256  # the names stand in the row by themselves
 
 
 def test_the_calibration_s_content_counts_and_its_place_does_not(

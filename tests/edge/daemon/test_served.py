@@ -23,6 +23,7 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import decode, encode
 from edge.bloodlog.users import User, UserFile
+from edge.bloodlog.verifications import DrawnCell
 from edge.config import Config, parse_config
 from edge.counting.provenance import Context
 from edge.counting.recorder import Recorder
@@ -90,6 +91,31 @@ def field(**changes: Any) -> AppendField:
         "image_sha256": name, "thumbnails": {}, "pictures": {name: JPEG},
     }  # fmt: skip
     return AppendField(**(made | changes))
+
+
+def test_a_verification_is_written_by_the_service(service: Service, log: ServedLog) -> None:
+    log.open_sample("S-1", "blood", 200)
+    with BloodLog.open(service.path) as own:
+        own.append(make_result(), config_sha256="c" * 64, software_version="1", runtime="r", sample_id=1)
+    log.change_sample("S-1", "closed")
+    cell = CellRef(1, 1)
+    opened = log.open_verification("{}", [DrawnCell(cell, "blast", 1.5, True)], ["S-1"])
+    assert (opened, opened.who) == (log.current_verification(), ME)
+    assert log.say_verified(1, {cell: "normal"}, "AK") == 1
+    undone = log.undo_verified(1, "AK")
+    assert undone is not None
+    assert undone.label is None
+    assert log.undo_verified(1, "AK") is None
+    closed = log.note_verification(1, "closed", "{}", who="AK")
+    assert log.verification_events() == (closed,)
+    assert log.sample("S-1").kept
+    with pytest.raises(LogError, match="verification 1 has ended"):
+        log.say_verified(1, {cell: "blast"}, "AK")
+    UserFile.beside(service.path).add(User("Ani", "reader", nobodys_hash()))
+    with pytest.raises(LogError, match="has users, who say words on the service's own page"):
+        log.say_verified(1, {cell: "blast"}, "Ani")
+    with pytest.raises(LogError, match="leave the sign Ani out"):
+        log.note_verification(1, "checked", "{}", who="Ani")
 
 
 def test_samples_and_words_are_written_by_the_service_and_say_who(
