@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: test-pythons lock sbom wheelhouse published silent compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: test-pythons lock sbom wheelhouse published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -33,6 +33,11 @@ count: $(DEVICE)/.installed
 # Pages rendered from JSON; a test says when they are stale.
 docs: $(DEV)/.installed
 	$(DEV)/bin/python -m training.report.docs
+
+# The pages as a site in $(OUT)/site, to be read from a disk; a test builds it, too.
+site: $(DEV)/.installed
+	$(DEV)/bin/python -m sphinx -q -n -W --keep-going -b html docs "$(OUT)/site"
+	@echo "the pages: $(OUT)/site/index.html"
 
 # After a change of segmentation, crop or network that is meant.
 golden: $(DEV)/.installed
