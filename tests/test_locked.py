@@ -42,6 +42,7 @@ def asked(extra: str | None, machine: dict[str, str]) -> Iterator[Requirement]:
             yield requirement
 
 
+@pytest.mark.requirement(22)
 @pytest.mark.parametrize(("python", "architecture"), MACHINES)
 def test_every_need_is_locked_within_its_range(python: str, architecture: str) -> None:
     """Where this fails after a change of pyproject.toml: make lock."""
@@ -72,6 +73,7 @@ def test_every_need_is_locked_within_its_range(python: str, architecture: str) -
     assert (dev["numpy"] == "1.26.4") == (python == "3.11")
 
 
+@pytest.mark.requirement(22)
 @pytest.mark.parametrize("file", [BUILD, DEVICE, DEV])
 def test_every_locked_version_has_hashes_and_no_address(file: Path) -> None:
     text = file.read_text(encoding="utf-8")

@@ -66,6 +66,7 @@ def _refused_alone(evidence: Evidence, message: str) -> None:
     assert "nothing was written" in str(caught.value)
 
 
+@pytest.mark.requirement(10)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -182,6 +183,7 @@ def test_nothing_looked_at_is_no_pass() -> None:
         judge(Evidence(PLAIN, [], [], [])).refuse()
 
 
+@pytest.mark.requirement(10)
 def test_the_limits_are_those_agreed_on() -> None:
     assert (LIMITS.agreement, LIMITS.mean_delta_p, LIMITS.p99_delta_p, LIMITS.max_delta_p) == (
         0.995,

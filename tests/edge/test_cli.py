@@ -83,6 +83,7 @@ def loaded_by(script: str, repository: Path) -> set[str]:
     return set(done.stderr.split())
 
 
+@pytest.mark.requirement(16)
 def test_help_imports_no_command_and_no_heavy_library(repository: Path) -> None:
     loaded = loaded_by(
         "from edge.cli import main\ntry: main(['--help'], prog_name='blastcount')\nexcept SystemExit: pass",
@@ -93,6 +94,7 @@ def test_help_imports_no_command_and_no_heavy_library(repository: Path) -> None:
     assert not [module for module in loaded if module.startswith("edge.commands.")]
 
 
+@pytest.mark.requirement(16)
 def test_asking_the_daemon_loads_no_image_library(repository: Path) -> None:
     loaded = loaded_by("import edge.commands.control", repository)
     assert "edge.commands.control" in loaded
@@ -106,6 +108,7 @@ CODES = {
 }
 
 
+@pytest.mark.requirement(15)
 @pytest.mark.parametrize(("error", "code"), [(error, code) for code in CODES for error in CODES[code]])
 def test_an_error_is_one_line_and_its_exit_code(
     command: Callable[[Callable[[], None]], None], error: type[EdgeError], code: int

@@ -76,6 +76,7 @@ def test_a_language_that_does_not_exist(language: str) -> None:
         catalogue(language)
 
 
+@pytest.mark.requirement(1)
 @pytest.mark.parametrize("code", list(languages()))
 def test_every_reason_and_every_warning_has_words_and_advice(code: str) -> None:
     names: dict[str, set[str]] = {}

@@ -121,6 +121,7 @@ class Books:
         self.sample = there
 
 
+@pytest.mark.requirement(5)
 @pytest.mark.parametrize("kills", [15, pytest.param(1000, marks=LONG)])
 def test_a_writer_that_is_killed_at_any_moment(tmp_path: Path, kills: int) -> None:
     path = tmp_path / "blood.db"

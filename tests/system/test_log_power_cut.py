@@ -122,6 +122,7 @@ def backup_faults(manifest: Path) -> list[str]:
         return [str(error)]
 
 
+@pytest.mark.requirement(5)
 @pytest.mark.parametrize(("cuts", "length"), [(20, 3), pytest.param(2000, 10, marks=pytest.mark.slow)])
 def test_the_power_fails_at_any_moment(tmp_path: Path, repository: Path, cuts: int, length: int) -> None:
     calls = recorded(WORK, tmp_path, repository, length)

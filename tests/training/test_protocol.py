@@ -50,6 +50,7 @@ def by_name(document: dict[str, Any]) -> dict[str, Any]:
     return {test["test"]: test for test in document["tests"]}
 
 
+@pytest.mark.requirement(11)
 @pytest.mark.parametrize("labs", [("all-idb",), ("all-idb", "all-taleqani", "bccd")])
 def test_no_group_is_on_both_sides(collection: Collection, labs: tuple[str, ...]) -> None:
     splits = plan(collection, labs)
@@ -89,6 +90,7 @@ def test_folds_of_all_idb_do_not_depend_on_other_laboratories(collection: Collec
     assert folds(("all-idb",)) == folds(("all-idb", "all-taleqani", "bccd"))
 
 
+@pytest.mark.requirement(11)
 def test_a_leaked_cell_is_refused(collection: Collection) -> None:
     split = next(s for s in plan(collection, ("all-idb",)) if s.test == "scene")
     leaky = dataclasses.replace(split, train=(*split.train, split.judged[0]))

@@ -67,6 +67,7 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
         assert log.head() == Head(0, GENESIS)
 
 
+@pytest.mark.requirement(6)
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [

@@ -151,6 +151,7 @@ def test_the_file_is_durable_and_says_what_it_is(path: Path, log: BloodLog) -> N
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.requirement(6)
 @pytest.mark.parametrize("table", ["field", "cell", "sample", "sample_event", "review", "link"])
 def test_rows_cannot_be_changed_or_removed(full: Path, table: str) -> None:
     with raw(full) as connection:
@@ -166,6 +167,7 @@ def test_rows_cannot_be_changed_or_removed(full: Path, table: str) -> None:
         assert connection.execute(f"SELECT * FROM {table}").fetchall() == before
 
 
+@pytest.mark.requirement(5)
 def test_a_field_that_cannot_be_logged_leaves_nothing(log: BloodLog) -> None:
     twice = replace(make_result(), cells=(make_cell(1), make_cell(1)))
     with pytest.raises(LogError, match=r"blood\.db: field rendered:1 was not logged: .*append-only"):

@@ -79,6 +79,7 @@ def test_everything_that_is_said_changes_what_was_signed(log: BloodLog, change: 
     assert log.content_sha256(1) != before
 
 
+@pytest.mark.requirement(18)
 def test_no_form_signs_twice_and_nothing_that_is_open_is_signed(log: BloodLog) -> None:
     sign(log)
     with pytest.raises(LogError, match="form has signed already"):

@@ -245,6 +245,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: float) -> 
         decode_image(path)
 
 
+@pytest.mark.requirement(13)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("damage", ["half with an end marker", "one block lost"])
 def test_a_jpeg_that_lacks_something_in_its_middle_is_refused(tmp_path: Path, damage: str, mode: str) -> None:

@@ -130,6 +130,7 @@ def _kill_strongest_channel(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     return dead
 
 
+@pytest.mark.requirement(8)
 @pytest.mark.parametrize("fault", [np.negative, _kill_strongest_channel])
 def test_golden_crops_refuse_other_weights(
     bundle: ModelBundle,

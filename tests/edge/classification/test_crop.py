@@ -43,6 +43,7 @@ def crop_at(
     return to_input(image, x, y, spec, um_per_px=um_per_px, background=background, outline=outline)
 
 
+@pytest.mark.requirement(9)
 def test_bytes_of_the_crop_do_not_change() -> None:
     """Golden: a change here invalidates every shipped model, whatever the other tests say."""
     crops = [
@@ -56,6 +57,7 @@ def test_bytes_of_the_crop_do_not_change() -> None:
 GOLDEN = "92265cdf904d7be57a0fd7ba652322b9d91381f3f1a9b8868f3d9bc35040b881"
 
 
+@pytest.mark.requirement(9)
 @pytest.mark.parametrize("um_per_px", [0.05, 0.1, 0.2, 0.4])
 def test_a_cell_has_the_same_size_at_every_scale(um_per_px: float) -> None:
     side = round(40 / um_per_px)

@@ -49,6 +49,8 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.requirement(13)
+@pytest.mark.requirement(15)
 def test_unreadable_files_are_named_and_the_others_are_counted(count: CountCommand, tmp_path: Path) -> None:
     for name, (write, _) in UNREADABLE.items():
         write(count.folder / name)

@@ -54,6 +54,7 @@ def exif(artist: str) -> Image.Exif:
     return tags
 
 
+@pytest.mark.requirement(14)
 def test_json_follows_the_published_schema(count: CountCommand, small_field: RenderedField) -> None:
     result = count("--json", count.folder)
     assert result.stderr == ""
@@ -164,6 +165,7 @@ def test_the_table_and_its_known_truth(count: CountCommand, small_field: Rendere
     assert (result.exit_code, "no truth of a rendered field" in result.stderr) == (0, True)
 
 
+@pytest.mark.requirement(14)
 def test_masks_hold_the_ids_of_the_cells(count: CountCommand, tmp_path: Path) -> None:
     (record,) = count.records("--masks", tmp_path / "masks", count.folder)
     cells, nuclei = (
@@ -399,6 +401,7 @@ def test_types_are_beside_the_same_blast_calls_in_every_output(
     assert "types named by told 777777777777" in printed
 
 
+@pytest.mark.requirement(2)
 @pytest.mark.parametrize("denominator", get_args(Denominator))
 def test_every_output_has_the_configured_denominator(
     count: CountCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denominator: str

@@ -170,6 +170,7 @@ def test_recording_anew_says_what_was_before(own: ModelBundle) -> None:
     assert np.abs(golden.p_blast - load_golden_field(own).p_blast).max() <= 0.03
 
 
+@pytest.mark.requirement(8)
 @pytest.mark.usefixtures("no_system_config")
 @pytest.mark.parametrize("command", [["count", "edge/samples"], ["run", "--fields", "1"], ["check"]])
 def test_nothing_is_counted_where_it_disagrees(

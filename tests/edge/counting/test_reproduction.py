@@ -103,6 +103,7 @@ def again(row: LoggedField, config: Config) -> FieldResult:
     return numbers(Pipeline(classifier).process(field, context.reference).result)
 
 
+@pytest.mark.requirement(7)
 def test_each_row_is_counted_again_equal_in_every_number(rows: list[LoggedField], counted: Config) -> None:
     assert len(rows) == len(PLACES_UM) + 1
     assert sum(len(row.result.cells) for row in rows) > 30
@@ -133,6 +134,7 @@ def test_a_row_of_a_sample_says_where_its_cells_end_and_what_it_overlaps(rows: l
     assert again.overlaps[0] == pytest.approx((first.id, 0.0, 0.0), abs=1.0)
 
 
+@pytest.mark.requirement(7)
 def test_a_pooled_scale_is_in_its_row_and_outlives_a_restart(config: Config) -> None:
     """Red cells give the scale of each field, those of the sample before it have the last word."""
     Calibration(640, 480, datetime.now(UTC), Blank(LAMP, 9), None).save(config.calibration_path)

@@ -88,6 +88,7 @@ def test_without_a_sample_fields_are_logged_alone(desk: Desk) -> None:
     assert list(ThumbnailStore.beside(desk.log.path).files()) == []
 
 
+@pytest.mark.requirement(4)
 def test_each_cell_is_counted_once(desk: Desk) -> None:
     sample = desk.log.open_sample("S-1", "blood", 200)
     recorder = desk.recorder()
@@ -164,6 +165,7 @@ def test_fields_that_others_counted_meanwhile_are_taken_up(desk: Desk) -> None:
     assert (status["fields"], status["wbc"]) == (2, counted.wbc)
 
 
+@pytest.mark.requirement(4)
 def test_each_cell_is_counted_once_by_many_at_a_time(
     desk: Desk, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_published_intervals(k: int, n: int, low: float, high: float) -> None:
     assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
+@pytest.mark.requirement(2)
 @given(st.data())
 def test_limits_are_those_of_scipy(data: st.DataObject) -> None:
     stats = pytest.importorskip("scipy.stats")

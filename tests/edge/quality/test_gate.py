@@ -37,6 +37,7 @@ def reference_of(*images: UInt8Image) -> Reference:
     return reference
 
 
+@pytest.mark.requirement(1)
 @pytest.mark.parametrize("way", [d for d in DEGRADATIONS if d.mode != "camera"], ids=lambda d: d.name)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_picture_that_went_bad_is_refused_for_the_right_reason(way: Degradation, seed: int) -> None:

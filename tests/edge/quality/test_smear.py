@@ -79,6 +79,7 @@ def test_an_altered_field_is_refused_or_warned_of(kind: str, names: set[str]) ->
     assert names & set(judged(altered(FIELD, kind, 0)))
 
 
+@pytest.mark.requirement(1)
 @pytest.mark.parametrize("kind", ["figure", "drawn shapes", "tissue", "page of text"])
 def test_what_is_no_smear_is_refused(kind: str) -> None:
     assert "not_a_smear" in smear_reasons(field(no_smear(kind, 3)))

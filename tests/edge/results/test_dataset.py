@@ -51,6 +51,7 @@ def labels_of(folder: Path) -> dict[tuple[str, int], str]:
     }
 
 
+@pytest.mark.requirement(12)
 def test_one_word_on_one_cell_leaves_all_others_unknown(sample_log: Path, tmp_path: Path) -> None:
     """Three cells of the field are called blasts by the program and were looked at by nobody."""
     with BloodLog.open(sample_log) as log:
@@ -110,6 +111,7 @@ def test_samples_are_added_and_nothing_doubles(sample_log: Path, tmp_path: Path)
     assert contested.label == "unknown"
 
 
+@pytest.mark.requirement(12)
 def test_people_who_differ_are_both_kept_and_teach_nothing(sample_log: Path, tmp_path: Path) -> None:
     read_all(sample_log, "AK")
     read_all(sample_log, "BT", {CellRef(1, 4): "blast"})

@@ -150,6 +150,7 @@ def statuses(path: Path) -> set[str]:
     return {r["status"] for r in of_type(bundle, "Observation") + of_type(bundle, "DiagnosticReport")}
 
 
+@pytest.mark.requirement(21)
 def test_final_only_when_closed_read_settled_and_signed(full_log: Path) -> None:
     assert statuses(full_log) == {"preliminary"}
     read_all(full_log, "AK")
@@ -190,6 +191,7 @@ def test_a_signature_is_a_provenance_of_the_report(full_log: Path) -> None:
     assert "Changed after it was signed" in of_type(changed, "DiagnosticReport")[0]["text"]["div"]
 
 
+@pytest.mark.requirement(21)
 def test_below_the_quota_nothing_is_final(sample_log: Path) -> None:
     read_all(sample_log, "AK")
     close(sample_log)
@@ -197,6 +199,7 @@ def test_below_the_quota_nothing_is_final(sample_log: Path) -> None:
     assert statuses(sample_log) == {"preliminary"}
 
 
+@pytest.mark.requirement(3)
 def test_every_resource_is_coded_as_research_and_what_is_doubtful_too(sample_log: Path) -> None:
     """Who reads codes and no notes."""
 

@@ -151,6 +151,7 @@ def test_removed_pictures_are_counted_and_not_missed(sample_log: Path) -> None:
     render_pdf(page_of(sample_log))
 
 
+@pytest.mark.requirement(3)
 @pytest.mark.parametrize("language", languages())
 def test_every_form_in_every_language_says_what_it_is_not_for(
     sample_log: Path, tmp_path: Path, language: str

@@ -254,6 +254,7 @@ def test_short_codes_are_taken_without_a_word(number: int, prefix: str) -> None:
     assert personal_doubt(code) is None
 
 
+@pytest.mark.requirement(17)
 @given(st.text(string.digits, min_size=9, max_size=20))
 def test_long_numbers_are_doubted(digits: str) -> None:
     assert personal_doubt(digits) is not None
@@ -265,6 +266,7 @@ def test_words_are_doubted_with_and_without_a_number(word: str, number: int, mar
         assert "looks like a name" in (personal_doubt(name) or "")
 
 
+@pytest.mark.requirement(17)
 @pytest.mark.parametrize("name", ["Budi1", "budi", "BUDI1", "Ani", "ani2", "J.Doe", "Li-Wei3", "12Ali"])
 def test_names_are_doubted(name: str) -> None:
     assert "looks like a name" in (personal_doubt(name) or "")

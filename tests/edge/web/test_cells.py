@@ -174,6 +174,7 @@ def test_a_cell_that_is_not_there_is_refused(ani: Browser, clinic: Clinic) -> No
     assert clinic.words() == []
 
 
+@pytest.mark.requirement(19)
 def test_a_blind_observer_sees_nothing_of_the_program(browser: Browser) -> None:
     browser.says_who("Ani", hide_program="1")
     assert shown(browser) == COUNTED
@@ -197,6 +198,7 @@ def observers(browser: Browser) -> str:
     return browser.get("/samples/1/observers").text
 
 
+@pytest.mark.requirement(19)
 def test_two_observers_are_blind_until_both_are_done(ani: Browser, budi: Browser) -> None:
     read_all(ani, ("1-1", "2-1", "1-2"))
     budi.say("1-1-blast")

@@ -81,6 +81,7 @@ def test_every_rule_is_in_one_of_the_lists(browser: Browser) -> None:
             assert path in (PAGES if "GET" in (rule.methods or ()) else FORMS), path
 
 
+@pytest.mark.requirement(20)
 @pytest.mark.parametrize("accept", ["text/html", "*/*", "application/json", "image/jpeg"])
 def test_nothing_is_readable_without_the_token(locked: Clinic, accept: str) -> None:
     browser = Browser(locked)
@@ -92,6 +93,7 @@ def test_nothing_is_readable_without_the_token(locked: Clinic, accept: str) -> N
     assert locked.setup.refusals.total == len(PAGES)
 
 
+@pytest.mark.requirement(20)
 def test_nothing_can_be_changed_without_the_token(locked: Clinic) -> None:
     browser = Browser(locked)
     browser.get("/login")

@@ -158,6 +158,7 @@ def test_what_is_said_bears_the_name_and_role_of_who_has_signed_in(
     assert "by Ani (reader)" in html.unescape(ani.get("/samples/1").text)
 
 
+@pytest.mark.requirement(18)
 def test_nobody_speaks_for_another(
     clinic: Clinic, signed_in: Callable[[str], Browser], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +179,7 @@ def test_nobody_speaks_for_another(
     assert [observer for _, _, observer in clinic.words()] == ["Ani"]
 
 
+@pytest.mark.requirement(18)
 def test_a_word_without_a_name_is_refused_and_written_down(
     clinic: Clinic, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -352,6 +354,7 @@ def sign(browser: Browser, name: str, meaning: str, **form: str) -> TestResponse
     return browser.script("/samples/1/sign", {"nonce": nonce(browser), **sent}, follow_redirects=False)
 
 
+@pytest.mark.requirement(18)
 def test_a_signature_is_on_the_sheet_with_name_role_meaning_and_time(
     clinic: Clinic, read: dict[str, Browser], caplog: pytest.LogCaptureFixture
 ) -> None:
