@@ -9,7 +9,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.tools.sbom import MODELS, PACKAGES, PAGE, SBOM, bill, page
+from tests.tools.lock import DEV
+from tests.tools.sbom import _ENTRY, MODELS, PACKAGES, PAGE, SBOM, bill, page
 
 #: Words of a licence in a package's metadata, by the licence that the bill names.
 WORDS = {
@@ -55,3 +56,12 @@ def test_licences_are_those_that_packages_declare(name: str) -> None:
         assert (
             WORDS[PACKAGES[name][0]] in " ".join(declared).lower() or "redistribution" in declared[1].lower()
         )
+
+
+def test_no_locked_version_is_passed_over_for_its_marker() -> None:
+    locked = DEV.read_text(encoding="utf-8")
+    read = [(name, version) for name, version, _ in _ENTRY.findall(locked)]
+    assert any(" ; " in line for line in locked.splitlines() if "==" in line)
+    assert read == [
+        tuple(line.split()[0].split("==")) for line in locked.splitlines() if "==" in line.split(";")[0]
+    ]

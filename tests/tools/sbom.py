@@ -72,7 +72,8 @@ another network.
 |---|---|---|---|
 {}
 """
-_ENTRY = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE)
+#: A locked version, its marker where it has one, and its hashes.
+_ENTRY = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; [^\\\n]+)? \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE)
 
 
 def bill() -> dict[str, Any]:
