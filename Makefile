@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: test-pythons lock sbom wheelhouse published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: test-pythons lock sbom wheelhouse release-usb published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -117,6 +117,10 @@ sbom: $(DEV)/.installed
 # Wheels for a device without a network, here or elsewhere: make wheelhouse FOR="aarch64 3.13"
 wheelhouse:
 	@systemd/wheelhouse.sh wheels $(FOR)
+
+# A signed package for `blastcount update`: make release-usb KEY=~/.ssh/id_ed25519 FOR="aarch64-cp311 aarch64-cp313" [SINCE=1.0.0]
+release-usb: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.tools.release_usb --key "$(KEY)" $(if $(SINCE),--since "$(SINCE)") $(FOR)
 
 clean:
 	rm -rf $(DEVICE) $(DEV) $(OUT)

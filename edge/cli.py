@@ -36,6 +36,7 @@ COMMANDS = {
     "review": ("edge.commands.review:review", "Serve the page on which people look at every cell."),
     "user": ("edge.commands.user:user_group", "Add, list and remove those who sign in to the review page."),
     "check": ("edge.commands.check:check", "Test model, camera, disk, clock, rights, supply and log."),
+    "update": ("edge.commands.update:update", "Put a newer, signed version in use, from a stick."),
     "calibrate": (
         "edge.commands.calibrate:calibrate_group",
         "Measure even light, white point and the size of a pixel.",

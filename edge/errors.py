@@ -159,3 +159,18 @@ class ControlError(EdgeError):
 
 class ServerError(EdgeError):
     """The review page cannot be served."""
+
+
+class UpdateRefusedError(EdgeError):
+    """A package of another version is not installed; the one in use stays.
+
+    Attributes
+    ----------
+    reason : the refusal's name
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason

@@ -114,17 +114,18 @@ def attempt(
     return value
 
 
-def examine(model: Path | None = None) -> list[Finding]:
+def examine(model: Path | None = None, *, program: bool = False) -> list[Finding]:
     """Run all checks; one that needs what an earlier one could not give is left out.
 
     Parameters
     ----------
     model : bundle to be checked instead of the configured one
+    program : leave out what the device has beside the program: calibration, camera, disk, log, clock, supply
     """
     findings = [_software()]
     config = attempt(findings, "configuration", load_config, _describe_config)
     _examine_model(findings, config, model)
-    if config is None:
+    if config is None or program:
         return findings
     log, newest = check_log(config.log_path)
     findings += [

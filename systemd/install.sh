@@ -8,7 +8,9 @@
 #   install.sh --remove     remove the program; configuration, log and backups stay
 #
 # A version is an environment of its own, in one of two places; /opt/blastcount is a link to the one in use. The link is
-# changed when the other is complete: an installation that fails, or a power cut, leaves the version that works.
+# changed when the other is complete, on the disk, and agrees with its golden field: an installation that fails, is
+# killed or loses its power leaves the version that works. Where the service worked and does not start with the new
+# version, the one before is put in use again.
 set -eu
 umask 022
 
@@ -21,22 +23,27 @@ is_booted() { [ -d /run/systemd/system ]; }
 
 if [ "$(readlink "$target" || true)" = blastcount.a ]; then other=$target.b; else other=$target.a; fi
 
-# activate ENVIRONMENT FIRST: put a complete environment in use, with the units and pages that belong to it.
+# put FROM TO: a file that is whole or as it was, whenever this is killed. link TO NAME: a link that is.
+put() { install -D -m 644 "$1" "$2.new" && mv -T "$2.new" "$2"; }
+link() { ln -sfn "$1" "$2.new" && mv -T "$2.new" "$2"; }
+
+# activate ENVIRONMENT FIRST: put a complete environment in use, with the units and pages that belong to it. Sets failed
+# where the service does not start.
 activate() {
-    [ -L "$target" ] || [ ! -e "$target" ] || mv -T "$target" "$target.old"
-    ln -sfn "$(basename "$1")" "$target.new"
-    mv -T "$target.new" "$target"
-    rm -rf "$target.old"
-    ln -sfn "$target/bin/blastcount" /usr/local/bin/blastcount
-    install -D -m 644 "$1/systemd/blastcount.sysusers" /usr/lib/sysusers.d/blastcount.conf
-    install -D -m 644 "$1/systemd/blastcount.tmpfiles" /usr/lib/tmpfiles.d/blastcount.conf
-    for unit in $units; do install -D -m 644 "$1/systemd/$unit" "/etc/systemd/system/$unit"; done
-    install -D -m 644 "$1/pages/blastcount.1" /usr/local/share/man/man1/blastcount.1
-    install -D -m 644 "$1/pages/blastcount.bash" /usr/share/bash-completion/completions/blastcount
-    install -D -m 644 "$1/pages/blastcount.zsh" /usr/share/zsh/vendor-completions/_blastcount
-    install -D -m 644 "$1/pages/blastcount.fish" /usr/share/fish/vendor_completions.d/blastcount.fish
-    [ -e /etc/blastcount/blastcount.toml ] ||
-        install -D -m 644 "$1/systemd/blastcount.toml" /etc/blastcount/blastcount.toml
+    link "$(basename "$1")" "$target"
+    link "$target/bin/blastcount" /usr/local/bin/blastcount
+    put "$1/systemd/blastcount.sysusers" /usr/lib/sysusers.d/blastcount.conf
+    put "$1/systemd/blastcount.tmpfiles" /usr/lib/tmpfiles.d/blastcount.conf
+    for unit in $units; do put "$1/systemd/$unit" "/etc/systemd/system/$unit"; done
+    put "$1/pages/blastcount.1" /usr/local/share/man/man1/blastcount.1
+    put "$1/pages/blastcount.bash" /usr/share/bash-completion/completions/blastcount
+    put "$1/pages/blastcount.zsh" /usr/share/zsh/vendor-completions/_blastcount
+    put "$1/pages/blastcount.fish" /usr/share/fish/vendor_completions.d/blastcount.fish
+    [ -e /etc/blastcount/blastcount.toml ] || put "$1/systemd/blastcount.toml" /etc/blastcount/blastcount.toml
+    # Whose packages are believed is said once: a package does not say it of its own maker.
+    [ -e /etc/blastcount/update-signers ] || [ ! -e "$1/systemd/update-signers" ] ||
+        put "$1/systemd/update-signers" /etc/blastcount/update-signers
+    sync
     systemd-sysusers /usr/lib/sysusers.d/blastcount.conf
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/blastcount.conf
     # Whoever has switched the service off finds it off after an upgrade.
@@ -44,8 +51,10 @@ activate() {
     if is_booted; then
         systemctl daemon-reload
         for unit in blastcount.service blastcount-upkeep.timer; do
-            ! systemctl is-enabled --quiet "$unit" || systemctl restart "$unit" ||
+            ! systemctl is-enabled --quiet "$unit" || systemctl restart "$unit" || {
+                failed=yes
                 echo "install.sh: $unit is installed and does not start: journalctl -u $unit" >&2
+            }
         done
         systemctl try-restart blastcount-review.service ||
             echo "install.sh: the review page does not start: journalctl -u blastcount-review" >&2
@@ -53,6 +62,15 @@ activate() {
         [ -z "$said" ] || echo "the service says: $said"
     fi
     echo "in use: $("$target/bin/blastcount" --version); configuration: /etc/blastcount/blastcount.toml"
+}
+
+# A version that does not agree with its golden field is not put in use. One that cannot use model or configuration
+# (exit code 3) is no worse than one in use that cannot either.
+check() {
+    code=0
+    "$1/bin/blastcount" check --program >&2 || code=$?
+    [ "$code" != 3 ] || "$target/bin/blastcount" check --program >/dev/null 2>&1 || return 0
+    [ "$code" = 0 ] || fail "the new version is not fit to count here, see above; what was in use stays in use"
 }
 
 # What a newer program changes in the log's form an older one cannot read: before the change there is a backup.
@@ -65,6 +83,10 @@ back_up() {
 
 [ "$(id -u)" = 0 ] || fail "needs root: sudo $0 $*"
 is_booted || command -v systemctl >/dev/null || fail "needs systemd"
+[ -L "$target" ] || [ ! -e "$target" ] || fail "$target: is there and no link of this script's; move it away"
+exec 9<"$(dirname "$target")"
+flock -n 9 || fail "another installation is under way; wait for it"
+failed=""
 
 case ${1:-} in
 --rollback)
@@ -75,7 +97,7 @@ case ${1:-} in
 --remove)
     now=""; ! is_booted || now=--now
     systemctl disable --quiet $now $units || true
-    rm -rf "$target" "$target.a" "$target.b" /usr/lib/sysusers.d/blastcount.conf /usr/lib/tmpfiles.d/blastcount.conf
+    rm -rf "$target" "$target.a" "$target.b" "$target.update" /usr/lib/sysusers.d/blastcount.conf /usr/lib/tmpfiles.d/blastcount.conf
     for unit in $units; do rm -f "/etc/systemd/system/$unit"; done
     rm -f /usr/local/bin/blastcount /usr/local/share/man/man1/blastcount.1 \
         /usr/share/bash-completion/completions/blastcount /usr/share/zsh/vendor-completions/_blastcount \
@@ -89,6 +111,8 @@ esac
 
 python3 -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     fail "needs Python 3.11 or newer with venv: apt install python3 python3-venv"
+command -v ssh-keygen >/dev/null ||
+    echo "install.sh: signed packages cannot be verified by blastcount update: apt install openssh-client" >&2
 [ "$(getconf LONG_BIT)" = 64 ] || fail "needs a 64-bit system: the TFLite interpreter has no 32-bit wheels"
 if [ $# -gt 0 ]; then
     [ -d "$1" ] || fail "$1: no such folder of wheels"
@@ -101,6 +125,7 @@ fi
 first=""; [ -e /etc/systemd/system/blastcount.service ] || first=yes
 build=$(mktemp -d -p /var/tmp)
 trap 'rm -rf "$build"' EXIT
+rm -f "$other/complete"
 rm -rf "$other"
 # With -I: Python alone would take the clone's modules, where this is called in a clone, and leave compiled ones in it.
 # Everything is made anew: pip keeps old code where a version's name does not change. The system's packages are seen,
@@ -120,8 +145,16 @@ else
 fi
 "$other/bin/python" -I -m edge.manual "$other/pages"
 cp -r "$here" "$other/systemd"
+check "$other"
+sync
 : >"$other/complete"
 
+works="" before=$target.$([ "$other" = "$target.a" ] && echo b || echo a)
+! is_booted || ! systemctl is-active --quiet blastcount.service || works=yes
 back_up
 activate "$other" "$first"
+if [ -n "$works" ] && [ -n "$failed" ] && [ -e "$before/complete" ]; then
+    activate "$before" ""
+    fail "the service does not start with the new version; the one before is in use again"
+fi
 echo "then: sudo -u blastcount blastcount check; sudo adduser YOU blastcount; man blastcount"

@@ -34,7 +34,7 @@ Package: blastcount
 Version: $debian
 Architecture: $architecture
 Maintainer: blastcount maintainers <maintainers@localhost>
-Depends: python3 (>= 3.$python), python3 (<< 3.$((python + 1))), python3-venv, libstdc++6, systemd
+Depends: python3 (>= 3.$python), python3 (<< 3.$((python + 1))), python3-venv, libstdc++6, openssh-client, systemd
 Suggests: python3-picamera2, python3-gpiozero, python3-lgpio, bash-completion, man-db
 Section: science
 Priority: optional

@@ -32,6 +32,7 @@ Kind = Literal[
     "verification_cell",
     "verification_word",
     "verification_event",
+    "software_update",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: What the first link is chained to.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from edge.commands.options import PATH, config_option, log_option
 from edge.config import Config, ReviewConfig, load_config
 from edge.daemon.served import open_log
 from edge.device.passwords import password_hash
+from edge.device.rights import become_owner_of
 from edge.errors import ServerError
 from edge.results.summary import known_errors, known_thresholds
 from edge.web.access import Lock, new_token, read_token_file, write_token_file
@@ -179,21 +179,6 @@ def make_setup(config: Config, section: ReviewConfig, lock: Lock | None = None) 
         denominator=config.sample.denominator,
         lock=lock,
     )
-
-
-def become_owner_of(folder: Path) -> None:
-    """Go on as the user whose the log is, where it is root who asks.
-
-    What root makes beside the log would shut out the service whose log it is.
-    """
-    if os.geteuid() != 0:
-        return
-    owner = next(place for place in (folder, *folder.absolute().parents) if place.exists()).stat()
-    if owner.st_uid == 0:
-        return
-    os.setgroups([])
-    os.setgid(owner.st_gid)
-    os.setuid(owner.st_uid)
 
 
 def _announce(addresses: Sequence[PageAddress]) -> None:

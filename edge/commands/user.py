@@ -13,9 +13,9 @@ from edge.bloodlog.users import Role, User, UserFile
 from edge.commands.options import config_for, json_option, log_option
 from edge.commands.outputs import make_state_folder
 from edge.commands.people import PERSON, typed_password
-from edge.commands.review import become_owner_of
 from edge.device.passwords import MAX_PASSWORD, MIN_PASSWORD, password_hash
 from edge.device.printable import printable
+from edge.device.rights import become_owner_of
 
 _user = click.argument("name", type=PERSON, metavar="NAME")
 

@@ -39,6 +39,21 @@ def refusal(path: Path, mode: int = os.R_OK) -> str | None:
     return f"only user {user_name(found.st_uid)} may {wanted} {barrier}"
 
 
+def become_owner_of(folder: Path) -> None:
+    """Go on as the user whose the log is, where it is root who asks.
+
+    What root makes beside the log would shut out the service whose log it is.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = next(place for place in (folder, *folder.absolute().parents) if place.exists()).stat()
+    if owner.st_uid == 0:
+        return
+    os.setgroups([])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
+
+
 def user_name(uid: int) -> str:
     """Name a user; the number where the system knows no name."""
     with suppress(KeyError):

@@ -14,8 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from edge.device.durable import written_whole
+from edge.device.hashing import file_sha256
+
 #: Debian releases by the Python that they bring: wheels are built by the Python that runs the tests.
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
+#: What a device has of Debian; with the clock that tests set forward, so that one tree does for all of them.
+DEVICE = ("systemd", "systemd-sysv", "dbus", "openssh-client", "faketime")
 SCRIPT = Path(__file__).parent / "debian_root.sh"
 
 
@@ -29,8 +34,8 @@ def debian() -> Callable[..., Path]:
     """Function that copies a Debian tree with some packages to a path; the original is kept."""
 
     def make(target: Path, *packages: str, suite: str | None = None, architecture: str | None = None) -> Path:
-        if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-            pytest.skip("needs root and debootstrap: apt-get install debootstrap")
+        if os.geteuid() != 0 or not (shutil.which("mmdebstrap") or shutil.which("debootstrap")):
+            pytest.skip("needs root and one of these: apt-get install mmdebstrap debootstrap")
         suite = suite or SUITES.get(sys.version_info[:2])
         if suite is None:
             pytest.skip(f"no Debian release with Python {sys.version_info.major}.{sys.version_info.minor}")
@@ -100,15 +105,26 @@ def source_tree(repository: Path) -> Callable[[Path], Path]:
 @pytest.fixture(scope="session")
 def wheels(
     source_tree: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], Path]:
+) -> Callable[..., Path]:
     """Function that collects wheels of the package, as the working tree has it, and of all it needs."""
 
     @cache
-    def build() -> Path:
+    def build(python: str = "{}.{}".format(*sys.version_info[:2])) -> Path:
         source = source_tree(tmp_path_factory.mktemp("source") / "blastcount")
         folder = tmp_path_factory.mktemp("wheels") / "wheels"
-        python = "{}.{}".format(*sys.version_info[:2])
-        subprocess.run([source / "systemd/wheelhouse.sh", folder, platform.machine(), python], check=True)
+        script = source / "systemd/wheelhouse.sh"
+        locked = file_sha256(source / "systemd/locked/device.txt")[:12]
+        # Of other projects', which are the same until another version is locked, and 150 MB.
+        kept = cache_folder() / f"wheels-{platform.machine()}-{python}-{locked}"
+        if not kept.exists():
+            subprocess.run([script, folder, platform.machine(), python], check=True)
+            with written_whole(kept) as part:
+                shutil.copytree(folder, part, ignore=shutil.ignore_patterns("blastcount-*", "*.txt"))
+            return folder
+        shutil.copytree(kept, folder)
+        pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+        subprocess.run([*pip, "--wheel-dir", folder, source], check=True)
+        subprocess.run([script, "--list", folder], check=True)
         return folder
 
     return build

@@ -1,6 +1,7 @@
 #!/bin/sh
 # debian_root.sh SUITE ARCHITECTURE ROOT [PACKAGE...]: a small Debian tree to boot or chroot into. Needs root and
-# debootstrap, and qemu-user-static with binfmt for an architecture that is not this machine's.
+# mmdebstrap, which takes a third of the time, or debootstrap, and qemu-user-static with binfmt for an architecture that
+# is not this machine's.
 # Built beside ROOT and moved there when it is complete, so that an interrupted run leaves nothing half-made.
 set -eu
 suite=$1 architecture=$2 root=$3
@@ -8,7 +9,9 @@ shift 3
 packages="python3,python3-venv,ca-certificates"
 for package in "$@"; do packages="$packages,$package"; done
 rm -rf "$root.part"
-if [ "$architecture" = "$(dpkg --print-architecture)" ]; then
+if command -v mmdebstrap >/dev/null; then
+    mmdebstrap --quiet --variant=minbase --architectures="$architecture" --include="$packages" "$suite" "$root.part"
+elif [ "$architecture" = "$(dpkg --print-architecture)" ]; then
     debootstrap --variant=minbase --include="$packages" "$suite" "$root.part"
 else
     debootstrap --arch="$architecture" --foreign --variant=minbase --include="$packages" "$suite" "$root.part"

@@ -29,6 +29,7 @@ ENDLESS = {
 }
 #: Commands that cannot be typed in a machine without a Raspberry Pi, network and microscope, and why.
 NOT_HERE = {
+    "sudo blastcount update": "needs a signed package of a newer version: test_update.py has some",
     "make wheelhouse": "on another computer, with a network: run there, with this architecture",
     "sudo apt install python3-picamera2": "in Raspberry Pi's packages, not in Debian's",
     "rpicam-hello --list-cameras": "in Raspberry Pi's packages, not in Debian's",

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+from tests.system.conftest import DEVICE
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 Chroot = Callable[[Path, str], subprocess.CompletedProcess[str]]
 REPOSITORY = Path(__file__).parents[2]
@@ -42,7 +44,7 @@ def root(
     """A Debian with a package and a newer one in /root, and no way out."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("needs dpkg-deb")
-    root = debian(tmp_path_factory.mktemp("deb") / "root", "systemd", "systemd-sysv", "dbus")
+    root = debian(tmp_path_factory.mktemp("deb") / "root", *DEVICE)
     newer = tmp_path_factory.mktemp("newer") / "wheels"
     shutil.copytree(wheels(), newer)
     newer_wheel(newer)

@@ -31,9 +31,9 @@ from tests.system.test_picamera2 import CAMERA, PICAMERA2, PYKMS
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "sudo", "python3-libcamera", "libcamera-ipa", "python3-prctl", "gcc",
-    "python3-dev", "libcap-dev", "git", "make", "nginx", "curl", "openssl", "man-db", "bash-completion",
-    "zsh", "fish",
+    "systemd", "systemd-sysv", "dbus", "openssh-client", "sudo", "python3-libcamera", "libcamera-ipa",
+    "python3-prctl", "gcc", "python3-dev", "libcap-dev", "git", "make", "nginx", "curl", "openssl", "man-db",
+    "bash-completion", "zsh", "fish",
 )  # fmt: skip
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SITE = "/usr/local/lib/python3.13/dist-packages"

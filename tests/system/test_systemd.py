@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.conftest import DEVICE
 from tests.system.machine import Machine, booted
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CONFIG = '[camera]\nsource = "rendered"\nwidth = 800\nheight = 600\ninterval_s = 0.5\n'
 
@@ -30,7 +31,7 @@ def installed(
 ) -> Path:
     if shutil.which("systemd-nspawn") is None:
         pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
-    root = debian(tmp_path_factory.mktemp("systemd") / "root", "systemd", "systemd-sysv", "dbus")
+    root = debian(tmp_path_factory.mktemp("systemd") / "root", *DEVICE)
     shutil.copytree(wheels(), root / "root/wheels")
     shutil.copytree(repository / "systemd", root / "root/systemd")
     # As on a device without a network: wheels carried over, and the script.

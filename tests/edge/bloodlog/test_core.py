@@ -318,7 +318,7 @@ def test_damage_is_reported(path: Path) -> None:
         for _ in range(40):
             log.append(make_result(cells=20), **PROVENANCE)
     content = bytearray(path.read_bytes())
-    schema = 4096 * 32  # tables and indexes begin on the first pages; the schema itself is to stay readable
+    schema = 4096 * 48  # tables and indexes begin on the first pages; the schema itself is to stay readable
     content[schema:] = b"\xff" * (len(content) - schema)
     path.write_bytes(content)
     with BloodLog.open(path) as log, pytest.raises(LogError, match=r"cannot be used: .*malformed"):

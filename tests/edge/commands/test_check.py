@@ -48,6 +48,18 @@ def test_a_sound_device(tiny_model: Path) -> None:
     assert all(finding["passed"] and finding["exit_code"] == 0 for finding in report["checks"])
 
 
+def test_the_program_alone(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an installation asks before it puts a version in use: no matter what the device lacks."""
+    monkeypatch.setattr("edge.selfcheck.check_camera", lambda _config: pytest.fail("looked for a camera"))
+    result = check("--program", "--model", tiny_model)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 7)
+    assert result.stdout.endswith("\nthe program is fit; the device was not looked at\n")
+    monkeypatch.setattr(Classifier, "p_blast", lambda self, crops: np.zeros(len(crops), np.float32))
+    result = check("--program", "--model", tiny_model)
+    assert result.exit_code == 4
+    assert result.stdout.splitlines()[-1].startswith("not fit: golden crops")
+
+
 def test_a_missing_model(tmp_path: Path) -> None:
     result = check("--model", tmp_path / "absent")
     assert result.exit_code == 3

@@ -218,7 +218,7 @@ def test_root_serves_as_the_owner_of_the_log(tmp_path: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     os.chown(tmp_path, nobody.pw_uid, nobody.pw_gid)
     program = (
-        "import os, sys; from pathlib import Path; from edge.commands.review import become_owner_of; "
+        "import os, sys; from pathlib import Path; from edge.device.rights import become_owner_of; "
         "become_owner_of(Path(sys.argv[1])); print(os.getuid(), os.getgid(), os.getgroups())"
     )
     made = subprocess.run(

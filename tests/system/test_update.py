@@ -1,0 +1,296 @@
+"""Updates from a stick on a device: what goes back by itself, and what a kill at any moment leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.edge.updating.packages import Maker
+from tests.system.conftest import DEVICE
+from tests.system.machine import Machine, booted
+from tests.tools.release_usb import make_package
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+
+Chroot = Callable[[Path, str], subprocess.CompletedProcess[str]]
+KILLS = 100
+#: The version that is installed first is that of an archive without git; see pyproject.toml.
+OLD, NEW = "0.1.0", "1.1.0"
+UNITS = (
+    "blastcount.service",
+    "blastcount-review.service",
+    "blastcount-upkeep.service",
+    "blastcount-upkeep.timer",
+)
+CONFIG = '[camera]\nsource = "rendered"\nwidth = 800\nheight = 600\ninterval_s = 0.5\n'
+#: Number of files of each version and their bytes, when nothing was killed yet.
+KNOWN: dict[str, tuple[int, int]] = {}
+UPDATES = (
+    "import json, sqlite3; c = sqlite3.connect('file:/var/lib/blastcount/blastcount.db?mode=ro', uri=True); "
+    "print(json.dumps(c.execute('SELECT from_version, to_version, signer, result FROM software_update "
+    "ORDER BY id').fetchall()))"
+)
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return Maker(tmp_path_factory.mktemp("maker") / "known")
+
+
+def as_version(wheels: Path, version: str, **appended: str) -> None:
+    """Make the program's wheel in a folder one of another version, with text behind some of its modules."""
+    (wheel,) = wheels.glob("blastcount-*.whl")
+    old = wheel.name.split("-")[1]
+    with zipfile.ZipFile(wheel) as before, zipfile.ZipFile(wheels / "part", "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if ".dist-info/" in name:
+                content = content.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {version}\n".encode())
+                content = content.replace(f"blastcount-{old}.".encode(), f"blastcount-{version}.".encode())
+            content += appended.get(Path(name).stem if name.startswith("edge/") else "", "").encode()
+            after.writestr(name.replace(f"blastcount-{old}.", f"blastcount-{version}."), content)
+    wheel.unlink()
+    (wheels / "part").rename(wheels / wheel.name.replace(old, version))
+
+
+@pytest.fixture(scope="module")
+def package_of(
+    repository: Path, wheels: Callable[..., Path], maker: Maker, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Function that makes a signed package of a version whose modules go on with some text."""
+
+    def make(version: str, **appended: str) -> Path:
+        folder = tmp_path_factory.mktemp("package") / f"blastcount-{version}"
+        here = folder / "wheels" / "{}-cp{}{}".format(platform.machine(), *sys.version_info[:2])
+        shutil.copytree(wheels(), here)
+        as_version(here, version, **appended)
+        subprocess.run([repository / "systemd/wheelhouse.sh", "--list", here], check=True)
+        shutil.copytree(repository / "systemd", folder / "systemd")
+        make_package(folder, maker.key)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def installed(
+    repository: Path,
+    debian: Callable[..., Path],
+    wheels: Callable[..., Path],
+    chroot: Chroot,
+    mounted: Callable[[Path], AbstractContextManager[None]],
+    maker: Maker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A Debian with the program, which knows the maker, without a network."""
+    root = debian(tmp_path_factory.mktemp("update") / "root", *DEVICE)
+    shutil.copytree(wheels(), root / "root/wheels")
+    shutil.copytree(repository / "systemd", root / "root/systemd")
+    (root / "root/systemd/update-signers").write_text(maker.line)
+    with mounted(root):
+        done = chroot(root, "/root/systemd/install.sh /root/wheels")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (root / "etc/blastcount/blastcount.toml").write_text(CONFIG)
+        count = "runuser -u blastcount -- /usr/local/bin/blastcount run --fields 2 --interval 0.1"
+        done = chroot(root, count)
+        assert done.returncode == 0, done.stderr
+    (root / "etc/resolv.conf").write_text("")
+    return root
+
+
+def version_in_use(root: Path, chroot: Chroot) -> str:
+    said = chroot(root, "/usr/local/bin/blastcount --version")
+    assert said.returncode == 0, said.stderr
+    return said.stdout.split()[-1]
+
+
+def is_whole(root: Path, chroot: Chroot, found: str) -> None:
+    """The version in use has all files that it had when complete, and every unit is one of the two's."""
+    used = root / "opt" / (root / "opt/blastcount").readlink()
+    assert (used / "complete").exists()
+    sizes = [path.stat().st_size for path in used.rglob("*") if path.suffix != ".pyc" and path.is_file()]
+    assert (len(sizes), sum(sizes)) == KNOWN.setdefault(found, (len(sizes), sum(sizes)))
+    for unit in UNITS:
+        there = (root / "etc/systemd/system" / unit).read_bytes()
+        known = [path.read_bytes() for path in (root / "opt").glob(f"blastcount.?/systemd/{unit}")]
+        assert there in known, unit
+
+
+@pytest.fixture(scope="module")
+def in_tree(
+    installed: Path,
+    mounted: Callable[[Path], AbstractContextManager[None]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:
+    """A copy of the device that is not booted."""
+    root = tmp_path_factory.mktemp("tree") / "root"
+    subprocess.run(["cp", "-a", "--reflink=auto", installed, root], check=True)
+    with mounted(root):
+        (root / "etc/resolv.conf").write_text("")
+        yield root
+
+
+def test_an_update_that_is_killed_leaves_the_old_or_the_new(
+    in_tree: Path, chroot: Chroot, package_of: Callable[..., Path]
+) -> None:
+    shutil.copytree(package_of(NEW), in_tree / "media/usb")
+    update = ["chroot", str(in_tree), "/usr/local/bin/blastcount", "update", "/media/usb"]
+    environment = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+
+    def begin() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            update,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def go_back() -> None:
+        done = chroot(in_tree, "/opt/blastcount/systemd/install.sh --rollback")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert version_in_use(in_tree, chroot) == OLD
+
+    started = time.monotonic()
+    process, complete = begin(), in_tree / "opt/blastcount.b/complete"
+    while process.poll() is None and not complete.exists():
+        time.sleep(0.005)
+    before_s = time.monotonic() - started
+    assert process.wait() == 0
+    whole_s = time.monotonic() - started
+    change_s = whole_s - before_s
+    assert version_in_use(in_tree, chroot) == NEW
+    is_whole(in_tree, chroot, NEW)
+    go_back()
+    is_whole(in_tree, chroot, OLD)
+    chance, left = random.Random(21), {OLD: 0, NEW: 0}
+    for number in range(KILLS):
+        process = begin()
+        if number % 2:
+            # Where the two versions change places.
+            other = (
+                in_tree
+                / "opt"
+                / (
+                    "blastcount.b"
+                    if "a" in (in_tree / "opt/blastcount").readlink().suffix
+                    else "blastcount.a"
+                )
+            )
+            while process.poll() is None and (other / "pages").exists() is False:
+                time.sleep(0.005)
+            wait_s = chance.uniform(0.0, 2 * change_s)
+        else:
+            wait_s = chance.uniform(0.0, whole_s)
+        try:
+            process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        found = version_in_use(in_tree, chroot)
+        left[found] += 1
+        is_whole(in_tree, chroot, found)
+        if found == NEW:
+            go_back()
+    took = f"{whole_s:.0f} s, of which {change_s:.1f} after it was complete"
+    print(f"{KILLS} kills of an update of {took}: {left}")  # noqa: T201
+    assert left[OLD] > 0
+    assert left[NEW] > 0
+    checked = chroot(in_tree, "/usr/local/bin/blastcount check --program")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    # None of them is in the way of the next, and the log is whole.
+    assert begin().wait() == 0
+    assert version_in_use(in_tree, chroot) == NEW
+    verified = chroot(in_tree, "runuser -u blastcount -- /usr/local/bin/blastcount log verify --json")
+    assert json.loads(verified.stdout)["faults"] == []
+
+
+@pytest.fixture(scope="module")
+def machine(installed: Path) -> Iterator[Machine]:
+    with booted(installed) as machine:
+        machine.wait(lambda: "fields logged" in machine.show("StatusText"), "counting")
+        yield machine
+
+
+def rows(machine: Machine) -> list[list[str]]:
+    found: list[list[str]] = json.loads(machine.run("/opt/blastcount/bin/python", "-c", UPDATES))
+    return [[before, after, signer.split(" (")[0], result] for before, after, signer, result in found]
+
+
+def put_in(machine: Machine, package: Path) -> str:
+    """Copy a package to the stick; as FAT has it, every file has the same rights."""
+    target = machine.root / "media" / package.name
+    shutil.copytree(package, target)
+    for path in target.rglob("*"):
+        path.chmod(0o777)
+    return f"/media/{package.name}"
+
+
+def test_a_version_that_disagrees_with_its_golden_field_is_never_in_use(
+    machine: Machine, package_of: Callable[..., Path]
+) -> None:
+    wrong = "\nClassifier.p_blast = lambda self, crops: np.zeros(len(crops), np.float32)\n"
+    stick = put_in(machine, package_of("1.0.1", classifier=wrong))
+    pid, fields = machine.show("MainPID"), machine.fields()
+    done = machine.done("/usr/local/bin/blastcount", "update", stick)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "error: went_back: version 1.0.1 was not put in use" in done.stderr
+    assert "FAIL  golden crops" in done.stderr
+    assert machine.run("blastcount", "--version") == f"blastcount {OLD}"
+    # The service has not noticed.
+    assert machine.show("MainPID") == pid
+    machine.wait(lambda: machine.fields() > fields, "a field")
+    assert rows(machine) == [
+        [OLD, "1.0.1", "maker@example", "begun"],
+        [OLD, "1.0.1", "maker@example", "went_back"],
+    ]
+
+
+def test_a_version_whose_service_does_not_start_goes_back(
+    machine: Machine, package_of: Callable[..., Path]
+) -> None:
+    stick = put_in(machine, package_of("1.0.2", run="\nraise SystemExit(3)\n"))
+    done = machine.done("/usr/local/bin/blastcount", "update", stick)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "the one before is in use again" in done.stderr
+    assert machine.run("blastcount", "--version") == f"blastcount {OLD}"
+    machine.wait(lambda: machine.show("ActiveState") == "active", "the old version's service")
+    fields = machine.fields()
+    machine.wait(lambda: machine.fields() > fields, "a field")
+    assert rows(machine)[-1] == [OLD, "1.0.2", "maker@example", "went_back"]
+
+
+def test_an_update_is_in_use_at_once_and_can_be_taken_back(
+    machine: Machine, package_of: Callable[..., Path]
+) -> None:
+    stick = put_in(machine, package_of(NEW))
+    config = (machine.root / "etc/blastcount/blastcount.toml").read_text()
+    fields = machine.fields()
+    said = machine.run("blastcount", "update", stick)
+    assert f"{NEW} is in use, after {OLD}" in said
+    assert machine.run("blastcount", "--version") == f"blastcount {NEW}"
+    machine.wait(lambda: machine.fields() > fields, "fields of the new version in the same log")
+    assert (machine.root / "etc/blastcount/blastcount.toml").read_text() == config == CONFIG
+    assert [row[3] for row in rows(machine)][-2:] == ["begun", "installed"]
+    assert machine.run("ls", "/var/backups/blastcount") != ""
+    assert list((machine.root / "opt").glob("blastcount.update")) == []
+    # The same again is refused, and so is any older one.
+    again = machine.done("/usr/local/bin/blastcount", "update", stick)
+    assert (again.returncode, "error: older: " in again.stderr) == (4, True)
+    machine.run("/opt/blastcount/systemd/install.sh", "--rollback")
+    assert machine.run("blastcount", "--version") == f"blastcount {OLD}"
+    verified = machine.run("runuser", "-u", "blastcount", "--", "/usr/local/bin/blastcount", "log", "verify")
+    assert verified.endswith("the log is as it was written") or "0 faults" in verified, verified
