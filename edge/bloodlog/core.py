@@ -331,7 +331,14 @@ class BloodLog(VerifiedRows):
             return tuple(chain.verify(connection, () if known is None else (known,)))
 
     def open_sample(
-        self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY, role: Role | None = None
+        self,
+        name: str,
+        specimen: Specimen,
+        quota: int,
+        *,
+        who: str = NOBODY,
+        role: Role | None = None,
+        search: bool = False,
     ) -> Sample:
         """Add a sample and open it; fields are counted into it until it is closed.
 
@@ -341,7 +348,7 @@ class BloodLog(VerifiedRows):
             The name is taken, another sample is open, or a value cannot be.
         """
         with self.writing(f"sample {name} was not opened") as connection:
-            return samples.add_sample(connection, name, specimen, quota, who, role)
+            return samples.add_sample(connection, name, specimen, quota, who, role, search=search)
 
     def change_sample(
         self, name: str, change: SampleChange, *, who: str = NOBODY, role: Role | None = None

@@ -16,12 +16,14 @@ from edge.errors import LogError
 Specimen = Literal["blood", "marrow"]
 #: Who a change of a sample is put down to where nobody is named.
 NOBODY = "unnamed"
+#: White cells that a sample which is searched for few blasts is counted to.
+SEARCH_QUOTAS = (500, 1000, 2000)
 #: What may happen to a sample after it was opened for the first time.
 SampleChange = Literal["closed", "reopened", "kept", "released"]
 
 #: A sample with its last change of either kind.
 _SELECT = """
-SELECT sample.id, name, specimen, quota, opened_at,
+SELECT sample.id, name, specimen, quota, search, opened_at,
        CASE last.event WHEN 'closed' THEN last.at END, CASE last.event WHEN 'closed' THEN last.who END,
        CASE last.event WHEN 'closed' THEN last.role END,
        coalesce((SELECT event = 'kept' FROM sample_event
@@ -51,6 +53,7 @@ class Sample:
     kept : its pictures are never removed to make room
     closed_by : who closed it, None while it is open or where nobody was named
     closed_as : the role of who closed it and had signed in; None for a name on trust
+    search : it is searched for few blasts among many cells, see edge/results/search.py
     """
 
     id: int
@@ -62,6 +65,7 @@ class Sample:
     kept: bool
     closed_by: str | None = None
     closed_as: Role | None = None
+    search: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -76,6 +80,8 @@ def add_sample(
     quota: int,
     who: str,
     role: Role | None = None,
+    *,
+    search: bool = False,
 ) -> Sample:
     """Add and open a sample; call it inside a write transaction.
 
@@ -90,6 +96,8 @@ def add_sample(
         raise LogError(f"a sample's specimen must be blood or marrow, got {specimen!r}")
     if quota < 1:
         raise LogError(f"a sample's quota must be 1 or more white cells, got {quota}")
+    if search and quota not in SEARCH_QUOTAS:
+        raise LogError(f"a search counts to {', '.join(map(str, SEARCH_QUOTAS))} white cells, got {quota}")
     there = _find(connection, "name = ?", name)
     if there is not None:
         raise LogError(
@@ -98,7 +106,7 @@ def add_sample(
         )
     _refuse_second(connection, name)
     at = utc_now().isoformat()
-    row = {"name": name, "specimen": specimen, "quota": quota, "opened_at": at}
+    row = {"name": name, "specimen": specimen, "quota": quota, "opened_at": at, "search": search or None}
     _add_event(connection, append(connection, "sample", row), at, "opened", who, role)
     return get_sample(connection, name)
 
@@ -183,7 +191,7 @@ def _add_event(
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:
-    sample_id, name, specimen, quota, opened_at, closed_at, closed_by, closed_as, kept = row
+    sample_id, name, specimen, quota, search, opened_at, closed_at, closed_by, closed_as, kept = row
     return Sample(
         id=sample_id,
         name=name,
@@ -194,4 +202,5 @@ def _sample(row: tuple[Any, ...]) -> Sample:
         kept=bool(kept),
         closed_by=None if closed_by == NOBODY else closed_by,
         closed_as=closed_as,
+        search=search is not None,
     )

@@ -7,6 +7,7 @@ import platform
 import re
 from functools import partial
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from edge.bloodlog.export import export_csv, export_jsonl
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
 from edge.bloodlog.repair import spans
-from edge.bloodlog.samples import SampleChange
+from edge.bloodlog.samples import SEARCH_QUOTAS, SampleChange
 from edge.commands.export import export_coco, export_geojson, export_ome
 from edge.commands.options import (
     FOLDER,
@@ -40,7 +41,7 @@ from edge.results.geojson import read_words
 from edge.results.reading import Reading
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
-from edge.results.sheet.terminal import list_lines, sample_lines
+from edge.results.sheet.terminal import candidate_lines, list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
 from edge.results.summary import SampleSummary, summarise, summarise_as_configured
 
@@ -68,15 +69,32 @@ def sample_group() -> None:
     help="White cells to count; without it 200 of blood, 500 of marrow.",
 )
 @click.option(
+    "--search",
+    type=click.Choice([str(quota) for quota in SEARCH_QUOTAS]),
+    is_flag=False,
+    flag_value="1000",
+    help="Search so many white cells for few blasts, 1000 if no number is given: "
+    "the program lists candidates, people have a word on each.",
+)
+@click.option(
     "--sure", is_flag=True, help="The id is a code, although it looks like a name or a person's number."
 )
 @who_option
 @log_option
 @json_option
 def open_(
-    name: str, specimen: str, quota: str | None, sure: bool, who: str, log_path: Path | None, as_json: bool
+    name: str,
+    specimen: str,
+    quota: str | None,
+    search: str | None,
+    sure: bool,
+    who: str,
+    log_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Open a sample: what is counted from now on belongs to it."""
+    if quota is not None and search is not None:
+        raise click.UsageError(f"--search {search} is the number of cells to count; leave --quota out")
     if (wrong := wrong_id(name)) is not None:
         raise click.BadParameter(f"{name!r}: {wrong}", param_hint="--id")
     if not sure and (doubt := personal_doubt(name)) is not None:
@@ -93,9 +111,10 @@ def open_(
         sample = log.open_sample(
             name,
             "marrow" if specimen == "marrow" else "blood",
-            USUAL_QUOTA[specimen] if quota is None else int(quota),
+            int(quota or search or USUAL_QUOTA[specimen]),
             who=who,
             role=role,
+            search=search is not None,
         )
     _say(sample, as_json)
 
@@ -243,7 +262,8 @@ def show(sample_id: str | None, log_path: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report_record(summary), allow_nan=False))
         return
-    for line in sample_lines(make_page(summary, catalogue(), lambda _sha256: None)):
+    page = make_page(summary, catalogue(), lambda _sha256: None)
+    for line in chain(sample_lines(page), candidate_lines(summary, catalogue())):
         click.echo(line)
 
 
@@ -357,7 +377,10 @@ def _say(sample: Sample, as_json: bool) -> None:
         return
     state = "open" if sample.is_open else "closed"
     kept = ", its pictures are kept" if sample.kept else ""
-    click.echo(f"sample {sample.name}: {state}, {sample.specimen}, {sample.quota} white cells to count{kept}")
+    doing = "search" if sample.search else "count"
+    click.echo(
+        f"sample {sample.name}: {state}, {sample.specimen}, {sample.quota} white cells to {doing}{kept}"
+    )
 
 
 def _record(sample: Sample) -> dict[str, object]:

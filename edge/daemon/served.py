@@ -174,11 +174,18 @@ class ServedLog(BloodLog):
         return user_name(self.path.stat().st_uid)
 
     def open_sample(
-        self, name: str, specimen: Specimen, quota: int, *, who: str = NOBODY, role: Role | None = None
+        self,
+        name: str,
+        specimen: Specimen,
+        quota: int,
+        *,
+        who: str = NOBODY,
+        role: Role | None = None,
+        search: bool = False,
     ) -> Sample:
         """Have a sample opened; see :meth:`edge.bloodlog.BloodLog.open_sample`."""
         self._refuse_role(role)
-        write = OpenSample(log=self._name, name=name, specimen=specimen, quota=quota, who=who)
+        write = OpenSample(log=self._name, name=name, specimen=specimen, quota=quota, who=who, search=search)
         return _sample(self._ask(write, f"sample {name} was not opened"))
 
     def change_sample(

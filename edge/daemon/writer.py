@@ -132,8 +132,9 @@ class LogWriter:
             if UserFile.beside(log.path).exists():
                 _refuse_names(log, write)
             match write:
-                case OpenSample(name=name, specimen=specimen, quota=quota, who=who):
-                    return _told(log.open_sample(name, specimen, quota, who=_sign(who, peer)))
+                case OpenSample(name=name, specimen=specimen, quota=quota, who=who, search=search):
+                    made_by = _sign(who, peer)
+                    return _told(log.open_sample(name, specimen, quota, who=made_by, search=search))
                 case ChangeSample(name=name, change=change, who=who):
                     return _told(log.change_sample(name, change, who=_sign(who, peer)))
                 case AssignFields(name=sample, fields=fields, who=who):

@@ -42,6 +42,7 @@ class OpenSample(Write, frozen=True, tag="open_sample"):
     specimen: Specimen
     quota: Annotated[int, Meta(ge=1, le=1_000_000)]
     who: _Name
+    search: bool = False
 
 
 class ChangeSample(Write, frozen=True, tag="change_sample"):

@@ -23,6 +23,8 @@ class KnownErrors:
     blasts, blasts_called : blasts, and how many of them were called so
     others, others_called : cells that are none, and how many of them were called blasts all the same
     source : which cells, in words
+    blasts_uncertain : blasts that it was uncertain of, which are not among those called so; 0 where that is
+        not known
     """
 
     blasts: int
@@ -30,6 +32,7 @@ class KnownErrors:
     others: int
     others_called: int
     source: str
+    blasts_uncertain: int = 0
 
     @classmethod
     def of_evaluation(cls, evaluation: Mapping[str, Any]) -> KnownErrors | None:
@@ -42,11 +45,26 @@ class KnownErrors:
             return None
         try:
             blast, normal, source = calls["blast"], calls["normal"], str(calls["source"])
-            errors = cls(int(blast["n"]), int(blast["blast"]), int(normal["n"]), int(normal["blast"]), source)
+            errors = cls(
+                int(blast["n"]),
+                int(blast["blast"]),
+                int(normal["n"]),
+                int(normal["blast"]),
+                source,
+                int(blast.get("uncertain", 0)),
+            )
         except (KeyError, TypeError, ValueError):
             return None
-        fits = 0 <= errors.blasts_called <= errors.blasts and 0 <= errors.others_called <= errors.others
+        fits = (
+            0 <= errors.blasts_called <= errors.blasts_listed <= errors.blasts
+            and 0 <= errors.others_called <= errors.others
+        )
         return errors if fits and errors.blasts and errors.others else None
+
+    @property
+    def blasts_listed(self) -> int:
+        """How many of the blasts a search would have shown to a person: called so, or uncertain."""
+        return self.blasts_called + self.blasts_uncertain
 
     @property
     def sensitivity(self) -> float:

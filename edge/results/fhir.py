@@ -13,6 +13,7 @@ from typing import Any
 from edge.bloodlog.signatures import Signature
 from edge.counting.differential import Differential, Kind, Share, differential
 from edge.i18n import catalogue
+from edge.results.search import Search
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
 from edge.results.texts import (
     clock_text,
@@ -20,6 +21,7 @@ from edge.results.texts import (
     kind_text,
     outdated_text,
     person_text,
+    search_limits,
     settled_text,
     warned_text,
 )
@@ -160,6 +162,8 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             final=final,
             note=f" Errors measured on: {corrected.errors.source}",
         )
+    if summary.search is not None and summary.search.cells:
+        made["search"] = _search(summary, summary.search, issued, device, final=final)
     for key, text, tally in (
         ("differential", ", by program", program),
         ("differential-reviewed", ", after people's words", summary.reviewed),
@@ -242,6 +246,34 @@ def _differential(
     coding = {"coding": [_loinc(DIFFERENTIAL_CODE)]} if blood else {}
     cells = catalogue()(f"counted_cells.{counted.denominator}")
     observation["code"] = {**coding, "text": f"Differential of {counted.n} {cells}{text}"}
+    return observation
+
+
+def _search(summary: SampleSummary, search: Search, issued: str, by: Resource, *, final: bool) -> Resource:
+    """Write what a search has found; where it has found none, its value is less than the upper limit."""
+    observation = _observation(
+        summary,
+        issued,
+        _per_100("classified", ", searched: candidates by program, words by people"),
+        "A person's word on each cell that looks like a blast to the program",
+        search.confirmed / search.cells,
+        [
+            *_integers(
+                {
+                    "white cells searched": search.cells,
+                    "called blast by people": search.confirmed,
+                    "candidates": search.listed,
+                    "candidates that wait for a word": search.waiting,
+                }
+            ),
+            _interval(search.low, search.high, "95 % limits, what waits taken for blasts in the upper one"),
+        ],
+        by,
+        note="".join(f" {text}" for text in search_limits(catalogue(), search)),
+        final=final,
+    )
+    if not search.confirmed:
+        observation["valueQuantity"] = {**_percent(search.high), "comparator": "<"}
     return observation
 
 

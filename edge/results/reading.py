@@ -179,6 +179,11 @@ class Reading:
         return {**words, **{ref: word for ref, (word, _by) in self.settled.items()}}
 
     @cached_property
+    def agreed_words(self) -> Mapping[CellRef, str]:
+        """The word that holds on each cell that people have a word on and agree."""
+        return {ref: word for ref, word in self.last_words.items() if ref not in self.differing}
+
+    @cached_property
     def settled(self) -> Mapping[CellRef, tuple[str, str]]:
         """The class that a supervisor put a cell into on which readers differed, and who that was."""
         return {ref: (class_of(word), who) for ref, (word, who) in self.settled_words.items()}

@@ -18,6 +18,7 @@ from edge.errors import ModelError
 from edge.results.agreement import Agreement, agreement
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.results.reading import Reading, ThresholdOf
+from edge.results.search import Search, search_of
 from edge.results.stopping import Stopping, stopping
 from edge.structures import CellType, Denominator, ModelIdentity, Tally
 
@@ -99,6 +100,7 @@ class SampleSummary:
     untrusted_clock : fields whose wall time is not to be believed
     signatures : whoever signed, oldest first
     content_sha256 : of all that the sample holds; None where nobody has signed
+    search : what the search for few blasts has found; None where the sample is not searched
     """
 
     sample: Sample
@@ -118,6 +120,7 @@ class SampleSummary:
     untrusted_clock: int
     signatures: tuple[Signature, ...] = ()
     content_sha256: str | None = None
+    search: Search | None = None
 
     @property
     def signed(self) -> tuple[Signature, ...]:
@@ -209,6 +212,7 @@ def summarise(
         untrusted_clock=sum(logged.clock_trusted is False for logged in reading.fields),
         signatures=signatures,
         content_sha256=content,
+        search=search_of(reading, sample.quota, errors) if sample.search else None,
     )
 
 
@@ -277,9 +281,10 @@ def _observer_count(reading: Reading, observer: str, denominator: Denominator) -
 def known_errors(config: Config) -> ErrorsOf:
     """Give the known errors of a model that is installed here; those of another one are not known.
 
-    They are read from the card whose SHA-256 is the model's, never from one of the same name.
+    They are read from the card whose SHA-256 is the model's, never from one of the same name, and once.
     """
 
+    @cache
     def of(model: ModelIdentity) -> KnownErrors | None:
         for card in _installed_cards(config):
             evaluation = card.sections.get("evaluation")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from edge.device.printable import printable
-from edge.i18n import Catalogue
+from edge.i18n import DEFAULT_LANGUAGE, Catalogue
 from edge.results.stopping import LINE, Stopping
 from edge.structures import CellType, Tally
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge.bloodlog.signatures import Signature
     from edge.bloodlog.users import Role
     from edge.counting.differential import Differential
+    from edge.results.search import Search
     from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
 #: The letter of a class, the same in every language and on every picture.
@@ -162,6 +163,11 @@ def state_text(_: Catalogue, sample: Sample) -> str:
     return _("state.closed_by", at=at, who=person_text(_, sample.closed_by, sample.closed_as))
 
 
+def quota_text(_: Catalogue, sample: Sample) -> str:
+    """Say how many white cells a sample is counted to, and that it is searched."""
+    return _("search.quota", quota=sample.quota) if sample.search else str(sample.quota)
+
+
 def person_text(_: Catalogue, name: str, role: Role | None) -> str:
     """Name a person, with the role that he or she had signed in under; a name on trust stands alone."""
     name = printable(name)  # of an older log, which took any
@@ -237,3 +243,71 @@ def stop_text(_: Catalogue, stopping: Stopping, *, is_open: bool) -> str:
     if stopping.advice in ("quota_open", "count_on") and stopping.more_cells is not None:
         advice += " " + _("stop.more", more=stopping.more_cells)
     return advice
+
+
+def source_text(_: Catalogue, source: str) -> str:
+    """Say on which cells errors were measured; the card tells it in English."""
+    return source if _.language == DEFAULT_LANGUAGE else _("report.source_of_card")
+
+
+def search_text(_: Catalogue, search: Search, *, is_open: bool) -> str:
+    """Say what a search has found, with its limits, and whether it can end.
+
+    Parameters
+    ----------
+    _ : texts
+    search : of the sample
+    is_open : the sample is not closed
+    """
+    if not search.cells:
+        return _("search.nothing")
+    low, high = _.number(100 * search.low, 2), _.percent(search.high, 2)
+    key = "search.some" if search.confirmed else "search.none"
+    result = _(
+        f"{key}_yet" if search.waiting else key,
+        cells=search.cells,
+        k=search.confirmed,
+        share=_.percent(search.confirmed / search.cells, 2),
+        low=low,
+        high=high,
+    )
+    verdict = "closed" if search.verdict == "count_on" and not is_open else search.verdict
+    advice = _(
+        f"search.{verdict}",
+        at=search.decided_at,
+        missed=_.percent(search.missed, 2),
+        cells=search.cells,
+        quota=search.quota,
+    )
+    if search.waiting:
+        advice += " " + _("search.waiting", waiting=search.waiting)
+    return f"{result} {advice}"
+
+
+def search_limits(_: Catalogue, search: Search) -> tuple[str, ...]:
+    """Say what the limits of a search rest on, and what the program could tell by itself."""
+    if not search.cells:
+        return ()
+    listing, alone = search.listing, search.alone
+    if listing is not None:
+        rests = _(
+            "search.listing",
+            share=_.percent(listing.listed / listing.blasts),
+            listed=listing.listed,
+            blasts=listing.blasts,
+            source=source_text(_, listing.source),
+            high=_.percent(search.unlisted_high, 2),
+        )
+    else:
+        rests = _("search.read" if search.is_read else "search.unknown")
+    if alone is None:
+        return (rests,)
+    by_itself = _(
+        "search.alone_never" if alone.detects is None else "search.alone",
+        blank=alone.blank,
+        cells=search.cells,
+        called=alone.called,
+        others=alone.others,
+        detects=_.percent(alone.detects or 1.0),
+    )
+    return rests, by_itself

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from edge.bloodlog import BloodLog, Sample
 from edge.i18n import Catalogue
 from edge.results.reading import Reading
+from edge.results.search import is_candidate
 from edge.results.sheet.kinds import DifferentialTable, differential_table
 from edge.results.summary import SampleSummary, summarise
-from edge.results.texts import differing_text, drawn_text, share_text, stop_text
+from edge.results.texts import (
+    differing_text,
+    drawn_text,
+    search_limits,
+    search_text,
+    share_text,
+    stop_text,
+)
 from edge.web import preferences
 from edge.web.setup import setup
 
@@ -46,8 +54,22 @@ class Figures:
         return share_text(_, self.summary.program, _KEY)
 
     def stop_text(self, _: Catalogue) -> str:
-        """Say whether to count on, or how far a closed sample came."""
-        return stop_text(_, self.summary.stopping, is_open=self.summary.sample.is_open)
+        """Say whether to count on, or how far a closed sample came; of a search what it has found."""
+        is_open, search = self.summary.sample.is_open, self.summary.search
+        if search is None:
+            return stop_text(_, self.summary.stopping, is_open=is_open)
+        return "" if self.withheld else search_text(_, search, is_open=is_open)
+
+    def search_limits(self, _: Catalogue) -> tuple[str, ...]:
+        """Say what the limits of a search rest on; nothing where there is none, or where blind."""
+        search = self.summary.search
+        return () if search is None or self.withheld else search_limits(_, search)
+
+    @property
+    def unanswered(self) -> int:
+        """Number of candidates of a search that the one who is looking has no word on."""
+        reading = self.reading
+        return sum(is_candidate(cell) and not reading.word(self.observer, cell.ref) for cell in reading.cells)
 
     def of(self, observer: str | None, _: Catalogue) -> str | None:
         """Say an observer's count of the cells that he or she called blast or normal; None without one."""
@@ -87,5 +109,10 @@ class Figures:
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:
     """Count a sample up for one pair of eyes."""
-    summary = summarise(log, sample, denominator=setup().denominator, threshold_of=setup().threshold_of)
+    made = setup()
+    # The limits of a search depend on them; other figures here are not corrected.
+    errors_of = {"errors_of": made.errors_of} if sample.search else {}
+    summary = summarise(
+        log, sample, denominator=made.denominator, threshold_of=made.threshold_of, **errors_of
+    )
     return Figures(summary, observer, preferences.hides_program())

@@ -10,7 +10,7 @@ from typing import get_args
 from edge.bloodlog.signatures import Meaning
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
-from edge.i18n import DEFAULT_LANGUAGE, Catalogue
+from edge.i18n import Catalogue
 from edge.results.sheet.kinds import DifferentialTable, differential_table
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
@@ -20,10 +20,14 @@ from edge.results.texts import (
     differing_text,
     drawn_text,
     outdated_text,
+    quota_text,
+    search_limits,
+    search_text,
     settled_text,
     share_text,
     signature_text,
     signed_text,
+    source_text,
     state_text,
     stop_text,
     warned_text,
@@ -143,7 +147,7 @@ def make_page(
         columns=columns,
         rows=rows,
         differential=_differential(summary, _),
-        pictures=chosen_pictures(summary.reading, _, read_picture),
+        pictures=chosen_pictures(summary.reading, _, read_picture, search=summary.search is not None),
         legend=_("report.legend"),
         quality=tuple(_quality(summary, _)),
         origin=tuple(_origin(summary, _)),
@@ -164,7 +168,7 @@ def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[t
         (_("samples.specimen"), _(f"specimen.{sample.specimen}")),
         (_("samples.opened"), _.local_moment(sample.opened_at)),
         (_("report.signed"), signed_text(_, summary)),
-        (_("samples.quota"), str(sample.quota)),
+        (_("samples.quota"), quota_text(_, sample)),
         (_("samples.state"), state_text(_, sample)),  # the longest, in the widest of the three columns
         (_("report.made"), _.local_moment(at)),
     )
@@ -175,9 +179,11 @@ def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
     outdated = outdated_text(_, summary)
     if outdated is not None:
         yield outdated
+    if summary.search is not None:
+        yield search_text(_, summary.search, is_open=summary.sample.is_open)
     if program.wbc and not any(summary.reading.words.values()):
         yield _("report.nobody")
-    if not stopping.quota_reached:
+    if summary.search is None and not stopping.quota_reached:
         yield _("report.quota_missed", cells=stopping.cells, quota=stopping.quota)
     fields = program.fields + program.rejected
     if program.rejected > _MANY_REFUSED * fields:
@@ -215,7 +221,10 @@ def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Iterable[Bar]:
 
 
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
-    yield stop_text(_, summary.stopping, is_open=summary.sample.is_open)
+    if summary.search is None:
+        yield stop_text(_, summary.stopping, is_open=summary.sample.is_open)
+    else:
+        yield from search_limits(_, summary.search)
     yield _(f"report.denominator_{program.denominator}")
     yield from _other_denominators(program, _)
     if summary.corrected is None:
@@ -228,8 +237,7 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
             blasts=errors.blasts,
             specificity=_.percent(errors.specificity),
             others=errors.others,
-            # The card tells it in English.
-            source=errors.source if _.language == DEFAULT_LANGUAGE else _("report.source_of_card"),
+            source=source_text(_, errors.source),
         )
         if not summary.corrected.informative:
             yield _("report.uninformative")

@@ -31,23 +31,25 @@ class PictureBox:
 
 
 def chosen_pictures(
-    reading: Reading, _: Catalogue, read_picture: Callable[[str], bytes | None]
+    reading: Reading, _: Catalogue, read_picture: Callable[[str], bytes | None], *, search: bool = False
 ) -> tuple[PictureBox, ...]:
     """Choose cells for the report.
 
     Blasts are cells that the program or, in its place, people called so, evenly spread over the sample, so
     that the sheet shows no better cells than the slide has. In doubt are cells that the program is uncertain
-    of, on which people and the program differ, or people among each other, the most doubtful first.
+    of, on which people and the program differ, or people among each other, the most doubtful first. In a
+    search, where the program calls many cells and few are confirmed, blasts are those that people called so.
 
     Parameters
     ----------
     reading : cells and words of the sample
     _ : texts
     read_picture : gives a stored JPEG by its hash, None where it was removed
+    search : the sample is searched for few blasts
     """
-    agreed = {ref: word for ref, word in reading.last_words.items() if ref not in reading.differing}
+    agreed = reading.agreed_words
     counted = [cell for cell in reading.cells if cell.counts]
-    blasts = [cell for cell in counted if agreed.get(cell.ref, cell.program) == "blast"]
+    blasts = [cell for cell in counted if agreed.get(cell.ref, None if search else cell.program) == "blast"]
     doubtful = [
         cell
         for cell in counted
@@ -57,7 +59,7 @@ def chosen_pictures(
     ]
     doubtful.sort(key=lambda cell: cell.doubt)
     kinds = (
-        ("report.blast_cells", blasts, _spread(blasts, MAX_BLASTS)),
+        ("search.pictures" if search else "report.blast_cells", blasts, _spread(blasts, MAX_BLASTS)),
         ("report.doubtful_cells", doubtful, doubtful[:MAX_DOUBTFUL]),
     )
     boxes = []

@@ -11,6 +11,7 @@ from edge.bloodlog import Sample
 from edge.bloodlog.signatures import Signature
 from edge.counting.differential import differential
 from edge.results.agreement import Agreement
+from edge.results.search import Search
 from edge.results.stopping import LINE
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
 from edge.structures import Denominator, Tally
@@ -59,6 +60,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "quota_reached": stopping.quota_reached,
             "more_cells": stopping.more_cells,
         },
+        **({} if summary.search is None else {"search": _search(summary.search)}),
         "fields": {
             "counted": summary.program.fields,
             "rejected": summary.program.rejected,
@@ -84,6 +86,7 @@ def sample_record(sample: Sample) -> dict[str, Any]:
         "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
         "closed_by": sample.closed_by,
         "closed_as": sample.closed_as,
+        **({"search": True} if sample.search else {}),
     }
 
 
@@ -154,6 +157,24 @@ def _share(tally: Tally) -> dict[str, Any]:
         "n": tally.wbc,
         "blast_fraction": tally.blast_fraction,
         "ci95": [tally.ci_low, tally.ci_high],
+    }
+
+
+def _search(search: Search) -> dict[str, Any]:
+    listing, alone = search.listing, search.alone
+    return {
+        "verdict": search.verdict,
+        "decided_at": search.decided_at,
+        "cells": search.cells,
+        "missed": search.missed,
+        "listed": search.listed,
+        "confirmed": search.confirmed,
+        "waiting": search.waiting,
+        "ci95": [search.low, search.high],
+        "high_if_all_were_listed": search.unlisted_high,
+        "every_cell_read": search.is_read,
+        "listing": None if listing is None else asdict(listing),
+        "program_alone": None if alone is None else asdict(alone),
     }
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edge.device.printable import printable
-from edge.i18n import catalogue
+from edge.i18n import Catalogue, catalogue
+from edge.results.search import waiting_candidates
 from edge.results.sheet.kinds import DifferentialTable
 from edge.results.sheet.page import Page
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
+from edge.results.texts import probability_text
 
 #: Characters that 0 to 100 % take.
 _BAR_WIDTH = 60
+#: Candidates of a search that are listed.
+_MOST_CANDIDATES = 20
 
 
 def interval_bar(share: float, low: float, high: float, width: int = _BAR_WIDTH) -> str:
@@ -57,6 +61,20 @@ def sample_lines(page: Page) -> Iterable[str]:
     yield from _facts((*page.quality, *page.origin))
     yield from _facts((box.label, text) for box in page.signatures for text in box.signed)
     yield page.warning if page.drawn is None else f"{page.warning} {page.drawn}"
+
+
+def candidate_lines(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
+    """List the candidates of a search that nobody has a word on, the likeliest first."""
+    waiting = waiting_candidates(summary.reading)
+    if summary.search is None or not waiting:
+        return
+    shown = ", ".join(
+        f"{cell.ref.field_id}-{cell.ref.cell_id} {probability_text(_, cell.found.p_blast or 0.0)}"
+        for cell in waiting[:_MOST_CANDIDATES]
+    )
+    if len(waiting) > _MOST_CANDIDATES:
+        shown += " " + _("search.more", number=len(waiting) - _MOST_CANDIDATES)
+    yield _("search.list", cells=shown)
 
 
 def _differential_lines(table: DifferentialTable) -> Iterable[str]:

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 
 from edge.bloodlog import BloodLog, ReviewLabel, Sample
 from edge.results.reading import WORDS, ReadCell, Reading
+from edge.results.search import is_candidate, likeliest_first
 from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
 from edge.web import preferences, security, store
@@ -36,9 +37,12 @@ FILTERS: dict[str, Callable[[ReadCell, ReviewLabel | None], bool]] = {
     "changed": is_changed,
     "smudge": lambda cell, word: cell.program == "smudge",
     "left_out": lambda cell, word: cell.program != "smudge" and not cell.counts,
+    "candidates": lambda cell, word: is_candidate(cell),
 }
+#: What only a search asks for.
+_OF_SEARCH = frozenset({"candidates"})
 #: A filter by the program's word would tell it.
-_TELLING = frozenset({"uncertain", "blast", "normal", "changed", "smudge"})
+_TELLING = frozenset({"uncertain", "blast", "normal", "changed", "smudge", "candidates"})
 
 
 @blueprint.get("/cells")
@@ -67,7 +71,10 @@ def page(sample_id: int) -> Response:
     ]
     kinds: dict[str, list[ReadCell]] = {}
     if not hidden:  # the order would tell the program's word
-        chosen.sort(key=lambda cell: cell.doubt)
+        if show == "candidates":
+            chosen.sort(key=lambda cell: (said_of(cell) is not None, likeliest_first(cell)))
+        else:
+            chosen.sort(key=lambda cell: cell.doubt)
         kinds = in_groups(chosen, said_of) if has_types(reading, observer) else {}
     if kind is not None:
         chosen = kinds.get(kind, [])
@@ -90,7 +97,7 @@ def page(sample_id: int) -> Response:
         grouped=grouped,
         group_of=lambda cell: group_of(cell, said_of(cell)),
         show=show,
-        filters=allowed,
+        filters=[name for name in allowed if sample.search or name not in _OF_SEARCH],
         size=size,
         field=field,
         last=None if last is None else last.id,

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from edge.bloodlog import Sample
 from edge.bloodlog.pseudonym import personal_doubt, wrong_id
-from edge.bloodlog.samples import NOBODY
+from edge.bloodlog.samples import NOBODY, SEARCH_QUOTAS
 from edge.device.printable import printable
 from edge.errors import LogError
 from edge.results.stopping import USUAL_QUOTA
@@ -18,6 +18,7 @@ from edge.web.setup import setup
 blueprint = Blueprint("samples", __name__)
 
 _QUOTAS = {"": None, "100": 100, "200": 200, "500": 500}
+_SEARCHES = {f"search-{quota}": quota for quota in SEARCH_QUOTAS}
 
 
 @blueprint.get("/")
@@ -43,6 +44,7 @@ def _start(wrong: str | None = None, typed: str = "", *, must_confirm: bool = Fa
         wrong=wrong,
         typed=typed,
         must_confirm=must_confirm,
+        search_quotas=SEARCH_QUOTAS,
     )
 
 
@@ -51,7 +53,7 @@ def open_new() -> Response | tuple[str, int]:
     """Open a new sample."""
     name = request.form.get("name", "").strip()
     specimen, quota = request.form.get("specimen", ""), request.form.get("quota", "")
-    if specimen not in USUAL_QUOTA or quota not in _QUOTAS:
+    if specimen not in USUAL_QUOTA or quota not in _QUOTAS | _SEARCHES:
         abort(400)
     _ = preferences.catalogue_of_request()
     if wrong_id(name) is not None:
@@ -63,9 +65,10 @@ def open_new() -> Response | tuple[str, int]:
             log.open_sample(
                 name,
                 "marrow" if specimen == "marrow" else "blood",
-                _QUOTAS[quota] or USUAL_QUOTA[specimen],
+                _SEARCHES.get(quota) or _QUOTAS[quota] or USUAL_QUOTA[specimen],
                 who=_who(),
                 role=preferences.role(),
+                search=quota in _SEARCHES,
             )
     except LogError as error:  # the name is taken or cannot be, or another sample was opened meanwhile
         return _start(printable(error), name), 409

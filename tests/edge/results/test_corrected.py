@@ -90,7 +90,8 @@ def test_errors_are_read_from_a_card() -> None:
         "normal": {"n": 80, "blast": 8, "normal": 66, "uncertain": 6},
     }
     errors = KnownErrors.of_evaluation({"calls": calls})
-    assert errors == KnownErrors(100, 90, 80, 8, "fields of other sessions")
+    assert errors == KnownErrors(100, 90, 80, 8, "fields of other sessions", blasts_uncertain=6)
+    assert errors.blasts_listed == 96
     assert (errors.sensitivity, errors.specificity) == (0.9, 0.9)
 
 
@@ -101,6 +102,7 @@ def test_errors_are_read_from_a_card() -> None:
         {},
         {"source": "x", "blast": {"n": 10, "blast": 9}},
         {"source": "x", "blast": {"n": 10, "blast": 11}, "normal": {"n": 10, "blast": 1}},
+        {"source": "x", "blast": {"n": 10, "blast": 9, "uncertain": 2}, "normal": {"n": 10, "blast": 1}},
         {"source": "x", "blast": {"n": 0, "blast": 0}, "normal": {"n": 10, "blast": 1}},
         {"source": "x", "blast": {"n": "many", "blast": 9}, "normal": {"n": 10, "blast": 1}},
     ],

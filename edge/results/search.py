@@ -1,0 +1,406 @@
+"""Few blasts among many cells: what a search has found, what it leaves open, and when it may end.
+
+A sample that is searched (``sample open --search``) is counted to a quota of 500 cells and more. The program
+lists the cells that look like blasts, uncertain ones too, and people have a word on each: what counts is what
+they confirm. The program's own false calls therefore cost a look each and no more; its misses are what the
+upper bound has to allow for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Literal
+
+from edge.counting.tally import clopper_pearson
+from edge.results.corrected import KnownErrors
+from edge.results.reading import ReadCell, Reading
+
+#: Probability of each wrong end of a search, and of a bound that lies below the truth.
+ERROR = 0.05
+#: Part of ERROR that the chance in the measured sensitivity of the list gets; the count gets the rest. The
+#: bound of a product is the product of bounds that err less (Bonferroni).
+_OF_LISTING = 0.01
+#: The share that must not be missed, times the quota: 1, 0.5 and 0.25 % for 500, 1,000 and 2,000 cells. So
+#: many blasts are expected among the cells of the quota; none of five is seen in 0.7 % of such searches.
+_EXPECTED_MISSED = 5.0
+#: Words "blast" on cells that are none which a search must stand, expected in a whole one: what people
+#: confirm in blood without blasts. One such word in two searches is more than two readers leave standing.
+_EXPECTED_FALSE = 0.5
+#: A search is looked at this often, after every twentieth of its quota.
+LOOKS = 20
+#: Powers of the spending functions ERROR * t ** power [1]_: the end of a search that finds is spent evenly,
+#: so that two blasts at its beginning do; of one that does not, late, so that it ends before the quota.
+_POWER_FOUND, _POWER_BOUNDED = 1, 2
+#: Counts of blasts that the recursion tells apart; 40 where 5 are expected is out of reach.
+_MOST_K = 40
+
+#: ``found`` and ``bounded`` end the search; at the quota without an end it ``asks`` for people's words that
+#: are missing, or stays ``open``.
+Verdict = Literal["found", "bounded", "asks", "count_on", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How many blasts the program listed where that was measured.
+
+    Attributes
+    ----------
+    listed, blasts : blasts that were called so or uncertain, of how many
+    source : on which cells, in words
+    """
+
+    listed: int
+    blasts: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What the program can tell without a person's words, as limits of blank and of detection [1]_.
+
+    Attributes
+    ----------
+    called, others : cells that are no blasts and were called so where that was measured, of how many
+    blank : calls that a sample of as many cells without any blast does not exceed, with 95 %
+    detects : least share of which it makes more calls than that, with 95 %; None where there is none
+
+    References
+    ----------
+    .. [1] CLSI EP17-A2, Evaluation of Detection Capability for Clinical Laboratory Measurement Procedures,
+       2012.
+    """
+
+    called: int
+    others: int
+    blank: int
+    detects: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where a search stands.
+
+    Attributes
+    ----------
+    cells, quota : whole white cells that were searched, and are to be
+    missed : the share that the search must not miss
+    listed : candidates, cells that the program called blast or was uncertain of
+    confirmed : cells that people called blast, on the list or not
+    waiting : candidates without a word, and cells on which words differ
+    low, high : limits of the share of blasts, with 95 %: the exact interval where one was confirmed, else 0
+        and the one-sided bound. ``high`` takes what waits for blasts, and allows for what is not listed
+    unlisted_high : what ``high`` would be if every blast were on the list
+    is_read : people have a word on every cell, so that it does not matter what is listed
+    listing : by which ``high`` allows for blasts that are not listed; None where that is not known, or all
+        cells were read
+    alone : None where the program's false calls are not known, or nothing was counted
+    verdict : what to do
+    decided_at : cells of the look at which the verdict fell; None without one
+    """
+
+    cells: int
+    quota: int
+    missed: float
+    listed: int
+    confirmed: int
+    waiting: int
+    low: float
+    high: float
+    unlisted_high: float
+    is_read: bool
+    listing: Listing | None
+    alone: Alone | None
+    verdict: Verdict
+    decided_at: int | None
+
+
+def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Search:
+    """Say what a search has found.
+
+    The count is binomial: of n cells k are confirmed, whose limits are exact; where k is 0 the upper one is
+    1 - 0.05 ** (1 / n), about 3 / n [1]_. A blast that is not listed is not seen, so that the upper limit
+    is divided by the lower limit of the measured sensitivity of the list, for which a hundredth of the error
+    is set apart. That holds as far as blasts are listed here as they were there.
+
+    The search ends when at one of its looks as many were confirmed as blood without blasts would show with
+    5 % at most (``found``), or so few that with the share ``missed`` it would be 5 % at most (``bounded``).
+    Both limits spend their error over the looks [2]_ [3]_, each as if the other did not end the search, so
+    that they hold for whoever counts on. A look is at the first n cells in the order in which they were
+    counted, not at a moment: nobody changes it by looking more often. What waits for a word then is taken
+    for a blast by the one limit, and for none by the other.
+
+    Parameters
+    ----------
+    reading : of the sample
+    quota : white cells that it counts to
+    errors : of the model that counted; None where they are not known
+
+    References
+    ----------
+    .. [1] J. A. Hanley, A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983)
+       1743-1745.
+    .. [2] K. K. G. Lan, D. L. DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70
+       (1983) 659-663.
+    .. [3] K. Kim, D. L. DeMets, "Design and analysis of group sequential tests based on the type I error
+       spending rate function", Biometrika 74 (1987) 149-154.
+    """
+    words = reading.agreed_words
+    cells = [cell for cell in reading.cells if cell.counts and _is_white(reading, cell)]
+    confirmed = [words.get(cell.ref) == "blast" for cell in cells]
+    asked = [is_candidate(cell) or cell.ref in reading.differing for cell in cells]
+    waits = [is_asked and cell.ref not in words for cell, is_asked in zip(cells, asked, strict=True)]
+    is_read = bool(cells) and all(cell.ref in words for cell in cells)
+    known = errors is not None and errors.blasts_listed > 0
+    listing = (
+        Listing(errors.blasts_listed, errors.blasts, errors.source)
+        if errors is not None and known and not is_read
+        else None
+    )
+    n, k, waiting = len(cells), sum(confirmed), sum(waits)
+    high, unlisted_high = (upper_limit(k, waiting, n, given) for given in (listing, None))
+    verdict, decided_at = verdict_of(confirmed, waits, quota, listing, is_known=known or is_read)
+    return Search(
+        cells=n,
+        quota=quota,
+        missed=missed_share(quota),
+        listed=sum(map(is_candidate, cells)),
+        confirmed=k,
+        waiting=waiting,
+        low=clopper_pearson(k, n)[0],
+        high=high,
+        unlisted_high=unlisted_high,
+        is_read=is_read,
+        listing=listing,
+        alone=None if errors is None or not n else alone(errors, n),
+        verdict=verdict,
+        decided_at=decided_at,
+    )
+
+
+def is_candidate(cell: ReadCell) -> bool:
+    """Whether a search asks people for a word on a cell."""
+    return cell.counts and cell.program in ("blast", "uncertain")
+
+
+def likeliest_first(cell: ReadCell) -> float:
+    """Give what candidates are sorted by."""
+    return -(cell.found.p_blast or 0.0)
+
+
+def waiting_candidates(reading: Reading) -> list[ReadCell]:
+    """List the candidates on which nobody has a word, the likeliest first."""
+    waiting = [cell for cell in reading.cells if is_candidate(cell) and cell.ref not in reading.last_words]
+    return sorted(waiting, key=likeliest_first)
+
+
+def _is_white(reading: Reading, cell: ReadCell) -> bool:
+    """Whether a counted cell is a white one by people's words, too."""
+    word = reading.agreed_words.get(cell.ref)
+    return word not in ("smudge", "not_a_cell") and not (
+        word == "normal" and reading.type_of(cell) == "erythroblast"
+    )
+
+
+def missed_share(quota: int) -> float:
+    """Give the share of blasts that a search of a quota must not miss.
+
+    Examples
+    --------
+    >>> [missed_share(quota) for quota in (500, 1000, 2000)]
+    [0.01, 0.005, 0.0025]
+    """
+    return _EXPECTED_MISSED / quota
+
+
+def upper_limit(k: int, waiting: int, n: int, listing: Listing | None) -> float:
+    """Give the upper limit of the share of blasts, with 95 %.
+
+    Parameters
+    ----------
+    k : confirmed
+    waiting : taken for blasts
+    n : of how many cells
+    listing : what to allow for; None for nothing
+
+    Examples
+    --------
+    >>> round(upper_limit(0, 0, 1240, None), 4)  # fewer than 0.24 %
+    0.0024
+    >>> round(upper_limit(0, 0, 1240, Listing(342, 375, "a test")), 4)
+    0.003
+    """
+    # Two-sided where there is a lower limit, too.
+    error = ERROR / 2.0 if k else ERROR
+    if listing is None:
+        return _one_sided(k + waiting, n, error)[1]
+    of_listing = _OF_LISTING * error / ERROR
+    return min(1.0, _one_sided(k + waiting, n, error - of_listing)[1] / _least_listed(listing, of_listing))
+
+
+def _least_listed(listing: Listing, error: float) -> float:
+    return _one_sided(listing.listed, listing.blasts, error)[0]
+
+
+def _one_sided(k: int, n: int, error: float) -> tuple[float, float]:
+    """Give the exact limits of which each errs with that probability."""
+    return clopper_pearson(k, n, 1.0 - 2.0 * error)
+
+
+def verdict_of(
+    confirmed: Sequence[bool],
+    waits: Sequence[bool],
+    quota: int,
+    listing: Listing | None,
+    *,
+    is_known: bool,
+) -> tuple[Verdict, int | None]:
+    """Say how a search stands by the looks that were reached, and at which of them it ended.
+
+    Parameters
+    ----------
+    confirmed, waits : whether people called a cell blast, and whether one is asked, in the order of counting
+    quota : of the search
+    listing : what to allow for; None for nothing
+    is_known : it is known what to allow for; else the search never ends as bounded
+
+    Returns
+    -------
+    the verdict, and the cells of the look at which it fell; None without one
+    """
+    found, bounded = limits(quota, None if listing is None else (listing.listed, listing.blasts))
+    sums = list(accumulate(confirmed, initial=0))
+    most = [k + waiting for k, waiting in zip(sums, accumulate(waits, initial=0), strict=True)]
+    looks = [(number, cells) for number, cells in enumerate(look_cells(quota)) if cells <= len(confirmed)]
+    for number, cells in looks:
+        if sums[cells] >= found[number]:
+            return "found", cells
+    if is_known:
+        for number, cells in looks:
+            if most[cells] <= bounded[number] and most[-1] <= bounded[-1]:
+                return "bounded", cells
+    if len(confirmed) < quota:
+        return "count_on", None
+    return ("asks" if any(waits) else "open"), None
+
+
+def look_cells(quota: int) -> tuple[int, ...]:
+    """Give the numbers of cells at which a search is looked at.
+
+    Examples
+    --------
+    >>> look_cells(500)[:3], look_cells(500)[-1]
+    ((25, 50, 75), 500)
+    """
+    return tuple(quota * number // LOOKS for number in range(1, LOOKS + 1))
+
+
+@lru_cache(maxsize=64)
+def limits(quota: int, listed: tuple[int, int] | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give for each look how many confirmed blasts end a search, and with how few it is bounded.
+
+    Parameters
+    ----------
+    quota : of the search
+    listed : blasts that were listed where that was measured, of how many; None where every blast is seen
+
+    Returns
+    -------
+    the least number that is ``found``, and the greatest that is ``bounded``, -1 where none is
+
+    Examples
+    --------
+    >>> found, bounded = limits(2000, None)
+    >>> found[:10]  # two of the first 900 cells, three later
+    (2, 2, 2, 2, 2, 2, 2, 2, 2, 3)
+    >>> bounded[13:]  # none of 1,500 cells, or one of 2,000
+    (-1, 0, 0, 0, 0, 0, 1)
+    """
+    missed, error = missed_share(quota), ERROR
+    if listed is not None:
+        missed *= _least_listed(Listing(*listed, ""), _OF_LISTING)
+        error -= _OF_LISTING
+    steps = _step(quota // LOOKS, _EXPECTED_FALSE / quota), _step(quota // LOOKS, missed)
+    return _found(steps[0]), _bounded(steps[1], error)
+
+
+def _found(step: Sequence[float]) -> tuple[int, ...]:
+    """Spend the error of blood without blasts on the counts that are too many for it."""
+    alive, spent, least = [1.0] + [0.0] * _MOST_K, 0.0, []
+    for number in range(1, LOOKS + 1):
+        alive = _after(alive, step)
+        room = ERROR * (number / LOOKS) ** _POWER_FOUND - spent
+        k, tail = len(alive), 0.0
+        while k and tail + alive[k - 1] <= room:
+            k -= 1
+            tail += alive[k]
+        spent += tail
+        alive[k:] = [0.0] * (len(alive) - k)
+        least.append(k)
+    return tuple(least)
+
+
+def _bounded(step: Sequence[float], error: float) -> tuple[int, ...]:
+    """Spend the error of the share that must not be missed on the counts that are too few for it."""
+    alive, spent, most = [1.0] + [0.0] * _MOST_K, 0.0, []
+    for number in range(1, LOOKS + 1):
+        alive = _after(alive, step)
+        room = error * (number / LOOKS) ** _POWER_BOUNDED - spent
+        k, tail = 0, 0.0
+        while tail + alive[k] <= room:
+            tail += alive[k]
+            k += 1
+        spent += tail
+        alive[:k] = [0.0] * k
+        most.append(k - 1)
+    return tuple(most)
+
+
+def _step(cells: int, share: float) -> list[float]:
+    """Give the probabilities of 0, 1, 2, ... blasts among so many cells."""
+    return [
+        math.comb(cells, k) * share**k * (1.0 - share) ** (cells - k) for k in range(min(cells, _MOST_K) + 1)
+    ]
+
+
+def _after(alive: Sequence[float], step: Sequence[float]) -> list[float]:
+    """Give the probabilities of the counts after another step; what is beyond the last stays there."""
+    after = [0.0] * len(alive)
+    for k, p in enumerate(alive):
+        if p:
+            for more, q in enumerate(step):
+                after[min(k + more, _MOST_K)] += p * q
+    return after
+
+
+@lru_cache(maxsize=64)
+def alone(errors: KnownErrors, cells: int) -> Alone:
+    """Say what the program could tell from blood without blasts, by its calls alone.
+
+    The limit of blank is that of a future sample, by a beta-binomial distribution of its false calls
+    with Jeffreys' prior: what was measured on few cells is known badly. The limit of detection is the share
+    at which calls exceed it in 95 %, at the measured rates. Both take false calls for chance in each
+    cell; where they run in samples, as with one stain or one patient, the limits are higher.
+
+    Parameters
+    ----------
+    errors : of the program
+    cells : of the sample
+    """
+    a, b = errors.others_called + 0.5, errors.others - errors.others_called + 0.5
+    p = math.exp(
+        math.lgamma(b + cells) - math.lgamma(b) + math.lgamma(a + b) - math.lgamma(a + b + cells)
+    )  # of no call
+    blank, total = 0, p
+    while total < 1.0 - ERROR and blank < cells:
+        p *= (cells - blank) / (blank + 1.0) * (a + blank) / (b + cells - blank - 1.0)
+        blank += 1
+        total += p
+    rate = _one_sided(blank, cells, ERROR)[1]
+    false = 1.0 - errors.specificity
+    gain = errors.sensitivity - false
+    detects = (rate - false) / gain if gain > 0.0 else 1.0
+    return Alone(errors.others_called, errors.others, blank, detects if detects < 1.0 else None)
