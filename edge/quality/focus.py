@@ -1,4 +1,4 @@
-"""Blur that a field is refused for, and that of a part or along one direction, which it is warned of."""
+"""Blur that a field is refused for; blur of a part or in one direction, and a second image, are warned of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from edge.light.field import Field
 from edge.light.sharpness import measure_blur
 from edge.quality.cover import shows_one_cell
+from edge.quality.ghost import has_ghost
 
 #: Blur from which a field is out of focus, as the standard deviation of an edge. A cone of NA 1.25 is blurred
 #: so far by 1.0 µm of defocus, four times the depth of field. The worst of the real fields looked at has 0.68
@@ -36,7 +37,8 @@ def focus_judgement(field: Field, um_per_px: float, cover: float) -> tuple[tuple
 
     Returns
     -------
-    reasons to refuse it, ``out_of_focus`` or none; and warnings, ``moved``, ``partly_blurred`` or none
+    reasons to refuse it, ``out_of_focus`` or none; and warnings, ``moved``, ``partly_blurred``,
+    ``double_exposure`` or none
     """
     blur = measure_blur(field.image, um_per_px)
     # Blank slide has no edge, and neither has stain that is far out of focus.
@@ -48,4 +50,5 @@ def focus_judgement(field: Field, um_per_px: float, cover: float) -> tuple[tuple
     moved = math.sqrt(softest**2 - sharpest**2) > MAX_MOVED_UM
     limits = zip(blur.parts_um, (MAX_PART_UM, MAX_SECOND_PART_UM), strict=False)
     partly = any(part > limit for part, limit in limits)
-    return (), (*(("moved",) if moved else ()), *(("partly_blurred",) if partly else ()))
+    found = {"moved": moved, "partly_blurred": partly, "double_exposure": has_ghost(field.image, um_per_px)}
+    return (), tuple(name for name, is_so in found.items() if is_so)

@@ -51,6 +51,7 @@ WARNINGS = {
     "stretched": "pixels are wider than high or higher than wide: store fields as the camera gave them",
     "partly_blurred": "a part is out of focus or under oil: level the slide, clean the lens, focus again",
     "moved": "the stage moved while the field was exposed: wait until it is still, count anew",
+    "double_exposure": "the field lies over itself: hold the stage still, store single frames, count anew",
     "too_sharp": "sharper than a lens can be: store fields unsharpened and without lettering or marks",
     "possibly_damaged": "parts of the picture do not fit together: copy it again from the camera, count anew",
     "transparent": "a part of the picture is transparent: store it without its alpha channel, count anew",
