@@ -26,7 +26,7 @@ from edge.bloodlog.connection import (
 from edge.bloodlog.identity import FileIdentity
 from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.bloodlog.rows import LoggedField, cell_row, logged_field
+from edge.bloodlog.rows import LoggedField, as_text, cell_row, logged_field
 from edge.bloodlog.samples import NOBODY, Sample, SampleChange, Specimen
 from edge.bloodlog.users import Role
 from edge.bloodlog.verifications import VerifiedRows
@@ -183,8 +183,7 @@ class BloodLog(VerifiedRows):
             "boot_id": _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else None,
             "captured_at": None if captured_at is None else captured_at.astimezone(UTC).isoformat(),
             "source_kind": source_kind,
-            # File names on Linux are bytes; SQLite text is not. Undecodable bytes are shown as \xNN.
-            "source": result.source.encode("utf-8", "backslashreplace").decode("utf-8"),
+            "source": as_text(result.source),
             "width": result.width,
             "height": result.height,
             "um_per_px": float(scale.um_per_px),
@@ -288,6 +287,12 @@ class BloodLog(VerifiedRows):
         with self.reading():
             rows = self._rows(f"{_FIELD} WHERE id = :id", {"id": field_id})
             return logged_field(rows[0], self._cells(field_id)) if rows else None
+
+    def same_pixels(self, frame_sha256: str) -> list[LoggedField]:
+        """Look up the fields whose pixels have this hash, in the order they were written."""
+        with self.reading():
+            rows = self._rows(f"{_FIELD} WHERE frame_sha256 = :sha256 ORDER BY id", {"sha256": frame_sha256})
+            return [logged_field(row, self._cells(row["id"])) for row in rows]
 
     def _cells(self, field_id: int) -> list[sqlite3.Row]:
         return self._rows("SELECT * FROM cell WHERE field_id = :field ORDER BY id", {"field": field_id})

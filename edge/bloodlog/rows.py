@@ -77,6 +77,11 @@ class LoggedField:
     overlaps: tuple[tuple[int, float, float], ...] = ()
 
 
+def as_text(source: str) -> str:
+    r"""Give a source as it is stored: file names on Linux are bytes; undecodable ones are shown as \xNN."""
+    return source.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def cell_row(
     field_id: int, classified: ClassifiedCell, thumbnail_sha256: str | None, contours: str | None
 ) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,20 +96,42 @@ def find(path: Path, *, recursive: bool = True) -> Found:
         raise SourceError(f"{path}: no such file or folder") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    found, waiting, seen = Found(), [path], set[tuple[int, int]]()
+    seen = set[tuple[int, int]]()
+
+    def entries(folder: Path) -> list[tuple[Path, bool]]:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return []  # a link that leads back to where the search has been
+        seen.add((status.st_dev, status.st_ino))
+        return [(entry, entry.is_dir()) for entry in folder.iterdir()]
+
+    found = walk(path, entries, recursive=recursive)
+    if not (found.files or found.left_out or found.folders.total() or found.errors):
+        raise SourceError(f"{path}: no images or videos in this folder")
+    return found
+
+
+def walk(
+    root: Path, entries: Callable[[Path], Iterable[tuple[Path, bool]]], *, recursive: bool = True
+) -> Found:
+    """Go through the folders below one, wherever they are, by the rules of :func:`find`.
+
+    Parameters
+    ----------
+    root : where to begin; a name in an archive may be one of no file here
+    entries : gives what is in a folder, and whether each is a folder; an OSError is noted
+    recursive : go into subfolders, too
+    """
+    found, waiting = Found(), [root]
     while waiting:
         folder = waiting.pop()
         try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue  # a link that leads back to where the search has been
-            seen.add((status.st_dev, status.st_ino))
-            entries = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir(), key=_natural_key)]
+            inside = sorted(entries(folder), key=lambda entry: _natural_key(entry[0]))
         except OSError as error:
             found.errors.append(SourceError(f"{folder}: cannot be read: {error.strerror or error}"))
             continue
         below = []
-        for entry, is_folder in entries:
+        for entry, is_folder in inside:
             if is_folder and _is_hidden(entry):
                 found.folders["hidden subfolder"] += 1
             elif is_folder:
@@ -121,8 +144,6 @@ def find(path: Path, *, recursive: bool = True) -> Found:
             waiting.extend(reversed(below))
         else:
             found.folders["subfolder"] += len(below)
-    if not (found.files or found.left_out or found.folders.total() or found.errors):
-        raise SourceError(f"{path}: no images or videos in this folder")
     return found
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from edge.camera.folders import VIDEO_SUFFIXES, Found, find, left_out_line
 from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.interrupt import Interrupt
-from edge.commands.options import FILE, FOLDER, PATH, FiniteRange, model_option
+from edge.commands.options import FILE, FOLDER, PATH, FiniteRange, Shard, model_option, shard_option
 from edge.commands.outputs import (
     encode_labels,
     encode_picture,
@@ -31,34 +30,26 @@ from edge.commands.outputs import (
 from edge.commands.printing import CsvPrinter, JsonPrinter, Notices, Printer, Repeats, TablePrinter
 from edge.commands.progress import Progress
 from edge.config import Config, load_config
+from edge.counting.files import Counted, count_file
 from edge.counting.folder import FolderScales
 from edge.counting.golden import load_checked
-from edge.counting.recorder import Recorded, Recorder, as_configured, field_guard
+from edge.counting.recorder import Recorder, as_configured
 from edge.counting.tally import RunningTally, denominator_of
 from edge.daemon.served import open_log
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
 from edge.device.printable import printable
-from edge.errors import FieldError, ImageError, NotAFieldError, SampleClosedError, SourceError
+from edge.errors import NotAFieldError, SampleClosedError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
 from edge.results.geojson import encode_field
 from edge.results.polygons import cell_polygons
 from edge.results.summary import summarise_as_configured
-from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
+from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator, Frame
 from edge.version import software_version
 
 #: A field has too few cells to keep more threads busy; each one costs memory.
 _MAX_THREADS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """One field with what the printers need beside its result."""
-
-    file: Path
-    recorded: Recorded
-    total_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +100,12 @@ class _Folders:
 )
 @click.option("--every", type=click.IntRange(1), default=1, help="Of videos, every n-th frame.")
 @click.option("--recursive/--no-recursive", default=True, help="Search the subfolders of folders, too.")
+@shard_option
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Take fields that stand in the log from there, and count the others.",
+)
 def count(
     paths: Sequence[Path],
     as_json: bool,
@@ -125,6 +122,8 @@ def count(
     threads: int | None,
     every: int,
     recursive: bool,
+    shard: Shard | None,
+    resume: bool,
 ) -> None:
     """Count white cells and blasts in image files, folders and videos.
 
@@ -135,6 +134,10 @@ def count(
     """
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both")
+    if resume and (log_path is None or sample_id is not None):
+        raise click.UsageError("--resume takes fields from the log that --log names, without a --sample")
+    if resume and (masks or pictures or geojson):
+        raise click.UsageError("--resume draws nothing: fields in the log have no outlines")
     form = _report_form(report_file, sample_id)
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     cv2.setNumThreads(threads)
@@ -149,7 +152,7 @@ def count(
     progress = Progress("counting", quiet=quiet)
     notices = Notices(progress)
     found = _found(paths, recursive, notices)
-    files = found.files
+    files = found.files if shard is None else shard.of(found.files)
     stems = unique_stems(files) if any(astuple(folders)) else {}
     repeats = Repeats()
     with ExitStack() as stack:
@@ -162,7 +165,13 @@ def count(
             if sample_id is not None or log_path.exists():  # else it is made with the first field
                 log = new_log()
         recorder = as_configured(
-            config, classifier, log, source_kind="file", clock=WallClock(), new_log=new_log
+            config,
+            classifier,
+            log,
+            source_kind="file",
+            clock=WallClock(),
+            new_log=new_log,
+            resumes=resume,
         )
         specimen = log.sample(sample_id).specimen if log and sample_id is not None else None
         denominator = denominator_of(config.sample.denominator, specimen)
@@ -173,7 +182,7 @@ def count(
         stack.enter_context(progress.over(len(files)))
         interrupt = stack.enter_context(Interrupt().listening())
         for counted in _count_files(
-            found, paths, interrupt, recorder, sample_id, config, every, notices, progress
+            found, files, paths, interrupt, recorder, sample_id, config, every, notices, progress
         ):
             if stems:
                 _write_pictures(counted, stems[counted.file], folders)
@@ -261,6 +270,7 @@ def _footer(classifier: Classifier, denominator: Denominator) -> list[str]:
 
 def _count_files(
     found: Found,
+    files: Sequence[Path],
     named: Sequence[Path],
     interrupt: Interrupt,
     recorder: Recorder,
@@ -269,46 +279,42 @@ def _count_files(
     every: int,
     notices: Notices,
     progress: Progress,
-) -> Iterator[_Counted]:
+) -> Iterator[Counted]:
+    um_per_px, in_sample = config.scale.um_per_px, sample_id is not None
+
+    def frames(file: Path) -> Iterator[Frame]:
+        for frame in read_frames(file, every=every, um_per_px=um_per_px, with_jpeg=in_sample):
+            if interrupt.asked:
+                return
+            if sample_id is not None:
+                recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
+            yield frame
+            del frame  # before the next one of a video is decoded
+
     scales = FolderScales(found.files, recorder.corrected)
     some_counted = False
-    for number, file in enumerate(found.files):
+    for number, file in enumerate(files):
+        if interrupt.asked:
+            return
         try:
-            with field_guard(file):  # a codec's failures
-                scales.look(file)
-                started = time.perf_counter()
-                um_per_px, in_sample = config.scale.um_per_px, sample_id is not None
-                for frame in read_frames(file, every=every, um_per_px=um_per_px, with_jpeg=in_sample):
-                    if interrupt.asked:
-                        return
-                    if sample_id is not None:
-                        recorder.refresh(name=sample_id)  # somebody may have closed it meanwhile
-                    frame = replace(frame, pooled=scales.pooled(file, frame))
-                    try:
-                        recorded = recorder.record(frame)
-                    except FieldError as error:  # the next frame of a video may be well
-                        notices.failure(error)
-                        continue
+            for counted in count_file(file, frames(file), recorder, scales):
+                if isinstance(counted, Counted):
                     some_counted = True
-                    yield _Counted(file, recorded, (time.perf_counter() - started) * 1000.0)
-                    del frame, recorded  # or they would stay in memory while the next one is decoded
-                    started = time.perf_counter()
-        except NotAFieldError as error:
-            if file in named:
-                notices.failure(error)
-            else:
-                found.left_out[error.kind] += 1
+                    yield counted
+                elif isinstance(counted, NotAFieldError) and file not in named:
+                    found.left_out[counted.kind] += 1
+                else:
+                    notices.failure(counted)
+                del counted
         except SampleClosedError as error:
             if not some_counted:
                 raise
-            notices.ended(error, found.files[number:])
+            notices.ended(error, files[number:])
             return
-        except (ImageError, SourceError, FieldError) as error:
-            notices.failure(error)
         progress.step()
 
 
-def _write_pictures(counted: _Counted, stem: str, folders: _Folders) -> None:
+def _write_pictures(counted: Counted, stem: str, folders: _Folders) -> None:
     frame = counted.recorded.frame
     if counted.file.suffix.lower() in VIDEO_SUFFIXES:
         stem += "#" + frame.source.rpartition("#")[2]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -46,6 +48,31 @@ class FiniteRange(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is no number", param, ctx)
         return number
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One part of a work that is shared out.
+
+    Attributes
+    ----------
+    number : 1 to ``parts``
+    parts : that there are
+    """
+
+    number: int
+    parts: int
+
+    def of(self, files: Sequence[Path]) -> list[Path]:
+        """Give this part: all parts together are the whole, once, and a folder is in as few as can be.
+
+        Examples
+        --------
+        >>> [[path.name for path in Shard(n, 2).of([Path("a"), Path("b"), Path("c")])] for n in (1, 2)]
+        [['a'], ['b', 'c']]
+        """
+        first, last = (len(files) * number // self.parts for number in (self.number - 1, self.number))
+        return list(files[first:last])
 
 
 PATH = _Named(path_type=Path)
@@ -100,3 +127,20 @@ model_option = click.option(
     "--model", type=PATH, metavar="FILE", help="Model bundle; without it the configured or shipped one."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
+
+
+def _read_shard(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Shard | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"0*([1-9][0-9]{0,8})/0*([1-9][0-9]{0,8})", value, re.ASCII)
+    if found is None or int(found[1]) > int(found[2]):
+        raise click.BadParameter(f"{value}: expected a part and their number, as 1/16 to 16/16")
+    return Shard(int(found[1]), int(found[2]))
+
+
+shard_option = click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_read_shard,
+    help="Count one part of the files: 3/16 is the third of sixteen.",
+)

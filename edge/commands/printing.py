@@ -17,6 +17,7 @@ from typing import Protocol, get_args
 from msgspec import Struct, field
 
 from edge.bloodlog.export import harmless
+from edge.bloodlog.rows import as_text
 from edge.camera.folders import VIDEO_SUFFIXES, has_truth, truth_path
 from edge.commands.progress import Progress
 from edge.counting.differential import differential
@@ -90,8 +91,7 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
     um_per_px, interval = result.scale.reported_um_per_px, result.scale.interval
     record = {
         "schema": SCHEMA,
-        # A lone surrogate, Python's form of a byte that is no UTF-8, is no text to other readers of JSON.
-        "source": result.source.encode("utf-8", "backslashreplace").decode("utf-8"),
+        "source": as_text(result.source),
         "width": result.width,
         "height": result.height,
         "um_per_px": None if um_per_px is None else round(um_per_px, 5),

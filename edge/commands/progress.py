@@ -54,9 +54,9 @@ class Progress:
         finally:
             self._erase()
 
-    def step(self) -> None:
-        """Note that one more step is done."""
-        self._done += 1
+    def step(self, number: int = 1) -> None:
+        """Note that so many more steps are done."""
+        self._done += number
         now = time.monotonic()
         if self._visible and now - self._drawn_at >= _INTERVAL_S:
             self._drawn_at = now
@@ -69,7 +69,7 @@ class Progress:
 
     def _draw(self, now: float) -> None:
         filled = _WIDTH * self._done // self._steps
-        left_s = (now - self._started_at) / self._done * (self._steps - self._done)
+        left_s = (now - self._started_at) / max(self._done, 1) * (self._steps - self._done)
         bar = "#" * filled + "-" * (_WIDTH - filled)
         text = f"{self._label} [{bar}] {self._done}/{self._steps}, {_duration(left_s)} left"
         click.echo(_ERASE_LINE + text, err=True, nl=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,21 +49,29 @@ class FolderScales:
     ----------
     files : all that will be counted; videos are left out, for they would have to be decoded twice
     corrected : evens out the light of a frame and says its scale where that is known
+    read : gives the picture of a file
+    known : of folders that were looked at before, by :func:`common_scales`
     """
 
-    def __init__(self, files: Iterable[Path], corrected: Callable[[Frame], Frame]) -> None:
+    def __init__(
+        self,
+        files: Iterable[Path],
+        corrected: Callable[[Frame], Frame],
+        read: Callable[[Path], Frame] = read_image,
+        known: Mapping[Path, CommonScales] | None = None,
+    ) -> None:
         self._corrected = corrected
+        self._read = read
         self._files: dict[Path, list[Path]] = defaultdict(list)
         for file in files:
-            if file.suffix.lower() not in VIDEO_SUFFIXES:
-                self._files[file.parent].append(file)
-        self._common: dict[Path, dict[_Sides, CommonScale]] = {}
+            self._files[file.parent].append(file)
+        self._common: dict[Path, CommonScales] = dict(known or {})
 
     def look(self, file: Path) -> None:
         """See to it that the folder of a file was looked at, before the file itself takes memory."""
         if file.parent not in self._common:
-            files = spread_evenly(sorted(self._files.pop(file.parent, [])))
-            self._common[file.parent] = self._look(files)
+            files = to_look_at(self._files.pop(file.parent, []))
+            self._common[file.parent] = common_scales(files, self._corrected, self._read)
 
     def pooled(self, file: Path, frame: Frame) -> PooledScale | None:
         """Give the scale that a file's picture shares with its neighbours; None where they have no word."""
@@ -71,24 +79,6 @@ class FolderScales:
         if common is None or common.axis is None:
             return None if common is None else common.below
         return common.of(_tint(Field(self._corrected(frame))))
-
-    def _look(self, files: Sequence[Path]) -> dict[_Sides, CommonScale]:
-        looked: dict[_Sides, list[tuple[Scale, Tint]]] = defaultdict(list)
-        megapixels = 0.0
-        for number, file in enumerate(files[:_MOST_PICTURES]):
-            if number >= _LEAST_PICTURES and megapixels >= _MOST_MEGAPIXELS:
-                break
-            try:
-                with field_guard(file):
-                    # A scale that was given is no evidence: the red cells may contradict it.
-                    field = Field(replace(self._corrected(read_image(file)), um_per_px=None))
-                    megapixels += field.width * field.height / 1e6
-                    if not assess(field).reasons:
-                        looked[_sides(field.frame)].append((own_scale(field), _tint(field)))
-                    del field  # before the next picture is decoded
-            except EdgeError:
-                continue  # it is named when its turn to be counted comes
-        return {sides: CommonScale.of_pictures(pictures) for sides, pictures in looked.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +139,46 @@ class CommonScale:
     def of(self, tint: Tint) -> PooledScale | None:
         """Give the scale of a picture whose blank slide has this colour."""
         return self.above if self.axis is not None and float(tint @ self.axis) > self.cut else self.below
+
+
+#: What the pictures of a folder have in common, by their size.
+CommonScales = dict[_Sides, CommonScale]
+
+
+def to_look_at(files: Iterable[Path]) -> list[Path]:
+    """Choose the pictures of a folder that say its scale, in the order in which they are looked at."""
+    pictures = sorted(file for file in files if file.suffix.lower() not in VIDEO_SUFFIXES)
+    return spread_evenly(pictures)[:_MOST_PICTURES]
+
+
+def common_scales(
+    files: Sequence[Path],
+    corrected: Callable[[Frame], Frame],
+    read: Callable[[Path], Frame] = read_image,
+) -> CommonScales:
+    """Look at pictures of one folder, as :func:`to_look_at` chose them, for the scale that they share.
+
+    Parameters
+    ----------
+    files : in their order; one that cannot be read is passed over
+    corrected, read : as for :class:`FolderScales`
+    """
+    looked: dict[_Sides, list[tuple[Scale, Tint]]] = defaultdict(list)
+    megapixels = 0.0
+    for number, file in enumerate(files):
+        if number >= _LEAST_PICTURES and megapixels >= _MOST_MEGAPIXELS:
+            break
+        try:
+            with field_guard(file):
+                # A scale that was given is no evidence: the red cells may contradict it.
+                field = Field(replace(corrected(read(file)), um_per_px=None))
+                megapixels += field.width * field.height / 1e6
+                if not assess(field).reasons:
+                    looked[_sides(field.frame)].append((own_scale(field), _tint(field)))
+                del field  # before the next picture is decoded
+        except EdgeError:
+            continue  # it is named when its turn to be counted comes
+    return {sides: CommonScale.of_pictures(pictures) for sides, pictures in looked.items()}
 
 
 def spread_evenly(files: Sequence[Path]) -> list[Path]:

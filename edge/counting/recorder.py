@@ -17,7 +17,8 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog import BloodLog, LoggedField, Sample
+from edge.bloodlog.rows import as_text
 from edge.calibration import UNUSED, Correction
 from edge.classification.classifier import Classifier
 from edge.config import Config
@@ -52,6 +53,7 @@ class Recorded:
     segmentation : what outlines and masks are drawn from; None for a rejected field
     field_id : its row in the log; 0 where there is no log
     sample : name of the sample that it belongs to, or None
+    provenance : what produced it
     """
 
     frame: Frame
@@ -59,6 +61,7 @@ class Recorded:
     segmentation: Segmentation | None
     field_id: int
     sample: str | None
+    provenance: Provenance
 
     def label_images(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """Label images (whole cells, nuclei) of the field; values are cell ids. A rejected one has none."""
@@ -83,6 +86,8 @@ class Recorder:
     clock : says whether the wall clock can be believed; None where nobody asks
     correction : evens out light and knows the scale, or None
     denominator : which cells the shares in the status are of, as configured
+    resumes : a field without a sample whose row stands in the log is taken from there, not counted again; it
+        has the same source, pixels, provenance and scale of its folder
     """
 
     def __init__(
@@ -96,8 +101,10 @@ class Recorder:
         clock: WallClock | None = None,
         correction: Correction | None = None,
         denominator: Denominator | None = None,
+        resumes: bool = False,
     ) -> None:
         self._counter = counter
+        self._resumes = resumes
         self._provenance = provenance
         self._source_kind = source_kind
         self._log = log
@@ -107,6 +114,11 @@ class Recorder:
         self._denominator = denominator
         self._sample: OpenSample | None = None
         self._resumed: OpenSample | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the rows say about their making."""
+        return self._provenance
 
     @property
     def calibration_problem(self) -> str | None:
@@ -190,11 +202,13 @@ class Recorder:
         kind = "rendered" if frame.is_drawn else self._source_kind
         sample = self._sample
         if sample is None:
-            processed = self._counter.process(corrected)
             pooled = corrected.pooled
             context = None if pooled is None else Context(None, pooled)
+            if (logged := self._standing(corrected, provenance, context)) is not None:
+                return Recorded(corrected, logged.result, None, logged.id, None, provenance)
+            processed = self._counter.process(corrected)
             row = self._append(Entry.alone(processed), provenance, kind, context=context)
-            return Recorded(corrected, processed.result, processed.segmentation, row, None)
+            return Recorded(corrected, processed.result, processed.segmentation, row, None, provenance)
         corrected = sample.kept(corrected)
         sample.catch_up()
         reference = sample.reference
@@ -211,7 +225,18 @@ class Recorder:
                 except SampleClosedError as error:  # nobody signed for it; the next field has no sample
                     raise FieldError(str(error)) from error
                 sample.logged(row, entry)
-            return Recorded(corrected, entry.result, processed.segmentation, row, sample.record.name)
+            name = sample.record.name
+            return Recorded(corrected, entry.result, processed.segmentation, row, name, provenance)
+
+    def _standing(self, frame: Frame, provenance: Provenance, context: Context | None) -> LoggedField | None:
+        """Look up the row that counting this frame would give, where it is to be taken from the log."""
+        if not self._resumes or self._log is None:
+            return None
+        made = as_text(frame.source), provenance.to_json(), None if context is None else context.to_json()
+        for logged in self._log.same_pixels(frame.sha256()):
+            if (logged.result.source, logged.provenance, logged.context) == made:
+                return logged
+        return None
 
     def _append(
         self,
@@ -308,6 +333,7 @@ def as_configured(
     clock: WallClock,
     new_log: Callable[[], BloodLog] | None = None,
     types: TypeClassifier | None = None,
+    resumes: bool = False,
 ) -> Recorder:
     """Make the line that a configuration asks for, for whatever feeds it.
 
@@ -319,6 +345,7 @@ def as_configured(
     source_kind : ``file``, ``replay``, ``picamera``, ``v4l2`` or ``rendered``
     clock : says whether the wall clock can be believed
     types : names the cells' types, if anything does
+    resumes : as for :class:`Recorder`
     """
     correction = Correction.from_file(config.calibration_path, required=config.calibration.path is not None)
     return Recorder(
@@ -330,4 +357,5 @@ def as_configured(
         clock=clock,
         correction=correction,
         denominator=config.sample.denominator,
+        resumes=resumes,
     )

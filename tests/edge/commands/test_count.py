@@ -547,3 +547,73 @@ def test_real_fields_have_cells_where_experts_saw_blasts(count: CountCommand, re
         assert record["status"] == "counted"
         assert record["wbc"]
         assert record["um_per_px"] is not None
+
+
+@pytest.fixture
+def cohort(count: CountCommand) -> Path:
+    """Two folders of two fields, one of them damaged."""
+    for name in ("a", "b"):
+        (count.folder / name).mkdir()
+        shutil.copy(count.field, count.folder / name / "f1.jpg")
+    count.field.rename(count.folder / "a" / "f2.jpg")
+    (count.folder / "b" / "f2.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    return count.folder
+
+
+def test_shards_are_together_what_one_run_is(count: CountCommand, cohort: Path) -> None:
+    whole = count("--json", cohort).stdout
+    parts = [count("--json", "--shard", f"{number}/3", cohort) for number in (1, 2, 3)]
+    assert "".join(part.stdout for part in parts) == whole
+    assert [len(part.stdout.splitlines()) for part in parts] == [1, 1, 1]
+    assert [part.exit_code for part in parts] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "1/0", "-1/3", "1/3/3", "a/b"])
+def test_a_shard_that_is_none_is_refused(count: CountCommand, shard: str) -> None:
+    result = count("--shard", shard, count.folder)
+    assert result.exit_code == 2
+    assert f"{shard}: expected a part and their number" in result.stderr
+
+
+def test_a_count_that_was_stopped_resumes(
+    count: CountCommand, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in the log is printed as if it were counted, and is not counted."""
+    log = tmp_path / "log.sqlite"
+    whole = count("--json", cohort).stdout
+    processed = []
+    honest = pipeline.Pipeline.process
+
+    def process(self: pipeline.Pipeline, frame: Frame, *rest: Any) -> Any:
+        processed.append(Path(frame.source).relative_to(cohort).as_posix())
+        return honest(self, frame, *rest)
+
+    monkeypatch.setattr(pipeline.Pipeline, "process", process)
+    arguments = ("--json", "--resume", "--log", log)
+    assert count(*arguments, "--shard", "1/2", cohort).stdout == "".join(whole.splitlines(True)[:2])
+    assert processed == ["a/f1.jpg", "a/f2.jpg"]
+    for _ in range(2):
+        assert count(*arguments, cohort).stdout == whole
+        assert processed == ["a/f1.jpg", "a/f2.jpg", "b/f1.jpg"]
+    with BloodLog.open(log) as written:
+        assert written.count() == 3
+        assert not written.verify()
+    # Another configuration makes other rows, and so does a folder with another scale.
+    count(*arguments, "--um-per-px", "0.21", cohort / "b" / "f1.jpg")
+    monkeypatch.setattr(FolderScales, "pooled", lambda *_: PooledScale(0.2, 0.01, 1.0, 9))
+    count(*arguments, cohort / "b" / "f1.jpg")
+    assert processed[3:] == ["b/f1.jpg", "b/f1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ((), "from the log that --log names"),
+        (("--log", "log", "--sample", "S-1"), "without a --sample"),
+        (("--log", "log", "--masks", "masks"), "draws nothing"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused(count: CountCommand, more: tuple[str, ...], why: str) -> None:
+    result = count("--resume", *more, count.folder)
+    assert result.exit_code == 2
+    assert why in result.stderr
