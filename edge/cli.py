@@ -42,6 +42,7 @@ COMMANDS = {
         "Measure even light, white point and the size of a pixel.",
     ),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
+    "archive": ("edge.archive.command:archive", "Count stored fields by the hundred thousand, on Dask."),
     "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),
 }
 #: Other packages announce their commands here; see pyproject.toml.

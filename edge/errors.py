@@ -48,6 +48,10 @@ class SourceError(EdgeError):
     """A folder, file or video that should give frames cannot."""
 
 
+class StoreError(SourceError):
+    """A file of an archive could not be fetched from where it lies; another time it may be."""
+
+
 class CameraError(EdgeError):
     """A camera is missing, hung, unplugged or gave an unusable frame.
 
@@ -134,6 +138,10 @@ class LogDamagedError(LogBlockedError):
     """The log's pages do not belong together: the disk has lost some, or somebody wrote over them."""
 
     state = "log_damaged"
+
+
+class ArchiveError(EdgeError):
+    """Those who were to count an archive cannot be reached, or are gone."""
 
 
 class DataSetError(EdgeError, ValueError):

@@ -1,0 +1,114 @@
+"""What a worker does: it builds the line once, and counts batches with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from functools import cache
+
+import cv2
+from msgspec import structs
+
+from edge.archive.plan import Batch
+from edge.archive.store import StoredFile, read_picture, read_stored
+from edge.archive.tables import CountedBatch, Rows
+from edge.classification.card import default_bundle_path
+from edge.config import Config
+from edge.counting.files import Counted, count_file
+from edge.counting.folder import CommonScales, FolderScales, common_scales
+from edge.counting.golden import load_checked
+from edge.counting.provenance import Provenance
+from edge.counting.recorder import Recorder, as_configured
+from edge.counting.tally import denominator_of
+from edge.device.clock import WallClock
+from edge.device.machine import resident_mb
+from edge.device.memory import keep_freed_memory
+from edge.errors import GateError
+
+#: The line belongs to one thread at a time, however many a worker has.
+_turn = threading.Lock()
+
+
+@cache
+def line(config: Config) -> Recorder:
+    """Give the line of this process, as configured; it is built and checked once.
+
+    Raises
+    ------
+    ConfigError, ModelError, GateError
+        It cannot be built, or counts otherwise here than where the model was made.
+    """
+    cv2.setNumThreads(config.model.threads)
+    keep_freed_memory()
+    classifier = load_checked(config.model.path or default_bundle_path(), config.model.threads)
+    return as_configured(config, classifier, None, source_kind="file", clock=WallClock())
+
+
+def _checked_line(config: Config, provenance: Provenance) -> Recorder:
+    here = line(config)
+    if here.provenance != provenance:
+        fields = [field.name for field in structs.fields(Provenance)]
+        differ = [name for name in fields if getattr(here.provenance, name) != getattr(provenance, name)]
+        was = ", ".join(
+            f"{name} {getattr(here.provenance, name)}, expected {getattr(provenance, name)}"
+            for name in differ
+        )
+        raise GateError(
+            f"worker on {platform.node()}: it would count otherwise than where the command runs: {was}; "
+            "install the same version, with the same model and calibration, on every worker"
+        )
+    return here
+
+
+def look(config: Config, provenance: Provenance, looks: tuple[StoredFile, ...]) -> CommonScales:
+    """Find the scale of a folder that several batches are of, from the pictures that say it."""
+    with _turn:
+        recorder = _checked_line(config, provenance)
+        by_key = {file.key: file for file in looks}
+        return common_scales(list(by_key), recorder.corrected, lambda key: read_picture(by_key[key]))
+
+
+def count_batch(
+    config: Config, provenance: Provenance, batch: Batch, common: CommonScales | None = None
+) -> CountedBatch:
+    """Count the files of a batch.
+
+    Parameters
+    ----------
+    config : in force
+    provenance : what it counts with where the command runs, and must here
+    batch : what to count
+    common : what :func:`look` found, for a batch that is a part of a folder
+
+    Raises
+    ------
+    GateError
+        This worker would count otherwise.
+    """
+    with _turn:
+        started, cpu = time.perf_counter(), time.process_time()
+        recorder = _checked_line(config, provenance)
+        by_key = {file.key: file for file in batch.files}
+        known = {batch.files[0].key.parent: common} if common is not None else {}
+        scales = FolderScales(by_key, recorder.corrected, lambda key: read_picture(by_key[key]), known)
+        rows = Rows(denominator_of(config.sample.denominator))
+        for key, file in by_key.items():
+            frames = read_stored(file, config.scale.um_per_px)
+            for counted in count_file(key, frames, recorder, scales):
+                if isinstance(counted, Counted):
+                    rows.add(file, counted.recorded)
+                else:
+                    rows.add_failure(file, counted)
+                del counted
+        return CountedBatch(
+            files=rows.encoded(),
+            provenances=rows.provenances,
+            fields=len(rows.rows["fields"]),
+            failures=len(rows.rows["failures"]),
+            wall_s=time.perf_counter() - started,
+            cpu_s=time.process_time() - cpu,
+            resident_mb=resident_mb("VmRSS"),
+            worker=f"{platform.node()}:{os.getpid()}",
+        )

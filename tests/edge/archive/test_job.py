@@ -1,0 +1,194 @@
+"""``blastcount archive`` as a whole, with Dask in this process; real kills are in tests/system."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+from click.testing import Result
+from distributed import Client, KilledWorker
+
+from edge.archive import job, plan, run
+from edge.archive.store import list_files
+from edge.errors import ArchiveError
+from tests.edge.commands.invoking import blastcount
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        yield client
+
+
+@pytest.fixture
+def archiving(client: Client, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command on these workers, with batches of three files."""
+
+    @contextmanager
+    def connected(_scheduler: str | None, _workers: int) -> Iterator[Client]:
+        yield client
+
+    monkeypatch.setattr(run, "connected", connected)
+    monkeypatch.setattr(job, "plan", lambda files: plan.plan(files, least=1, most=3))
+
+    def call(*arguments: object) -> Result:
+        return blastcount("archive", "--model", tiny_model, *arguments)
+
+    return call
+
+
+def rows(out: Path, table: str) -> list[dict[str, Any]]:
+    read = ds.dataset(out / table, partitioning="hive").to_table().to_pylist()
+    return sorted(read, key=lambda row: (row["source"], row.get("id")))
+
+
+def test_an_archive_becomes_tables_and_what_failed_is_told(
+    archiving: Any, archive: Path, tmp_path: Path
+) -> None:
+    result = archiving(archive, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"error: {archive}/S-2/bad.png: damaged" in result.stderr
+    assert "1 file left out: 1 .txt" in result.stderr
+    assert "http://" in result.stderr
+    assert result.stdout.startswith("fields: 7 counted, 1 rejected\n  reasons: no_colour: 1\n")
+    assert "failures: damaged: 1\n" in result.stdout
+    assert len(rows(tmp_path / "out", "fields")) == 8
+    assert len(rows(tmp_path / "out", "failures")) == 2
+
+
+def test_a_finished_run_counts_nothing_again(
+    archiving: Any, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archiving(f"{archive}/S-1", f"{archive}/S-3", "--out", tmp_path / "out")
+    before = rows(tmp_path / "out", "fields")
+    monkeypatch.setattr(run, "connected", None)
+    result = archiving(f"{archive}/S-1", f"{archive}/S-3", "--quiet", "--out", tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert rows(tmp_path / "out", "fields") == before
+
+
+def test_a_stopped_run_goes_on_to_the_rows_of_a_single_one(
+    archiving: Any, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archiving(archive, "--out", tmp_path / "whole")
+    honest, done = run._result, []
+
+    def result_of(client: Client, future: Any) -> Any:
+        done.append(future.key)
+        if len(done) == 3:
+            raise ArchiveError("the Dask scheduler is gone")
+        return honest(client, future)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_result", result_of)
+        result = archiving(archive, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "2 of 4 batches are done and kept; the same command goes on from there" in result.stderr
+    assert 0 < len(rows(tmp_path / "out", "fields")) < 8
+    archiving(archive, "--out", tmp_path / "out")
+    for table in ("fields", "cells", "failures"):
+        assert rows(tmp_path / "out", table) == rows(tmp_path / "whole", table)
+
+
+def test_a_new_picture_lets_its_folder_be_counted_again(
+    archiving: Any, archive: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    archiving(archive, "--out", out)
+    kept = [row for row in rows(out, "fields") if "/S-1/" in row["source"]]
+    shutil.copy(archive / "S-2" / "f1.png", archive / "S-2" / "f9.png")
+    result = archiving(archive, "--out", out)
+    assert "2 batches had files that are others now; moved to superseded" in result.stderr
+    assert [row for row in rows(out, "fields") if "/S-1/" in row["source"]] == kept
+    archiving(archive, "--out", tmp_path / "anew")
+    assert rows(out, "fields") == rows(tmp_path / "anew", "fields")
+    assert len(rows(out, "fields")) == 9
+
+
+def test_a_batch_that_ends_its_workers_is_named_and_the_others_are_counted(
+    archiving: Any, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = run._result
+
+    def result_of(client: Client, future: Any) -> Any:
+        given = honest(client, future)
+        return None if given is not None and given.failures else given
+
+    monkeypatch.setattr(run, "_result", result_of)
+    result = archiving(archive, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "not counted, this batch ended every worker that tried it" in result.stderr
+    assert 0 < len(rows(tmp_path / "out", "fields")) < 8
+
+
+def test_a_lost_future_is_a_lost_scheduler_and_a_killed_worker_is_none() -> None:
+    class Lost:
+        status = "running"
+        scheduler = type("Scheduler", (), {"address": "tcp://here:1"})
+
+        def __init__(self, cancelled: bool) -> None:
+            self._cancelled = cancelled
+
+        def cancelled(self) -> bool:
+            return self._cancelled
+
+        def result(self) -> None:
+            raise KilledWorker("count_batch", None, 3)  # type: ignore[arg-type]
+
+    with pytest.raises(ArchiveError, match="tcp://here:1: the Dask scheduler is gone"):
+        run._result(Lost(True), Lost(True))  # type: ignore[arg-type]
+    assert run._result(Lost(False), Lost(False)) is None  # type: ignore[arg-type]
+
+
+def test_a_scheduler_that_is_not_there_is_named(
+    archive: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_PATIENCE_S", 1)
+    arguments = ("--model", tiny_model, archive, "--out", tmp_path / "out")
+    result = blastcount("archive", "--scheduler", "tcp://127.0.0.1:9", *arguments)
+    assert result.exit_code == 1
+    assert "tcp://127.0.0.1:9: no Dask scheduler answers there" in result.stderr
+    assert blastcount("archive", "--scheduler", "tcp://h:1", "--workers", 2, *arguments).exit_code == 2
+
+
+def test_the_command_loads_and_explains_itself_without_the_extra(repository: Path, archive: Path) -> None:
+    """On a device there is neither Dask nor Arrow, and the manual page is made of all commands."""
+    hide = "import sys\nfor name in ('dask', 'distributed', 'pyarrow', 'fsspec'): sys.modules[name] = None\n"
+    script = f"{hide}from edge.cli import main\nmain(sys.argv[1:], prog_name='blastcount')"
+
+    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, *arguments]
+        return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+
+    assert "--scheduler ADDRESS" in run_it("archive", "--help").stdout
+    refused = run_it("archive", str(archive), "--out", str(archive / "out"))
+    assert refused.returncode == 3
+    assert "pip install 'blastcount[archive]'" in refused.stderr
+    assert not (archive / "out").exists()
+
+
+def test_nothing_else_loads_what_counts_archives(repository: Path) -> None:
+    names = "{'dask', 'distributed', 'pyarrow', 'fsspec'}"
+    script = (
+        "import importlib, pkgutil, sys, edge\n"
+        "for module in pkgutil.walk_packages(edge.__path__, 'edge.'):\n"
+        "    if not module.name.startswith(('edge.archive.', 'edge.fleet', 'edge.api', 'edge.camera.')):\n"
+        "        importlib.import_module(module.name)\n"
+        f"print(sorted({names} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_every_batch_knows_its_folders_pictures(archive: Path) -> None:
+    batches = plan.plan(list_files(str(archive))[0], least=1, most=3)
+    assert [len(batch.files) for batch in batches] == [2, 2, 3, 3]
