@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: test-pythons lock sbom wheelhouse release-usb published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: test-fleet test-pythons lock sbom wheelhouse release-usb published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -73,6 +73,12 @@ test-system: $(DEV)/.installed
 # Root for the disks that are mounted; strace, e2fsprogs and faketime from Debian. Part of test-system, too.
 test-log-crash: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m slow --timeout=3600 -rs -s tests/system/test_log_kill.py tests/system/test_log_power_cut.py tests/system/test_log_disk.py
+
+# A real Mosquitto and a real PostgreSQL, killed and cut off; both from Debian: mosquitto, postgresql. Part of test-system,
+# too. KILLS=1000 kills for as long as that takes.
+test-fleet: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest tests/edge/fleet -q
+	$(DEV)/bin/python -m pytest -m slow --timeout=7200 -rs -s tests/system/test_fleet.py
 
 # Every real image counted by this state and by the commit BASE: a move of code must change no line.
 compare: $(DEV)/.installed

@@ -43,6 +43,8 @@ COMMANDS = {
     ),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
     "archive": ("edge.archive.command:archive", "Count stored fields by the hundred thousand, on Dask."),
+    "forward": ("edge.fleet.forward_command:forward", "Send the log's rows to a fleet's MQTT broker."),
+    "collect": ("edge.fleet.collect_command:collect_group", "Collect many devices' rows in one database."),
     "bench": ("edge.commands.bench:bench", "Measure what a field costs on this machine."),
 }
 #: Other packages announce their commands here; see pyproject.toml.

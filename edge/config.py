@@ -21,9 +21,9 @@ import msgspec
 import platformdirs
 from msgspec import Meta, Struct, structs
 
+from edge.bounds import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
 from edge.device.reading import read_bounded
 from edge.errors import ConfigError
-from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX, Denominator
 
 #: Names the configuration file.
 CONFIG_VARIABLE = "BLASTCOUNT_CONFIG"
@@ -38,7 +38,7 @@ CALIBRATION_NAME = "calibration.json"
 #: Sections that decide how results are looked at, not how they come about: another port or token of the page
 #: must not make the fields before and after it look as if they were counted differently. The site's names
 #: stand in the provenance by themselves.
-_NOT_HASHED = ("review", "site")
+_NOT_HASHED = ("review", "site", "forward", "collect")
 #: Settings that older programs did not have: unset, they must not make old and new rows look different.
 _HASHED_WHERE_SET = {"camera": ("pixel_format",)}
 #: Number of the last of the kernel's video devices.
@@ -224,12 +224,91 @@ class ReviewConfig(Struct, frozen=True, forbid_unknown_fields=True):
             ) from error
 
 
+#: A device's name stands in topics and file names.
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
+
+
+class BrokerConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``[forward]`` and ``[collect]`` say alike: the MQTT broker, and how it is spoken to."""
+
+    broker: Annotated[str, Meta(min_length=1, description="the broker's host")] | None = None
+    #: None for 8883 with TLS and 1883 without.
+    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port; None for the usual one")] | None = None
+    tls: Annotated[bool, Meta(description="TLS; false for a broker on this machine alone")] = True
+    ca_file: Annotated[Path | None, Meta(description="who signed the broker's certificate")] = None
+    cert_file: Annotated[Path | None, Meta(description="own certificate; None for none")] = None
+    key_file: Annotated[Path | None, Meta(description="its private key")] = None
+    password_file: Annotated[Path | None, Meta(description="file with the password alone")] = None
+    keep_alive_s: Annotated[int, Meta(ge=5, le=3600, description="s of silence until a ping")] = 60
+
+    def __post_init__(self) -> None:
+        """Check that nothing goes over a network unencrypted, and that keys come in pairs."""
+        name = type(self).__name__.removesuffix("Config").lower()
+        if not self.tls and self.broker is not None and not is_this_machine(self.broker):
+            raise ConfigError(
+                f"{name}.tls must be true for {name}.broker {_shown(self.broker)}, which is another machine"
+            )
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ConfigError(f"{name}.cert_file and {name}.key_file must be given together, or neither")
+
+    @property
+    def tcp_port(self) -> int:
+        """The port that is connected to."""
+        return self.port or (8883 if self.tls else 1883)
+
+
+class ForwardConfig(BrokerConfig, frozen=True, forbid_unknown_fields=True):
+    """``[forward]``: how the log's rows get to a broker."""
+
+    #: Also the name that the broker knows it by.
+    device: Annotated[str, Meta(min_length=1, description="this device's name in the fleet")] | None = None
+    window: Annotated[int, Meta(ge=1, le=1000, description="messages on their way at once")] = 100
+    #: What the broker took within this time is sent again after a lost connection: it may have lost it.
+    broker_saves_s: Annotated[float, Meta(ge=0.0, le=86_400.0, description="broker's saves, s apart")] = 60.0
+    status_s: Annotated[float, Meta(ge=5.0, le=86_400.0, description="status to status, s")] = 300.0
+    thumbnails: Annotated[Literal["none", "doubtful"], Meta(description="pictures that are sent")] = "none"
+    home_assistant: Annotated[bool, Meta(description="announce the device to Home Assistant")] = True
+
+    def __post_init__(self) -> None:
+        """Check the device's name, too."""
+        super().__post_init__()
+        if self.device is not None and not _DEVICE.fullmatch(self.device):
+            raise ConfigError(
+                "forward.device must be letters, digits, '-' and '_', at most 32, the first a letter or "
+                f"digit, got {_shown(self.device)}"
+            )
+
+
+class CollectConfig(BrokerConfig, frozen=True, forbid_unknown_fields=True):
+    """``[collect]``: where many devices' rows come from, and where they are kept."""
+
+    user: Annotated[str, Meta(min_length=1, description="the collector's name at the broker")] = "collector"
+    #: A file of SQLite, or postgresql://USER@HOST/NAME, whose password is libpq's affair (~/.pgpass).
+    database: Annotated[str, Meta(min_length=1, description="None for fleet.db in the state")] | None = None
+    silent_h: Annotated[float, Meta(ge=0.01, le=8760.0, description="h until a device is silent")] = 24.0
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is a loopback address, or ``localhost``.
+
+    Examples
+    --------
+    >>> is_this_machine("127.0.0.1"), is_this_machine("::1"), is_this_machine("broker.example")
+    (True, True, False)
+    """
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration. Bounds are checked by :func:`parse_config` and :meth:`changed`.
 
     Attributes
     ----------
-    model, scale, camera, trigger, gpio, calibration, site, sample, log, storage, review : the sections
+    model, scale, camera, trigger, gpio, calibration, site, sample, log, storage, review, forward, collect :
+        the sections
     origin : the file it was read from; None for built-in defaults. Not part of the hash
     """
 
@@ -244,11 +323,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
     storage: StorageConfig = StorageConfig()
     review: ReviewConfig = ReviewConfig()
+    forward: ForwardConfig = ForwardConfig()
+    collect: CollectConfig = CollectConfig()
     origin: Path | None = None
 
     @property
     def sha256(self) -> str:
-        """Hash of the values in force but ``[review]`` and ``[site]``: files that say the same hash the same.
+        """Hash of the values in force, those of ``_NOT_HASHED`` left out: equal files hash the same.
 
         Examples
         --------

@@ -16,6 +16,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bounds import COARSEST_UM_PER_PX as COARSEST_UM_PER_PX
+from edge.bounds import FINEST_UM_PER_PX as FINEST_UM_PER_PX
+from edge.bounds import Denominator as Denominator
 from edge.errors import ConfigError, ImageError
 
 UInt8Image = NDArray[np.uint8]
@@ -28,17 +31,9 @@ CellType = Literal[
 ]  # fmt: skip
 ScaleSource = Literal["configured", "red_cells", "pooled", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
-#: Which cells every share is of: all classified leukocytes; those without the uncertain ones; all and the
-#: smudges, as normal cells; all nucleated cells, which are the leukocytes and the erythroblasts.
-Denominator = Literal["classified", "without_uncertain", "with_smudges", "nucleated"]
 
 #: What the three planes of a crop are, see :func:`edge.classification.crop.to_input`.
 CHANNELS = ("RGB", "density+cell+nucleus", "nucleus+red_cells+rest")
-
-#: Scales that a field may be said to have, in µm per px: as coarse as one that red cells give, which are
-#: 7.5 µm across and found from 6 px on (see ``edge.segmentation.diameter``); a 100x objective on a 1.2 µm
-#: sensor has 0.012.
-FINEST_UM_PER_PX, COARSEST_UM_PER_PX = 0.01, 1.25
 
 #: Smallest side of a usable image. A white cell of 12 µm at the coarsest supported
 #: scale (0.4 µm/px) is 30 px wide; an image smaller than that holds no whole cell.

@@ -16,7 +16,7 @@ umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 target=/opt/blastcount
-units="blastcount.service blastcount-review.service blastcount-upkeep.service blastcount-upkeep.timer"
+units="blastcount.service blastcount-review.service blastcount-forward.service blastcount-upkeep.service blastcount-upkeep.timer"
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 is_booted() { [ -d /run/systemd/system ]; }
@@ -58,6 +58,8 @@ activate() {
         done
         systemctl try-restart blastcount-review.service ||
             echo "install.sh: the review page does not start: journalctl -u blastcount-review" >&2
+        systemctl try-restart blastcount-forward.service ||
+            echo "install.sh: the log is not sent: journalctl -u blastcount-forward" >&2
         said=$(systemctl show --property StatusText --value blastcount.service)
         [ -z "$said" ] || echo "the service says: $said"
     fi

@@ -225,13 +225,21 @@ def read_content(connection: sqlite3.Connection, kind: Kind, row_id: int) -> dic
 
 def link_sha256(previous: str, content: Mapping[str, Any]) -> str:
     """Hash a row's content, in its one canonical form, together with the previous link's hash."""
+    return hashlib.sha256(f"{previous}\n{canonical(content)}".encode()).hexdigest()
+
+
+def canonical(content: Mapping[str, Any]) -> str:
+    """Write JSON in the one form that is hashed: keys in alphabetical order, no spaces.
+
+    Raises
+    ------
+    ValueError
+        It holds infinity, or what JSON has no form for.
+    """
     try:
-        canonical = json.dumps(
-            content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-        )
+        return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except TypeError as error:  # bytes, where somebody or something has been at the file
         raise ValueError(str(error)) from error
-    return hashlib.sha256(f"{previous}\n{canonical}".encode()).hexdigest()
 
 
 def _records(connection: sqlite3.Connection, query: str, row_id: int) -> list[dict[str, Any]]:

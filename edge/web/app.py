@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
@@ -31,7 +32,30 @@ class _Cookies(SecureCookieSessionInterface):
         return f"{request.script_root}/"
 
 
-def create_app(made: Setup) -> Flask:
+@dataclass(frozen=True)
+class Site:
+    """Pages that belong together: the review page's, or another's that looks and is protected the same.
+
+    Attributes
+    ----------
+    blueprints : the pages; ``login`` is among them, and the start page is ``/``
+    tabs : what leads to the main ones, the start page first: name, endpoint and key of its text
+    asks_name : whether people say who they are, because their words are kept
+    """
+
+    blueprints: tuple[Blueprint, ...]
+    tabs: tuple[tuple[str, str, str], ...]
+    asks_name: bool = False
+
+
+REVIEW = Site(
+    pages.BLUEPRINTS,
+    (("samples", "samples.start", "page.samples"), ("live", "live.page", "page.live")),
+    asks_name=True,
+)
+
+
+def create_app(made: Setup, site: Site = REVIEW) -> Flask:
     """Make the application; nothing is opened yet."""
     app = Flask("edge.web")
     app.request_class = PageRequest
@@ -54,7 +78,8 @@ def create_app(made: Setup) -> Flask:
     app.context_processor(_template_context)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(EdgeError, _problem)
-    for blueprint in pages.BLUEPRINTS:
+    app.context_processor(lambda: {"tabs": site.tabs, "asks_name": site.asks_name})
+    for blueprint in site.blueprints:
         app.register_blueprint(blueprint)
     return app
 

@@ -15,7 +15,7 @@ from waitress.server import create_server
 
 from edge.device.printable import printable
 from edge.errors import ServerError
-from edge.web.app import MAX_BODY_BYTES, create_app
+from edge.web.app import MAX_BODY_BYTES, REVIEW, Site, create_app
 from edge.web.hosts import Proxy
 from edge.web.limits import FloodGate
 from edge.web.setup import Setup
@@ -39,7 +39,7 @@ _M_ARENA_MAX = -8
 _NICENESS = 5
 
 
-def serve(setup: Setup, port: int, ready: Callable[[int], None]) -> None:
+def serve(setup: Setup, port: int, ready: Callable[[int], None], site: Site = REVIEW) -> None:
     """Answer requests until SIGTERM or SIGINT.
 
     Parameters
@@ -47,6 +47,7 @@ def serve(setup: Setup, port: int, ready: Callable[[int], None]) -> None:
     setup : what the pages need, and the address to listen on
     port : TCP port to listen on; 0 for any that is free
     ready : called once with the port, when a browser can open the page
+    site : the pages
 
     Raises
     ------
@@ -57,7 +58,7 @@ def serve(setup: Setup, port: int, ready: Callable[[int], None]) -> None:
     host = "127.0.0.1" if setup.host == "localhost" else setup.host
     try:
         server = create_server(
-            guarded(setup),
+            guarded(setup, site),
             host=host,
             port=port,
             threads=_THREADS,
@@ -85,9 +86,9 @@ def serve(setup: Setup, port: int, ready: Callable[[int], None]) -> None:
         setup.refusals.flush()
 
 
-def guarded(setup: Setup) -> WSGIApplication:
+def guarded(setup: Setup, site: Site = REVIEW) -> WSGIApplication:
     """Put the application behind the limits, and behind what a proxy makes of requests."""
-    application: WSGIApplication = FloodGate(create_app(setup), setup.refusals)
+    application: WSGIApplication = FloodGate(create_app(setup, site), setup.refusals)
     return application if setup.public_url is None else Proxy(application, setup.public_url)
 
 

@@ -49,6 +49,7 @@ SERVICES = [name for name in ALL_UNITS if name.endswith(".service")]
 
 def test_every_unit_is_looked_at() -> None:
     assert ALL_UNITS == [
+        "blastcount-forward.service",
         "blastcount-review.service",
         "blastcount-upkeep.service",
         "blastcount-upkeep.timer",

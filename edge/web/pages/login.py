@@ -22,7 +22,7 @@ _HIDING_S = int(LONGEST_S)
 def form() -> Response | str:
     """Ask for name and password, or for the token."""
     if setup().lock is None and not setup().users.all():
-        return redirect(url_for("samples.start"))
+        return redirect(preferences.next_path(None))
     return _form(preferences.next_path(request.args.get("next")))
 
 
@@ -42,7 +42,7 @@ def enter() -> Response:
     elif lock is not None:
         failed = try_token(lock, request.form.get("token", "").strip())
     else:
-        return redirect(url_for("samples.start"))
+        return redirect(preferences.next_path(None))
     if failed is not None:
         answer = make_response(_form(following, failed.key), failed.code)
         if failed.code == 503:

@@ -16,6 +16,13 @@ from tests.edge.commands.invoking import blastcount
 #: no log and no model; bad.toml; pipe; zero.png, a link to /dev/zero; and folder, which is empty. MODEL is
 #: the tiny one.
 TABLE: list[tuple[str, int, str]] = [
+    ("forward", 3, "forward.broker must be given"),
+    ("forward --config bad.toml", 3, "bad.toml"),
+    ("forward --onec", 2, "Did you mean '--once'?"),
+    ("collect run", 3, "collect.broker must be given"),
+    ("collect page --database absent.db", 1, "absent.db"),
+    ("collect page --host 0.0.0.0", 3, "review.token_file"),
+    ("collect page --port 65536", 2, "0<=x<=65535"),
     ("conut", 2, "No such command 'conut'"),
     ("--no-such", 2, "No such option '--no-such'"),
     ("--debug", 2, "Missing command"),

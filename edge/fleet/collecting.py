@@ -1,0 +1,307 @@
+"""Messages of many devices become rows, exactly once: what ``blastcount collect`` does with what has come.
+
+A batch is one transaction, and only after it is the broker told that the messages are kept. What came twice
+is known by (device, number), which is the table's key. What does not fit is named in ``incident`` and never
+becomes a row; a row that comes early is kept, and the gap before it is named until it is filled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from edge.device.clock import utc_now
+from edge.fleet.broker import Received
+from edge.fleet.database import Database
+from edge.fleet.messages import encoded
+from edge.fleet.verifying import (
+    End,
+    FieldRow,
+    LinkMessage,
+    RefusedError,
+    SampleRow,
+    check_place,
+    parse_topic,
+    read_link,
+    read_status,
+    refused_text,
+)
+
+_ADD_LINK = (
+    "INSERT INTO link (device, number, kind, row_id, sha256, seal, received_at, body) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+)
+_ADD_FIELD = f"INSERT INTO field VALUES ({', '.join(['%s'] * 20)})"
+_ADD_SAMPLE = "INSERT INTO sample VALUES (%s, %s, %s, %s, %s, %s)"
+_ADD_INCIDENT = """
+INSERT INTO incident (device, kind, number, last_number, what, first_at, last_at, payload_sha256, payload)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (device, kind, payload_sha256)
+DO UPDATE SET times = incident.times + 1, last_at = excluded.last_at, closed_at = NULL
+"""
+_ADD_DEVICE = """
+INSERT INTO device (name, first_heard, last_heard, sha256, seal) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (name) DO NOTHING
+"""
+#: Gaps of a device that have been filled: as many links are there as are asked for.
+_CLOSE_GAPS = """
+UPDATE incident SET closed_at = %s
+WHERE device = %s AND kind = 'gap' AND closed_at IS NULL AND last_number - number + 1 =
+    (SELECT count(*) FROM link WHERE link.device = incident.device
+     AND link.number BETWEEN incident.number AND incident.last_number)
+"""
+
+
+@dataclass
+class _Device:
+    """What is known of a device while a batch is taken in."""
+
+    end: End
+    repeated: int = 0
+    online: bool | None = None
+    status: Mapping[str, Any] | None = None
+    filled: bool = False
+
+
+@dataclass
+class _Batch:
+    """Rows to be written together."""
+
+    now: str
+    links: list[tuple[Any, ...]] = field(default_factory=list)
+    fields: list[tuple[Any, ...]] = field(default_factory=list)
+    samples: list[tuple[Any, ...]] = field(default_factory=list)
+    incidents: list[tuple[Any, ...]] = field(default_factory=list)
+    devices: dict[str, _Device] = field(default_factory=dict)
+    #: Links of this batch, which the database does not know yet.
+    fresh: dict[tuple[str, int], LinkMessage] = field(default_factory=dict)
+
+
+class Collector:
+    """Takes messages in.
+
+    Parameters
+    ----------
+    database : open
+    now : gives the time, aware UTC
+    """
+
+    def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._now = now
+        #: Ends of chains as the database has them, so that a link that simply comes next asks nothing.
+        self._ends: dict[str, End] = {}
+
+    def take(self, messages: Iterable[Received]) -> None:
+        """Take in a batch; when this returns, all of it is on the disk or refused by name.
+
+        Raises
+        ------
+        DatabaseError
+            Nothing of it was written.
+        """
+        batch = _Batch(self._now().isoformat(timespec="milliseconds"))
+        try:
+            with self._database.transaction():
+                for message in messages:
+                    self._take_one(batch, message)
+                self._write(batch)
+        except BaseException:
+            self._ends.clear()  # what the batch had moved was not written
+            raise
+        self._ends.update((name, device.end) for name, device in batch.devices.items())
+
+    def _take_one(self, batch: _Batch, message: Received) -> None:
+        parsed = parse_topic(message.topic)
+        if parsed is None:
+            name, what = message.topic[:100].replace("\x00", ""), "link"
+        else:
+            name, what = parsed
+        try:
+            if parsed is None:
+                raise RefusedError(
+                    "malformed", f"came under {message.topic!r:.100}, which is no topic of a device"
+                )
+            device = self._device(batch, name)
+            if what == "link":
+                self._link(batch, device, name, read_link(name, message.payload), message.payload)
+            elif what == "status":
+                self._status(batch, device, name, message)
+            elif what == "online":
+                device.online = message.payload == b"online"
+        except RefusedError as refusal:
+            sha256, text = refused_text(message.payload)
+            batch.incidents.append(
+                (name, refusal.kind, refusal.number, None, refusal.what, batch.now, batch.now, sha256, text)
+            )
+
+    def _device(self, batch: _Batch, name: str) -> _Device:
+        if name not in batch.devices:
+            end = self._ends.get(name)
+            if end is None:
+                row = self._database.rows("SELECT highest, sha256, seal FROM device WHERE name = %s", (name,))
+                end = End(row[0]["highest"], row[0]["sha256"], row[0]["seal"]) if row else End()
+                if not row:
+                    first = (name, batch.now, batch.now, end.sha256, end.seal)
+                    self._database.execute(_ADD_DEVICE, first)
+            batch.devices[name] = _Device(end)
+        return batch.devices[name]
+
+    def _link(self, batch: _Batch, device: _Device, name: str, message: LinkMessage, payload: bytes) -> None:
+        end = device.end
+        if message.number == end.number + 1:  # the usual case asks the database nothing
+            before: End | None = end
+            check_place(message, before, None)
+            device.end = End(message.number, message.sha256, message.seal)
+        elif message.number > end.number:
+            before = None
+            self._gap(batch, name, end.number + 1, message.number - 1)
+            device.end = End(message.number, message.sha256, message.seal)
+        else:
+            there = self._there(batch, name, message.number)
+            if there is not None:
+                self._again(batch, device, name, message, there, payload)
+                return
+            before = self._end_at(batch, name, message.number - 1)
+            check_place(message, before, self._there(batch, name, message.number + 1))
+            device.filled = True
+        if before is not None and message.previous_seal != before.seal:
+            self._name(
+                batch,
+                name,
+                "resealed",
+                message.number,
+                f"link {message.number} follows another form of link {before.number} than is here: that one "
+                "was altered on its way, or the device has sent it anew since",
+                payload,
+            )
+        self._add(batch, name, message, payload)
+
+    def _again(
+        self,
+        batch: _Batch,
+        device: _Device,
+        name: str,
+        message: LinkMessage,
+        there: LinkMessage,
+        payload: bytes,
+    ) -> None:
+        """Take a link that is here already: the same one again, or another in its place."""
+        if message.sha256 != there.sha256:
+            raise RefusedError(
+                "fork",
+                f"link {message.number} is {message.sha256[:12]}..., here it is {there.sha256[:12]}...: "
+                "another log, or one that was put back from a backup",
+                message.number,
+            )
+        device.repeated += 1
+        if message.seal != there.seal:
+            self._name(
+                batch,
+                name,
+                "resealed",
+                message.number,
+                "links came again in another form than they have here; the first one stays",
+                b"again",
+            )
+
+    def _add(self, batch: _Batch, name: str, message: LinkMessage, payload: bytes) -> None:
+        row = message.row
+        batch.fresh[name, message.number] = message
+        batch.links.append(
+            (
+                *(name, message.number, message.kind, row["id"], message.sha256, message.seal, batch.now),
+                payload.decode(),
+            )
+        )
+        if message.kind == "sample":
+            sample = msgspec.convert(row, SampleRow)
+            batch.samples.append(
+                (name, sample.id, sample.name, sample.specimen, sample.quota, sample.opened_at)
+            )
+        if message.kind == "field" and message.tally is not None:
+            made = msgspec.convert(row, FieldRow)
+            batch.fields.append(
+                (
+                    *(name, message.number, made.id, made.captured_at or made.logged_at, made.sample_id),
+                    *(made.status, *msgspec.structs.astuple(message.tally), made.reasons, made.warnings),
+                    *(made.source_kind, made.model_name, made.model_sha256, made.config_sha256),
+                    made.software_version,
+                )
+            )
+
+    def _status(self, batch: _Batch, device: _Device, name: str, message: Received) -> None:
+        status = read_status(name, message.payload)
+        device.status = status
+        head = status["head"]
+        number, sha256 = head.get("number"), head.get("sha256")
+        if not isinstance(number, int) or not isinstance(sha256, str) or message.retained:
+            return  # a retained one may be older than what has come since
+        there = self._end_at(batch, name, number) if 0 < number <= device.end.number else None
+        is_other = there is not None and there.sha256 != sha256
+        if number < device.end.number or is_other:
+            self._name(
+                batch,
+                name,
+                "restored_backup",
+                number,
+                f"its log ends at link {number} ({sha256[:12]}...), here is link {device.end.number}: a "
+                "backup was put back, or the log was begun anew; give the device a new name",
+                encoded({"number": number, "sha256": sha256}),
+            )
+
+    def _gap(self, batch: _Batch, name: str, first: int, last: int) -> None:
+        what = (
+            f"links {first} to {last} have not come; where they do not come by themselves, on the device: "
+            f"blastcount forward --from {first}"
+        )
+        at, sha256 = batch.now, hashlib.sha256(f"{first}-{last}".encode()).hexdigest()
+        batch.incidents.append((name, "gap", first, last, what, at, at, sha256, None))
+
+    @staticmethod
+    def _name(batch: _Batch, name: str, kind: str, number: int, what: str, payload: bytes) -> None:
+        sha256, text = refused_text(payload)
+        batch.incidents.append((name, kind, number, None, what, batch.now, batch.now, sha256, text))
+
+    def _there(self, batch: _Batch, name: str, number: int) -> LinkMessage | None:
+        """Find the message of a link that is here."""
+        if (fresh := batch.fresh.get((name, number))) is not None:
+            return fresh
+        found = self._database.rows(
+            "SELECT CAST(body AS TEXT) AS body FROM link WHERE device = %s AND number = %s", (name, number)
+        )
+        return msgspec.json.decode(found[0]["body"], type=LinkMessage) if found else None
+
+    def _end_at(self, batch: _Batch, name: str, number: int) -> End | None:
+        if number == 0:
+            return End()
+        there = self._there(batch, name, number)
+        return None if there is None else End(number, there.sha256, there.seal)
+
+    def _write(self, batch: _Batch) -> None:
+        database = self._database
+        database.execute_many(_ADD_LINK, batch.links)
+        database.execute_many(_ADD_FIELD, batch.fields)
+        database.execute_many(_ADD_SAMPLE, batch.samples)
+        database.execute_many(_ADD_INCIDENT, batch.incidents)
+        for name, device in batch.devices.items():
+            end = device.end
+            database.execute(
+                "UPDATE device SET last_heard = %s, highest = %s, sha256 = %s, seal = %s, "
+                "repeated = repeated + %s WHERE name = %s",
+                (batch.now, end.number, end.sha256, end.seal, device.repeated, name),
+            )
+            if device.online is not None:
+                database.execute("UPDATE device SET online = %s WHERE name = %s", (int(device.online), name))
+            if device.status is not None:
+                database.execute(
+                    "UPDATE device SET status = %s, status_at = %s WHERE name = %s",
+                    (encoded(device.status).decode(), batch.now, name),
+                )
+            if device.filled:
+                database.execute(_CLOSE_GAPS, (batch.now, name))

@@ -1,0 +1,229 @@
+"""The log as an outbox: its links in order, read only, and how far they have been sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from edge.bloodlog.chain import GENESIS, Head, link_sha256, read_content
+from edge.bloodlog.chain import head as chain_head
+from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
+from edge.device.durable import write_whole
+from edge.errors import LogBusyError, LogError, OutputError
+from edge.fleet.messages import FIRST, encoded, link_message
+
+_KEY_BYTES = 32
+_LINKS = "SELECT number, kind, row_id, sha256 FROM link WHERE number > ? ORDER BY number LIMIT ?"
+_LINK = "SELECT number, sha256 FROM link WHERE number = ?"
+
+
+class Cursor(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a device's links have been sent and taken.
+
+    Attributes
+    ----------
+    number, sha256 : of the last link that need not be sent again
+    seal : of its message
+    """
+
+    number: int = 0
+    sha256: str = GENESIS
+    seal: str = GENESIS
+
+    @property
+    def head(self) -> Head:
+        """The link."""
+        return Head(self.number, self.sha256)
+
+
+class Outgoing(Struct, frozen=True):
+    """One link's message, ready to go.
+
+    Attributes
+    ----------
+    after : the cursor once the broker has taken it
+    payload : JSON
+    row : kind and number of the row
+    """
+
+    after: Cursor
+    payload: bytes
+    row: tuple[str, int]
+
+
+class State:
+    """The folder in which ``forward`` keeps its cursor and the key of people's pseudonyms.
+
+    Parameters
+    ----------
+    folder : made where it is not there
+    device : name of this device; each has a cursor of its own
+    """
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._cursor = folder / f"{device}.cursor.json"
+        key = folder / "pseudonyms.key"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not key.exists():
+                write_whole(key, secrets.token_hex(_KEY_BYTES).encode(), durable=True, mode=0o600)
+            self.key = bytes.fromhex(key.read_text(encoding="ascii"))
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{folder}: cannot keep how far the log was sent: {error}; give it to the user who sends"
+            ) from error
+
+    def read(self) -> Cursor:
+        """Read the cursor; the start of the log where there is none.
+
+        Raises
+        ------
+        OutputError
+            The file holds something else.
+        """
+        try:
+            return msgspec.json.decode(self._cursor.read_bytes(), type=Cursor)
+        except FileNotFoundError:
+            return Cursor()
+        except (OSError, msgspec.MsgspecError) as error:
+            raise OutputError(
+                f"{self._cursor}: cannot be read: {error}; remove it, and the log is sent from its start: "
+                "what the collector has it knows"
+            ) from error
+
+    def write(self, cursor: Cursor) -> None:
+        """Put the cursor on the disk.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written; the one before it stays.
+        """
+        try:
+            write_whole(self._cursor, msgspec.json.encode(cursor), durable=True, mode=0o600)
+        except OSError as error:
+            raise OutputError(f"{self._cursor}: cannot be written: {error.strerror}") from error
+
+
+class Outbox:
+    """Links of a log after a cursor, as messages.
+
+    The log is opened anew for each batch and closed behind it: nothing is held while a broker is waited for,
+    and a log that was moved, replaced or repaired is seen.
+
+    Parameters
+    ----------
+    path : the log
+    device : name of this device
+    key : of people's pseudonyms
+    """
+
+    def __init__(self, path: Path, device: str, key: bytes) -> None:
+        self._path = path
+        self._device = device
+        self._key = key
+
+    def head(self) -> Head:
+        """Read the end of the chain; number 0 where there is no log yet.
+
+        Raises
+        ------
+        LogError
+            The log cannot be read.
+        """
+        if not self._path.exists():
+            return FIRST
+        with self._reading() as connection:
+            return chain_head(connection)
+
+    def after(self, cursor: Cursor, most: int) -> list[Outgoing]:
+        """Read the links behind a cursor, at most so many.
+
+        Raises
+        ------
+        LogError
+            The log cannot be read, is another one than was sent before, or a row was changed.
+        """
+        if not self._path.exists():
+            return []
+        found: list[Outgoing] = []
+        with self._reading() as connection:
+            self._check_same(connection, cursor)
+            rows = connection.execute(_LINKS, (cursor.number, most)).fetchall()
+            for number, kind, row_id, sha256 in rows:
+                found.append(self._message(connection, cursor, Head(number, sha256), kind, row_id))
+                cursor = found[-1].after
+        return found
+
+    def _message(
+        self, connection: sqlite3.Connection, cursor: Cursor, link: Head, kind: str, row_id: int
+    ) -> Outgoing:
+        content = read_content(connection, kind, row_id)  # type: ignore[arg-type]  # refuses what is no kind
+        is_whole = False
+        if content is not None and link.number == cursor.number + 1:
+            with suppress(ValueError):
+                is_whole = link_sha256(cursor.sha256, content) == link.sha256
+        if content is None or not is_whole:
+            raise LogError(
+                f"{self._path}: link {link.number} ({kind} {row_id}) does not fit the chain: a row was "
+                "changed, removed or slipped in; it is not sent. See `blastcount log verify`"
+            )
+        message = link_message(self._device, link, cursor.head, cursor.seal, content, self._key)
+        after = Cursor(link.number, link.sha256, message["seal"])
+        return Outgoing(after, encoded(message), (kind, row_id))
+
+    def _check_same(self, connection: sqlite3.Connection, cursor: Cursor) -> None:
+        if cursor.number == 0:
+            return
+        row = connection.execute(_LINK, (cursor.number,)).fetchone()
+        if row is None or row[1] != cursor.sha256:
+            end = chain_head(connection)
+            raise LogError(
+                f"{self._path}: is not the log that was sent before: expected link {cursor.number} with "
+                f"{cursor.sha256[:12]}..., got {'none' if row is None else row[1][:12] + '...'} (the log "
+                f"ends at {end.number}). A backup was put back, or the log begun anew: give forward.device "
+                "a new name, under which all of it is sent"
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        connection, undisturbed = connect(self._path, read_only=True)
+        with closing(connection):
+            try:
+                with snapshot(connection):
+                    yield connection
+            except DAMAGE as error:
+                raise unusable(self._path, error) from error
+            if undisturbed is not None:
+                undisturbed.check()
+
+
+def free_mb(folder: Path) -> int | None:
+    """Give the room where the log is, MB; None where the folder has gone."""
+    try:
+        usage = os.statvfs(folder)
+    except OSError:
+        return None
+    return usage.f_bavail * usage.f_frsize // 10**6
+
+
+def heartbeat(path: Path) -> dict[str, object] | None:
+    """Read what the daemon wrote of itself last; None where it has not, or not for this user.
+
+    The file, not the control socket: what sends has no way to the daemon, which takes commands there.
+    """
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_bytes())
+        return found if isinstance(found, dict) else None
+    return None
+
+
+__all__ = ["Cursor", "LogBusyError", "Outbox", "Outgoing", "State", "free_mb", "heartbeat"]

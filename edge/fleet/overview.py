@@ -1,0 +1,268 @@
+"""What the fleet's page shows, read from the collector's database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from edge.counting.tally import denominator_of, with_share
+from edge.fleet.database import Database, Row
+from edge.structures import Tally
+
+#: Samples and incidents of a device that one page shows, the newest.
+MOST_SHOWN = 200
+#: Weeks that samples are counted by, the running one among them.
+WEEKS = 12
+
+_TALLIES = "SELECT * FROM sample_tally WHERE device = %s"
+_LAST_SAMPLES = """
+SELECT tally.*, (
+    SELECT link.body -> 'row' ->> 'event' FROM link
+    WHERE link.device = tally.device AND link.kind = 'sample_event'
+    AND CAST(link.body -> 'row' ->> 'sample_id' AS BIGINT) = tally.sample_id
+    AND link.body -> 'row' ->> 'event' IN ('opened', 'closed', 'reopened')
+    ORDER BY link.number DESC LIMIT 1) AS event
+FROM sample_tally AS tally
+WHERE tally.sample_id = (SELECT max(row_id) FROM sample WHERE sample.device = tally.device)
+"""
+_LAST_FIELDS = """
+SELECT field.* FROM field
+JOIN (SELECT device, max(number) AS number FROM field GROUP BY device) AS newest
+ON newest.device = field.device AND newest.number = field.number
+"""
+_INCIDENTS = """
+SELECT device, kind, what, first_at, last_at, times, closed_at FROM incident
+WHERE device = %s ORDER BY last_at DESC, id DESC LIMIT %s
+"""
+
+
+@dataclass(frozen=True)
+class SampleFigures:
+    """One sample as far as it has come here.
+
+    Attributes
+    ----------
+    device, name, specimen : of the sample
+    number : of its row on the device
+    quota : white cells to be counted
+    opened_at : aware UTC
+    tally : of the program's words, with the share's exact interval
+    state : ``open``, ``closed`` or None where no event has come
+    """
+
+    device: str
+    name: str
+    number: int
+    specimen: str
+    quota: int
+    opened_at: datetime
+    tally: Tally
+    state: str | None = None
+
+    @classmethod
+    def of(cls, row: Row) -> SampleFigures:
+        """Read a row of ``sample_tally``."""
+        counts = with_share(
+            Tally(
+                fields=int(row["fields"]),
+                rejected=int(row["rejected"]),
+                blasts=int(row["blasts"]),
+                normal=int(row["normal"]),
+                uncertain=int(row["uncertain"]),
+                smudges=int(row["smudges"]),
+                border=int(row["border"]),
+                blast_fraction=None,
+                ci_low=0.0,
+                ci_high=1.0,
+                denominator=denominator_of(None, row["specimen"]),
+                seen_before=int(row["seen_before"]),
+                erythroblasts=int(row["erythroblasts"]),
+            )
+        )
+        event = row.get("event")
+        state = None if event is None else "closed" if event == "closed" else "open"
+        return cls(
+            *(row["device"], row["sample"], row["sample_id"], row["specimen"], row["quota"]),
+            moment(row["opened_at"]) or datetime.fromtimestamp(0, UTC),
+            counts,
+            state,
+        )
+
+
+@dataclass(frozen=True)
+class DeviceLine:
+    """One device on the page of all.
+
+    Attributes
+    ----------
+    name : of the device
+    last_heard : aware UTC
+    online : whether the broker has it connected; None where it has not said
+    links : its last link's number here
+    status : what it said of itself last
+    sample : its newest sample
+    field : its newest field's columns
+    alarms : kinds of alarms that stand
+    incidents : kinds of what was refused or is missing, with how often
+    qc : its last quality control's word; None before there was one
+    """
+
+    name: str
+    last_heard: datetime
+    online: bool | None
+    links: int
+    status: Mapping[str, Any]
+    sample: SampleFigures | None
+    field: Row
+    alarms: tuple[str, ...]
+    incidents: Mapping[str, int]
+    qc: str | None = None
+
+
+def moment(value: object) -> datetime | None:
+    """Read a time as either database gives it; None where there is none, or what a device sent is no time.
+
+    Examples
+    --------
+    >>> moment("2026-03-01T12:00:00+00:00").hour, moment("soon")
+    (12, None)
+    """
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def devices(database: Database) -> list[DeviceLine]:
+    """Read all devices, by name."""
+    samples = {row["device"]: SampleFigures.of(row) for row in database.rows(_LAST_SAMPLES)}
+    fields = {row["device"]: row for row in database.rows(_LAST_FIELDS)}
+    alarms: dict[str, list[str]] = {}
+    for row in database.rows("SELECT device, kind FROM alarm WHERE cleared_at IS NULL ORDER BY id"):
+        alarms.setdefault(row["device"], []).append(row["kind"])
+    incidents: dict[str, Counter[str]] = {}
+    query = "SELECT device, kind, sum(times) AS n FROM incident WHERE closed_at IS NULL GROUP BY device, kind"
+    for row in database.rows(query):
+        incidents.setdefault(row["device"], Counter())[row["kind"]] += int(row["n"])
+    lines = []
+    for row in database.rows("SELECT * FROM device ORDER BY name"):
+        name = row["name"]
+        lines.append(
+            DeviceLine(
+                name=name,
+                last_heard=moment(row["last_heard"]) or datetime.fromtimestamp(0, UTC),
+                online=None if row["online"] is None else bool(row["online"]),
+                links=row["highest"],
+                status=as_json(row["status"]),
+                sample=samples.get(name),
+                field=fields.get(name, {}),
+                alarms=tuple(dict.fromkeys(alarms.get(name, ()))),
+                incidents=incidents.get(name, {}),
+            )
+        )
+    return lines
+
+
+def samples_of(database: Database, device: str) -> list[SampleFigures]:
+    """Read a device's newest samples, the newest first."""
+    rows = database.rows(f"{_TALLIES} ORDER BY sample_id DESC LIMIT %s", (device, MOST_SHOWN))
+    return [SampleFigures.of(row) for row in rows]
+
+
+def sample_of(database: Database, device: str, number: int) -> SampleFigures | None:
+    """Read one sample; None where it is not here."""
+    rows = database.rows(f"{_TALLIES} AND sample_id = %s", (device, number))
+    return SampleFigures.of(rows[0]) if rows else None
+
+
+def made_by(database: Database, device: str, number: int) -> list[Row]:
+    """Read what counted a sample's fields: model and version, with how many fields."""
+    return database.rows(
+        "SELECT model_name, model_sha256, software_version, count(*) AS fields FROM field "
+        "WHERE device = %s AND sample_id = %s GROUP BY model_name, model_sha256, software_version "
+        "ORDER BY fields DESC",
+        (device, number),
+    )
+
+
+def warnings_of(database: Database, device: str, number: int) -> tuple[dict[str, int], int]:
+    """Count warnings of a sample's fields by name, and the fields that have one."""
+    rows = database.rows(
+        "SELECT warnings, count(*) AS n FROM (SELECT CAST(warnings AS TEXT) AS warnings FROM field "
+        "WHERE device = %s AND sample_id = %s AND status = 'counted') AS one GROUP BY warnings",
+        (device, number),
+    )
+    counts: Counter[str] = Counter()
+    warned = 0
+    for row in rows:
+        names = as_list(row["warnings"])
+        warned += bool(names) * int(row["n"])
+        for name in names:
+            counts[name] += int(row["n"])
+    return dict(counts.most_common()), warned
+
+
+def incidents_of(database: Database, device: str) -> list[Row]:
+    """Read a device's newest incidents."""
+    return database.rows(_INCIDENTS, (device, MOST_SHOWN))
+
+
+def alarms_of(database: Database, device: str) -> list[Row]:
+    """Read a device's newest alarms."""
+    query = "SELECT kind, what, raised_at, cleared_at FROM alarm WHERE device = %s ORDER BY id DESC LIMIT %s"
+    return database.rows(query, (device, MOST_SHOWN))
+
+
+def weeks(database: Database, today: datetime) -> tuple[list[str], dict[str, list[int]]]:
+    """Count samples that were opened, by device and ISO week.
+
+    Parameters
+    ----------
+    today : aware UTC
+
+    Returns
+    -------
+    the last :data:`WEEKS` weeks as ``2026-W48``; and by device the samples of each
+    """
+    names = [_week(today - timedelta(weeks=back)) for back in range(WEEKS - 1, -1, -1)]
+    since = (today - timedelta(weeks=WEEKS)).date().isoformat()
+    rows = database.rows(
+        "SELECT device, substr(opened_at, 1, 10) AS day, count(*) AS n FROM sample WHERE opened_at >= %s "
+        "GROUP BY device, substr(opened_at, 1, 10)",
+        (since,),
+    )
+    counts: dict[str, list[int]] = {}
+    for row in rows:
+        day = moment(row["day"])
+        if day is not None and (week := _week(day)) in names:
+            counts.setdefault(row["device"], [0] * WEEKS)[names.index(week)] += int(row["n"])
+    return names, dict(sorted(counts.items()))
+
+
+def _week(day: datetime) -> str:
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def as_json(value: object) -> Mapping[str, Any]:
+    """Read JSON as either database gives it; empty for anything but an object."""
+    if isinstance(value, str | bytes):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: object) -> list[str]:
+    """Read a JSON array of names; empty for anything else."""
+    try:
+        return msgspec.json.decode(value, type=list[str]) if isinstance(value, str | bytes) else []
+    except msgspec.MsgspecError:
+        return []

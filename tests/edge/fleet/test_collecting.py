@@ -1,0 +1,274 @@
+"""What comes becomes rows exactly once; whatever does not fit is named and never becomes a row."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.bloodlog import BloodLog
+from edge.fleet.alarms import watch
+from edge.fleet.broker import Closed, Received
+from edge.fleet.collecting import Collector
+from edge.fleet.database import Database, DatabaseError
+from edge.fleet.forwarding import Forwarder
+from edge.fleet.messages import MAX_BYTES, encoded, seal
+from edge.fleet.receiving import Receiver
+from edge.fleet.verifying import RefusedError, read_link
+from tests.edge.fleet.conftest import Broker, Line, add_fields, received
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def payloads(log: BloodLog, make_forwarder: Callable[..., Forwarder]) -> list[bytes]:
+    """Messages of twelve links."""
+    add_fields(log, 5)
+    broker = Broker()
+    make_forwarder().run(lambda: Line(broker), once=True)
+    return broker.payloads()
+
+
+def links(database: Database) -> list[int]:
+    return [row["number"] for row in database.rows("SELECT number FROM link ORDER BY number")]
+
+
+def incidents(database: Database) -> dict[str, int]:
+    rows = database.rows("SELECT kind, sum(times) AS n FROM incident WHERE closed_at IS NULL GROUP BY kind")
+    return {row["kind"]: row["n"] for row in rows}
+
+
+def test_rows_come_whole(database: Database, payloads: list[bytes], log: BloodLog) -> None:
+    Collector(database).take(received(payloads))
+    assert links(database) == list(range(1, 13))
+    assert incidents(database) == {}
+    (device,) = database.rows("SELECT * FROM device")
+    assert (device["highest"], device["sha256"]) == (12, log.head().sha256)
+    (sample,) = database.rows("SELECT * FROM sample_tally")
+    assert (sample["sample"], sample["fields"], sample["blasts"], sample["border"]) == ("S-0142", 10, 30, 20)
+    (link,) = database.rows("SELECT CAST(body AS TEXT) AS body FROM link WHERE number = 5")
+    assert link["body"].encode() == payloads[4]  # as it came
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_the_order_and_however_often_each_is_there_once(
+    database: Database, payloads: list[bytes], seed: int
+) -> None:
+    shuffled = random.Random(seed).sample(payloads * 3, len(payloads) * 3)
+    for at in range(0, len(shuffled), 5):
+        Collector(database).take(received(shuffled[at : at + 5]))
+    assert links(database) == list(range(1, 13))
+    assert incidents(database) == {}
+    (device,) = database.rows("SELECT repeated, highest FROM device")
+    assert device == {"repeated": 24, "highest": 12}
+
+
+def test_a_gap_is_named_until_it_is_filled(database: Database, payloads: list[bytes]) -> None:
+    collector = Collector(database)
+    collector.take(received([*payloads[:3], *payloads[6:]]))
+    assert incidents(database) == {"gap": 1}
+    (gap,) = database.rows("SELECT number, last_number FROM incident")
+    assert gap == {"number": 4, "last_number": 6}
+    collector.take(received(payloads[3:5]))
+    assert incidents(database) == {"gap": 1}
+    collector.take(received(payloads[5:6]))
+    assert incidents(database) == {}
+    assert links(database) == list(range(1, 13))
+
+
+def changed(payload: bytes, change: Change, *, sealed: bool = False) -> bytes:
+    message = change(json.loads(payload))
+    return encoded(message | {"seal": seal(message)} if sealed else message)
+
+
+OTHER = "f" * 64
+REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "not JSON": ("malformed", lambda payload: payload[:-1]),
+    "no text": ("malformed", lambda payload: b"\xff\xfe"),
+    "nothing": ("malformed", lambda payload: b""),
+    "a list": ("malformed", lambda payload: b"[1]"),
+    "nested deeply": ("malformed", lambda payload: b"[" * 20_000),
+    "a zero": ("malformed", lambda p: changed(p, lambda m: m | {"kind": "x\x00"}, sealed=True)),
+    "a lone surrogate": ("malformed", lambda payload: payload.replace(b'"field"', b'"\\ud800"')),
+    "another schema": ("malformed", lambda p: changed(p, lambda m: m | {"schema": "x/2"}, sealed=True)),
+    "a number below 1": ("malformed", lambda p: changed(p, lambda m: m | {"number": 0}, sealed=True)),
+    "a number as text": ("malformed", lambda p: changed(p, lambda m: m | {"number": "5"}, sealed=True)),
+    "no tally": ("malformed", lambda p: changed(p, lambda m: m | {"tally": None}, sealed=True)),
+    "a negative tally": (
+        "malformed", lambda p: changed(p, lambda m: m | {"tally": m["tally"] | {"blasts": -1}}, sealed=True),
+    ),
+    "no row": ("malformed", lambda p: changed(p, lambda m: m | {"row": {}}, sealed=True)),
+    "a row of another form": (
+        "malformed", lambda p: changed(p, lambda m: m | {"row": m["row"] | {"status": "fine"}}, sealed=True),
+    ),
+    "10 MB": ("oversized", lambda payload: payload + b" " * 10_000_000),
+    "just too large": ("oversized", lambda payload: payload + b" " * (MAX_BYTES + 1 - len(payload))),
+    "an altered row": ("altered", lambda p: changed(p, lambda m: m | {"row": m["row"] | {"id": 99}})),
+    "an altered tally": (
+        "altered", lambda p: changed(p, lambda m: m | {"tally": m["tally"] | {"blasts": 0}}),
+    ),
+    "another's name": ("stolen_name", lambda p: changed(p, lambda m: m | {"device": "pi-08"}, sealed=True)),
+    "another chain": ("fork", lambda p: changed(p, lambda m: m | {"previous": OTHER}, sealed=True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "make"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_named_and_kept(
+    database: Database, payloads: list[bytes], kind: str, make: Callable[[bytes], bytes]
+) -> None:
+    collector = Collector(database)
+    collector.take(received(payloads[:5]))
+    bad = make(payloads[5])
+    collector.take(received([bad, bad]))
+    assert incidents(database) == {kind: 2}
+    assert links(database) == [1, 2, 3, 4, 5]
+    (kept,) = database.rows("SELECT payload, what FROM incident")
+    assert kept["payload"][:20] == bad.decode("utf-8", "backslashreplace")[:20]
+    # The right one is taken all the same.
+    collector.take(received(payloads[5:]))
+    assert links(database) == list(range(1, 13))
+
+
+def test_another_row_in_the_place_of_one_that_is_here_is_a_fork(
+    database: Database, payloads: list[bytes]
+) -> None:
+    collector = Collector(database)
+    collector.take(received(payloads))
+    for at in (0, 5, 11):
+        collector.take(
+            received([changed(payloads[at], lambda message: message | {"sha256": OTHER}, sealed=True)])
+        )
+    assert incidents(database) == {"fork": 3}
+    assert [
+        row["sha256"] for row in database.rows("SELECT sha256 FROM link WHERE sha256 = %s", (OTHER,))
+    ] == []
+
+
+def test_a_link_that_does_not_fit_the_one_behind_it_is_a_fork(
+    database: Database, payloads: list[bytes]
+) -> None:
+    collector = Collector(database)
+    collector.take(received([*payloads[:3], *payloads[4:]]))
+    collector.take(received([changed(payloads[3], lambda message: message | {"sha256": OTHER}, sealed=True)]))
+    assert incidents(database) == {"gap": 1, "fork": 1}
+    collector.take(received(payloads[3:4]))
+    assert incidents(database) == {"fork": 1}
+
+
+def test_a_row_that_was_altered_and_sealed_anew_shows_at_the_next_one(
+    database: Database, payloads: list[bytes]
+) -> None:
+    forged = changed(payloads[4], lambda m: m | {"tally": m["tally"] | {"blasts": 0}}, sealed=True)
+    Collector(database).take(received([*payloads[:4], forged, *payloads[5:]]))
+    assert incidents(database) == {"resealed": 1}
+    (named,) = database.rows("SELECT number, what FROM incident")
+    assert named["number"] == 6
+    assert "link 5" in named["what"]
+
+
+def test_a_restored_backup_shows_in_the_devices_status(database: Database, payloads: list[bytes]) -> None:
+    collector = Collector(database)
+    collector.take(received(payloads))
+    here = json.loads(payloads[7])
+
+    def status(number: int, sha256: str) -> list[Received]:
+        said = {"schema": "blastcount.device/1", "device": "pi-07", "at": "2026-01-01T00:00:00+00:00"}
+        return received([encoded(said | {"head": {"number": number, "sha256": sha256}})], what="status")
+
+    collector.take(status(12, json.loads(payloads[11])["sha256"]))
+    collector.take(status(40, OTHER))  # there is more than has come: nothing is said against it
+    assert incidents(database) == {}
+    collector.take(status(8, here["sha256"]))
+    assert incidents(database) == {"restored_backup": 1}
+    collector.take(status(12, OTHER))
+    assert incidents(database) == {"restored_backup": 2}
+
+
+def test_devices_are_kept_apart(database: Database, payloads: list[bytes]) -> None:
+    other = [
+        changed(payload, lambda message: message | {"device": "pi-08"}) for payload in payloads
+    ]  # not sealed anew
+    collector = Collector(database)
+    collector.take([*received(payloads), *received(other, device="pi-08")])
+    assert incidents(database) == {"altered": 12}
+    assert len(links(database)) == 12
+    collector.take(
+        [Received("somewhere/else", b"x", 1, False), Received("blastcount/1/../link", b"x", 2, False)]
+    )
+    assert incidents(database) == {"altered": 12, "malformed": 2}
+
+
+def test_a_batch_that_cannot_be_written_is_not_acknowledged_and_comes_again(
+    database: Database, payloads: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(Broker())
+    for message in received(payloads):
+        line.events.put(message)
+    line.events.put(Closed("cut"))
+    receiver = Receiver(None, lambda: database)  # type: ignore[arg-type]  # asks it nothing here
+    full = DatabaseError("the disk is full")
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise full
+
+        patch.setattr(database, "execute_many", fail)
+        with pytest.raises(DatabaseError):
+            receiver.collect(line, database)
+    assert line.acknowledged == []
+    assert links(database) == []
+    for message in received(payloads):
+        line.events.put(message)
+    line.events.put(Closed("cut"))
+    with pytest.raises(Exception, match="lost"):
+        receiver.collect(line, database)
+    assert len(line.acknowledged) == 12
+    assert links(database) == list(range(1, 13))
+
+
+@given(payload=st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
+        st.sampled_from(("schema", "device", "number", "row", "kind", "seal")), inner), max_leaves=9,
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_anything_is_a_message_or_refused(payload: bytes) -> None:
+    with pytest.raises(RefusedError):
+        read_link("pi-07", payload)
+
+
+def test_a_silent_device_raises_an_alarm_that_passes(database: Database, payloads: list[bytes]) -> None:
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    times = iter((start, start + timedelta(hours=30)))
+    collector = Collector(database, lambda: next(times))
+
+    def standing() -> list[str]:
+        return [row["kind"] for row in database.rows("SELECT kind FROM alarm WHERE cleared_at IS NULL")]
+
+    collector.take(received(payloads[:6]))
+    watch(database, start + timedelta(hours=23), 24.0)
+    assert standing() == []
+    for _ in range(2):
+        watch(database, start + timedelta(hours=25), 24.0)
+        assert standing() == ["silent"]
+    collector.take(received(payloads[6:]))
+    watch(database, start + timedelta(hours=31), 24.0)
+    assert standing() == []
+    assert len(database.rows("SELECT * FROM alarm")) == 1
+
+
+def test_a_newer_schema_and_a_missing_one_are_named(database: Database, tmp_path: Any) -> None:
+    database.execute("INSERT INTO migration VALUES (99, 'later', '')")
+    with pytest.raises(DatabaseError, match="has schema 99"), Database.open(str(tmp_path / "fleet.db")):
+        pass
+    with pytest.raises(DatabaseError), Database.open(str(tmp_path / "absent.db"), read_only=True):
+        pass
+    with (
+        pytest.raises(DatabaseError, match="does its folder exist"),
+        Database.open(str(tmp_path / "a" / "b.db")),
+    ):
+        pass

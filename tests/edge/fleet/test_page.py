@@ -1,0 +1,80 @@
+"""The fleet's page: every page in every language, protected as the review page is, and it only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from edge.bloodlog import BloodLog
+from edge.device.clock import utc_now
+from edge.device.passwords import password_hash
+from edge.fleet.alarms import watch
+from edge.fleet.collecting import Collector
+from edge.fleet.database import Database
+from edge.fleet.forwarding import Forwarder
+from edge.fleet.page import make_site
+from edge.web.access import Lock
+from edge.web.app import create_app
+from edge.web.setup import Setup
+from tests.edge.fleet.conftest import Broker, Line, received
+
+PATHS = ("/", "/weeks", "/devices/pi-07", "/devices/pi-07/samples/1")
+
+
+@pytest.fixture
+def filled(
+    database: Database, log: BloodLog, make_forwarder: Callable[..., Forwarder], tmp_path: Path
+) -> str:
+    broker = Broker()
+    make_forwarder().run(lambda: Line(broker), once=True)
+    Collector(database).take(received([*broker.payloads(), b"<b>not JSON</b>"]))
+    watch(database, utc_now(), 24.0)
+    return str(tmp_path / "fleet.db")
+
+
+def client_of(where: str, folder: Path, lock: Lock | None = None) -> FlaskClient:
+    return create_app(Setup(log_path=folder / "fleet.db", lock=lock), make_site(where)).test_client()
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_every_page_shows_what_came(filled: str, tmp_path: Path, language: str) -> None:
+    client = client_of(filled, tmp_path)
+    pages = {path: client.get(path, headers={"Accept-Language": language}) for path in PATHS}
+    for answer in pages.values():
+        assert answer.status_code == 200
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert f'lang="{language}"' in answer.text
+    assert "S-0142" in pages["/"].text
+    assert "15 / 200" in pages["/"].text
+    assert "15 of 15 = 100.0 %" in pages[PATHS[3]].text or language == "id"
+    assert {"en": "not of the form", "id": "bentuknya salah"}[language] in pages["/devices/pi-07"].text
+    assert "<b>not" not in pages["/devices/pi-07"].text
+
+
+def test_an_empty_fleet_has_pages_too(database: Database, tmp_path: Path) -> None:
+    client = client_of(str(tmp_path / "fleet.db"), tmp_path)
+    assert [client.get(path).status_code for path in PATHS] == [200, 200, 404, 404]
+    assert client.get(f"/devices/x/samples/{10**30}").status_code == 404
+
+
+def test_a_token_is_asked_for_and_opens_the_page(filled: str, tmp_path: Path) -> None:
+    client = client_of(filled, tmp_path, Lock(password_hash("a long enough token")))
+    for path in PATHS:
+        assert client.get(path, headers={"Accept": "text/html"}).status_code == 302
+    form = client.get("/login")
+    assert "S-0142" not in form.text
+    token = form.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    sent = {"csrf_token": token, "token": "a long enough token"}
+    assert client.post("/login", data=sent, headers={"Origin": "http://localhost"}).status_code == 302
+    assert "S-0142" in client.get("/").text
+
+
+def test_nothing_can_be_written(filled: str, tmp_path: Path) -> None:
+    client = client_of(filled, tmp_path)
+    rules = [rule for rule in client.application.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    assert {rule.endpoint.partition(".")[0] for rule in rules} == {"login"}
+    with Database.open(filled, read_only=True) as database, pytest.raises(Exception, match="readonly"):
+        database.execute("DELETE FROM link")
