@@ -24,6 +24,9 @@ ERROR = 0.05
 #: Part of ERROR that the chance in the measured sensitivity of the list gets; the count gets the rest. The
 #: bound of a product is the product of bounds that err less (Bonferroni).
 _OF_LISTING = 0.01
+#: Part of ERROR that the lower limit gets where a blast was confirmed. With half of it the limits would hold
+#: the share in 92.4 % at worst for whoever stops by the rule, which two early blasts end; so it is 94.6 %.
+_OF_LOW = 0.01
 #: The share that must not be missed, times the quota: 1, 0.5 and 0.25 % for 500, 1,000 and 2,000 cells. So
 #: many blasts are expected among the cells of the quota; none of five is seen in 0.7 % of such searches.
 _EXPECTED_MISSED = 5.0
@@ -91,8 +94,8 @@ class Search:
     listed : candidates, cells that the program called blast or was uncertain of
     confirmed : cells that people called blast, on the list or not
     waiting : candidates without a word, and cells on which words differ
-    low, high : limits of the share of blasts, with 95 %: the exact interval where one was confirmed, else 0
-        and the one-sided bound. ``high`` takes what waits for blasts, and allows for what is not listed
+    low, high : limits of the share of blasts, with 95 %. ``high`` takes what waits for blasts, and allows for
+        what is not listed
     unlisted_high : what ``high`` would be if every blast were on the list
     is_read : people have a word on every cell, so that it does not matter what is listed
     listing : by which ``high`` allows for blasts that are not listed; None where that is not known, or all
@@ -122,9 +125,10 @@ def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Searc
     """Say what a search has found.
 
     The count is binomial: of n cells k are confirmed, whose limits are exact; where k is 0 the upper one is
-    1 - 0.05 ** (1 / n), about 3 / n [1]_. A blast that is not listed is not seen, so that the upper limit
-    is divided by the lower limit of the measured sensitivity of the list, for which a hundredth of the error
-    is set apart. That holds as far as blasts are listed here as they were there.
+    1 - 0.05 ** (1 / n), about 3 / n [1]_. At whatever look a search ends, they hold the share in 94.6 %.
+    A blast that is not listed is not seen, so that the upper limit is divided by the lower limit of the
+    measured sensitivity of the list, for which a fifth of the error is set apart. That holds as far as blasts
+    are listed here as they were there.
 
     The search ends when at one of its looks as many were confirmed as blood without blasts would show with
     5 % at most (``found``), or so few that with the share ``missed`` it would be 5 % at most (``bounded``).
@@ -170,7 +174,7 @@ def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Searc
         listed=sum(map(is_candidate, cells)),
         confirmed=k,
         waiting=waiting,
-        low=clopper_pearson(k, n)[0],
+        low=lower_limit(k, n),
         high=high,
         unlisted_high=unlisted_high,
         is_read=is_read,
@@ -216,8 +220,19 @@ def missed_share(quota: int) -> float:
     return _EXPECTED_MISSED / quota
 
 
+def lower_limit(k: int, n: int) -> float:
+    """Give the lower limit of the share of blasts where k of n were confirmed, with 99 %; 0 where none was.
+
+    Examples
+    --------
+    >>> round(lower_limit(2, 100), 4)
+    0.0015
+    """
+    return _one_sided(k, n, _OF_LOW)[0]
+
+
 def upper_limit(k: int, waiting: int, n: int, listing: Listing | None) -> float:
-    """Give the upper limit of the share of blasts, with 95 %.
+    """Give the upper limit of the share of blasts: with 95 % by itself, or with the lower one where k > 0.
 
     Parameters
     ----------
@@ -233,8 +248,7 @@ def upper_limit(k: int, waiting: int, n: int, listing: Listing | None) -> float:
     >>> round(upper_limit(0, 0, 1240, Listing(342, 375, "a test")), 4)
     0.003
     """
-    # Two-sided where there is a lower limit, too.
-    error = ERROR / 2.0 if k else ERROR
+    error = ERROR - _OF_LOW if k else ERROR
     if listing is None:
         return _one_sided(k + waiting, n, error)[1]
     of_listing = _OF_LISTING * error / ERROR

@@ -6,8 +6,8 @@ searches a slide of each by the rule of ``edge/results/search.py``, stops where 
 was said. A word is given on each candidate before the next look. It takes some minutes.
 
 ``found`` with a share of 0 is the error of the one kind, ``bounded`` with the share that must not be missed
-that of the other; ``covered`` is how often the shown limits hold the share at the end, ``cells`` how many
-were counted.
+that of the other; ``covered`` is how often the shown limits hold the share of cells that people call blasts
+at the end, ``cells`` how many were counted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import click
 import numpy as np
 
-from edge.counting.tally import clopper_pearson
-from edge.results.search import Listing, look_cells, missed_share, upper_limit, verdict_of
+from edge.results.search import Listing, look_cells, lower_limit, missed_share, upper_limit, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,34 @@ def simulated(lab: Laboratory, draws: int, seed: int) -> dict[str, float]:
 
 
 def _searched(lab: Laboratory, rng: np.random.Generator) -> tuple[str, int, bool]:
-    listing = None
-    if lab.tested:
-        listing = Listing(int(rng.binomial(lab.tested, lab.listed)), lab.tested, "drawn")
+    listed = int(rng.binomial(lab.tested, lab.listed)) if lab.tested else None
     is_blast = rng.random(lab.quota) < lab.share
     is_listed = rng.random(lab.quota) < (lab.listed if lab.tested else 1.0)
     is_false = rng.random(lab.quota) < lab.false_words / lab.quota
-    confirmed = np.where(is_blast, is_listed, is_false).tolist()
-    verdict, cells = "", 0
-    for cells in look_cells(lab.quota):
-        verdict, _at = verdict_of(confirmed[:cells], [False] * cells, lab.quota, listing, is_known=True)
+    confirmed = np.cumsum(np.where(is_blast, is_listed, is_false))
+    at_looks = confirmed[np.array(look_cells(lab.quota)) - 1]
+    verdict, cells, low, high = _said(tuple(at_looks.tolist()), lab.quota, listed, lab.tested)
+    called = lab.share + (1.0 - lab.share) * lab.false_words / lab.quota
+    return verdict, cells, low <= called <= high
+
+
+@cache  # many draws are alike
+def _said(
+    at_looks: tuple[int, ...], quota: int, listed: int | None, tested: int
+) -> tuple[str, int, float, float]:
+    """Give how a search with so many confirmed at its looks ends, after how many cells, and its limits."""
+    listing = None if listed is None else Listing(listed, tested, "drawn")
+    step, confirmed, k = quota // len(at_looks), list[bool](), 0
+    verdict = ""
+    for k in at_looks:
+        new = k - sum(confirmed)
+        confirmed += [True] * new + [False] * (step - new)
+        waits = [False] * len(confirmed)
+        verdict, _at = verdict_of(confirmed, waits, quota, listing, is_known=True)
         if verdict != "count_on":
             break
-    k = sum(confirmed[:cells])
-    covered = clopper_pearson(k, cells)[0] <= lab.share <= upper_limit(k, 0, cells, listing)
-    return verdict, cells, covered
+    cells = len(confirmed)
+    return verdict, cells, lower_limit(k, cells), upper_limit(k, 0, cells, listing)
 
 
 def laboratories() -> Iterator[Laboratory]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -114,6 +115,30 @@ def test_samples_that_cannot_be(log: BloodLog, name: str, specimen: str, quota: 
         log.open_sample(name, specimen, quota)  # type: ignore[arg-type]  # wrong on purpose
     assert len(log.samples()) == 1
     assert log.current_sample() is None
+
+
+def test_a_search_is_a_fact_of_its_row_and_other_rows_are_as_they_were(path: Path) -> None:
+    with BloodLog.open(path) as log:
+        with pytest.raises(LogError, match="a search counts to 500, 1000, 2000 white cells, got 300"):
+            log.open_sample("S-1", "blood", 300, search=True)
+        searched = log.open_sample("S-1", "blood", 1000, search=True)
+        log.change_sample("S-1", "closed")
+        usual = log.open_sample("S-2", "blood", 200)
+    with BloodLog.open(path) as log:
+        assert (log.sample("S-1").search, log.current_sample()) == (True, usual)
+        assert searched.search
+        assert not usual.search
+        assert not log.verify()
+        rows = io.StringIO()
+        export_jsonl(log, rows)
+        written = [json.loads(line)["row"] for line in rows.getvalue().splitlines()]
+        assert [set(row) for row in written if "quota" in row] == [
+            {"id", "name", "specimen", "quota", "opened_at", "search"},
+            {"id", "name", "specimen", "quota", "opened_at"},  # what its link has always vouched for
+        ]
+        with pytest.raises(LogError, match="was not"), log.writing("it was not") as connection:
+            connection.execute("INSERT INTO sample (name, specimen, quota, opened_at, search)"
+                               " VALUES ('S-3', 'blood', 500, '', 2)")  # fmt: skip
 
 
 def test_a_sample_that_is_not_there(log: BloodLog) -> None:

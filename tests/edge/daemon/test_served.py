@@ -118,6 +118,14 @@ def test_a_verification_is_written_by_the_service(service: Service, log: ServedL
         log.note_verification(1, "checked", "{}", who="Ani")
 
 
+def test_a_search_is_opened_by_the_service(log: ServedLog) -> None:
+    assert log.open_sample("S-1", "blood", 500, search=True) == log.current_sample()
+    assert log.sample("S-1").search
+    log.change_sample("S-1", "closed")
+    with pytest.raises(LogError, match="a search counts to 500, 1000, 2000 white cells, got 300"):
+        log.open_sample("S-2", "blood", 300, search=True)
+
+
 def test_samples_and_words_are_written_by_the_service_and_say_who(
     service: Service, log: ServedLog, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from scipy.stats import betabinom, binom
 from edge.bloodlog import BloodLog
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.commands.report import json_text
+from edge.counting.tally import clopper_pearson
 from edge.i18n import catalogue
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
@@ -23,6 +24,7 @@ from edge.results.search import (
     alone,
     limits,
     look_cells,
+    lower_limit,
     missed_share,
     upper_limit,
     verdict_of,
@@ -84,8 +86,30 @@ def test_the_rule_of_three_and_what_is_not_listed() -> None:
     expected = (1 - 0.04 ** (1 / 1240)) / binom_lower(*LISTED, 0.01)
     assert upper_limit(0, 0, 1240, listing) == pytest.approx(expected, rel=1e-6)
     assert upper_limit(0, 5, 1240, None) > upper_limit(0, 0, 1240, None)
-    assert binom.cdf(3, 1240, upper_limit(3, 0, 1240, None)) == pytest.approx(0.025)
+    assert binom.cdf(3, 1240, upper_limit(3, 0, 1240, None)) == pytest.approx(0.04)
+    assert binom.sf(2, 1240, lower_limit(3, 1240)) == pytest.approx(0.01)
     assert upper_limit(0, 0, 0, None) == upper_limit(2, 0, 2, listing) == 1.0
+
+
+def covered(quota: int, share: float, lower: Callable[[int, int], float]) -> float:
+    """Exact probability that the limits hold a share where a search of read cells ends by its rule."""
+    found, bounded = limits(quota, None)
+    alive, held, step = np.eye(1, 40)[0], 0.0, quota // len(found)
+    more = binom.pmf(np.arange(40), step, share)
+    for number, cells in enumerate(look_cells(quota)):
+        alive = np.convolve(alive, more)[:40]
+        for k in np.flatnonzero(alive > 1e-9).tolist():
+            if k >= found[number] or k <= bounded[number] or cells == quota:
+                held += float(alive[k]) * (lower(k, cells) <= share <= upper_limit(k, 0, cells, None))
+                alive[k] = 0.0
+    return held
+
+
+def test_the_limits_hold_for_whoever_stops_by_the_rule() -> None:
+    """Around the worst share, 4.03 expected blasts; the usual interval would not keep it."""
+    shares = [expected / 2000 for expected in (0.3, 1.0, 2.0, 3.02, 3.5, 4.01, 4.03, 4.92, 6.0, 9.0)]
+    assert min(covered(2000, share, lower_limit) for share in shares) > 0.945
+    assert min(covered(2000, share, lambda k, n: clopper_pearson(k, n)[0]) for share in shares) < 0.935
 
 
 @pytest.mark.parametrize("cells", [20, 500, 2000])
