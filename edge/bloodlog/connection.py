@@ -263,7 +263,10 @@ def transaction(connection: sqlite3.Connection, patience: Patience = USUAL) -> I
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read the log as it is at the first look, whatever others write meanwhile."""
+    """Read the log as it is at the first look, whatever others write meanwhile; in another, as that does."""
+    if connection.in_transaction:
+        yield
+        return
     connection.execute("BEGIN")
     try:
         yield

@@ -272,6 +272,10 @@ class BloodLog(VerifiedRows):
             yield from page
             last_id = page[-1].id
 
+    def last_numbers(self) -> tuple[int, int]:
+        """Give the numbers of the newest field and assignment: no sample has others before they change."""
+        return self._value("SELECT max(id) FROM field") or 0, self.last_assignment()
+
     def newest_trusted(self) -> datetime | None:
         """Look up when the last field was logged whose time can be believed; None where there is none."""
         at = self._value("SELECT logged_at FROM field WHERE clock_trusted = 1 ORDER BY id DESC LIMIT 1")

@@ -95,6 +95,12 @@ class Reading:
         """Read a sample from the log."""
         return cls(log.fields(sample_id), log.reviews(sample_id), threshold_of, log.settlements(sample_id))
 
+    def with_words(self, reviews: Iterable[Review], settlements: Iterable[Settlement]) -> Reading:
+        """Give the same cells with the words that people have said by now."""
+        read = Reading(self.fields, reviews, self._threshold_of, settlements)
+        read.cells, read.to_read = self.cells, self.to_read
+        return read
+
     @cached_property
     def _counted(self) -> tuple[LoggedField, ...]:
         return tuple(logged for logged in self.fields if logged.result.status == "counted")

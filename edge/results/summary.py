@@ -19,7 +19,6 @@ from edge.results.agreement import Agreement, agreement
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.results.reading import Reading, ThresholdOf
 from edge.results.search import Search, search_of
-from edge.results.site import SiteStanding, site_standing
 from edge.results.stopping import Stopping, stopping
 from edge.structures import CellType, Denominator, ModelIdentity, Tally
 
@@ -99,7 +98,6 @@ class SampleSummary:
     assumed_scales : number of counted fields whose scale was only assumed
     provenance : what counted it, the most fields first
     untrusted_clock : fields whose wall time is not to be believed
-    site : whether the program was verified in this laboratory, and whether that holds for this sample
     signatures : whoever signed, oldest first
     content_sha256 : of all that the sample holds; None where nobody has signed
     search : what the search for few blasts has found; None where the sample is not searched
@@ -120,7 +118,6 @@ class SampleSummary:
     assumed_scales: int
     provenance: tuple[CountedBy, ...]
     untrusted_clock: int
-    site: SiteStanding
     signatures: tuple[Signature, ...] = ()
     content_sha256: str | None = None
     search: Search | None = None
@@ -152,6 +149,8 @@ def summarise(
     errors_of: ErrorsOf = lambda _model: None,
     denominator: Denominator | None = None,
     threshold_of: ThresholdOf = lambda _model: None,
+    *,
+    reading: Reading | None = None,
 ) -> SampleSummary:
     """Count a sample up.
 
@@ -162,6 +161,7 @@ def summarise(
     errors_of : gives the known errors of a model by its identity
     denominator : which cells the shares are of, as configured
     threshold_of : gives a model's threshold by its identity, for the order of doubt
+    reading : of the sample at this moment, where it was read already
 
     Raises
     ------
@@ -169,9 +169,8 @@ def summarise(
         The file is damaged.
     """
     with log.at_one_moment():
-        reading = Reading.of(log, sample.id, threshold_of)
+        reading = reading or Reading.of(log, sample.id, threshold_of)
         signatures = log.signatures(sample.id)
-        events = log.verification_events()
         content = log.content_sha256(sample.id) if signatures else None
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
     of = denominator_of(denominator, sample.specimen)
@@ -190,9 +189,6 @@ def summarise(
     )
     models = {logged.result.model for logged in counted}
     errors = errors_of(next(iter(models))) if len(models) == 1 else None
-    site = site_standing(events, reading.fields)
-    if site.card is not None and site.holds and errors is not None:
-        errors = KnownErrors.of_site(site.card)
     scales = [
         um_per_px for logged in counted if (um_per_px := logged.result.scale.reported_um_per_px) is not None
     ]
@@ -217,7 +213,6 @@ def summarise(
         assumed_scales=len(counted) - len(scales),
         provenance=tuple(CountedBy(*made, fields=fields) for made, fields in made_by.most_common()),
         untrusted_clock=sum(logged.clock_trusted is False for logged in reading.fields),
-        site=site,
         signatures=signatures,
         content_sha256=content,
         search=search_of(reading, sample.quota, errors) if sample.search else None,

@@ -9,7 +9,7 @@ from edge.i18n import Catalogue
 from edge.results.reading import Reading
 from edge.results.search import is_candidate
 from edge.results.sheet.kinds import DifferentialTable, differential_table
-from edge.results.summary import SampleSummary, summarise
+from edge.results.summary import SampleSummary
 from edge.results.texts import (
     differing_text,
     drawn_text,
@@ -109,10 +109,4 @@ class Figures:
 
 def figures_of(log: BloodLog, sample: Sample, observer: str | None) -> Figures:
     """Count a sample up for one pair of eyes."""
-    made = setup()
-    # The limits of a search depend on them; other figures here are not corrected.
-    errors_of = {"errors_of": made.errors_of} if sample.search else {}
-    summary = summarise(
-        log, sample, denominator=made.denominator, threshold_of=made.threshold_of, **errors_of
-    )
-    return Figures(summary, observer, preferences.hides_program())
+    return Figures(setup().counted.of(log, sample), observer, preferences.hides_program())

@@ -33,6 +33,9 @@ _CONNECTIONS = 64
 _SILENCE_S = 20
 #: bytes of a request's headers. The cookie is the largest, below 1 kB.
 _MAX_HEADER_BYTES = 8192
+#: bytes of an answer that wait in memory for a slow browser, more in a file. A page of 5,000 cells is 5 MB;
+#: with the 1 MB that waitress would keep in memory, the process held 8 MB more.
+_WAITING_BYTES = 64 * 1024
 #: A name of <malloc.h>.
 _M_ARENA_MAX = -8
 #: The count comes first: the server takes what the daemon leaves.
@@ -67,6 +70,7 @@ def serve(setup: Setup, port: int, ready: Callable[[int], None], site: Site = RE
             cleanup_interval=5,
             max_request_header_size=_MAX_HEADER_BYTES,
             max_request_body_size=MAX_BODY_BYTES,
+            outbuf_overflow=_WAITING_BYTES,
             ident=None,
             # The proxy's own layer believes one of them, and only from a proxy.
             clear_untrusted_proxy_headers=setup.public_url is None,

@@ -17,6 +17,7 @@ from edge.results.reading import ThresholdOf
 from edge.results.summary import ErrorsOf
 from edge.structures import Denominator
 from edge.web.access import Gate, Lock, Sessions
+from edge.web.counted import Counted
 from edge.web.hosts import is_loopback
 from edge.web.limits import RateLimit, RefusalLog
 from edge.web.preview import Previews
@@ -75,6 +76,11 @@ class Setup:
     def users(self) -> UserFile:
         """Who may sign in."""
         return UserFile.beside(self.log_path)
+
+    @cached_property
+    def counted(self) -> Counted:
+        """The sample that was looked at last, shared by all requests."""
+        return Counted(self.errors_of, self.denominator, self.threshold_of)
 
     @cached_property
     def previews(self) -> Previews:

@@ -14,7 +14,7 @@ from edge.results.fhir import fhir_bundle
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import Page, make_page
 from edge.results.sheet.record import json_text, report_record
-from edge.results.summary import SampleSummary, summarise
+from edge.results.summary import SampleSummary
 from edge.web import preferences, security, store
 from edge.web.figures import Figures
 from edge.web.setup import setup
@@ -77,7 +77,7 @@ def _summary(sample_id: int) -> SampleSummary:
     """Count a sample up, unless that would unblind the one who asks."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        summary = summarise(log, sample, setup().errors_of, setup().denominator, setup().threshold_of)
+        summary = setup().counted.of(log, sample)
     if Figures(summary, preferences.observer(), preferences.hides_program()).withheld:
         security.refuse("hidden")
     return summary
