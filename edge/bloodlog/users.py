@@ -11,6 +11,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,7 @@ from edge.device.durable import write_whole
 from edge.device.passwords import wrong_hash
 from edge.device.reading import read_bounded
 from edge.device.rights import refusal
+from edge.device.rights import user_name as account_name
 from edge.errors import LogError
 
 #: A reader says what cells are. A supervisor does so, too, settles what readers differ on, and signs for it.
@@ -31,6 +33,8 @@ Role = Literal["reader", "supervisor"]
 MAX_NAME = 40
 #: Nobody else has to know even the hashes: who does can guess without being counted.
 _RIGHTS = 0o600
+#: What the file's name has more than the log's.
+_SUFFIX = ".users"
 #: Rights of anybody but the owner.
 _OTHERS = 0o077
 #: Cyrillic and Greek letters by the Latin ones that they look like, small or capital; out of Unicode's table
@@ -75,7 +79,7 @@ class UserFile:
     def beside(cls, log: Path) -> UserFile:
         """Name the users of a log, which all names of the log have in common."""
         real = log.resolve()
-        return cls(real.with_name(f"{real.name}.users"))
+        return cls(real.with_name(f"{real.name}{_SUFFIX}"))
 
     def exists(self) -> bool:
         """Whether there are users; whoever may not read who they are sees this much."""
@@ -101,10 +105,22 @@ class UserFile:
                 f"{self.path}: others may use this file (mode {stat.S_IMODE(found.st_mode):04o}), and so who "
                 f"signs in; `chmod 600 {self.path}`, and give new passwords"
             )
+        expected = self._owner()
+        if found.st_uid not in (0, expected):
+            raise LogError(
+                f"{self.path}: belongs to {account_name(found.st_uid)}, who could change who signs in; "
+                f"expected {account_name(expected)}, whose the log is; remove it, and add the users anew"
+            )
         seen = (found.st_mtime_ns, found.st_ino, found.st_size)
         if self._users is None or seen != self._seen:
             self._users, self._seen = self._read(), seen
         return self._users
+
+    def _owner(self) -> int:
+        """Give the user id of whose the log is; without a log, of who asks."""
+        with suppress(OSError):
+            return self.path.with_name(self.path.name.removesuffix(_SUFFIX)).stat().st_uid
+        return os.geteuid()
 
     def find(self, typed: str) -> User | None:
         """Look up a user by a name as somebody types it: a phone begins it with a capital."""

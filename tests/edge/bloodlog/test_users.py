@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -77,6 +78,26 @@ def test_a_file_that_others_may_use_lets_nobody_in(users: UserFile) -> None:
                 reader.all()
     users.path.chmod(0o600)
     assert list(users.all()) == ["Sari"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
+def test_a_file_of_somebody_else_lets_nobody_in(users: UserFile) -> None:
+    users.add(User("Sari", "reader", HASH))
+    log = users.path.with_name("blood.db")
+    log.touch()
+    for owner, of_log, is_good in (
+        (4321, 0, False),
+        (4321, 1234, False),
+        (1234, 1234, True),
+        (0, 1234, True),
+    ):
+        os.chown(users.path, owner, -1)
+        os.chown(log, of_log, -1)
+        if is_good:
+            assert list(UserFile(users.path).all()) == ["Sari"]
+        else:
+            with pytest.raises(LogError, match="belongs to 4321, who could change who signs in; expected"):
+                UserFile(users.path).all()
 
 
 def test_a_link_that_leads_nowhere_lets_nobody_in(users: UserFile) -> None:
