@@ -10,12 +10,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edge.device.durable import written_whole
 from edge.device.hashing import file_sha256
+
+if TYPE_CHECKING:
+    from tests.system.browser import Chrome
 
 #: Debian releases by the Python that they bring: wheels are built by the Python that runs the tests.
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
@@ -130,6 +135,32 @@ def wheels(
     return build
 
 
+@pytest.fixture(scope="session")
+def installed(
+    repository: Path,
+    debian: Callable[..., Path],
+    wheels: Callable[[], Path],
+    chroot: Callable[[Path, str], subprocess.CompletedProcess[str]],
+    mounted: Callable[[Path], AbstractContextManager[None]],
+) -> Callable[..., Path]:
+    """Function that makes a Debian with some packages where the program was installed, without a network."""
+
+    def install(target: Path, *packages: str) -> Path:
+        if shutil.which("systemd-nspawn") is None:
+            pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
+        root = debian(target, *DEVICE, *packages)
+        shutil.copytree(wheels(), root / "root/wheels")
+        shutil.copytree(repository / "systemd", root / "root/systemd")
+        with mounted(root):
+            done = chroot(root, "/root/systemd/install.sh /root/wheels")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "in use: blastcount 0." in done.stdout
+        assert (root / "etc/blastcount/blastcount.toml").exists()
+        return root
+
+    return install
+
+
 @pytest.fixture
 def log_sample() -> Callable[[Path, int], None]:
     """Function that logs an open sample S-0142 of so many cells with pictures."""
@@ -168,3 +199,23 @@ def log_sample() -> Callable[[Path, int], None]:
                 )  # fmt: skip
 
     return write
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Iterator[Callable[..., Chrome]]:
+    """Function that opens a browser of its own, see :func:`tests.system.browser.opened`."""
+    pytest.importorskip("selenium")
+    from tests.system.browser import opened
+
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
+    with ExitStack() as browsers:
+        profiles = (tmp_path / f"chromium{number}" for number in count())
+
+        def open_(*further: str, **settings: Any) -> Chrome:
+            chrome = opened(str(binary), str(driver), next(profiles), *further, **settings)
+            browsers.callback(chrome.quit)
+            return chrome
+
+        yield open_

@@ -122,6 +122,22 @@ def booted(root: Path) -> Iterator[Machine]:
         machine.switch_off()
 
 
+@contextmanager
+def cable(machine: Machine) -> Iterator[str]:
+    """Join a machine's network, which has no other way out, with this one; gives the address that it has."""
+    here, there = ("bc-here", "10.84.0.2/24"), ("bc-there", "10.84.0.1/24")
+    inside = ["nsenter", "-t", str(machine.leader), "-n"]
+    ends = [here[0], "type", "veth", "peer", "name", there[0], "netns", str(machine.leader)]
+    subprocess.run(["ip", "link", "add", *ends], check=True)
+    try:
+        for where, (device, address) in (([], here), (inside, there)):
+            subprocess.run([*where, "ip", "address", "add", address, "dev", device], check=True)
+            subprocess.run([*where, "ip", "link", "set", device, "up"], check=True)
+        yield there[1].partition("/")[0]
+    finally:
+        subprocess.run(["ip", "link", "delete", here[0]], check=True)
+
+
 def _leader(process: subprocess.Popen[bytes]) -> int:
     """Find the process that is PID 1 inside."""
     deadline = time.monotonic() + WAIT_S

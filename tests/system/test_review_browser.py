@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Any
 
 import cv2
 import psutil
@@ -30,41 +29,24 @@ from tests.system.conftest import cache_folder
 from tests.system.pages import blocks, commands
 
 selenium = pytest.importorskip("selenium")
-from selenium import webdriver  # noqa: E402
 from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 
-pytestmark = pytest.mark.slow
-
-
-class Chrome(webdriver.Chrome):
-    """A browser whose page is there, and all of it, when it was asked for."""
-
-    def get(self, url: str) -> None:
-        """Open an address; the driver returns early now and then, with a page that is still being read."""
-        self.execute_script("window.left = true")
-        super().get(url)
-        arrived = "return !window.left && document.readyState === 'complete'"
-        wait_for(lambda: self.execute_script(arrived))
-
-
-#: Chromium without a screen, and without its own talk to the world.
-OPTIONS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+from tests.system.browser import (  # noqa: E402
+    Chrome,
+    complaints,
+    press,
+    read_the_rest,
+    saying,
+    says_who,
+    text_of,
+    turn_hiding,
+    wait_for,
 )  # fmt: skip
 
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        with suppress(StaleElementReferenceException):  # the page has just replaced what it shows
-            if found := condition():
-                return found
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)
+pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:
@@ -76,41 +58,6 @@ def is_open(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-@pytest.fixture
-def browse(tmp_path: Path) -> Iterator[Callable[..., Chrome]]:
-    """Function that opens a browser of its own: nobody else's cookies, a window of some size."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
-    opened: list[Chrome] = []
-
-    def open_(
-        *further: str, width: int = 1280, height: int = 900, language: str = "en", script: bool = True
-    ) -> Chrome:
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(binary)
-        for option in (*OPTIONS, *further):
-            options.add_argument(option)
-        options.add_argument(f"--user-data-dir={tmp_path / f'chromium{len(opened)}'}")
-        options.add_argument(f"--window-size={width},{height}")
-        preferences: dict[str, Any] = {"intl.accept_languages": language}
-        if not script:
-            preferences["profile.managed_default_content_settings.javascript"] = 2
-        options.add_experimental_option("prefs", preferences)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        chrome = Chrome(options=options, service=webdriver.ChromeService(driver))
-        chrome.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
-        )
-        opened.append(chrome)
-        return chrome
-
-    yield open_
-    for chrome in opened:
-        chrome.quit()
 
 
 class Page:
@@ -171,34 +118,6 @@ def start(launch: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Cal
     return start_
 
 
-def text_of(chrome: Chrome) -> str:
-    return chrome.find_element(By.TAG_NAME, "main").text
-
-
-def says_who(chrome: Chrome, name: str, *, blind: bool = False) -> None:
-    chrome.find_element(By.NAME, "observer").send_keys(name)
-    if blind:
-        chrome.find_element(By.NAME, "hide_program").click()
-    chrome.find_element(By.CSS_SELECTOR, "form.observer button").click()
-
-
-def turn_hiding(chrome: Chrome) -> None:
-    """Hide what the program says from who has a name already, or show it again."""
-    chrome.find_element(By.CSS_SELECTOR, ".who summary").click()
-    chrome.find_element(By.NAME, "hide_program").click()
-    chrome.find_element(By.CSS_SELECTOR, "form.observer button").click()
-
-
-def press(chrome: Chrome, *keys: str) -> None:
-    """Press keys one after the other, wherever the focus is."""
-    for key in keys:
-        chrome.switch_to.active_element.send_keys(key)
-
-
-def saying(chrome: Chrome) -> str:
-    return chrome.find_element(By.ID, "saying").text
-
-
 def focused(chrome: Chrome) -> str:
     return str(chrome.switch_to.active_element.get_attribute("data-ref"))
 
@@ -212,25 +131,9 @@ def framed(chrome: Chrome) -> list[str]:
     ]
 
 
-def complaints(chrome: Chrome) -> list[str]:
-    return [
-        entry["message"] for entry in chrome.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
-    ]
-
-
 def requests_elsewhere(chrome: Chrome, address: str) -> list[str]:
     names = chrome.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
     return [name for name in names if not name.startswith(address)]
-
-
-def read_the_rest(chrome: Chrome, page: Page, word: str) -> None:
-    """Go through all cells with the arrow and one key each."""
-    chrome.get(f"{page.address}/samples/1/cells?show=unread&size=5000")
-    while cards := chrome.find_elements(By.CSS_SELECTOR, ".cell"):
-        for _ in cards:
-            press(chrome, word)
-        wait_for(lambda cards=cards: "read" in cards[-1].get_attribute("class"))
-        chrome.get(f"{page.address}/samples/1/cells?show=unread&size=5000")
 
 
 def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrome]) -> None:
@@ -273,7 +176,7 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     wait_for(lambda: chrome.current_url.endswith(f"#c{refs[0]}") and focused(chrome) == refs[0])
     assert complaints(chrome) == []
     assert requests_elsewhere(chrome, page.address) == []
-    read_the_rest(chrome, page, "n")
+    read_the_rest(chrome, f"{page.address}/samples/1", "n")
 
     # A second observer, on another device, sees nothing of that before being done.
     other = browse(width=390, height=800, language="id")
@@ -285,7 +188,7 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     other.get(f"{page.address}/samples/1/observers")
     assert "Ani" in text_of(other)
     assert "Kappa Cohen" not in text_of(other)
-    read_the_rest(other, page, "b")
+    read_the_rest(other, f"{page.address}/samples/1", "b")
     other.get(f"{page.address}/samples/1/observers")
     assert "Kappa Cohen" in text_of(other)
     chrome.get(f"{page.address}/samples/1/observers")
@@ -406,129 +309,6 @@ def test_no_key_is_lost_where_the_page_refuses_it_or_is_away(
     wait_for(lambda: "Cell 1-4: taken back." in saying(chrome))
 
 
-def add_user(repository: Path, log_path: Path, name: str, role: str) -> None:
-    """Add a user as a script does: the password is a line of standard input."""
-    command = [sys.executable, "-m", "edge.cli", "user", "add", name, "--role", role, "--log", str(log_path)]
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    subprocess.run(
-        command, input=f"password of {name}\n", text=True, env=environment, check=True, timeout=120
-    )
-
-
-def sign_in(chrome: Chrome, page: Page, name: str) -> None:
-    chrome.get(f"{page.address}/login")
-    chrome.find_element(By.NAME, "user").send_keys(name)
-    chrome.find_element(By.NAME, "password").send_keys(f"password of {name}", Keys.ENTER)
-    wait_for(lambda: chrome.find_elements(By.CSS_SELECTOR, ".who"))
-    assert name in chrome.find_element(By.CSS_SELECTOR, ".who").text
-
-
-def sign(chrome: Chrome, page: Page, name: str, meaning: str) -> None:
-    chrome.get(f"{page.address}/samples/1/sign")
-    chrome.find_element(By.CSS_SELECTOR, f"input[value={meaning}]").click()
-    chrome.find_element(By.NAME, "password").send_keys(f"password of {name}", Keys.ENTER)
-    wait_for(lambda: chrome.current_url.endswith("/samples/1"))
-
-
-def test_two_named_readers_differ_a_supervisor_settles_and_signs(
-    start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None],
-    repository: Path, tmp_path: Path,
-) -> None:  # fmt: skip
-    """The server is started again in the middle; one reader hides the program, on a phone, in Indonesian."""
-    log_path = tmp_path / "blood.db"
-    log_sample(log_path, 14)
-    for name, role in (("Ani", "reader"), ("Budi", "reader"), ("Citra", "supervisor")):
-        add_user(repository, log_path, name, role)
-    page = start("review", "")
-    ani, budi = browse(), browse(width=390, height=800, language="id")
-    ani.get(f"{page.address}/samples/1/cells")
-    assert "/login" in ani.current_url
-    sign_in(ani, page, "Ani")
-    sign_in(budi, page, "Budi")
-    turn_hiding(budi)
-    for chrome in (ani, budi):
-        chrome.get(f"{page.address}/samples/1/cells")
-        press(chrome, "b")
-        wait_for(lambda chrome=chrome: saying(chrome))
-    assert complaints(ani) == []
-
-    # Started again: what was said is kept, what is pressed now is said not to be, nobody is let in unasked.
-    page.process.terminate()
-    page.process.wait(30)
-    page = start("review", "")
-    press(ani, "n")
-    wait_for(lambda: "Your session has ended" in saying(ani))
-    assert len(page.reviews()) == 2
-    for chrome, name in ((ani, "Ani"), (budi, "Budi")):
-        sign_in(chrome, page, name)
-    budi.get(f"{page.address}/samples/1/cells")
-    assert budi.find_elements(By.CSS_SELECTOR, ".chip.uncertain, svg.interval") == []
-    read_the_rest(ani, page, "n")
-    read_the_rest(budi, page, "b")
-
-    # They differ; a reader cannot give way any more, nor speak for the other.
-    ani.get(f"{page.address}/samples/1/observers")
-    assert "Cells to settle: 1" in text_of(ani)
-    assert ani.find_elements(By.CSS_SELECTOR, "main button[name=word]") == []
-    refused = ani.execute_async_script(
-        "const done = arguments[0], token = document.querySelector('input[name=csrf_token]').value;"
-        "const sent = {word: '1-1-smudge', observer: 'Budi', csrf_token: token};"
-        "fetch('/samples/1/words', {method: 'POST', headers: {Accept: 'application/json'},"
-        " body: new URLSearchParams(sent)}).then(reply => reply.json()).then(done)"
-    )
-    assert refused["reason"] == "other_name"
-    assert "refused Ani at 127.0.0.1: a form in another's name" in (tmp_path / "messages.txt").read_text()
-
-    # The supervisor settles each with its picture, closes and signs; so does who counted.
-    citra = browse()
-    sign_in(citra, page, "Citra")
-    citra.get(f"{page.address}/samples/1/observers")
-    while buttons := citra.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .words button"):
-        left = len(buttons)
-        assert citra.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .cell img")
-        buttons[1].click()
-        wait_for(
-            lambda left=left: (
-                len(citra.find_elements(By.CSS_SELECTOR, "[aria-labelledby=differing] .words button")) < left
-            )
-        )
-    citra.get(f"{page.address}/samples/1")
-    citra.find_element(By.XPATH, "//button[text()='Close S-0142']").click()
-    wait_for(lambda: "by Citra (supervisor)" in text_of(citra))
-    sign(citra, page, "Citra", "checked")
-    budi.get(f"{page.address}/samples/1/sign")
-    assert budi.find_elements(By.NAME, "password") == []  # who hides the program signs for nothing of it
-    sign(ani, page, "Ani", "counted")
-    assert complaints(citra) == []
-    for reader, words in (
-        (ani, ("Ani (reader), ", "Citra (supervisor), ", "signed with name and password", "Citra settled")),
-        (budi, ("Ani (pengamat), ", "Citra (penyelia), ", "ditandatangani dengan nama dan kata sandi")),
-    ):
-        if reader is budi:
-            budi.get(f"{page.address}/samples/1")
-            turn_hiding(budi)
-        reader.get(f"{page.address}/samples/1/report")
-        sheet = reader.find_element(By.TAG_NAME, "body").text
-        assert [one for one in words if one not in sheet] == []
-
-    # A third reader comes after that, and what was signed is no longer what stands there.
-    add_user(repository, log_path, "Dian", "reader")
-    dian = browse()
-    sign_in(dian, page, "Dian")
-    read_the_rest(dian, page, "n")
-    dian.get(f"{page.address}/samples/1/report")
-    assert "Changed after it was signed" in dian.find_element(By.TAG_NAME, "body").text
-    dian.get(f"{page.address}/samples/1/observers")
-    assert "Dian" in text_of(dian)
-    with BloodLog.open(log_path, read_only=True) as log:
-        assert log.verify() == ()
-        assert {review.role for review in log.reviews(1)} == {"reader"}
-        assert [(one.who, one.meaning) for one in log.signatures(1)] == [
-            ("Citra", "checked"),
-            ("Ani", "counted"),
-        ]
-
-
 def test_a_phone_opens_the_page_by_its_code(
     launch: Callable[..., subprocess.Popen[bytes]], browse: Callable[..., Chrome],
     log_sample: Callable[..., None], tmp_path: Path,
@@ -646,7 +426,7 @@ def first_paint_ms(chrome: Chrome, address: str) -> float:
 def test_five_thousand_cells(
     start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
 ) -> None:
-    """First paint below a second, below 30 MB with every picture seen, 90 MB in the server, 65 of its own."""
+    """First paint below a second, below 30 MB with every picture seen, 80 MB in the server, 60 of its own."""
     log_sample(tmp_path / "blood.db", 5000)
     page = start("review", "")
     chrome = browse()
@@ -676,8 +456,8 @@ def test_five_thousand_cells(
     assert 2e6 < transferred < 30e6
     memory = psutil.Process(page.process.pid).memory_full_info()
     # What is shared with the daemon (Python, NumPy) is in memory once; `uss` is what the server adds.
-    assert memory.uss < 65e6
-    assert memory.rss < 90e6
+    assert memory.uss < 60e6
+    assert memory.rss < 80e6
 
 
 WIDTHS = {"phone": 320, "200 %": 640, "desktop": 1280}

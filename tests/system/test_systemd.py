@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import DEVICE
 from tests.system.machine import Machine, booted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -21,25 +17,8 @@ CONFIG = '[camera]\nsource = "rendered"\nwidth = 800\nheight = 600\ninterval_s =
 
 
 @pytest.fixture(scope="module")
-def installed(
-    repository: Path,
-    debian: Callable[..., Path],
-    wheels: Callable[[], Path],
-    chroot: Callable[[Path, str], subprocess.CompletedProcess[str]],
-    mounted: Callable[[Path], AbstractContextManager[None]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    if shutil.which("systemd-nspawn") is None:
-        pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
-    root = debian(tmp_path_factory.mktemp("systemd") / "root", *DEVICE)
-    shutil.copytree(wheels(), root / "root/wheels")
-    shutil.copytree(repository / "systemd", root / "root/systemd")
-    # As on a device without a network: wheels carried over, and the script.
-    with mounted(root):
-        done = chroot(root, "/root/systemd/install.sh /root/wheels")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "in use: blastcount 0." in done.stdout
-    assert (root / "etc/blastcount/blastcount.toml").exists()
+def root(installed: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = installed(tmp_path_factory.mktemp("systemd") / "root")
     (root / "etc/blastcount/blastcount.toml").write_text(CONFIG)
     # A shorter watchdog, so that the test of it is over soon.
     override = root / "etc/systemd/system/blastcount.service.d/test.conf"
@@ -49,8 +28,8 @@ def installed(
 
 
 @pytest.fixture(scope="module")
-def machine(installed: Path) -> Iterator[Machine]:
-    with booted(installed) as machine:
+def machine(root: Path) -> Iterator[Machine]:
+    with booted(root) as machine:
         yield machine
 
 
