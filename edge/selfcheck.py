@@ -24,6 +24,7 @@ from edge.device.clock import WallClock, utc_now
 from edge.device.disk import RESERVE_MB, DiskGuard
 from edge.device.machine import describe_machine, describe_software
 from edge.device.pi import Condition, read_condition
+from edge.device.printable import number_of
 from edge.device.rights import refusal, user_name
 from edge.errors import CameraError, ControlError, DiskFullError, EdgeError, GateError, RuntimeMissingError
 from edge.light.field import Field
@@ -363,7 +364,7 @@ def check_log(path: Path) -> tuple[Finding, datetime | None]:
         shown = "; ".join(str(fault) for fault in faults[:_SHOWN])
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         return bad("log", f"{path}: {shown}{more}; keep this file and count into a new one"), newest
-    return good("log", f"{path}: {fields} fields, the hash chain is whole"), newest
+    return good("log", f"{path}: {number_of(fields, 'field')}, the hash chain is whole"), newest
 
 
 def check_calibration(path: Path, *, required: bool) -> Finding:

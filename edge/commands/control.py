@@ -14,7 +14,7 @@ from edge.config import load_config
 from edge.daemon.client import ask, find_socket
 from edge.daemon.lines import counts_line, sample_line
 from edge.daemon.protocol import SOCKET_NAME, SYSTEM_RUNTIME, socket_path
-from edge.device.printable import printable
+from edge.device.printable import number_of, printable
 from edge.errors import ConfigError
 from edge.i18n import catalogue
 from edge.results.texts import reason_text, warning_text
@@ -109,7 +109,7 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("rejected", counts_line(fields["rejected_by_reason"], reason_text)))
     if fields["by_warning"]:
         why = counts_line(fields["by_warning"], warning_text)
-        lines.append(("warnings", f"{fields['warned']} fields: {why}"))
+        lines.append(("warnings", f"{number_of(fields['warned'], 'field')}: {why}"))
     if status["last_field"] is not None:
         lines.append(("last", f"{status['last_field']['at']}, {field_line(status['last_field'])}"))
     sample = status["sample"]

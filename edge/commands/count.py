@@ -38,7 +38,7 @@ from edge.counting.tally import RunningTally, denominator_of
 from edge.daemon.served import open_log
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
-from edge.device.printable import printable
+from edge.device.printable import number_of, printable
 from edge.errors import NotAFieldError, SampleClosedError, SourceError
 from edge.i18n import DEFAULT_LANGUAGE
 from edge.results.annotate import annotate
@@ -203,7 +203,8 @@ def count(
             click.echo(f"blastcount: {line}", err=True)
     if interrupt.asked:
         click.echo(
-            f"blastcount: interrupted after {total.fields + total.rejected} fields; the rest was not counted",
+            f"blastcount: interrupted after {number_of(total.fields + total.rejected, 'field')}; "
+            "the rest was not counted",
             err=True,
         )
         raise KeyboardInterrupt  # the group ends it as any other

@@ -25,7 +25,7 @@ from edge.daemon.served import ServedLog, open_log
 from edge.device.clock import WallClock
 from edge.device.disk import borrowed_room
 from edge.device.durable import written_whole
-from edge.device.printable import printable
+from edge.device.printable import number_of, printable
 from edge.errors import LogError, OutputError
 
 #: What a command ends with that found the log not to be as it was written.
@@ -93,8 +93,10 @@ def verify(
         click.echo(json.dumps({"schema": "blastcount.verify/1", **record}))
     else:
         _tell_faults(verdict.faults)
-        seen = "pictures not looked at" if verdict.pictures is None else f"{verdict.pictures} pictures"
-        click.echo(f"{verdict.fields} fields, {verdict.head.number} links, {seen}; {_against(known)}")
+        stored = verdict.pictures
+        seen = "pictures not looked at" if stored is None else number_of(stored, "picture")
+        counted, links = number_of(verdict.fields, "field"), number_of(verdict.head.number, "link")
+        click.echo(f"{counted}, {links}, {seen}; {_against(known)}")
         click.echo(f"head {verdict.head}")
         click.echo(_verdict(len(verdict.faults)))
     click.get_current_context().exit(_GATE_SAID_NO if verdict.faults else 0)
@@ -169,9 +171,9 @@ def retention(log_path: Path | None, dry_run: bool, as_json: bool) -> None:
     would = "would go" if dry_run else "went"
     for reason, gone in (("age", removed.by_age), ("space", removed.by_space)):
         if gone:
-            click.echo(f"by {reason}: pictures of {len(gone)} fields {would}: {_numbers(gone)}")
+            click.echo(f"by {reason}: pictures of {number_of(len(gone), 'field')} {would}: {_numbers(gone)}")
     click.echo(f"{removed.files} files, {removed.bytes_freed / 1e6:.1f} MB {would}")
-    click.echo(f"{removed.files_left} pictures, {removed.bytes_left / 1e6:.1f} MB are left")
+    click.echo(f"{number_of(removed.files_left, 'picture')}, {removed.bytes_left / 1e6:.1f} MB are left")
 
 
 @log_group.command("backup")
@@ -197,10 +199,8 @@ def backup(folder: Path, log_path: Path | None, as_json: bool) -> None:
     else:
         _tell_faults(made.faults)
         was = "made" if made.made else "was there already, and is as it was verified"
-        click.echo(
-            f"{printable(made.database)}: {made.fields} fields, {made.pictures} pictures "
-            f"({made.copied} of them new), {was}"
-        )
+        holds = f"{number_of(made.fields, 'field')}, {number_of(made.pictures, 'picture')}"
+        click.echo(f"{printable(made.database)}: {holds} ({made.copied} of them new), {was}")
         click.echo(f"head {made.head}")
         click.echo(_verdict(len(made.faults)))
     click.get_current_context().exit(_GATE_SAID_NO if made.faults else 0)

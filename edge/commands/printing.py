@@ -23,7 +23,7 @@ from edge.commands.progress import Progress
 from edge.counting.differential import differential
 from edge.counting.tally import tally
 from edge.device.decoding import decode_json
-from edge.device.printable import printable
+from edge.device.printable import number_of, printable
 from edge.device.reading import read_bounded
 from edge.errors import SourceError
 from edge.i18n import catalogue
@@ -262,7 +262,7 @@ class TablePrinter:
         if failures:
             fields += f"; {failures} could not be read, see above"
         types = self._type_model
-        seen = f"{total.seen_before} cells were counted in earlier fields, in no column here"
+        seen = f"counted in earlier fields, in no column here: {number_of(total.seen_before, 'cell')}"
         lines = [
             self._line("total", _sums(total), self._truth),
             "",

@@ -31,9 +31,9 @@ from edge.commands.options import (
 from edge.commands.outputs import make_state_folder
 from edge.commands.people import PERSON, is_terminal, signed_in, who_option, whose
 from edge.commands.report import write_file
-from edge.counting.tally import tally
+from edge.counting.tally import denominator_of, tally
 from edge.daemon.served import open_log
-from edge.device.printable import printable
+from edge.device.printable import number_of, printable
 from edge.i18n import catalogue
 from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
@@ -43,7 +43,8 @@ from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import candidate_lines, list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
-from edge.results.summary import SampleSummary, summarise, summarise_as_configured
+from edge.results.summary import summarise_as_configured
+from edge.structures import Tally
 
 #: Fields that one command puts into a sample: more than anybody counts into one.
 _MOST_FIELDS = 10_000
@@ -198,7 +199,8 @@ def assign(sample_id: str, fields: tuple[range, ...], who: str, log_path: Path |
             raise click.UsageError(f"name the fields; those that belong to no sample: {names or 'none'}")
         who, _role = whose(log, who)
         number = log.assign_fields(sample_id, [one for some in fields for one in some], who=who)
-    click.echo(f"sample {sample_id}: {number} fields put into it, which were compared with no other field")
+    put = number_of(number, "field")
+    click.echo(f"sample {sample_id}: {put} put into it, compared with no other field")
 
 
 @sample_group.command("unassign")
@@ -210,7 +212,7 @@ def unassign(fields: tuple[range, ...], who: str, log_path: Path | None) -> None
     with open_log(log_path or config_for("log").log_path, must_exist=True) as log:
         who, _role = whose(log, who)
         number = log.assign_fields(None, [one for some in fields for one in some], who=who)
-    click.echo(f"{number} fields belong to no sample any more")
+    click.echo(f"{number_of(number, 'field')} taken out, of no sample any more")
 
 
 @sample_group.command("list")
@@ -219,20 +221,18 @@ def unassign(fields: tuple[range, ...], who: str, log_path: Path | None) -> None
 def list_(log_path: Path | None, as_json: bool) -> None:
     """List all samples, the newest last."""
     config = config_for("log", "sample")
-    summaries: list[SampleSummary] = []
+    counted: list[tuple[Sample, Tally]] = []
     if log_path is not None or not _is_absent(config.log_path):  # none before the first use
         with BloodLog.open(log_path or config.log_path, read_only=True) as log:
-            summaries = [
-                summarise(log, sample, denominator=config.sample.denominator) for sample in log.samples()
-            ]
+            for sample in log.samples():
+                of = denominator_of(config.sample.denominator, sample.specimen)
+                counted.append((sample, tally((logged.result for logged in log.fields(sample.id)), of)))
     if as_json:
-        for summary in summaries:
-            program = summary.program
+        for sample, program in counted:
             counts = {"cells": program.wbc, "blasts": program.blasts, "fields": program.fields}
-            record = _record(summary.sample) | counts | {"denominator": program.denominator}
-            click.echo(json.dumps(record))
+            click.echo(json.dumps(_record(sample) | counts | {"denominator": program.denominator}))
         return
-    for line in list_lines(summaries):
+    for line in list_lines(counted):
         click.echo(line)
 
 
@@ -329,7 +329,8 @@ def export(
     if training is not None:
         made = export_corrections(summary.reading, sample, store, training, platform.node() or "unknown")
         cells = ", ".join(f"{number} {label}" for label, number in sorted(made.cells.items()))
-        click.echo(f"{training}: {made.added} fields added, {made.updated} updated; {cells}", err=True)
+        new = number_of(made.added, "field")
+        click.echo(f"{training}: {new} added, {made.updated} updated; {cells}", err=True)
         for reason, number in made.left_out.items():
             click.echo(f"left out, {reason}: {number}", err=True)
 
@@ -363,8 +364,9 @@ def import_(sample_id: str, files: tuple[Path, ...], observer: str, log_path: Pa
             }
             standing = len(read.words) - len(words)
             added = log.add_reviews(words, user.name, role=user.role)
-    click.echo(f"sample {sample_id}: {added} words of {observer} added, {len(words) - added} were there")
-    click.echo(f"{read.same} cells have the program's class: no word on them")
+    new = number_of(added, "word")
+    click.echo(f"sample {sample_id}: {new} of {observer} added, {len(words) - added} there before")
+    click.echo(f"{number_of(read.same, 'cell')} of the program's class: no word on them")
     if standing:
         click.echo(f"left out, readers differed, which a supervisor settles: {standing}", err=True)
     for reason, many in read.left_out.items():

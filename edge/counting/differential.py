@@ -76,7 +76,7 @@ class Differential:
         return {
             "n": self.n,
             "denominator": self.denominator,
-            "shares": {share.kind: share_json(share.k, share.n) for share in self.shares},
+            "shares": {one.kind: share_json(one.k, one.n, (one.low, one.high)) for one in self.shares},
             "erythroblasts": self.erythroblasts,
         }
 

@@ -201,15 +201,15 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     return low, high
 
 
-def share_json(k: int, n: int) -> dict[str, Any]:
-    """Say k of n as JSON: value (None for 0 of 0), k, n and the exact 95 % interval.
+def share_json(k: int, n: int, interval: tuple[float, float] | None = None) -> dict[str, Any]:
+    """Say k of n as JSON: value (None for 0 of 0), k, n and the exact 95 % interval, computed if not given.
 
     Examples
     --------
     >>> share_json(0, 0)
     {'value': None, 'k': 0, 'n': 0, 'ci95': [0.0, 1.0]}
     """
-    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(clopper_pearson(k, n))}
+    return {"value": k / n if n else None, "k": k, "n": n, "ci95": list(interval or clopper_pearson(k, n))}
 
 
 def binomial_tails(k: int, n: int, p: float) -> tuple[float, float]:

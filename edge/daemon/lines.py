@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge.device.printable import number_of
 from edge.i18n import Catalogue, catalogue
 from edge.results.texts import commonest_first, reason_text, warning_text
 
@@ -40,7 +41,7 @@ def sample_line(sample: Mapping[str, Any]) -> str:
             f"{sample['blasts']} of {sample['wbc']}{of} look like blasts, {100 * share:.1f} %, "
             f"95 % interval {100 * sample['ci_low']:.1f} to {100 * sample['ci_high']:.1f} %"
         )
-    fields = f"{sample['fields']} fields counted"
+    fields = f"{number_of(sample['fields'], 'field')} counted"
     if sample["rejected"]:
         why = counts_line(sample["rejected_by_reason"], reason_text)
         fields += f", {sample['rejected']} rejected ({why})"
@@ -62,7 +63,7 @@ def status_line(status: Mapping[str, Any]) -> str:
     rejected = counts_line(fields["rejected_by_reason"], reason_text)
     warned = counts_line(fields["by_warning"], warning_text)
     parts = [
-        f"{head}: {fields['logged']} fields logged, {fields['rejected']} of them rejected"
+        f"{head}: {number_of(fields['logged'], 'field')} logged, {fields['rejected']} of them rejected"
         + (f" ({rejected})" if rejected else "")
         + (f", {fields['warned']} with a warning ({warned})" if warned else ""),
         f"{camera['failures']} camera failures",

@@ -29,6 +29,17 @@ def printable(text: object) -> str:
     )
 
 
+def number_of(n: int, thing: str) -> str:
+    """Say how many there are of something, in English.
+
+    Examples
+    --------
+    >>> number_of(1, "field"), number_of(2, "field")
+    ('1 field', '2 fields')
+    """
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
 #: Unicode general categories: control, format, surrogate, line and paragraph separator.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 

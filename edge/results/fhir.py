@@ -23,8 +23,6 @@ from edge.results.texts import (
     person_text,
     search_limits,
     settled_text,
-    site_text,
-    source_text,
     warned_text,
 )
 from edge.structures import Denominator, Tally
@@ -162,8 +160,7 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
             {**device, "derivedFrom": [_reference(summary, "program")]},
             final=final,
-            note=f" Errors measured on: {source_text(catalogue(), corrected.errors.source)}. The program was "
-            f"{site_text(catalogue(), summary.site)}.",
+            note=f" Errors measured on: {corrected.errors.source}",
         )
     if summary.search is not None and summary.search.cells:
         made["search"] = _search(summary, summary.search, issued, device, final=final)

@@ -50,11 +50,7 @@ class Site:
 
 REVIEW = Site(
     pages.BLUEPRINTS,
-    (
-        ("samples", "samples.start", "page.samples"),
-        ("live", "live.page", "page.live"),
-        ("verification", "verification.page", "verify.tab"),
-    ),
+    (("samples", "samples.start", "page.samples"), ("live", "live.page", "page.live")),
     asks_name=True,
 )
 

@@ -71,7 +71,10 @@ class Island:
 
 
 def slide_map(
-    fields: Iterable[LoggedField], cells: Iterable[ReadCell], word_of: Callable[[ReadCell], str]
+    fields: Iterable[LoggedField],
+    cells: Iterable[ReadCell],
+    word_of: Callable[[ReadCell], str],
+    is_shown: Callable[[ReadCell], bool] = lambda _cell: True,
 ) -> tuple[list[Island], list[MapField]]:
     """Lay the counted fields of a sample out.
 
@@ -80,6 +83,7 @@ def slide_map(
     fields : of the sample, in the order of the log
     cells : of the sample
     word_of : class that a whole cell is shown in
+    is_shown : whether a whole cell is shown; all are counted
 
     Returns
     -------
@@ -102,7 +106,7 @@ def slide_map(
         if len(shown) == 1:
             alone += shown
         else:
-            islands.append(_island(shown, counted, by_field, word_of))
+            islands.append(_island(shown, counted, by_field, word_of, is_shown))
     return islands, sorted(alone, key=lambda field: field.id)
 
 
@@ -163,6 +167,7 @@ def _island(
     counted: dict[int, LoggedField],
     by_field: dict[int, list[ReadCell]],
     word_of: Callable[[ReadCell], str],
+    is_shown: Callable[[ReadCell], bool],
 ) -> Island:
     width, height = max(f.x + f.width for f in shown), max(f.y + f.height for f in shown)
     dot_um = max(0.1, round(max(width, height) * _DOT_SHARE, 1))
@@ -175,13 +180,14 @@ def _island(
             if cell.found.seen_before is None and found.kind == "wbc":
                 place = (field.x + found.x * um_per_px, field.y + found.y * um_per_px)
                 if cell.counts:
-                    whole.append((*place, max(found.bbox[2:]) / 2 * um_per_px, word_of(cell)))
+                    name = word_of(cell) if is_shown(cell) else ""
+                    whole.append((*place, max(found.bbox[2:]) / 2 * um_per_px, name))
                 else:
                     left, top, wide, high = (length * um_per_px for length in found.bbox)
                     corner = (field.x + left, field.y + top)
                     parts.append(_Part(field.id, *place, *corner, corner[0] + wide, corner[1] + high))
     for x, y, _, name in whole:
-        if name in dots:  # a person may have said that it is no cell
+        if name in dots:  # it is not shown, or a person has said that it is no cell
             dots[name].append(_dot(name, x, y, dot_um))
     dots["border"] = [_dot("border", x, y, dot_um) for x, y in _not_whole_elsewhere(_once(parts), whole)]
     longest = max((um for um in _BAR_LENGTHS_UM if um <= _BAR_SHARE * width), default=_BAR_LENGTHS_UM[0])

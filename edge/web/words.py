@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
+from markupsafe import Markup, escape
+
 from edge.bloodlog import LoggedField, ReviewLabel
 from edge.bloodlog.contours import decode_contours
 from edge.bloodlog.pictures import thumbnail_box
@@ -28,6 +30,7 @@ from edge.results.texts import (
     warning_text,
 )
 from edge.structures import CellRef, Polygon
+from edge.web.kinds import group_of
 from edge.web.slidemap import MapField
 from edge.web.store import has_picture
 
@@ -133,15 +136,35 @@ def own_words(_: Catalogue, word: str | None) -> str:
     return _("cells.no_word") if word is None else _("cells.own_word", word=word_text(_, word))
 
 
-def cell_words(_: Catalogue, cell: ReadCell, word: str | None, hidden: bool) -> str:
-    """Name a cell with the program's word and the observer's own, for a box in a field."""
+def word_buttons(_: Catalogue, ref: str, words: Iterable[str], said: str | None = None) -> Markup:
+    """Write one button a word on a cell; what was said of it is pressed.
+
+    Twenty thousand of them are on the longest page: a template takes four times as long.
+
+    Parameters
+    ----------
+    ref : of the cell
+    words : that a person can choose from
+    said : that was chosen
+    """
+    buttons = "".join(
+        f'<button name="word" value="{ref}-{word}" data-word="{word}" aria-label="{name}, {ref}" '
+        f'title="{name}" aria-pressed="{"true" if word == said else "false"}">{letter}</button>'
+        for word in words
+        for name, letter in [(escape(word_text(_, word)), _ALL_LETTERS[word])]
+    )
+    return Markup(f'<div class="words">{buttons}</div>')
+
+
+def cell_words(_: Catalogue, cell: ReadCell, said: ReviewLabel | None, hidden: bool) -> str:
+    """Name a cell with the program's word and the observer's own, kinds too, for a box in a field."""
     ref = ref_text(cell.ref)
-    program = _(f"class.{cell.program}")
     if hidden:
         return _("fields.cell_label_hidden", cell=ref)
-    if word is None:
+    program = kind_text(_, group_of(cell, None))
+    if said is None:
         return _("fields.cell_label", cell=ref, word=program)
-    return _("fields.cell_label_own", cell=ref, word=program, own=_(f"class.{word}"))
+    return _("fields.cell_label_own", cell=ref, word=program, own=word_text(_, said))
 
 
 def reasons(_: Catalogue, names: Iterable[str]) -> str:
@@ -174,9 +197,13 @@ _PICTURE_PX = 128
 #: most are, of 42 and of 85 µm at the others.
 PICTURE_SCALES = (("full", 6.0), ("half", 3.0), ("quarter", 1.5))
 
+_ALL_LETTERS: dict[str, str] = LETTERS | TYPE_LETTERS
+
 #: What templates may call.
 TEMPLATE_WORDS = {
-    "letters": LETTERS | TYPE_LETTERS,
+    "letters": _ALL_LETTERS,
+    "word_buttons": word_buttons,
+    "classes": tuple(LETTERS),
     "word_text": word_text,
     "ref_text": ref_text,
     "probability": probability_text,
@@ -187,6 +214,7 @@ TEMPLATE_WORDS = {
     "contour_paths": contour_paths,
     "picture_size": picture_size,
     "cell_words": cell_words,
+    "group_of": group_of,
     "reasons": reasons,
     "advice": advice,
     "warnings": warnings,

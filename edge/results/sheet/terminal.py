@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from edge.bloodlog import Sample
 from edge.device.printable import printable
 from edge.i18n import Catalogue, catalogue
 from edge.results.search import waiting_candidates
@@ -12,6 +13,7 @@ from edge.results.sheet.page import Page
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 from edge.results.texts import probability_text
+from edge.structures import Tally
 
 #: Characters that 0 to 100 % take.
 _BAR_WIDTH = 60
@@ -96,16 +98,14 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Iterable[str]:
     return (printable(f"{name}: {value}") for name, value in facts)
 
 
-def list_lines(summaries: Sequence[SampleSummary]) -> Iterable[str]:
-    """Write a table of samples."""
-    if not summaries:
+def list_lines(counted: Sequence[tuple[Sample, Tally]]) -> Iterable[str]:
+    """Write a table of samples with what the program counted in each."""
+    if not counted:
         yield "no sample has been opened yet; `blastcount sample open --id ID` opens one"
         return
-    width = max(len(printable(summary.sample.name)) for summary in summaries)
-    width = max(width, len("sample"))
+    width = max(len("sample"), *(len(printable(sample.name)) for sample, _program in counted))
     yield f"{'sample':{width}}  specimen  state   opened (UTC)       cells   quota  blasts  interval"
-    for summary in summaries:
-        sample, program = summary.sample, summary.program
+    for sample, program in counted:
         share = "no cells"
         if program.blast_fraction is not None:
             low, high = 100 * program.ci_low, 100 * program.ci_high

@@ -1,17 +1,6 @@
 """The pages, a room each."""
 
-from edge.web.pages import (
-    cells,
-    fields,
-    live,
-    login,
-    observers,
-    phone,
-    results,
-    samples,
-    signatures,
-    verification,
-)
+from edge.web.pages import cells, fields, live, login, observers, phone, results, samples, signatures
 
 BLUEPRINTS = (
     login.blueprint,
@@ -23,5 +12,4 @@ BLUEPRINTS = (
     results.blueprint,
     signatures.blueprint,
     phone.blueprint,
-    verification.blueprint,
 )

@@ -19,6 +19,7 @@ from edge.web import preferences, security, store
 from edge.web.figures import figures_of
 from edge.web.kinds import GROUPS, group_of, has_types, in_groups, is_changed, sure_word
 from edge.web.paging import list_page, number_asked
+from edge.web.setup import setup
 from edge.web.words import own_words, parse_choice, parse_ref, ref_text, word_text
 
 blueprint = Blueprint("cells", __name__, url_prefix="/samples/<int(max=1000000000):sample_id>")
@@ -117,11 +118,13 @@ def say(sample_id: int) -> ResponseReturnValue:
     """Add an observer's word on one cell."""
     observer = _observer_or_refuse()
     ref, word = parse_choice(request.form.get("word", ""))
+    if word == "normal" and (kind := request.form.get("kind")):  # chosen beforehand, where no script runs
+        word = next((name for name in TYPE_LETTERS if name == kind), None)
     if ref is None or word is None:
         abort(400)
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
+        reading = setup().counted.of(log, sample).reading
         _cells_or_404(reading, [ref])
         _refuse_if_it_stands(reading, observer, ref)
         log.add_reviews({ref: word}, observer, role=preferences.role())
@@ -138,8 +141,7 @@ def agree(sample_id: int) -> Response:
     if not refs or None in refs:
         abort(400)
     with store.writing() as log:
-        store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
+        reading = setup().counted.of(log, store.sample_of(log, sample_id)).reading
         cells = _cells_or_404(reading, [ref for ref in refs if ref is not None])
         log.add_reviews(_agreeable(cells, reading, observer), observer, role=preferences.role())
     return _back(sample_id)
@@ -155,7 +157,7 @@ def undo(sample_id: int) -> ResponseReturnValue:
     with store.writing() as log:
         sample = store.sample_of(log, sample_id)
         if preferences.account() is not None:  # nobody else's word stands: no need to read every field
-            reading = Reading.of(log, sample_id)
+            reading = setup().counted.of(log, sample).reading
             newest = reading.last_review(observer)
             if newest is not None:
                 _refuse_if_it_stands(reading, observer, newest.cell)
@@ -163,7 +165,7 @@ def undo(sample_id: int) -> ResponseReturnValue:
         if undone is None:  # a form that is sent twice must not take back another word
             if not security.wants_json():
                 abort(409)
-            last_now = Reading.of(log, sample_id).last_review(observer)
+            last_now = setup().counted.of(log, sample).reading.last_review(observer)
             problem = preferences.catalogue_of_request()("cells.undo_stale")
             return {"problem": problem, "last": None if last_now is None else last_now.id}, 409
         return _answer(log, sample, undone.cell, observer, said="cells.undone")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort, render_template, request
 
+from edge.bloodlog import ReviewLabel
 from edge.bloodlog.pictures import ThumbnailStore, reduced
-from edge.results.reading import ReadCell, Reading
+from edge.results.reading import ReadCell
+from edge.results.texts import TYPE_LETTERS
 from edge.structures import CellRef
 from edge.web import preferences, slidemap, store
+from edge.web.kinds import GROUPS, group_of, has_types, in_groups
 from edge.web.paging import list_page
 from edge.web.setup import setup
 
@@ -26,7 +29,7 @@ def page(sample_id: int) -> str:
     """List the fields, newest first: all, or those with a warning."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        fields = list(log.fields(sample_id))[::-1]
+        fields = setup().counted.of(log, sample).reading.fields[::-1]
     warned = [logged for logged in fields if logged.result.warnings]
     shows_warned = request.args.get("show") == "warned"
     return render_template(
@@ -48,11 +51,12 @@ def rejected(sample_id: int) -> str:
     """Show why fields were rejected, newest first."""
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        fields = [logged for logged in log.fields(sample_id) if logged.result.status == "rejected"][::-1]
+        fields = setup().counted.of(log, sample).reading.fields[::-1]
+    refused = [logged for logged in fields if logged.result.status == "rejected"]
     return render_template(
         "rejected.html",
         sample=sample,
-        listed=list_page(fields, _REJECTED_PER_PAGE),
+        listed=list_page(refused, _REJECTED_PER_PAGE),
     )
 
 
@@ -62,17 +66,23 @@ def field(sample_id: int, field_id: int) -> str:
     observer = preferences.observer()
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
+        reading = setup().counted.of(log, sample).reading
     numbers = [logged.id for logged in reading.fields]
     if field_id not in numbers:
         abort(404)
     at = numbers.index(field_id)
+    cells = [cell for cell in reading.cells if cell.ref.field_id == field_id]
+
+    def said_of(cell: ReadCell) -> ReviewLabel | None:
+        return reading.said(observer, cell.ref)
+
     return render_template(
         "field.html",
         sample=sample,
         logged=reading.fields[at],
-        cells=[cell for cell in reading.cells if cell.ref.field_id == field_id],
-        word_of=lambda cell: reading.word(observer, cell.ref),
+        cells=cells,
+        said_of=said_of,
+        kinds=[kind for kind in in_groups(cells, said_of) if kind in TYPE_LETTERS],
         before=numbers[at - 1] if at else None,
         after=numbers[at + 1] if at + 1 < len(numbers) else None,
         hidden=preferences.hides_program(),
@@ -83,19 +93,32 @@ def field(sample_id: int, field_id: int) -> str:
 def slide_map(sample_id: int) -> str:
     """Show where the counted fields lie beside each other, with a dot for each cell."""
     observer, hidden = preferences.observer(), preferences.hides_program()
+    only = request.args.get("kind")
+    if only is not None and (hidden or only not in GROUPS):
+        abort(400)
     with store.reading() as log:
         sample = store.sample_of(log, sample_id)
-        reading = Reading.of(log, sample_id)
+        reading = setup().counted.of(log, sample).reading
+
+    def said_of(cell: ReadCell) -> ReviewLabel | None:
+        return reading.said(observer, cell.ref)
 
     def word_of(cell: ReadCell) -> str:
         return (reading.word(observer, cell.ref) or cell.program) if not hidden else "none"
 
-    islands, alone = slidemap.slide_map(reading.fields, reading.cells, word_of)
+    def is_shown(cell: ReadCell) -> bool:
+        return only is None or group_of(cell, said_of(cell)) == only
+
+    islands, alone = slidemap.slide_map(reading.fields, reading.cells, word_of, is_shown)
+    has_kinds = not hidden and has_types(reading, observer)
+    counted = [cell for cell in reading.cells if cell.counts]
     return render_template(
         "map.html",
         sample=sample,
         islands=islands,
         alone=alone,
+        kinds=in_groups(counted, said_of) if has_kinds else {},
+        kind=only,
         rejected=sum(logged.result.status == "rejected" for logged in reading.fields),
         hidden=hidden,
     )

@@ -78,6 +78,7 @@ def _now() -> dict[str, Any]:
         "logged": logged,
         "cells": [] if logged is None else [cell for cell in reading.cells if cell.ref.field_id == logged.id],
         "word_of": lambda cell: reading.word(observer, cell.ref),
+        "said_of": lambda cell: reading.said(observer, cell.ref),
         "hidden": preferences.hides_program(),
     }
 

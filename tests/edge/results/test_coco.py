@@ -97,4 +97,4 @@ def test_qupath_s_objects_of_a_sample_hold_the_pixels_of_its_contours(kept: Path
             assert (filled([feature[key]["coordinates"]], (SIDE, SIDE)) == drawn).all()
     # They come back as words: nobody has changed a class.
     arguments = ("sample", "import", NAME, tmp_path / "out" / files[0], "--observer", "CD", "--log", kept)
-    assert "6 cells have the program's class" in blastcount(*arguments).stdout
+    assert "6 cells of the program's class" in blastcount(*arguments).stdout

@@ -214,7 +214,7 @@ def test_every_resource_is_coded_as_research_and_what_is_doubtful_too(sample_log
     drawn = replace(summary.provenance[0], source_kind="rendered")
     doubtful = replace(summary, provenance=(drawn,), untrusted_clock=2)
     assert labels(doubtful) == {("HRESCH", "HTEST", "UNCERTREL")}
-    words = "The times of 2 fields are not to be believed"
+    words = "Fields whose time is not to be believed, as the clock had not been set: 2."
     report, *figures = (entry["resource"] for entry in fhir_bundle(doubtful)["entry"])
     assert words in report["text"]["div"]
     assert any(words in note["text"] for note in figures[0]["note"])

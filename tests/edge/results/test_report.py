@@ -341,7 +341,7 @@ def test_a_sample_of_drawn_and_real_fields_says_how_many(sample_log: Path) -> No
         ),
     )
     page = make_page(mixed, catalogue(), lambda _hash: None, AT)
-    said = f"2 of the {made.fields} fields were drawn by a program: no patient's smear."
+    said = f"Drawn by a program, no patient's smear: 2 of {made.fields} fields."
     assert report_record(mixed)["fields"]["drawn"] == 2
     resources = [entry["resource"] for entry in fhir_bundle(mixed)["entry"]]
     assert said in html.unescape(resources[0]["text"]["div"])

@@ -150,7 +150,7 @@ def test_fields_that_were_counted_before_a_sample_was_open(sample_log: Path) -> 
     assert put.stdout.startswith(f"sample {NAME}: 2 fields put into it")
     shown = run("show", NAME, "--log", sample_log).stdout
     assert "put into the sample afterwards 2" in shown
-    assert run("unassign", str(first), "--log", sample_log).stdout.startswith("1 fields belong to no sample")
+    assert run("unassign", str(first), "--log", sample_log).stdout.startswith("1 field taken out")
     shown = json.loads(run("show", NAME, "--json", "--log", sample_log).stdout)
     assert shown["fields"]["by_warning"]["assigned"] == 1
 
@@ -290,10 +290,10 @@ def test_words_from_qupath(sample_log: Path) -> None:
     taken = run(*arguments)
     assert (taken.exit_code, taken.stdout.splitlines()[0]) == (
         0,
-        "sample S-0142: 1 words of AK added, 0 were there",
+        "sample S-0142: 1 word of AK added, 0 there before",
     )
     assert "'Stroma'" in taken.stderr
-    assert "0 words of AK added, 1 were there" in run(*arguments).stdout
+    assert "0 words of AK added, 1 there before" in run(*arguments).stdout
     with BloodLog.open(sample_log) as log:
         (word,) = log.reviews(log.sample(NAME).id)
         assert (word.cell, word.label, word.observer) == (CellRef(1, 4), "blast", "AK")
@@ -333,7 +333,7 @@ def test_a_file_does_not_change_words_that_stand_on_the_page(sample_log: Path) -
     UserFile.beside(sample_log).add(User("Ayu", "reader", password_hash("correct horse")))
     arguments = ["sample", "import", NAME, str(file), "--log", str(sample_log), "--observer", "Ayu"]
     taken = CliRunner().invoke(cli.main, arguments, input="correct horse\n")
-    assert "1 words of Ayu added, 0 were there" in taken.stdout
+    assert "1 word of Ayu added, 0 there before" in taken.stdout
     assert "left out, readers differed, which a supervisor settles: 2" in taken.stderr
     with BloodLog.open(sample_log) as log:
         reading = Reading.of(log, number)

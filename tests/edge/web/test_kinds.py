@@ -107,6 +107,55 @@ def test_the_result_has_the_differential_where_types_were_named(ani: Browser, ty
     assert "Differential" not in ani.get("/samples/2").text
 
 
+def test_a_field_names_the_kinds_of_its_cells_the_own_one_before_the_program_s(ani: Browser) -> None:
+    def letters(browser: Browser) -> list[str]:
+        return re.findall(r"<text[^>]*>(.)</text>", browser.get("/samples/1/fields/3").text)
+
+    assert letters(ani) == ["B", "P", "O", "P", "U"]
+    ani.say("3-2-basophil")
+    page = ani.get("/samples/1/fields/3").text
+    assert letters(ani) == ["B", "A", "O", "P", "U"]
+    assert 'aria-label="Cell 3-2: neutrophil, you: basophil"' in page
+    assert 'aria-label="Cell 3-3: other, look"' in page
+    assert len(re.findall(r'class="box normal"', page)) == 3  # they have the colour of their class
+    ani.post("/observer", {"observer": "Ani", "hide_program": "1"})
+    hidden = ani.get("/samples/1/fields/3").text
+    assert letters(ani) == []
+    assert "neutrophil" not in hidden
+
+
+def test_the_map_shows_the_cells_of_one_kind(ani: Browser, typed: Clinic) -> None:
+    def dots(query: str = "") -> int:
+        page = ani.get(f"/samples/1/map{query}").text
+        return sum(
+            path.count("z") for path in re.findall(r'<path class="dot [a-z]*" d="(M[^"]*\dz)"/>\n', page)
+        )
+
+    with BloodLog.open(typed.setup.log_path) as log:
+        third = log.field(3)
+        assert third is not None
+        result = replace(third.result, frame_sha256="e" * 64)
+        log.append(result, **PROVENANCE, sample_id=1, overlaps=[(3, 50.0, 20.0)])
+    assert "neutrophil 4" in ani.get("/samples/1/map").text
+    assert (dots(), dots("?kind=neutrophil"), dots("?kind=basophil")) == (10, 4, 0)
+    ani.say("3-2-basophil")
+    assert (dots("?kind=neutrophil"), dots("?kind=basophil")) == (3, 1)
+    assert ani.get("/samples/1/map?kind=plasma").status_code == 400
+    ani.post("/observer", {"observer": "Ani", "hide_program": "1"})
+    assert "neutrophil" not in ani.get("/samples/1/map").text
+    assert ani.get("/samples/1/map?kind=neutrophil").status_code == 400
+
+
+def test_without_the_script_the_button_of_normal_cells_says_a_chosen_kind(
+    ani: Browser, typed: Clinic
+) -> None:
+    assert '<noscript><p><label>The button N says <select name="kind">' in ani.get("/samples/1/cells").text
+    for word, kind in (("3-2-normal", "basophil"), ("3-3-normal", ""), ("3-4-blast", "basophil")):
+        assert ani.post("/samples/1/words", {"word": word, "kind": kind}).status_code == 200
+    assert [word for _cell, word, _observer in typed.words()] == ["basophil", "normal", "blast"]
+    assert ani.post("/samples/1/words", {"word": "3-2-normal", "kind": "plasma"}).status_code == 400
+
+
 def test_keys_are_all_different() -> None:
     letters = [*LETTERS.values(), *TYPE_LETTERS.values(), "C", "F"]  # U takes a word back
     assert len(set(letters)) == len(letters)

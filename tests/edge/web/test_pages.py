@@ -315,7 +315,7 @@ def test_long_lists_have_pages(browser: Browser, clinic: Clinic) -> None:
     assert [cells(query) for query in queries] == [200, 105, 105, 305]
     for query in ("page=0", "page=-1", "page=x", "size=7", "show=everything", "field=0"):
         assert browser.get(f"/samples/1/cells?{query}").status_code == 400, query
-    assert "Page 1 of 2, 101 fields" in browser.get("/samples/1/fields").text
+    assert "Page 1 of 2, fields: 101" in browser.get("/samples/1/fields").text
     assert browser.get("/samples/1/fields?page=2").text.count("<tr>") == 1 + 1
 
 
