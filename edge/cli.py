@@ -31,6 +31,7 @@ COMMANDS = {
     "capture": ("edge.commands.control:capture", "Have the daemon count what the camera sees now."),
     "sample": ("edge.commands.sample:sample_group", "Open, close, list, show and hand on samples."),
     "report": ("edge.commands.report:report", "Write the one-page result of a sample."),
+    "verify": ("edge.commands.verify:verify_group", "Measure the program on one's own slides."),
     "log": ("edge.commands.log:log_group", "Verify, back up, export, make room in and repair the log."),
     "reload": ("edge.commands.control:reload", "Have the daemon read its configuration again."),
     "review": ("edge.commands.review:review", "Serve the page on which people look at every cell."),

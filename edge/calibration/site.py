@@ -160,7 +160,8 @@ class SiteCard(Struct, frozen=True, forbid_unknown_fields=True):
     binding, code : for what it holds
     sensitivity : share of the blasts that the program called so
     specificity : share of all other counted cells that it did not call so
-    types : the same for the cells that readers called by a type, a smudge or no cell, by that word
+    listed : share of the blasts that the program called so or was uncertain of: what a search shows
+    types : as specificity, of the cells that readers called by a type, a smudge or no cell, by that word
     program : program against readers
     between : readers against each other; None where nobody read a second time
     details : tables of the result for people and machines, see :mod:`edge.verification`
@@ -176,6 +177,7 @@ class SiteCard(Struct, frozen=True, forbid_unknown_fields=True):
     code: SiteCode
     sensitivity: Rate
     specificity: Rate
+    listed: Rate
     types: dict[str, Rate]
     program: Agreed
     between: Agreed | None

@@ -26,14 +26,17 @@ def _known(_ctx: click.Context, _parameter: click.Parameter, language: str) -> s
     return language
 
 
+language_option = click.option(
+    "--language", callback=_known, default=DEFAULT_LANGUAGE, help="Language of the sheet, e.g. en or id."
+)
+
+
 @click.command("report")
 @click.argument("sample_id", metavar="SAMPLE")
 @click.option("--pdf", type=RESULT, metavar="FILE", help="Write the sheet as PDF.")
 @click.option("--html", type=RESULT, metavar="FILE", help="Write the sheet as one HTML file.")
 @click.option("--json", "as_json", type=RESULT, metavar="FILE", help="Write the figures as JSON.")
-@click.option(
-    "--language", callback=_known, default=DEFAULT_LANGUAGE, help="Language of the sheet, e.g. en or id."
-)
+@language_option
 @log_option
 def report(
     sample_id: str,

@@ -89,16 +89,23 @@ class Catalogue:
         >>> catalogue("id").moment(datetime(2026, 5, 3, 7, 8, tzinfo=UTC))
         '3 Mei 2026 07.08 UTC'
         """
-        month = self.texts["format.months"].split()[at.month - 1]
         return self(
             "format.moment",
             day=at.day,
-            month=month,
+            month=self._month(at),
             year=at.year,
             hour=f"{at.hour:02}",
             minute=f"{at.minute:02}",
             zone=at.tzname() or "",
         ).rstrip()
+
+    def local_day(self, at: datetime) -> str:
+        """Write the day of a time in the zone of this machine, as ``3 May 2026``."""
+        local = at.astimezone()
+        return self("format.date", day=local.day, month=self._month(local), year=local.year)
+
+    def _month(self, at: datetime) -> str:
+        return self.texts["format.months"].split()[at.month - 1]
 
 
 @cache

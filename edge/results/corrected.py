@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from edge.calibration.site import SiteCard
 
 #: 97.5 % quantile of the normal distribution.
 _Z = 1.959964
@@ -22,9 +24,11 @@ class KnownErrors:
     ----------
     blasts, blasts_called : blasts, and how many of them were called so
     others, others_called : cells that are none, and how many of them were called blasts all the same
-    source : which cells, in words
+    source : which cells, in words; empty where they were measured in this laboratory
     blasts_uncertain : blasts that it was uncertain of, which are not among those called so; 0 where that is
         not known
+    site : the card of this laboratory, where they were measured there; the numbers are then those of
+        independent cells that would say as much
     """
 
     blasts: int
@@ -33,6 +37,7 @@ class KnownErrors:
     others_called: int
     source: str
     blasts_uncertain: int = 0
+    site: SiteCard | None = field(default=None, hash=False)
 
     @classmethod
     def of_evaluation(cls, evaluation: Mapping[str, Any]) -> KnownErrors | None:
@@ -61,6 +66,14 @@ class KnownErrors:
         )
         return errors if fits and errors.blasts and errors.others else None
 
+    @classmethod
+    def of_site(cls, card: SiteCard) -> KnownErrors:
+        """Take them from a site card."""
+        blasts, others = int(card.sensitivity.effective_n), int(card.specificity.effective_n)
+        called, listed = round(card.sensitivity.share * blasts), round(card.listed.share * blasts)
+        false = round((1.0 - card.specificity.share) * others)
+        return cls(blasts, called, others, false, "", max(0, listed - called), card)
+
     @property
     def blasts_listed(self) -> int:
         """How many of the blasts a search would have shown to a person: called so, or uncertain."""
@@ -69,11 +82,15 @@ class KnownErrors:
     @property
     def sensitivity(self) -> float:
         """Share of the blasts that were called so."""
+        if self.site is not None:
+            return self.site.sensitivity.share
         return self.blasts_called / self.blasts
 
     @property
     def specificity(self) -> float:
         """Share of the other cells that were not called blasts."""
+        if self.site is not None:
+            return self.site.specificity.share
         return 1.0 - self.others_called / self.others
 
 
@@ -106,6 +123,12 @@ def corrected_share(blasts: int, cells: int, errors: KnownErrors) -> CorrectedSh
     pseudo-counts to all three proportions and propagates their variances; in simulations (see
     ``tests/system/test_interval_coverage.py``) it covers the truth in 96.5 %, and in 94.2 % in the worst of
     360 situations.
+
+    By figures of this laboratory the point goes only so far from the share as counted as the correction is
+    surer than its own error: by d² / (d² + v), where d is the correction and v the variance that the site's
+    sensitivity and specificity give it. Where the program errs to both sides alike, the whole correction
+    would add little but its own error. In simulated laboratories (``tests/tools/simulated_laboratories.py``)
+    this is nearer to the truth than the count in more of them than the whole correction is.
 
     Parameters
     ----------
@@ -152,6 +175,11 @@ def corrected_share(blasts: int, cells: int, errors: KnownErrors) -> CorrectedSh
         )
         / adjusted
     )
+    if errors.site is not None:
+        of_errors = (of_sensitivity * share**2 + of_specificity * (1.0 - share) ** 2) / youden**2
+        correction = share - blasts / cells
+        if correction:
+            share = blasts / cells + correction**3 / (correction**2 + of_errors)
     shift = 2.0 * _Z**2 * (middle * of_sensitivity - (1.0 - middle) * of_specificity)
     low, high = _clipped(middle + shift - _Z * error), _clipped(middle + shift + _Z * error)
     # Clipped, the point can lie outside an interval whose middle the pseudo-counts have moved.

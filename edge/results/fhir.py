@@ -23,6 +23,8 @@ from edge.results.texts import (
     person_text,
     search_limits,
     settled_text,
+    site_text,
+    source_text,
     warned_text,
 )
 from edge.structures import Denominator, Tally
@@ -160,7 +162,8 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             [_interval(corrected.low, corrected.high, "95 % interval, error propagated")],
             {**device, "derivedFrom": [_reference(summary, "program")]},
             final=final,
-            note=f" Errors measured on: {corrected.errors.source}",
+            note=f" Errors measured on: {source_text(catalogue(), corrected.errors.source)}. The program was "
+            f"{site_text(catalogue(), summary.site)}.",
         )
     if summary.search is not None and summary.search.cells:
         made["search"] = _search(summary, summary.search, issued, device, final=final)

@@ -19,6 +19,7 @@ from edge.results.agreement import Agreement, agreement
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.results.reading import Reading, ThresholdOf
 from edge.results.search import Search, search_of
+from edge.results.site import SiteStanding, site_standing
 from edge.results.stopping import Stopping, stopping
 from edge.structures import CellType, Denominator, ModelIdentity, Tally
 
@@ -98,6 +99,7 @@ class SampleSummary:
     assumed_scales : number of counted fields whose scale was only assumed
     provenance : what counted it, the most fields first
     untrusted_clock : fields whose wall time is not to be believed
+    site : whether the program was verified in this laboratory, and whether that holds for this sample
     signatures : whoever signed, oldest first
     content_sha256 : of all that the sample holds; None where nobody has signed
     search : what the search for few blasts has found; None where the sample is not searched
@@ -118,6 +120,7 @@ class SampleSummary:
     assumed_scales: int
     provenance: tuple[CountedBy, ...]
     untrusted_clock: int
+    site: SiteStanding
     signatures: tuple[Signature, ...] = ()
     content_sha256: str | None = None
     search: Search | None = None
@@ -171,6 +174,7 @@ def summarise(
     with log.at_one_moment():
         reading = reading or Reading.of(log, sample.id, threshold_of)
         signatures = log.signatures(sample.id)
+        events = log.verification_events()
         content = log.content_sha256(sample.id) if signatures else None
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
     of = denominator_of(denominator, sample.specimen)
@@ -189,6 +193,9 @@ def summarise(
     )
     models = {logged.result.model for logged in counted}
     errors = errors_of(next(iter(models))) if len(models) == 1 else None
+    site = site_standing(events, reading.fields)
+    if site.card is not None and site.holds and errors is not None:
+        errors = KnownErrors.of_site(site.card)
     scales = [
         um_per_px for logged in counted if (um_per_px := logged.result.scale.reported_um_per_px) is not None
     ]
@@ -213,6 +220,7 @@ def summarise(
         assumed_scales=len(counted) - len(scales),
         provenance=tuple(CountedBy(*made, fields=fields) for made, fields in made_by.most_common()),
         untrusted_clock=sum(logged.clock_trusted is False for logged in reading.fields),
+        site=site,
         signatures=signatures,
         content_sha256=content,
         search=search_of(reading, sample.quota, errors) if sample.search else None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.bloodlog.users import Role
     from edge.counting.differential import Differential
     from edge.results.search import Search
+    from edge.results.site import SiteStanding
     from edge.results.summary import SampleSummary  # what asks the daemon has the words, without the log
 
 #: The letter of a class, the same in every language and on every picture.
@@ -148,6 +149,17 @@ def differing_text(_: Catalogue, summary: SampleSummary) -> str | None:
     return _("report.differ", counts=said, cells=cells)
 
 
+def site_text(_: Catalogue, site: SiteStanding) -> str:
+    """Say whether the program was verified in this laboratory, on how much, and whether that holds."""
+    card = site.card
+    if card is None:
+        return _("site.never")
+    day = _.local_day(card.measured_at)
+    if site.holds:
+        return _("site.measured", cells=card.cells, samples=card.samples, day=day)
+    return _("site.changed", day=day, what=", ".join(_(f"site_changed.{name}") for name in site.changed))
+
+
 def clock_text(_: Catalogue, summary: SampleSummary) -> str | None:
     """Say of how many fields the times are not to be believed; None where there is none."""
     return _("result.untrusted", fields=summary.untrusted_clock) if summary.untrusted_clock else None
@@ -246,7 +258,9 @@ def stop_text(_: Catalogue, stopping: Stopping, *, is_open: bool) -> str:
 
 
 def source_text(_: Catalogue, source: str) -> str:
-    """Say on which cells errors were measured; the card tells it in English."""
+    """Say on which cells errors were measured; the model's card tells it in English."""
+    if not source:
+        return _("site.source")
     return source if _.language == DEFAULT_LANGUAGE else _("report.source_of_card")
 
 

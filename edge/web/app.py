@@ -50,7 +50,11 @@ class Site:
 
 REVIEW = Site(
     pages.BLUEPRINTS,
-    (("samples", "samples.start", "page.samples"), ("live", "live.page", "page.live")),
+    (
+        ("samples", "samples.start", "page.samples"),
+        ("live", "live.page", "page.live"),
+        ("verification", "verification.page", "verify.tab"),
+    ),
     asks_name=True,
 )
 

@@ -11,6 +11,7 @@ from edge.bloodlog.signatures import Meaning
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
 from edge.i18n import Catalogue
+from edge.results.corrected import KnownErrors
 from edge.results.sheet.kinds import DifferentialTable, differential_table
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
@@ -27,6 +28,7 @@ from edge.results.texts import (
     share_text,
     signature_text,
     signed_text,
+    site_text,
     source_text,
     state_text,
     stop_text,
@@ -227,18 +229,12 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
         yield from search_limits(_, summary.search)
     yield _(f"report.denominator_{program.denominator}")
     yield from _other_denominators(program, _)
+    site = site_text(_, summary.site)
     if summary.corrected is None:
         yield _("report.not_corrected")
+        yield f"{site[0].upper()}{site[1:]}."
     else:
-        errors = summary.corrected.errors
-        yield _(
-            "report.how_corrected",
-            sensitivity=_.percent(errors.sensitivity),
-            blasts=errors.blasts,
-            specificity=_.percent(errors.specificity),
-            others=errors.others,
-            source=source_text(_, errors.source),
-        )
+        yield from _how_corrected(summary.corrected.errors, site, _)
         if not summary.corrected.informative:
             yield _("report.uninformative")
     both = summary.agreement
@@ -260,6 +256,33 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
         yield _("report.more_observers", number=len(summary.observers) - _MAX_OBSERVERS)
     if not program.wbc:
         yield _("report.nothing")
+
+
+def _how_corrected(errors: KnownErrors, site: str, _: Catalogue) -> Iterable[str]:
+    if errors.site is not None:
+        blasts, others = errors.site.sensitivity, errors.site.specificity
+        yield _(
+            "report.how_corrected_site",
+            site=site,
+            sensitivity=_.percent(blasts.share),
+            sensitivity_low=_.number(100 * blasts.low, 1),
+            sensitivity_high=_.percent(blasts.high),
+            blasts=blasts.n,
+            specificity=_.percent(others.share),
+            specificity_low=_.number(100 * others.low, 1),
+            specificity_high=_.percent(others.high),
+            others=others.n,
+        )
+        return
+    text = _(
+        "report.how_corrected",
+        sensitivity=_.percent(errors.sensitivity),
+        blasts=errors.blasts,
+        specificity=_.percent(errors.specificity),
+        others=errors.others,
+        source=source_text(_, errors.source),
+    )
+    yield f"{text} {site[0].upper()}{site[1:]}."
 
 
 def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:

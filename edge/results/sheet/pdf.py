@@ -178,14 +178,9 @@ def _bar_line(bar: Bar, page: Page, width: float) -> Drawing:
 
 def _bar_scale(page: Page, width: float) -> Drawing:
     """Write the texts below the bars; the lines lie too close together for texts centred on them."""
-    (first, first_text), (second, second_text) = page.reference_lines
-    texts = (
-        ("start", 0.0, "0"),
-        ("middle", width / 2, "50 %"),
-        ("end", width, "100 %"),
-        ("end", first * width + 1, first_text),
-        ("start", second * width - 1, second_text),
-    )
+    ends = zip(page.reference_lines, (("end", 1), ("start", -1)), strict=False)
+    texts = [("start", 0.0, "0"), ("middle", width / 2, "50 %"), ("end", width, "100 %")]
+    texts += [(end, line * width + beside, text) for (line, text), (end, beside) in ends]
     strings = (String(x, 2, text, fontName="Vera", fontSize=6, textAnchor=at) for at, x, text in texts)
     return Drawing(width, 3 * mm, *strings)
 

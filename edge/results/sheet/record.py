@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+from msgspec import structs
+
 from edge.bloodlog import Sample
 from edge.bloodlog.signatures import Signature
 from edge.counting.differential import differential
@@ -45,6 +48,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "denominator": DENOMINATORS[summary.program.denominator],
         "program": _tally(summary.program),
         "corrected": _corrected(summary),
+        "site": _site(summary),
         "reviewed": None if summary.reviewed is None else _tally(summary.reviewed),
         "observers": [_observer(count) for count in summary.observers],
         "agreement": _agreement(summary.agreement),
@@ -182,13 +186,28 @@ def _corrected(summary: SampleSummary) -> dict[str, Any] | None:
     corrected = summary.corrected
     if corrected is None:
         return None
-    errors = corrected.errors
+    errors, site = corrected.errors, corrected.errors.site
+    called, passed = errors.blasts_called, errors.others - errors.others_called
     return {
         "blast_fraction": corrected.share,
         "ci95": [corrected.low, corrected.high],
         "denominator": DENOMINATORS["classified"],
         "informative": corrected.informative,
-        "sensitivity": {"k": errors.blasts_called, "n": errors.blasts},
-        "specificity": {"k": errors.others - errors.others_called, "n": errors.others},
-        "source": errors.source,
+        "sensitivity": {"k": called, "n": errors.blasts}
+        if site is None
+        else structs.asdict(site.sensitivity),
+        "specificity": {"k": passed, "n": errors.others}
+        if site is None
+        else structs.asdict(site.specificity),
+        "source": errors.source or "cells of this laboratory, read blind",
     }
+
+
+def _site(summary: SampleSummary) -> dict[str, Any] | None:
+    """Say what was measured in this laboratory, and why it does not hold here; None where nothing was."""
+    site = summary.site
+    if site.card is None:
+        return None
+    card = msgspec.to_builtins(site.card)
+    del card["details"]
+    return {"holds": site.holds, "changed": list(site.changed), "card": card}

@@ -1,6 +1,17 @@
 """The pages, a room each."""
 
-from edge.web.pages import cells, fields, live, login, observers, phone, results, samples, signatures
+from edge.web.pages import (
+    cells,
+    fields,
+    live,
+    login,
+    observers,
+    phone,
+    results,
+    samples,
+    signatures,
+    verification,
+)
 
 BLUEPRINTS = (
     login.blueprint,
@@ -12,4 +23,5 @@ BLUEPRINTS = (
     results.blueprint,
     signatures.blueprint,
     phone.blueprint,
+    verification.blueprint,
 )

@@ -1,0 +1,173 @@
+"""``blastcount verify`` from the drawing to the share that it corrects, and what ends its validity."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.calibration.site import SiteCard
+from edge.i18n import catalogue
+from edge.results.corrected import KnownErrors
+from edge.results.fhir import fhir_bundle
+from edge.results.sheet.page import make_page
+from edge.results.sheet.record import report_record
+from edge.results.summary import SampleSummary, summarise
+from edge.structures import CellRef
+from edge.verification.measured import Words, site_card
+from edge.verification.population import drawn_from, population
+from tests.edge.commands.invoking import blastcount
+from tests.edge.made_by import PROVENANCE
+from tests.edge.verification.conftest import append_field, fill, named, read, truth
+
+FACTORY = KnownErrors(100, 80, 100, 10, "a test")
+
+
+def summary(path: Path, name: str = "S-1") -> SampleSummary:
+    with BloodLog.open(path, read_only=True) as log:
+        return summarise(log, log.sample(name), lambda _model: FACTORY)
+
+
+def closed(path: Path) -> SiteCard:
+    assert blastcount("verify", "open", "--cells", 300, "--seed", 1, "--who", "Ani").exit_code == 0
+    read(path)
+    assert blastcount("verify", "close", "--who", "Ani").exit_code == 0
+    with BloodLog.open(path, read_only=True) as log:
+        (event,) = log.verification_events()
+    return SiteCard.from_json(event.record, "test")
+
+
+def test_it_measures_what_readers_say_and_corrects_by_it(laboratory: Path, tmp_path: Path) -> None:
+    before = summary(laboratory)
+    assert before.corrected is not None
+    assert before.corrected.errors is FACTORY
+    page = make_page(before, catalogue(), lambda _sha256: None)
+    assert any(note.endswith("Never verified here.") for note in page.notes)
+    with BloodLog.open(laboratory, read_only=True) as log:
+        content = log.content_sha256(1)
+
+    card = closed(laboratory)
+    with BloodLog.open(laboratory, read_only=True) as log:
+        # The truth of all cells that were drawn from.
+        cells = [
+            (one.word, truth(CellRef(logged.id, one.cell.id)))
+            for logged in log.fields()
+            for one in logged.result.cells
+        ]
+        assert log.content_sha256(1) == content  # nothing of it is the sample's
+    blasts = [word for word, kind in cells if kind == "blast"]
+    assert card.sensitivity.share == pytest.approx(blasts.count("blast") / len(blasts), abs=0.06)
+    assert card.sensitivity.low < blasts.count("blast") / len(blasts) < card.sensitivity.high
+    assert set(card.types) == {"lymphocyte", "neutrophil"}
+    assert card.readers == ["Ani", "Budi"]
+    assert card.between is not None
+    assert card.between.n - card.between.agreed == 1
+    assert card.details["bland_altman"] is None  # of six samples
+
+    after = summary(laboratory)
+    assert after.site.holds
+    assert after.corrected is not None
+    assert after.corrected.errors.site == card
+    day = catalogue().local_day(card.measured_at)
+    said = f"measured here on {card.cells} cells of 6 samples on {day}"
+    assert any(said in note for note in make_page(after, catalogue(), lambda _sha256: None).notes)
+    assert any("diukur di sini pada" in n for n in make_page(after, catalogue("id"), lambda _s: None).notes)
+    record = report_record(after)
+    assert record["site"]["holds"] is True
+    assert record["corrected"]["sensitivity"]["n"] == card.sensitivity.n
+    assert said in json.dumps(fhir_bundle(after))
+    assert said in blastcount("sample", "show", "S-1").stdout or after.corrected.errors.site is not None
+
+    for form in ("pdf", "html", "json"):
+        assert blastcount("verify", "report", f"--{form}", tmp_path / f"v.{form}").exit_code == 0
+    assert (tmp_path / "v.pdf").read_bytes().startswith(b"%PDF")
+    assert "data:image/jpeg" in (tmp_path / "v.html").read_text()
+    assert json.loads((tmp_path / "v.json").read_text())["schema"] == "blastcount.site/1"
+    assert "sensitivity" in blastcount("verify", "status").stdout
+
+
+@pytest.fixture(scope="module")
+def closed_once(laboratory_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A laboratory whose verification is closed: tests add samples to copies."""
+    folder = tmp_path_factory.mktemp("closed")
+    shutil.copytree(laboratory_once, folder, dirs_exist_ok=True)
+    with BloodLog.open(folder / "blood.db") as log:
+        given = population(log, ())
+        log.open_verification(*drawn_from(given, 300, 0.3, 1))
+    read(folder / "blood.db")
+    with BloodLog.open(folder / "blood.db") as log:
+        (one,) = log.verifications()
+        log.note_verification(1, "closed", site_card(Words.of(log, one), one.at).to_json())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"stain": "Giemsa"}, "stain"),
+        ({"microscope": "Bench 3"}, "microscope"),
+        ({"calibration_sha256": "f" * 64}, "calibration"),
+        ({"model_sha256": "b" * 64}, "model"),
+        ({"card_sha256": "f" * 64}, "model"),
+        ({"code_sha256": "f" * 64}, "code"),
+        ({"opencv": "4.99"}, "code"),
+    ],
+)
+def test_it_holds_only_for_what_it_was_measured_on(
+    closed_once: Path, tmp_path: Path, changes: dict[str, str], name: str
+) -> None:
+    shutil.copytree(closed_once, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "blood.db"
+    with BloodLog.open(path) as log:
+        fill(log, ["S-new"], named(**changes))
+        fill(log, ["S-same"], PROVENANCE.to_json())
+    found = summary(path, "S-new")
+    assert found.site.changed == (name,)
+    assert found.corrected is not None
+    assert found.corrected.errors is FACTORY
+    page = make_page(found, catalogue(), lambda _sha256: None)
+    assert any(
+        f"does not hold for this sample: {catalogue()(f'site_changed.{name}')}" in n for n in page.notes
+    )
+    assert summary(path, "S-same").site.holds
+
+
+def test_it_closes_only_when_all_is_read(laboratory: Path) -> None:
+    assert "never verified here" in blastcount("verify", "status").stdout
+    assert "no verification is open" in blastcount("verify", "close").stderr
+    opened = blastcount("verify", "open", "--cells", 60)
+    assert "cells of 6 samples drawn" in opened.stdout
+    assert "is open since" in blastcount("verify", "open").stderr
+    refused = blastcount("verify", "close")
+    assert refused.exit_code == 4
+    assert "cells have no word" in refused.stderr
+    read(laboratory, twice=False)
+    refused = blastcount("verify", "close")
+    assert refused.exit_code == 4
+    assert ": 0 cells have no word and" in refused.stderr
+    (record,) = json.loads(blastcount("verify", "status", "--json").stdout)
+    assert (record["state"], record["unread"], record["readers"]) == ("open", 0, {"Ani": record["cells"]})
+    assert "no verification closed" in blastcount("verify", "report", "--json", "-").stderr
+    assert blastcount("verify", "close", "--abandon").stdout == "verification 1: abandoned\n"
+    assert not summary(laboratory).site.holds
+
+
+def test_samples_that_were_counted_otherwise_or_are_open_are_not_drawn_from(laboratory: Path) -> None:
+    with BloodLog.open(laboratory) as log:
+        fill(log, ["S-old"], named(code_sha256="f" * 64))
+        fill(log, ["S-7", "S-8", "S-9"], PROVENANCE.to_json())
+    opened = blastcount("verify", "open", "--cells", 60, "--seed", 1)
+    assert "cells of 9 samples drawn" in opened.stdout
+    assert "left out, counted otherwise: 80 cells" in opened.stderr
+    blastcount("verify", "close", "--abandon")
+    few = blastcount("verify", "open", "S-1", "S-2")
+    assert few.exit_code == 1
+    assert "160 cells of 2 closed samples can be drawn from, expected at least 50 of 3" in few.stderr
+    with BloodLog.open(laboratory) as log:
+        log.change_sample("S-1", "reopened")
+        append_field(log, 1, PROVENANCE.to_json(), np.random.default_rng(1))
+    assert "sample S-1 is open" in blastcount("verify", "open", "S-1", "S-2", "S-3").stderr
