@@ -44,8 +44,8 @@ def append_field(log: BloodLog, sample_id: int, provenance: str, rng: np.random.
         x, y = 10 + 55 * (cell % 7), 10 + 55 * (cell // 7)
         found = Cell(cell, x + 20.0, y + 20.0, (x, y, 40, 40), 1250, 700, "wbc", touches_border=False)
         cells.append(ClassifiedCell(found, label, p))
-    picture = np.full((24, 24, 3), 200, np.uint8)
-    picture[6:18, 6:18] = (90, number * 9 % 250, 130)
+    picture = np.full((40, 40, 3), 200, np.uint8)
+    picture[10:30, 10:30] = (90, number * 9 % 250, 130)
     sha256 = store.put(picture)
     result = replace(
         make_result(f"f{number}.jpg"),
