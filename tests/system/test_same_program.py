@@ -96,6 +96,7 @@ def offer_newer(folder: Path) -> None:
             wheel.writestr(f"{info}/RECORD", "")
 
 
+@pytest.mark.requirement(22)
 @pytest.mark.parametrize("suite", SUITES.values())
 def test_a_day_later_it_is_the_same_program(outcomes: dict[tuple[str, int], Outcome], suite: str) -> None:
     today, tomorrow = outcomes[suite, 0], outcomes[suite, 1]
@@ -105,6 +106,7 @@ def test_a_day_later_it_is_the_same_program(outcomes: dict[tuple[str, int], Outc
     assert "99.0.0" not in today.files
 
 
+@pytest.mark.requirement(22)
 @pytest.mark.parametrize("suite", SUITES.values())
 def test_a_day_later_it_counts_the_same_bit_for_bit(
     outcomes: dict[tuple[str, int], Outcome], suite: str

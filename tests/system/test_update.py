@@ -143,6 +143,7 @@ def in_tree(
         yield root
 
 
+@pytest.mark.requirement(23)
 def test_an_update_that_is_killed_leaves_the_old_or_the_new(
     in_tree: Path, chroot: Chroot, package_of: Callable[..., Path]
 ) -> None:
@@ -239,6 +240,7 @@ def put_in(machine: Machine, package: Path) -> str:
     return f"/media/{package.name}"
 
 
+@pytest.mark.requirement(23)
 def test_a_version_that_disagrees_with_its_golden_field_is_never_in_use(
     machine: Machine, package_of: Callable[..., Path]
 ) -> None:

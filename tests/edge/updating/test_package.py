@@ -41,6 +41,7 @@ def test_a_package_that_is_taken(device: Device, maker: Maker) -> None:
     assert result.stderr.startswith("version 1.1.0, signed by maker@example (ED25519 key SHA256:")
 
 
+@pytest.mark.requirement(23)
 @pytest.mark.parametrize(("make", "reason"), BAD, ids=[make.__name__.strip("_") for make, _ in BAD])
 def test_a_package_that_is_refused_by_name(
     device: Device, maker: Maker, stranger: Maker, make: Callable[..., Path], reason: str
