@@ -39,17 +39,21 @@ def main() -> None:
             found = _MACHINE.fullmatch(name)
             if found is None:
                 parser.error(f"{name}: expected aarch64-cp313, x86_64-cp311 or the like")
-            wheels = made / "wheels" / name
-            wheels.parent.mkdir(parents=True, exist_ok=True)
-            script = ROOT / "systemd" / "wheelhouse.sh"
-            subprocess.run([script, wheels, found["machine"], f"3.{found['python']}"], check=True)
+            collect(made / "wheels" / name, found["machine"], f"3.{found['python']}")
         shutil.copytree(ROOT / "systemd", made / "systemd")
         manifest = make_package(made, given.key, given.since)
         target = Path(f"blastcount-{manifest.version}")
         made.rename(target)
+    said = f"{target}: {len(manifest.files)} files, signed\n"
     if not (target / "systemd" / "update-signers").exists():
-        parser.exit(0, "systemd/update-signers is missing: new installations will believe no package\n")
-    parser.exit(0, f"{target}: {len(manifest.files)} files, signed\n")
+        said += "systemd/update-signers is missing: new installations will believe no package\n"
+    parser.exit(0, said)
+
+
+def collect(folder: Path, machine: str, python: str) -> None:
+    """Collect the wheels for a machine and a version of Python in a new folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([ROOT / "systemd" / "wheelhouse.sh", folder, machine, python], check=True)
 
 
 def make_package(folder: Path, key: Path, since: str = _FIRST) -> Manifest:

@@ -35,7 +35,13 @@ class Maker:
         self.line = f'maker@example namespaces="blastcount-update" {kind} {public}\n'
         self.made = 0
 
-    def makes(self, version: str = "1.1.0", since: str = "0.1.0", machine: str = "x86_64-cp313") -> Path:
+    def makes(
+        self,
+        version: str = "1.1.0",
+        since: str = "0.1.0",
+        machine: str = "x86_64-cp313",
+        script: str = "#!/bin/sh\nexit 1\n",
+    ) -> Path:
         """Make a package of a version."""
         self.made += 1
         package = self.folder / str(self.made)
@@ -47,7 +53,7 @@ class Maker:
         (wheels / "numpy-2.4.0-cp313-cp313-x86_64.whl").write_bytes(random.Random(1).randbytes(20_000))
         (wheels / "requirements.txt").write_text("numpy==2.4.0\n")
         (package / "systemd").mkdir()
-        (package / "systemd" / "install.sh").write_text("#!/bin/sh\nexit 1\n")
+        (package / "systemd" / "install.sh").write_text(script)
         make_package(package, self.key, since)
         return package
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge.errors import OutputError, RuntimeMissingError, UpdateRefusedError
 from edge.updating import copy_checked, read_package, sign
 from tests.edge.commands.invoking import blastcount
 from tests.edge.updating.packages import BAD, Maker
+from tests.tools import release_usb
 
 Device = Callable[..., Result]
 #: Bad packages in the slow test, of which each has other bytes changed or missing.
@@ -122,6 +124,33 @@ def test_two_updates_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(update, "_WORKSPACE", tmp_path / "no" / "work")
     with pytest.raises(OutputError, match="cannot be made"), update._workspace():
         pass
+
+
+def test_what_a_maker_s_command_makes_is_taken(
+    device: Device,
+    maker: Maker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With wheels of these tests instead of those that wheelhouse.sh would download."""
+    wheels = maker.makes("1.3.0") / "wheels" / "x86_64-cp313"
+    monkeypatch.setattr(release_usb, "collect", lambda to, *_machine: shutil.copytree(wheels, to))
+    monkeypatch.chdir(tmp_path)
+    command = ["release_usb", "--key", str(maker.key), "--since", "1.0.0", "aarch64-cp311", "x86_64-cp313"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match="0"):
+        release_usb.main()
+    assert "blastcount-1.3.0" in capsys.readouterr().err
+    (made,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    result = device(made)
+    assert result.exit_code == 0, result.stderr
+    assert (made / "systemd" / "wheelhouse.sh").exists()
+    assert {path.name for path in (made / "wheels").iterdir()} == {"aarch64-cp311", "x86_64-cp313"}
+    monkeypatch.setattr("sys.argv", [*command, "sparc-cp313"])
+    with pytest.raises(SystemExit, match="2"):
+        release_usb.main()
+    assert "sparc-cp313: expected aarch64-cp313" in capsys.readouterr().err
 
 
 @pytest.mark.slow
