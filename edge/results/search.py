@@ -52,13 +52,23 @@ class Listing:
 
     Attributes
     ----------
-    listed, blasts : blasts that were called so or uncertain, of how many
-    source : on which cells, in words
+    listed, blasts : blasts that were called so or uncertain, of how many; where that was measured in this
+        laboratory, of how many independent cells that would say as much
+    source : on which cells, in words; empty where they are this laboratory's
     """
 
     listed: int
     blasts: int
     source: str
+
+    @classmethod
+    def of(cls, errors: KnownErrors) -> Listing | None:
+        """Take it from the errors of a model; None where no blast is known to have been listed."""
+        listed, blasts = errors.blasts_listed, errors.blasts
+        if errors.site is not None:
+            blasts = int(errors.site.listed.effective_n)
+            listed = int(errors.site.listed.share * blasts)
+        return cls(listed, blasts, errors.source) if listed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +168,11 @@ def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Searc
     asked = [is_candidate(cell) or cell.ref in reading.differing for cell in cells]
     waits = [is_asked and cell.ref not in words for cell, is_asked in zip(cells, asked, strict=True)]
     is_read = bool(cells) and all(cell.ref in words for cell in cells)
-    known = errors is not None and errors.blasts_listed > 0
-    listing = (
-        Listing(errors.blasts_listed, errors.blasts, errors.source)
-        if errors is not None and known and not is_read
-        else None
-    )
+    listing = None if errors is None or is_read else Listing.of(errors)
     n, k, waiting = len(cells), sum(confirmed), sum(waits)
     high, unlisted_high = (upper_limit(k, waiting, n, given) for given in (listing, None))
-    verdict, decided_at = verdict_of(confirmed, waits, quota, listing, is_known=known or is_read)
+    is_known = is_read or listing is not None
+    verdict, decided_at = verdict_of(confirmed, waits, quota, listing, is_known=is_known)
     return Search(
         cells=n,
         quota=quota,

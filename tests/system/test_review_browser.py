@@ -235,6 +235,47 @@ def test_the_whole_story(start: Callable[..., Page], browse: Callable[..., Chrom
     assert "Observation" in kinds
 
 
+def test_candidates_of_a_search_come_while_the_daemon_counts_and_words_end_it(
+    start: Callable[..., Page], browse: Callable[..., Chrome]
+) -> None:
+    page = start("run", '[camera]\nsource = "rendered"\nseed = 7\ninterval_s = 0.5')
+    chrome = browse()
+    chrome.get(page.address)
+    says_who(chrome, "Ani")
+    chrome.find_element(By.NAME, "name").send_keys("S-0143")
+    chrome.find_element(By.CSS_SELECTOR, "option[value='search-500']").click()
+    chrome.find_element(By.CSS_SELECTOR, "form.stack button.main").click()
+    waiting = "Candidates without a word: "
+
+    def candidates() -> int:
+        chrome.get(f"{page.address}/samples/1")
+        return int(re.findall(rf"{waiting}(\d+)", text_of(chrome))[0])
+
+    # The live page tells of them; the list has the likeliest first, the keys are those of the other lists.
+    wait_for(lambda: waiting in text_of(chrome), 240.0)
+    wait_for(lambda: candidates() > 8, 600.0)
+    chrome.find_element(By.PARTIAL_LINK_TEXT, waiting).click()
+    cards = chrome.find_elements(By.CSS_SELECTOR, ".cell")
+    likely = [float(card.find_element(By.CSS_SELECTOR, "a + p").text.split()[-1]) for card in cards]
+    assert likely == sorted(likely, reverse=True)
+    refs = [card.get_attribute("data-ref") for card in cards]
+    assert focused(chrome) == refs[0]
+    press(chrome, "b", "b", "b", "n")
+    wait_for(lambda: f"Cell {refs[3]}: normal." in saying(chrome))
+    chrome.get(f"{page.address}/samples/1/cells?show=candidates")
+    now = [card.get_attribute("data-ref") for card in chrome.find_elements(By.CSS_SELECTOR, ".cell")]
+    assert set(now[-4:]) == set(refs[:4]), "what has a word stands behind what has none"
+    # Blasts abound on this slide: at the first look three are more than a search needs.
+    for language, words in (("en", "The search can end"), ("id", "Pencarian boleh diakhiri")):
+        reader = browse(language=language)
+        reader.get(f"{page.address}/samples/1")
+        wait_for(lambda reader=reader, words=words: reader.refresh() or words in text_of(reader), 600.0)
+        reader.find_element(By.CSS_SELECTOR, "a[href$='/report']").click()
+        assert words in reader.find_element(By.TAG_NAME, "body").text
+        assert complaints(reader) == []
+    assert complaints(chrome) == []
+
+
 def test_who_hides_the_program_keeps_every_key_also_over_a_restart(
     start: Callable[..., Page], browse: Callable[..., Chrome], log_sample: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import betabinom, binom
 
 from edge.bloodlog import BloodLog
+from edge.calibration.site import Rate
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.commands.report import json_text
 from edge.counting.tally import clopper_pearson
@@ -37,6 +38,7 @@ from tests.edge.bloodlog.fields import PROVENANCE
 from tests.edge.commands.invoking import blastcount
 from tests.edge.results.conftest import cell, result
 from tests.tools.search_rule import Laboratory, simulated
+from tests.tools.simulated_laboratories import as_errors
 
 #: As the shipped network's card says of ALL-IDB.
 ERRORS = KnownErrors(375, 306, 144, 16, "cells of a test", blasts_uncertain=36)
@@ -239,6 +241,17 @@ def test_who_looks_at_every_cell_depends_on_no_list(searched: Path) -> None:
     assert read.listing is None
     assert read.high == read.unlisted_high == upper_limit(0, 0, 500, None)
     assert (read.verdict, read.decided_at) == ("bounded", 375)
+
+
+def test_figures_of_this_laboratory_go_before_the_factorys(searched: Path) -> None:
+    """Of independent cells that say as much as those that were drawn there; none listed is not known."""
+    here = as_errors(Rate(0.9, 0.8, 0.95, 120, 80.5), Rate(0.99, 0.97, 1.0, 300, 200.0))
+    assert Listing.of(here) == Listing(72, 80, "")
+    assert Listing.of(replace(ERRORS, blasts_called=0, blasts_uncertain=0)) is None
+    for code, words in (("en", "72 of 80"), ("id", "72 dari 80")):
+        note = make_page(summed(searched, here), catalogue(code), lambda _sha256: None).notes[0]
+        assert words in note
+        assert catalogue(code)("site.source") in note
 
 
 @pytest.mark.parametrize(
