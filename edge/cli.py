@@ -38,6 +38,7 @@ COMMANDS = {
     "user": ("edge.commands.user:user_group", "Add, list and remove those who sign in to the review page."),
     "check": ("edge.commands.check:check", "Test model, camera, disk, clock, rights, supply and log."),
     "update": ("edge.commands.update:update", "Put a newer, signed version in use, from a stick."),
+    "qc": ("edge.commands.qc:qc_group", "Watch microscope and stain by charts, and count a control slide."),
     "calibrate": (
         "edge.commands.calibrate:calibrate_group",
         "Measure even light, white point and the size of a pixel.",

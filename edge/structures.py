@@ -334,6 +334,26 @@ class ClassifiedCell:
 
 
 @dataclass(frozen=True, slots=True)
+class Readings:
+    """What a counted field tells of its microscope and its stain, for the charts of quality control.
+
+    Attributes
+    ----------
+    blank : log10 of the blank slide's R, G and B, levels of 255
+    unevenness : largest difference in the blank slide's log10 light over the field, mean of R, G and B
+    blur_um : standard deviation of its sharpest edges; None where it has none, or no scale
+    red_cells : middle density of what is stained outside the white cells, R, G and B; None where little is
+    nuclei : that of the white cells' nuclei; None without any
+    """
+
+    blank: tuple[float, float, float]
+    unevenness: float
+    blur_um: float | None
+    red_cells: tuple[float, float, float] | None
+    nuclei: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Which model said so: its name and the SHA-256 of its ``.tflite`` file."""
 
@@ -359,6 +379,7 @@ class FieldResult:
     warnings : names of the doubts that it was counted with, keys of :data:`edge.quality.WARNINGS`; none where
         it was rejected, for there is no number to doubt
     type_model : identity of the network that named the cells' types; None without one
+    readings : of its light and stain; None where it was rejected, and in rows of earlier schemas
     """
 
     source: str
@@ -375,6 +396,7 @@ class FieldResult:
     stage_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
     type_model: ModelIdentity | None = None
+    readings: Readings | None = None
 
     @property
     def wbc(self) -> int:

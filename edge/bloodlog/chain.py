@@ -33,6 +33,9 @@ Kind = Literal[
     "verification_word",
     "verification_event",
     "software_update",
+    "control_run",
+    "alarm",
+    "acknowledgement",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: What the first link is chained to.

@@ -23,6 +23,7 @@ from edge.bloodlog.connection import (
     unusable,
     unwritable,
 )
+from edge.bloodlog.control import ControlRows, encode_readings
 from edge.bloodlog.identity import FileIdentity
 from edge.bloodlog.locks import USUAL, Patience, locked
 from edge.bloodlog.pictures import ThumbnailStore
@@ -48,7 +49,7 @@ _OF_SAMPLE = """
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class BloodLog(VerifiedRows):
+class BloodLog(VerifiedRows, ControlRows):
     """An open blood log. Use :meth:`open` in a ``with`` statement, in one thread."""
 
     def __init__(
@@ -215,6 +216,7 @@ class BloodLog(VerifiedRows):
             "overlaps": json.dumps([[other, round(x, 2), round(y, 2)] for other, x, y in overlaps])
             if overlaps
             else None,
+            "readings": None if result.readings is None else encode_readings(result.readings),
         }
         pictures, polygons = thumbnails or {}, contours or {}
         newer = "SELECT 1 FROM field WHERE sample_id = ? AND id > ? LIMIT 1"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from edge.bloodlog.assignments import ASSIGNED
+from edge.bloodlog.control import decode_readings
 from edge.structures import (
     Cell,
     CellClass,
@@ -129,6 +130,7 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         stage_um=None if stage_x_um is None else (stage_x_um, row["stage_y_um"]),
         warnings=warnings,
         type_model=_type_model(row),
+        readings=None if row["readings"] is None else decode_readings(row["readings"]),
         **{name: row[name] for name in _RESULT_AS_STORED},
     )
     return LoggedField(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.light.colour import STAINED
+from edge.light.colour import stained_outside
 from edge.light.field import Field
 from edge.structures import Cell
 
@@ -32,8 +32,6 @@ _NO_SINE = 1e-3
 #: Fewer px of :attr:`Field.density` say nothing about the colour of red cells: 50 are three red cells of a
 #: field that is 40 µm wide.
 _LEAST_PX = 50
-#: Pixels from a cell's box on that may still be its own.
-_MARGIN_PX = 1
 _RIM = np.ones((3, 3), np.uint8)
 
 
@@ -49,12 +47,8 @@ def red_cell_colour(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32] 
     -------
     (3,) float32 R, G and B density, of length 1; None where too little lies outside the cells
     """
-    density, total, step = field.density, field.total, field.sampling_px
-    stained = total > STAINED
-    for cell in cells:
-        x, y, width, height = (value // step for value in cell.bbox)
-        rows = slice(max(0, y - _MARGIN_PX), y + height + 1 + _MARGIN_PX)
-        stained[rows, max(0, x - _MARGIN_PX) : x + width + 1 + _MARGIN_PX] = False
+    density, total = field.density, field.total
+    stained = stained_outside(total, cells, field.sampling_px)
     if np.count_nonzero(stained) < _LEAST_PX:
         return None
     usual = np.median(density[stained] / total[stained][:, None], axis=0)

@@ -116,6 +116,10 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines.append(
         ("sample", "none is open: fields are logged without one" if sample is None else sample_line(sample))
     )
+    lines += [
+        ("ALARM", f"{alarm['text']}; seen: `blastcount qc acknowledge {alarm['alarm']}`")
+        for alarm in (status.get("qc") or {}).get("alarms", ())
+    ]
     heat = "" if status["temperature_c"] is None else f", {status['temperature_c']:.0f} °C"
     throttled = f", throttled: {', '.join(status['throttled'])}" if status["throttled"] else ""
     free_bytes = disk["free_bytes"]

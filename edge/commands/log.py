@@ -33,7 +33,7 @@ _GATE_SAID_NO = 4
 #: SQLite's largest number of a row.
 _LAST_ROW = 2**63 - 1
 #: Columns of a field that hold JSON.
-_JSON_COLUMNS = frozenset({"reasons", "warnings", "stage_ms", "provenance", "context"})
+_JSON_COLUMNS = frozenset({"reasons", "warnings", "stage_ms", "provenance", "context", "readings"})
 #: Faults and numbers that are printed for a person; --json has all of them.
 _MAX_LINES = 50
 

@@ -21,6 +21,7 @@ from edge.config import Config, SourceKind, load_config
 from edge.counting.golden import load_checked
 from edge.counting.recorder import as_configured
 from edge.daemon.button import button
+from edge.daemon.charts import ChartWatch
 from edge.daemon.loop import Daemon, Setup
 from edge.daemon.protocol import runtime_folder
 from edge.daemon.requests import Requests
@@ -162,6 +163,7 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
         button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
         check=lambda: check_place(log, config.storage.reserve_mb),
         model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},
+        charts=ChartWatch(log, WallClock()),
     )
 
 

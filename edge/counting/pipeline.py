@@ -17,7 +17,7 @@ from edge.classification.card import ModelCard
 from edge.classification.crop import Cutter
 from edge.classification.stains import red_cell_colour
 from edge.light.field import Field
-from edge.quality import Judgement, Reference, assess, assess_cells
+from edge.quality import Judgement, Reference, assess, assess_cells, readings_of
 from edge.segmentation import Segmentation, has_changed, segment
 from edge.structures import (
     Cell,
@@ -28,6 +28,7 @@ from edge.structures import (
     Frame,
     InputSpec,
     ModelIdentity,
+    Readings,
     Scale,
 )
 
@@ -139,13 +140,14 @@ class Pipeline:
         judgement += assess_cells(field, segmentation.cells, segmentation.scale)
         if has_changed(segmentation.scale, frame):
             judgement += Judgement(warnings=("scale_changed",))
+        readings = None if judgement.reasons else readings_of(field, segmentation.cells, segmentation.scale)
         started = self._lap(stage_ms, "cells", started)
         if judgement.reasons:
             result = self._result(frame, segmentation.scale, judgement, (), stage_ms)
             return ProcessedField(result, None, field)
         cells = self._classify(field, segmentation)
         self._lap(stage_ms, "classify", started)
-        result = self._result(frame, segmentation.scale, judgement, cells, stage_ms)
+        result = self._result(frame, segmentation.scale, judgement, cells, stage_ms, readings)
         return ProcessedField(result, segmentation, field)
 
     def _classify(self, field: Field, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
@@ -175,6 +177,7 @@ class Pipeline:
         judgement: Judgement,
         cells: tuple[ClassifiedCell, ...],
         stage_ms: dict[str, float],
+        readings: Readings | None = None,
     ) -> FieldResult:
         return FieldResult(
             source=frame.source,
@@ -190,6 +193,7 @@ class Pipeline:
             stage_ms=stage_ms,
             warnings=() if judgement.reasons else judgement.warnings,
             type_model=None if self._types is None else self._types.identity,
+            readings=readings,
         )
 
     def _lap(self, stage_ms: dict[str, float], stage: str, started: float) -> float:

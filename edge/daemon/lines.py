@@ -70,4 +70,6 @@ def status_line(status: Mapping[str, Any]) -> str:
     ]
     if sample is not None:
         parts.append(f"sample {sample_line(sample)}")
+    if alarms := (status.get("qc") or {}).get("alarms"):
+        parts.append(f"quality control: {'; '.join(alarm['text'] for alarm in alarms)}")
     return "; ".join(parts)

@@ -16,6 +16,7 @@ from edge.camera.source import FrameSource
 from edge.config import Config
 from edge.counting.recorder import Recorder, field_guard
 from edge.daemon.capture import PASSING, Capture, Captured
+from edge.daemon.charts import ChartWatch
 from edge.daemon.control import ControlServer
 from edge.daemon.lines import status_line
 from edge.daemon.live import CountedView
@@ -65,6 +66,7 @@ class Setup:
     button : opened with a function to call at every press; None without a button
     check : raises what stands against logging anything now
     model : name and hash, for the status
+    charts : judges the charts of quality control; None where nobody looks at them
     """
 
     config: Config
@@ -74,6 +76,7 @@ class Setup:
     button: Callable[[Callable[[], None]], AbstractContextManager[object]] | None
     check: Callable[[], None]
     model: dict[str, str]
+    charts: ChartWatch | None = None
 
 
 class Daemon:
@@ -290,8 +293,11 @@ class Daemon:
             return not self._requests.is_stopping
 
         try:
-            if self._setup.recorder.refresh(go_on):
+            changed = self._setup.recorder.refresh(go_on)
+            if changed:
                 self._setup.trigger.reset()
+            if self._setup.charts is not None:
+                self._setup.charts.look(sample_changed=changed)
         except (LogError, OutputError) as error:
             self._stand_still(self._named(error))
 
@@ -521,6 +527,7 @@ class Daemon:
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "sample": setup.recorder.sample_status(),
             "calibration_problem": setup.recorder.calibration_problem,
+            "qc": self._qc_status(),
             "model": setup.model,
             "last_reload": self._last_reload,
             "at": utc_now().isoformat(timespec="seconds"),
@@ -531,6 +538,12 @@ class Daemon:
         # One line: another would be taken for an assignment of its own.
         self._supervisor.tell(f"STATUS={' '.join(status_line(status).split())}")
         write_heartbeat(self._folder, status)
+
+    def _qc_status(self) -> dict[str, Any] | None:
+        """Tell the open alarms; None where nobody looks, or the log cannot be read."""
+        with suppress(LogError):
+            return None if self._setup.charts is None else self._setup.charts.status()
+        return None
 
 
 def _describe(result: FieldResult) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from edge.bloodlog import BloodLog, Review, ReviewLabel, Sample, Specimen
+from edge.bloodlog.control import Alarm
 from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.retention import Removed
@@ -25,12 +26,14 @@ from edge.bloodlog.verifications import DrawnCell, Event, Verification, Verifica
 from edge.config import SYSTEM_STATE
 from edge.daemon.client import ask, find_socket
 from edge.daemon.writes import (
+    Acknowledge,
     AddReviews,
     AnyWrite,
     AppendField,
     AssignFields,
     ChangeSample,
     NoteVerification,
+    OpenControl,
     OpenSample,
     OpenVerification,
     Retain,
@@ -275,6 +278,27 @@ class ServedLog(BloodLog):
         )
         answer = self._ask(write, "the verification was left as it is")["answer"]
         return msgspec.convert(answer, VerificationEvent)
+
+    def open_control(self, name: str, slide: str, *, who: str = NOBODY, role: Role | None = None) -> Sample:
+        """Have a run of a control slide opened; see :meth:`edge.bloodlog.BloodLog.open_control`."""
+        self._refuse_role(role)
+        write = OpenControl(log=self._name, name=name, slide=slide, who=who)
+        return _sample(self._ask(write, f"control slide {slide} was not opened"))
+
+    def acknowledge(
+        self,
+        alarm_id: int,
+        who: str,
+        *,
+        note: str = "",
+        new_baseline: bool = False,
+        role: Role | None = None,
+    ) -> Alarm:
+        """Have an alarm acknowledged; see :meth:`edge.bloodlog.BloodLog.acknowledge`."""
+        self._refuse_role(role)
+        write = Acknowledge(log=self._name, alarm=alarm_id, who=who, note=note, new_baseline=new_baseline)
+        found = self._ask(write, f"alarm {alarm_id} was not acknowledged")["alarm"]
+        return msgspec.convert(found, Alarm)
 
     def retain(self) -> Removed:
         """Have pictures removed as the service's ``[storage]`` says."""

@@ -132,6 +132,10 @@ def metrics(status: Mapping[str, Any]) -> str:
     metric("camera_failures_total", "counter", "Failures by reason.", by("reason", camera["by_reason"]))
     metric("camera_refused_frames_total", "counter", "By reason.", by("reason", camera["refused_frames"]))
     metric("frame_age_seconds", "gauge", "Age of the newest frame.", {"": status["queue_age_s"]})
+    if status.get("qc"):
+        charts = Counter(alarm["chart"] for alarm in status["qc"]["alarms"])
+        metric("qc_open_alarms", "gauge", "Alarms that nobody has acknowledged.", {"": charts.total()})
+        metric("qc_open_alarms_of_chart", "gauge", "The same by chart.", by("chart", charts))
     metric("temperature_celsius", "gauge", "Hottest thermal zone.", {"": status["temperature_c"]})
     metric("disk_free_bytes", "gauge", "Free where the log is.", {"": disk["free_bytes"]})
     return "\n".join(lines) + "\n"

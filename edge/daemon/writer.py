@@ -30,12 +30,14 @@ from edge.config import Config
 from edge.counting.provenance import Context, Provenance
 from edge.daemon.protocol import Peer
 from edge.daemon.writes import (
+    Acknowledge,
     AddReviews,
     AnyWrite,
     AppendField,
     AssignFields,
     ChangeSample,
     NoteVerification,
+    OpenControl,
     OpenSample,
     OpenVerification,
     Retain,
@@ -58,7 +60,7 @@ from edge.errors import (
     SampleClosedError,
 )
 from edge.quality import ADVICE, WARNINGS
-from edge.structures import Cell, CellRef, FieldResult, Frame
+from edge.structures import Cell, CellRef, FieldResult, Frame, Readings
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ _SLIDE_UM = 100_000.0
 _MAX_PIXELS = 64_000_000
 #: More than a field of that size can show, or the line has steps: a row is read again and again.
 _MAX_CELLS, _MAX_STAGES = 20_000, 100
+#: Darker than any 8 bits can tell, as log10 in three channels.
+_MOST_DENSITY = 10.0
 #: Longest text of a field from outside: a path.
 _MAX_TEXT = 4096
 
@@ -147,6 +151,11 @@ class LogWriter:
                     return {"undone": None if undone is None else msgspec.to_builtins(undone)}
                 case OpenVerification() | SayVerified() | UndoVerified() | NoteVerification():
                     return {"answer": msgspec.to_builtins(_verify(log, write, peer))}
+                case OpenControl(name=name, slide=slide, who=who):
+                    return _told(log.open_control(name, slide, who=_sign(who, peer)))
+                case Acknowledge(alarm=alarm, who=who, note=note, new_baseline=anew):
+                    seen = log.acknowledge(alarm, _sign(who, peer), note=note, new_baseline=anew)
+                    return {"alarm": msgspec.to_builtins(seen)}
                 case AppendField():
                     return {"field": self._append(log, write)}
 
@@ -216,7 +225,10 @@ def _refuse_names(log: BloodLog, write: AnyWrite) -> None:
     """
     if isinstance(write, AddReviews | UndoReview | SayVerified | UndoVerified):
         raise LogError(f"{log.path}: has users, who say words on the service's own page, signed in by name")
-    by_name = OpenSample | ChangeSample | AssignFields | OpenVerification | NoteVerification
+    by_name = (
+        OpenSample | ChangeSample | AssignFields | OpenVerification | NoteVerification | OpenControl
+        | Acknowledge
+    )  # fmt: skip
     if isinstance(write, by_name) and write.who != NOBODY:
         raise LogError(
             f"{log.path}: has users, who sign on the service's own page; leave the sign {write.who} out, and "
@@ -281,6 +293,7 @@ def _check_field(write: AppendField, made_by: Provenance) -> None:
             abs(um) < _SLIDE_UM for _, *place in write.overlaps for um in place
         ),
         "has a scale of no microscope": not _LEAST_UM_PER_PX < result.scale.um_per_px < _MOST_UM_PER_PX,
+        "has readings of no field": not _are_readings(result.readings),
         "has a text that is too long": max(map(len, texts)) > _MAX_TEXT,
         "has more cells or stages than a field can have": len(result.cells) > _MAX_CELLS
         or len(result.stage_ms) > _MAX_STAGES,
@@ -334,6 +347,14 @@ def _are_contours_of(write: AppendField) -> bool:
         for polygon in (*contours.cell, *contours.nucleus)
         for x, y in polygon
     )
+
+
+def _are_readings(readings: Readings | None) -> bool:
+    """Whether what a field is said to tell of its light and stain can be: logarithms of levels, densities."""
+    if readings is None:
+        return True
+    numbers = [*readings.blank, *(readings.red_cells or ()), *(readings.nuclei or ()), readings.unevenness]
+    return max(map(abs, numbers)) <= _MOST_DENSITY and 0 < (readings.blur_um or 1.0) < _SLIDE_UM
 
 
 def _lies_in(cell: Cell, width: int, height: int) -> bool:

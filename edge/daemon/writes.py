@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge.bloodlog import ReviewLabel, Specimen
+from edge.bloodlog.control import MAX_NOTE
 from edge.bloodlog.samples import SampleChange
 from edge.bloodlog.verifications import Event
 from edge.structures import FieldResult
@@ -110,6 +111,23 @@ class AssignFields(Write, frozen=True, tag="assign_fields"):
     who: _Name
 
 
+class OpenControl(Write, frozen=True, tag="open_control"):
+    """See :meth:`edge.bloodlog.BloodLog.open_control`."""
+
+    name: _Name
+    slide: _Name
+    who: _Name
+
+
+class Acknowledge(Write, frozen=True, tag="acknowledge"):
+    """See :meth:`edge.bloodlog.BloodLog.acknowledge`."""
+
+    alarm: _Row
+    who: _Name
+    note: Annotated[str, Meta(max_length=MAX_NOTE)]
+    new_baseline: bool
+
+
 class Retain(Write, frozen=True, tag="retain"):
     """Remove pictures as the service's ``[storage]`` says; see :func:`edge.bloodlog.retention.retain`."""
 
@@ -140,9 +158,11 @@ class AppendField(Write, frozen=True, tag="append_field"):
 
 
 Verifying = OpenVerification | SayVerified | UndoVerified | NoteVerification
+Controlling = OpenControl | Acknowledge
 AnyWrite = (
-    OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Verifying | Retain | AppendField
-)
+    OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Verifying | Controlling | Retain
+    | AppendField
+)  # fmt: skip
 
 
 def encode_write(write: AnyWrite) -> bytes:

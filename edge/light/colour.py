@@ -8,6 +8,7 @@ colour.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.median import median
-from edge.structures import UInt8Image
+from edge.structures import Cell, UInt8Image
 
 #: Summed density from which a pixel is stained, and how many of them say something about colour.
 STAINED = 0.12
@@ -31,6 +32,8 @@ _STANDING_OUT_PX = 30
 _CUT_OFF, _BLACK = 254, 3
 #: Widths of the bins of summed density within which colour is compared.
 _BIN, _BINS = 0.05, 40
+#: Pixels from a white cell's box on that may still be its own.
+_MARGIN_PX = 1
 #: Axes of the plane of colours: more red than blue density, and more green than both.
 PLANE = np.array([[1.0, 0.0, -1.0], [-1.0, 2.0, -1.0]], np.float32) / np.sqrt(
     np.array([[2.0], [6.0]], np.float32)
@@ -102,6 +105,23 @@ def measure_colour(
         cut_off=(red, green, blue),
         black=np.count_nonzero(at_ends[0][1] | at_ends[1][1] | at_ends[2][1]) / total.size,
     )
+
+
+def stained_outside(total: NDArray[np.float32], cells: Sequence[Cell], step: int) -> NDArray[np.bool_]:
+    """Find what is stained outside a field's white cells: its red cells.
+
+    Parameters
+    ----------
+    total : (h, w) summed density of every ``step``-th px, see :attr:`edge.light.field.Field.total`
+    cells : all that segmentation found, smudges too
+    step : px of the image from one of these to the next
+    """
+    stained = total > STAINED
+    for cell in cells:
+        x, y, width, height = (value // step for value in cell.bbox)
+        rows = slice(max(0, y - _MARGIN_PX), y + height + 1 + _MARGIN_PX)
+        stained[rows, max(0, x - _MARGIN_PX) : x + width + 1 + _MARGIN_PX] = False
+    return stained
 
 
 def _variety(amount: NDArray[Any], shares: NDArray[Any]) -> float:

@@ -12,6 +12,7 @@ from edge.light.background import estimate_background
 from edge.light.colour import Colour, measure_colour
 from edge.light.density import optical_density
 from edge.light.pyramid import Pyramid
+from edge.light.sharpness import Blur, measure_blur
 from edge.structures import Background, Frame, UInt8Image
 
 #: Longer side of :attr:`Field.density`, about: every n-th row and column of the image.
@@ -41,6 +42,7 @@ class Field:
 
     def __init__(self, frame: Frame, background: Background | None = None) -> None:
         self.frame = frame
+        self._blurs: dict[float, Blur | None] = {}
         if background is not None:
             self.background = background
 
@@ -96,3 +98,9 @@ class Field:
     def colour(self) -> Colour | None:
         """Colours of what is stained; None where hardly anything is."""
         return measure_colour(self.density, self.total, self.sampled)
+
+    def blur(self, um_per_px: float) -> Blur | None:
+        """Width of its edges at a scale, see :func:`edge.light.sharpness.measure_blur`."""
+        if um_per_px not in self._blurs:
+            self._blurs[um_per_px] = measure_blur(self.image, um_per_px)
+        return self._blurs[um_per_px]

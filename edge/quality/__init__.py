@@ -7,8 +7,10 @@ together.
 
 from edge.quality.gate import ADVICE, WARNINGS, Judgement, assess, assess_cells, assess_scaled
 from edge.quality.integrity import FrameWatch
+from edge.quality.readings import readings_of
 from edge.quality.reference import Reference
 
 __all__ = [
     "ADVICE", "WARNINGS", "FrameWatch", "Judgement", "Reference", "assess", "assess_cells", "assess_scaled",
+    "readings_of",
 ]  # fmt: skip

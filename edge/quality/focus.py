@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from edge.light.field import Field
-from edge.light.sharpness import measure_blur
 from edge.quality.cover import shows_one_cell
 from edge.quality.ghost import has_ghost
 
@@ -40,7 +39,7 @@ def focus_judgement(field: Field, um_per_px: float, cover: float) -> tuple[tuple
     reasons to refuse it, ``out_of_focus`` or none; and warnings, ``moved``, ``partly_blurred``,
     ``double_exposure`` or none
     """
-    blur = measure_blur(field.image, um_per_px)
+    blur = field.blur(um_per_px)
     # Blank slide has no edge, and neither has stain that is far out of focus.
     if cover > EDGELESS_COVER if blur is None else blur.um > MAX_BLUR_UM:
         return ("out_of_focus",), ()

@@ -306,6 +306,26 @@ def measure_nuclei(field: Field, colour: Colour, cells: Sequence[Cell]) -> Nucle
     field, colour : that they lie in
     cells : of which at most ``_MOST_NUCLEI`` are looked at
     """
+    dyes = nucleus_densities(field, cells)
+    if not len(dyes):
+        return None
+    amount = np.maximum(dyes.sum(axis=1, keepdims=True), 1e-3)
+    away = (dyes - amount * colour.usual) @ PLANE.T
+    return Nuclei(
+        angle_deg=float(np.median(np.degrees(np.arctan2(away[:, 1], away[:, 0])))),
+        apart=float(np.median(np.hypot(away[:, 0], away[:, 1]) / amount[:, 0])),
+        red_blue=float(np.median(dyes @ PLANE[0] / amount[:, 0])),
+    )
+
+
+def nucleus_densities(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32]:
+    """Densities in R, G and B of the nuclei of cells, (n, 3): the middle of the darkest third of each box.
+
+    Parameters
+    ----------
+    field : that they lie in
+    cells : of which at most ``_MOST_NUCLEI`` are looked at
+    """
     density, total = field.density, field.total
     height, width = total.shape
     fx, fy = width / field.width, height / field.height
@@ -317,16 +337,7 @@ def measure_nuclei(field: Field, colour: Colour, cells: Sequence[Cell]) -> Nucle
         px = max(1, int(_NUCLEUS_SHARE * amounts.size))
         darkest = np.argpartition(amounts, -px)[-px:]
         found.append(median(density[box].reshape(-1, 3)[darkest].T))
-    if not found:
-        return None
-    dyes = np.array(found)
-    amount = np.maximum(dyes.sum(axis=1, keepdims=True), 1e-3)
-    away = (dyes - amount * colour.usual) @ PLANE.T
-    return Nuclei(
-        angle_deg=float(np.median(np.degrees(np.arctan2(away[:, 1], away[:, 0])))),
-        apart=float(np.median(np.hypot(away[:, 0], away[:, 1]) / amount[:, 0])),
-        red_blue=float(np.median(dyes @ PLANE[0] / amount[:, 0])),
-    )
+    return np.array(found, np.float32).reshape(-1, 3)
 
 
 def _is_paint(image: UInt8Image, cell: Cell) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from edge.bloodlog import BloodLog, Sample
+from edge.bloodlog.control import Alarm
 from edge.bloodlog.reviews import class_of, type_of
 from edge.bloodlog.signatures import Signature
 from edge.classification.card import ModelCard, default_bundle_path, load_bundle
@@ -16,6 +17,7 @@ from edge.config import Config
 from edge.counting.tally import denominator_of, tally, with_share
 from edge.errors import ModelError
 from edge.results.agreement import Agreement, agreement
+from edge.results.control import alarms_during
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
 from edge.results.reading import Reading, ThresholdOf
 from edge.results.search import Search, search_of
@@ -103,6 +105,7 @@ class SampleSummary:
     signatures : whoever signed, oldest first
     content_sha256 : of all that the sample holds; None where nobody has signed
     search : what the search for few blasts has found; None where the sample is not searched
+    alarms : of quality control, open while its fields were counted
     """
 
     sample: Sample
@@ -124,6 +127,7 @@ class SampleSummary:
     signatures: tuple[Signature, ...] = ()
     content_sha256: str | None = None
     search: Search | None = None
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def signed(self) -> tuple[Signature, ...]:
@@ -176,6 +180,7 @@ def summarise(
         signatures = log.signatures(sample.id)
         events = log.verification_events()
         content = log.content_sha256(sample.id) if signatures else None
+        alarms = log.alarms()
     counted = [logged for logged in reading.fields if logged.result.status == "counted"]
     of = denominator_of(denominator, sample.specimen)
     program = tally((logged.result for logged in reading.fields), of)
@@ -224,6 +229,9 @@ def summarise(
         signatures=signatures,
         content_sha256=content,
         search=search_of(reading, sample.quota, errors) if sample.search else None,
+        alarms=alarms_during(alarms, reading.fields[0].logged_at, reading.fields[-1].logged_at)
+        if reading.fields
+        else (),
     )
 
 

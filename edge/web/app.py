@@ -54,6 +54,7 @@ REVIEW = Site(
         ("samples", "samples.start", "page.samples"),
         ("live", "live.page", "page.live"),
         ("verification", "verification.page", "verify.tab"),
+        ("control", "control.page", "qc.title"),
     ),
     asks_name=True,
 )

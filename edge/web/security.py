@@ -30,6 +30,7 @@ _REFUSALS = {
     "stands": (403, "a reader's word on a cell that a supervisor settles"),
     "form_used": (409, "a form to sign that was used before, or is another's"),
     "changed": (409, "a signature of what has changed since"),
+    "alarm": (409, "an alarm that somebody has seen, or that there is none of"),
     "not_yet": (409, "a signature of what is not to be signed yet"),
 }
 #: Pages that refresh themselves: they do not keep a session open.

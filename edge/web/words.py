@@ -18,6 +18,7 @@ from edge.results.stopping import REFERENCE_LINES
 from edge.results.texts import (
     LETTERS,
     TYPE_LETTERS,
+    alarms_text,
     kind_text,
     outdated_text,
     person_text,
@@ -215,6 +216,7 @@ TEMPLATE_WORDS = {
     "picture_size": picture_size,
     "cell_words": cell_words,
     "group_of": group_of,
+    "alarms_text": alarms_text,
     "reasons": reasons,
     "advice": advice,
     "warnings": warnings,

@@ -9,13 +9,15 @@ from typing import Any
 
 from edge import bench
 from edge.device.printable import markdown_table
-from training.report import cardpage, published
+from training.report import cardpage, control, published
 from training.report import evaluation as report
 from training.report import types as type_report
 from training.report.page import Block, markdown
 
 #: Between these ``docs/quality.md`` has the tables of ``docs/silent.json``.
-_SILENT, _SILENT_END = "<!-- docs/silent.json -->", "<!-- end -->"
+_SILENT, _END = "<!-- docs/silent.json -->", "<!-- end -->"
+#: ... and ``docs/control.md`` those of ``docs/control.json``.
+_CONTROL = "<!-- docs/control.json -->"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,7 +33,7 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
     ``docs/evaluation-NAME.json``, ``docs/types.md``, ``docs/published.md`` of ``training/models/published``,
     ``docs/bench.md`` and ``docs/bench-NAME.md``, and ``docs/quality.md`` with the tables of
-    ``docs/silent.json`` between its marks
+    ``docs/silent.json`` between its marks, as ``docs/control.md`` has those of ``docs/control.json``
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -45,11 +47,17 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     for path in sorted(docs.glob("bench*.json")):
         yield path.with_suffix(".md"), bench.markdown(json.loads(path.read_text("utf-8")))
     yield docs / "published.md", markdown(published.TITLE, list(_published(root)))
-    page = docs / "quality.md"
-    before, mark, rest = page.read_text("utf-8").partition(_SILENT)
-    _, end, after = rest.partition(_SILENT_END)
     silent = json.loads((docs / "silent.json").read_text("utf-8"))
-    yield page, f"{before}{mark}\n{_silent_tables(silent)}\n{end}{after}"
+    yield _between_marks(docs / "quality.md", _SILENT, _silent_tables(silent))
+    drifts = json.loads((docs / "control.json").read_text("utf-8"))
+    yield _between_marks(docs / "control.md", _CONTROL, control.tables(drifts))
+
+
+def _between_marks(page: Path, mark: str, tables: str) -> tuple[Path, str]:
+    """Put tables into a page that is written by hand, between a mark and the end's."""
+    before, mark, rest = page.read_text("utf-8").partition(mark)
+    _, end, after = rest.partition(_END)
+    return page, f"{before}{mark}\n{tables}\n{end}{after}"
 
 
 def _published(root: Path) -> Iterator[Block]:

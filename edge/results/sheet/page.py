@@ -17,6 +17,7 @@ from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 from edge.results.texts import (
+    alarms_text,
     counts_text,
     differing_text,
     drawn_text,
@@ -190,6 +191,8 @@ def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
     fields = program.fields + program.rejected
     if program.rejected > _MANY_REFUSED * fields:
         yield _("report.many_refused", rejected=program.rejected, fields=fields)
+    if (alarms := alarms_text(_, summary.alarms)) is not None:
+        yield alarms
     differing = differing_text(_, summary)
     if differing is not None:
         yield differing

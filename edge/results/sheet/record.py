@@ -11,6 +11,7 @@ import msgspec
 from msgspec import structs
 
 from edge.bloodlog import Sample
+from edge.bloodlog.control import Alarm
 from edge.bloodlog.signatures import Signature
 from edge.counting.differential import differential
 from edge.results.agreement import Agreement
@@ -75,6 +76,7 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
             "untrusted_clock": summary.untrusted_clock,
             "drawn": summary.drawn_fields,
         },
+        **({"quality_control": list(map(_alarm, summary.alarms))} if summary.alarms else {}),
         "um_per_px": None if summary.scales_um_per_px is None else list(summary.scales_um_per_px),
         "made_by": [_made_by(made) for made in summary.provenance],
     }
@@ -129,6 +131,19 @@ def _signature(signature: Signature, summary: SampleSummary) -> dict[str, Any]:
         "clock_trusted": signature.clock_trusted,
         "content_sha256": signature.content_sha256,
         "current": signature.content_sha256 == summary.content_sha256,
+    }
+
+
+def _alarm(alarm: Alarm) -> dict[str, Any]:
+    found, said = alarm.found, alarm.acknowledged
+    return {
+        "alarm": alarm.id,
+        "day": found.day.isoformat(),
+        "slide": found.slide,
+        "chart": found.chart,
+        "rule": found.rule,
+        "cause": found.cause,
+        "acknowledged_by": None if said is None else said.who,
     }
 
 

@@ -2,6 +2,7 @@
 
 from edge.web.pages import (
     cells,
+    control,
     fields,
     live,
     login,
@@ -20,6 +21,7 @@ BLUEPRINTS = (
     cells.blueprint,
     fields.blueprint,
     observers.blueprint,
+    control.blueprint,
     results.blueprint,
     signatures.blueprint,
     phone.blueprint,

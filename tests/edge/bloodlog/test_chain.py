@@ -95,7 +95,7 @@ def test_an_empty_log_verifies(tmp_path: Path) -> None:
             "model_name, model_sha256, config_sha256, software_version, runtime, stage_ms, sample_id, "
             "clock_trusted, stage_x_um, stage_y_um, image_sha256, provenance, context, warnings, "
             "um_per_px_low, um_per_px_high, red_cells_um_per_px, red_cells_confidence, type_model_name, "
-            "type_model_sha256, overlaps "
+            "type_model_sha256, overlaps, readings "
             "FROM field WHERE id = 1",
             [
                 "field 99 is missing at the end: the log once had it",

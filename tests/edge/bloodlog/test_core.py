@@ -315,10 +315,12 @@ def test_a_file_system_without_shared_memory_is_refused(path: Path, monkeypatch:
 
 def test_damage_is_reported(path: Path) -> None:
     with BloodLog.open(path) as log:
-        for _ in range(40):
+        for _ in range(80):
             log.append(make_result(cells=20), **PROVENANCE)
+    with raw(path) as connection:
+        (last_root,) = connection.execute("SELECT max(rootpage) FROM sqlite_schema").fetchone()
     content = bytearray(path.read_bytes())
-    schema = 4096 * 48  # tables and indexes begin on the first pages; the schema itself is to stay readable
+    schema = 4096 * (last_root + 8)  # the schema itself is to stay readable
     content[schema:] = b"\xff" * (len(content) - schema)
     path.write_bytes(content)
     with BloodLog.open(path) as log, pytest.raises(LogError, match=r"cannot be used: .*malformed"):

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.control import Found
 from edge.bloodlog.pictures import decode, encode
+from edge.bloodlog.samples import NOBODY
 from edge.bloodlog.users import User, UserFile
 from edge.bloodlog.verifications import DrawnCell
 from edge.config import Config, parse_config
@@ -36,6 +39,7 @@ from edge.daemon.writes import MAX_BODY_BYTES, AppendField, OpenSample, encode_w
 from edge.device.passwords import nobodys_hash
 from edge.errors import ControlError, DiskFullError, LogBehindError, LogError, OutputError, SampleClosedError
 from edge.structures import CellRef, ClassifiedCell, FieldResult, Frame, ModelIdentity, UInt8Image
+from tests.edge.bloodlog.days import readings
 from tests.edge.bloodlog.fields import make_cell, make_result
 from tests.edge.daemon.conftest import Counter
 from tests.edge.made_by import PROVENANCE
@@ -124,6 +128,21 @@ def test_a_search_is_opened_by_the_service(log: ServedLog) -> None:
     log.change_sample("S-1", "closed")
     with pytest.raises(LogError, match="a search counts to 500, 1000, 2000 white cells, got 300"):
         log.open_sample("S-2", "blood", 300, search=True)
+
+
+def test_control_runs_and_alarms_are_written_by_the_service(service: Service, log: ServedLog) -> None:
+    sample = log.open_control("QC-1-a", "QC-1")
+    assert log.control_slides() == {sample.id: "QC-1"}
+    found = Found(date(2026, 5, 3), None, "light", "drift", False, 2.2, 2.28, 0.02, 12, "lamp")
+    with BloodLog.open(service.path) as own:
+        own.add_alarms([found])
+    said = log.acknowledge(1, NOBODY, note="new lamp", new_baseline=True)
+    assert said.found == found
+    assert said.acknowledged is not None
+    assert (said.acknowledged.who, said.acknowledged.note) == (ME, "new lamp")
+    with pytest.raises(LogError, match="already"):
+        log.acknowledge(1, "Ani")
+    assert log.alarms() == (said,)
 
 
 def test_samples_and_words_are_written_by_the_service_and_say_who(
@@ -327,6 +346,8 @@ TINY_NAME = hashlib.sha256(TINY).hexdigest()
         ({"contours": {1: "??"}}, "contours that are none"),
         ({"contours": {1: "??" * 20_000 + ";"}}, "contours that are none"),
         ({"contours": {1: "_seK_seK;"}}, "contours that are none"),
+        ({"result": changed(readings=replace(readings(), unevenness=99.0))}, "readings of no field"),
+        ({"result": changed(readings=replace(readings(), blur_um=-1.0))}, "readings of no field"),
         ({"overlaps": [(1, 1e9, 0.0)]}, "at no place of a slide"),
         ({"result": changed(source="x" * 5000)}, "text that is too long"),
         ({"result": changed(stage_ms={f"s{n}": 1.0 for n in range(101)})}, "more cells or stages"),

@@ -10,7 +10,7 @@ import pytest
 
 from edge.light.field import Field
 from edge.light.sharpness import Blur
-from edge.quality import Reference, assess_scaled, focus, gate
+from edge.quality import Reference, assess_scaled, gate
 from edge.quality.cover import cover_reasons, crowding_reasons
 from edge.quality.focus import focus_judgement
 from edge.quality.integrity import damage
@@ -86,7 +86,7 @@ def test_focus(
     monkeypatch: pytest.MonkeyPatch, blur_um: float | None, cover: float, reasons: tuple[str, ...]
 ) -> None:
     blur = None if blur_um is None else Blur(blur_um, (), ())
-    monkeypatch.setattr(focus, "measure_blur", lambda *_: blur)
+    monkeypatch.setattr(Field, "blur", lambda *_: blur)
     assert focus_judgement(field(), 0.2, cover) == (reasons, ())
 
 
@@ -109,7 +109,7 @@ def test_blur_of_a_part_and_along_one_direction(
     um_per_px: float,
     warnings: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(focus, "measure_blur", lambda *_: Blur(0.3, parts_um, directions_um))
+    monkeypatch.setattr(Field, "blur", lambda *_: Blur(0.3, parts_um, directions_um))
     seen = Field(Frame(np.full((320, 320, 3), 200, np.uint8), "drawn"))
     assert focus_judgement(seen, um_per_px, 0.4) == ((), warnings)
 

@@ -1,0 +1,63 @@
+"""The page of quality control: what is usual, what is in alarm, and who has seen it."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.bloodlog import BloodLog
+from edge.results.control import Ledger, look
+from tests.edge.bloodlog.days import log_days
+from tests.edge.web.conftest import Browser, Clinic
+
+
+@pytest.fixture
+def alarmed(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Clinic:
+    with BloodLog.open(clinic.setup.log_path) as log:
+        log_days(log, range(300, 325), monkeypatch)  # after the clinic's own fields
+        log_days(log, [325], monkeypatch, light=2.2, sample_id=1)
+        look(log, Ledger())
+    monkeypatch.undo()
+    return clinic
+
+
+def test_without_days_it_says_so(browser: Browser) -> None:
+    page = browser.get("/control").text
+    assert "No alarm is open." in page
+    assert "<svg" not in page
+
+
+def test_an_alarm_is_seen_by_somebody_by_name(alarmed: Clinic) -> None:
+    browser = Browser(alarmed)
+    page = browser.get("/control").text
+    assert 'class="alarm"' in page
+    assert page.count('<svg class="control"') >= 8
+    assert "Open alarms: 1" in page
+    assert "/control/1" not in page, "nobody has said who he is"
+    assert browser.post("/control/1").status_code == 400
+    browser.says_who("Ani").get("/control")
+    seen = browser.post("/control/1", {"note": "lamp changed", "new_baseline": "1"})
+    assert "Seen by Ani: lamp changed" in seen.text
+    assert browser.post("/control/1").status_code == 409
+    assert browser.post("/control/7").status_code == 409
+    with alarmed.log as log:
+        (alarm,) = log.alarms()
+        assert alarm.acknowledged is not None
+        assert alarm.acknowledged.new_baseline
+
+
+@pytest.mark.parametrize("note", ["x" * 501, "a\x00b"])
+def test_a_note_that_cannot_be_is_refused(alarmed: Clinic, note: str) -> None:
+    browser = Browser(alarmed).says_who("Ani")
+    assert browser.post("/control/1", {"note": note}).status_code == 400
+
+
+def test_an_open_alarm_stands_on_the_pages_and_the_sheet_of_a_sample(alarmed: Clinic) -> None:
+    with BloodLog.open(alarmed.setup.log_path) as log:
+        log.change_sample("S-1", "closed")
+    browser = Browser(alarmed)
+    for path in ("/samples/1", "/samples/1/report"):
+        assert "light has fallen" in browser.get(path).text
+    assert browser.get("/samples/1/report.json").json["quality_control"][0]["cause"] == "lamp"
+    browser.says_who("Ani").post("/control/1")
+    page = browser.get("/samples/1/report").text
+    assert "light has fallen" in page, "it was open on the day that the fields were counted"
