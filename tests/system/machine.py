@@ -125,7 +125,7 @@ def booted(root: Path) -> Iterator[Machine]:
 @contextmanager
 def cable(machine: Machine) -> Iterator[str]:
     """Join a machine's network, which has no other way out, with this one; gives the address that it has."""
-    here, there = ("bc-here", "10.84.0.2/24"), ("bc-there", "10.84.0.1/24")
+    here, there = (f"bc{machine.leader}", "10.84.0.2/24"), ("bc-there", "10.84.0.1/24")
     inside = ["nsenter", "-t", str(machine.leader), "-n"]
     ends = [here[0], "type", "veth", "peer", "name", there[0], "netns", str(machine.leader)]
     subprocess.run(["ip", "link", "add", *ends], check=True)

@@ -23,6 +23,10 @@ from edge.results.sheet.pictures import PictureBox
 
 _MARGIN = 12 * mm
 _WIDTH, _HEIGHT = A4[0] - 2 * _MARGIN, A4[1] - 2 * _MARGIN
+#: Of that what is below the sheet's foot line.
+_FOOT = 8 * mm
+#: What does not fit is laid out on so much more room again, and drawn so much smaller.
+_STEP = 1.02
 #: Bitstream Vera comes with ReportLab and, unlike the fonts that every reader has, knows µ and ≥.
 _FONTS = {"Vera": "Vera.ttf", "Vera-Bold": "VeraBd.ttf"}
 _GREY, _LIGHT = Color(0.45, 0.45, 0.45), Color(0.93, 0.93, 0.93)
@@ -38,7 +42,7 @@ _KIND = ParagraphStyle("kind", parent=_SMALL, alignment=2)
 _KIND_SHARE = ParagraphStyle("kind-share", parent=_STRONG_NUMBER, fontSize=6.5, leading=8)
 _TITLE = ParagraphStyle("title", parent=_TEXT, fontName="Vera-Bold", fontSize=14, leading=18)
 _HEAD = ParagraphStyle("head", parent=_TEXT, fontName="Vera-Bold", fontSize=8.5, spaceBefore=5)
-_PICTURES_A_ROW = 12
+_PICTURES_A_ROW, _GAP = 12, 4
 #: Of a share's bar, and the least width of the interval on it.
 _BAR_HEIGHT, _LEAST_WIDTH = 4.2 * mm, 0.8
 _PLAIN = TableStyle(
@@ -74,9 +78,20 @@ def render_pdf(page: Page) -> bytes:
     canvas.setTitle(f"{page.title}: {page.sample[0][1]}")
     canvas.setAuthor("blastcount")
     canvas.setSubject(page.warning)
-    body = KeepInFrame(_WIDTH, _HEIGHT - 8 * mm, list(_flow(page)), mode="shrink")
-    _, height = body.wrapOn(canvas, _WIDTH, _HEIGHT - 8 * mm)
-    body.drawOn(canvas, _MARGIN, A4[1] - _MARGIN - height)
+    smaller = 1.0
+    while True:
+        width, room = smaller * _WIDTH, smaller * (_HEIGHT - _FOOT)
+        body = KeepInFrame(width, room, list(_flow(page, width)), mode="overflow")
+        _, height = body.wrapOn(canvas, width, room)
+        if height <= room:
+            break
+        # Wider lines are fewer: half of what is missing is gained by the width.
+        smaller *= max(_STEP, (height / room) ** 0.5)
+    canvas.saveState()
+    canvas.translate(_MARGIN, A4[1] - _MARGIN - height / smaller)
+    canvas.scale(1.0 / smaller, 1.0 / smaller)
+    body.drawOn(canvas, 0, 0)
+    canvas.restoreState()
     canvas.setFont("Vera", 7)
     canvas.line(_MARGIN, _MARGIN + 4 * mm, _MARGIN + _WIDTH, _MARGIN + 4 * mm)
     canvas.drawString(_MARGIN, _MARGIN, page.warning)
@@ -85,37 +100,37 @@ def render_pdf(page: Page) -> bytes:
     return buffer.getvalue()
 
 
-def _flow(page: Page) -> Iterable[Flowable]:
+def _flow(page: Page, full: float) -> Iterable[Flowable]:
     yield _words(page.title, _TITLE)
     warning = page.warning if page.drawn is None else f"{page.warning} {page.drawn}"
-    yield Table([[_words(warning, _STRONG)]], colWidths=[_WIDTH], style=[("BOX", (0, 0), (-1, -1), 1, black)])
+    yield Table([[_words(warning, _STRONG)]], colWidths=[full], style=[("BOX", (0, 0), (-1, -1), 1, black)])
     yield Spacer(0, 2 * mm)
-    yield _facts(page.sample)
+    yield _facts(page.sample, full)
     if page.banners:
         yield Spacer(0, 1.5 * mm)
     for banner in page.banners:
         yield _words(banner, _STRONG)
     if page.bars:
         yield Spacer(0, 2 * mm)
-        yield _bars(page)
+        yield _bars(page, full)
     yield Spacer(0, 1.5 * mm)
     for note in page.notes:
         yield _words(note, _TEXT)
-    yield _counts(page)
+    yield _counts(page, full)
     if page.differential is not None:
-        yield from _kinds(page.differential)
+        yield from _kinds(page.differential, full)
     for box in page.pictures:
         yield _words(box.title, _HEAD)
         if box.pictures:
-            yield _pictures(box)
+            yield _pictures(box, full)
     if page.pictures:
         yield _words(page.legend, _HINT)
     yield Spacer(0, 2.5 * mm)
     lines = [[_words(name, _NAME), _words(value, _CELL)] for name, value in (*page.quality, *page.origin)]
-    yield Table(lines, colWidths=[34 * mm, _WIDTH - 34 * mm], style=_PLAIN)
+    yield Table(lines, colWidths=[34 * mm, full - 34 * mm], style=_PLAIN)
     yield Spacer(0, 2 * mm)
     gap = 6 * mm
-    width = (_WIDTH - gap) / 2
+    width = (full - gap) / 2
     first, second = page.signatures
     yield Table(
         [
@@ -141,15 +156,18 @@ def _words(text: str, style: ParagraphStyle) -> Paragraph:
     return Paragraph(escape(text), style)
 
 
-def _facts(facts: tuple[tuple[str, str], ...]) -> Table:
+def _facts(facts: tuple[tuple[str, str], ...], full: float) -> Table:
     pairs = [[_words(name, _NAME), _words(value, _STRONG)] for name, value in facts]
     rows = [list(chain(*pairs[start : start + 3])) for start in range(0, len(pairs), 3)]
-    return Table(rows, colWidths=[width * mm for width in (20, 32, 30, 20, 28, 56)], style=_PLAIN)
+    alone = [("SPAN", (1, -1), (-1, -1))] if len(rows[-1]) == 2 else []
+    shares = (23, 34, 36, 21, 22, 50)
+    widths = [full * share / sum(shares) for share in shares]
+    return Table(rows, colWidths=widths, style=[*_PLAIN.getCommands(), *alone])
 
 
-def _bars(page: Page) -> Table:
-    label, text = 36 * mm, 68 * mm
-    width = _WIDTH - label - text
+def _bars(page: Page, full: float) -> Table:
+    label, text = 36 * mm, 78 * mm
+    width = full - label - text
     rows: list[list[object]] = [
         [_words(bar.label, _CELL), _bar_line(bar, page, width - 4 * mm), _words(bar.text, _CELL)]
         for bar in page.bars
@@ -185,13 +203,13 @@ def _bar_scale(page: Page, width: float) -> Drawing:
     return Drawing(width, 3 * mm, *strings)
 
 
-def _counts(page: Page) -> Table:
+def _counts(page: Page, full: float) -> Table:
     rows = [
         [_words(page.columns[0], _CELL), *(_words(text, _STRONG_NUMBER) for text in page.columns[1:])],
         *([_words(row[0], _CELL), *(_words(value, _NUMBER) for value in row[1:])] for row in page.rows),
     ]
     name = 50 * mm
-    widths = [name] + [(_WIDTH - name) / (len(page.columns) - 1)] * (len(page.columns) - 1)
+    widths = [name] + [(full - name) / (len(page.columns) - 1)] * (len(page.columns) - 1)
     style = TableStyle(
         [
             *_PLAIN.getCommands(),
@@ -202,7 +220,7 @@ def _counts(page: Page) -> Table:
     return Table(rows, colWidths=widths, style=style, spaceBefore=4)
 
 
-def _kinds(table: DifferentialTable) -> Iterable[Flowable]:
+def _kinds(table: DifferentialTable, full: float) -> Iterable[Flowable]:
     def text(count: KindCount | None) -> list[Paragraph]:
         if count is None:
             return [_words("–", _KIND_SHARE)]
@@ -211,7 +229,7 @@ def _kinds(table: DifferentialTable) -> Iterable[Flowable]:
     rows: list[list[object]] = [["", *(_words(kind, _KIND) for kind in table.kinds)]]
     rows += [[_words(label, _CELL), *map(text, counts)] for label, counts in table.rows]
     name = 26 * mm
-    width = (_WIDTH - name) / len(table.kinds)
+    width = (full - name) / len(table.kinds)
     style = [
         *_PLAIN.getCommands(),
         ("RIGHTPADDING", (0, 0), (-1, -1), 2),
@@ -225,11 +243,12 @@ def _kinds(table: DifferentialTable) -> Iterable[Flowable]:
         yield _words(note, _HINT)
 
 
-def _pictures(box: PictureBox) -> Table:
-    side = _WIDTH / _PICTURES_A_ROW
+def _pictures(box: PictureBox, full: float) -> Table:
+    # The gap behind the last one lies outside, so that both ends are where those of the text are.
+    side = (full + _GAP) / _PICTURES_A_ROW
     cells = [
         [
-            Image(io.BytesIO(picture.jpeg), side - 4, side - 4, kind="proportional"),
+            Image(io.BytesIO(picture.jpeg), side - _GAP, side - _GAP, kind="proportional"),
             _words(picture.place, _SMALL),
             _words(picture.said, _SMALL),
         ]
@@ -238,11 +257,11 @@ def _pictures(box: PictureBox) -> Table:
     cells += [[Spacer(0, 0)]] * (-len(cells) % _PICTURES_A_ROW)
     rows = [cells[start : start + _PICTURES_A_ROW] for start in range(0, len(cells), _PICTURES_A_ROW)]
     style = [
-        ("LEFTPADDING", (0, 0), (-1, -1), 1),
-        ("RIGHTPADDING", (0, 0), (-1, -1), 1),
+        ("LEFTPADDING", (0, 0), (-1, -1), 0),
+        ("RIGHTPADDING", (0, 0), (-1, -1), _GAP),
         ("TOPPADDING", (0, 0), (-1, -1), 1),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
         ("ALIGN", (0, 0), (-1, -1), "CENTER"),
         ("VALIGN", (0, 0), (-1, -1), "BOTTOM"),
     ]
-    return Table(rows, colWidths=[side] * _PICTURES_A_ROW, style=style)
+    return Table(rows, colWidths=[side] * _PICTURES_A_ROW, style=style, hAlign="LEFT")
