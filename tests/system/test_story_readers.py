@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +108,8 @@ def shoot(chrome: Chrome, path: Path) -> None:
     window = {"width": width, "deviceScaleFactor": 1, "mobile": False}
     before = chrome.execute_script("return innerHeight")
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**window, "height": min(height, 8000)})
-    time.sleep(1.0)  # for pictures that come into sight
+    seen = "return [...document.images].every(image => image.complete && image.naturalWidth)"
+    wait_for(lambda: chrome.execute_script(seen))
     path.write_bytes(chrome.get_screenshot_as_png())
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**window, "height": before})
 
