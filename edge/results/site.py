@@ -78,7 +78,7 @@ def site_standing(events: Sequence[VerificationEvent], fields: Sequence[LoggedFi
     if not any(event.event == "closed" for event in events):
         return SiteStanding()
     counted = [logged for logged in fields if logged.result.status == "counted"]
-    conditions = {made_by(logged) for logged in counted}
+    conditions = {made_by(logged) for logged in counted} or {None}
     scale = median_scale(counted)
     found: list[SiteStanding] = []
     for event in events:

@@ -199,7 +199,7 @@ def summarise(
     models = {logged.result.model for logged in counted}
     errors = errors_of(next(iter(models))) if len(models) == 1 else None
     site = site_standing(events, reading.fields)
-    if site.card is not None and site.holds and errors is not None:
+    if site.card is not None and site.holds:
         errors = KnownErrors.of_site(site.card)
     scales = [
         um_per_px for logged in counted if (um_per_px := logged.result.scale.reported_um_per_px) is not None

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from msgspec import structs
 
 from edge.bloodlog import Sample
 from edge.bloodlog.control import Alarm
 from edge.bloodlog.signatures import Signature
+from edge.calibration.site import Rate
 from edge.counting.differential import differential
 from edge.results.agreement import Agreement
 from edge.results.search import Search
@@ -208,14 +208,15 @@ def _corrected(summary: SampleSummary) -> dict[str, Any] | None:
         "ci95": [corrected.low, corrected.high],
         "denominator": DENOMINATORS["classified"],
         "informative": corrected.informative,
-        "sensitivity": {"k": called, "n": errors.blasts}
-        if site is None
-        else structs.asdict(site.sensitivity),
-        "specificity": {"k": passed, "n": errors.others}
-        if site is None
-        else structs.asdict(site.specificity),
+        "sensitivity": {"k": called, "n": errors.blasts} | ({} if site is None else _rate(site.sensitivity)),
+        "specificity": {"k": passed, "n": errors.others} | ({} if site is None else _rate(site.specificity)),
         "source": errors.source or "cells of this laboratory, read blind",
     }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    """Say what of this laboratory's cells k and n stand for: so many that are independent say as much."""
+    return {"share": rate.share, "ci95": [rate.low, rate.high], "cells": rate.n}
 
 
 def _site(summary: SampleSummary) -> dict[str, Any] | None:

@@ -78,9 +78,12 @@ def test_it_measures_what_readers_say_and_corrects_by_it(laboratory: Path, tmp_p
     assert any("diukur di sini pada" in n for n in make_page(after, catalogue("id"), lambda _s: None).notes)
     record = report_record(after)
     assert record["site"]["holds"] is True
-    assert record["corrected"]["sensitivity"]["n"] == card.sensitivity.n
+    found = record["corrected"]["sensitivity"]
+    assert (found["cells"], found["share"]) == (card.sensitivity.n, card.sensitivity.share)
+    assert found["k"] / found["n"] == pytest.approx(found["share"], abs=0.05)
     assert said in json.dumps(fhir_bundle(after))
-    assert said in blastcount("sample", "show", "S-1").stdout or after.corrected.errors.site is not None
+    # A network that is not installed here has no figures of the factory's; these stand in the log.
+    assert said in blastcount("sample", "show", "S-1").stdout
 
     for form in ("pdf", "html", "json"):
         assert blastcount("verify", "report", f"--{form}", tmp_path / f"v.{form}").exit_code == 0
@@ -117,7 +120,7 @@ def closed_once(laboratory_once: Path, tmp_path_factory: pytest.TempPathFactory)
         ({"opencv": "4.99"}, "code"),
     ],
 )
-def test_it_holds_only_for_what_it_was_measured_on(
+def test_it_holds_for_what_it_was_measured_on(
     closed_once: Path, tmp_path: Path, changes: dict[str, str], name: str
 ) -> None:
     shutil.copytree(closed_once, tmp_path, dirs_exist_ok=True)
