@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.results.fhir import fhir_bundle
 from tests.edge.results.conftest import NAME, filled_with_types, read_all, sign, typed_log
 from tests.edge.results.test_fhir import ERRORS, bundle_of, of_type
+from tests.edge.results.test_search import searched, summed
 from tests.system.conftest import cache_folder
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["filled_with_types", "typed_log"]
+__all__ = ["filled_with_types", "searched", "typed_log"]
 
 #: Its definitions are those of FHIR R4 (4.0.1).
 PACKAGE = "fhir@4.12.0"
@@ -74,3 +76,12 @@ def test_the_bundle_has_the_structure_of_r4(validator: Path, typed_log: Path) ->
         spoilt = copy.deepcopy(bundle)
         spoil(of_type(spoilt, "Observation")[0])
         assert complaints(validator, spoilt)
+
+
+def test_what_a_search_has_found_has_the_structure_of_r4(validator: Path, searched: Path) -> None:
+    """Its value is less than a limit, which a quantity says by its comparator."""
+    bundle = fhir_bundle(summed(searched))
+    (found,) = (one for one in of_type(bundle, "Observation") if "comparator" in one.get("valueQuantity", {}))
+    assert complaints(validator, bundle) == []
+    found["valueQuantity"]["comparator"] = "less than"
+    assert complaints(validator, bundle)

@@ -21,7 +21,8 @@ from itertools import product
 import click
 import numpy as np
 
-from edge.results.search import Listing, look_cells, lower_limit, missed_share, upper_limit, verdict_of
+from edge.results.rare import Listing, lower_limit, upper_limit
+from edge.results.search import look_cells, missed_share, verdict_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,16 +20,8 @@ from edge.counting.tally import clopper_pearson
 from edge.i18n import catalogue
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
-from edge.results.search import (
-    Listing,
-    alone,
-    limits,
-    look_cells,
-    lower_limit,
-    missed_share,
-    upper_limit,
-    verdict_of,
-)
+from edge.results.rare import Listing, alone, lower_limit, upper_limit
+from edge.results.search import limits, look_cells, missed_share, verdict_of
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import make_page
 from edge.results.summary import SampleSummary, summarise
