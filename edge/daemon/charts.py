@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -30,8 +31,13 @@ class ChartWatch:
         self._ledger = Ledger()
         self._looked: date | None = None
 
-    def look(self, *, sample_changed: bool) -> None:
+    def look(self, *, sample_changed: bool, go_on: Callable[[], bool] = lambda: True) -> None:
         """Judge the charts where a sample was opened or closed, or the day is another.
+
+        Parameters
+        ----------
+        sample_changed : one was
+        go_on : asked now and then; where it says no, the charts are judged another time
 
         Raises
         ------
@@ -42,7 +48,7 @@ class ChartWatch:
         if not sample_changed and today == self._looked:
             return
         trusted = self._clock.is_trusted(self._log.newest_trusted())
-        for found in look(self._log, self._ledger, clock_trusted=trusted):
+        for found in look(self._log, self._ledger, clock_trusted=trusted, go_on=go_on):
             _log.warning("quality control: %s", alarm_text(catalogue(), found))
         self._looked = today
 

@@ -297,7 +297,7 @@ class Daemon:
             if changed:
                 self._setup.trigger.reset()
             if self._setup.charts is not None:
-                self._setup.charts.look(sample_changed=changed)
+                self._setup.charts.look(sample_changed=changed, go_on=go_on)
         except (LogError, OutputError) as error:
             self._stand_still(self._named(error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -24,6 +24,9 @@ from edge.quality.control_charts import (
 
 #: Confidence of a field's own red cells from which they say what a pixel is, as for its warning.
 _LEAST_CONFIDENCE = 0.1
+
+#: Fields that are taken up without asking whether to go on: a tenth of a second on a Pi 4.
+_ASKED_EVERY = 500
 
 #: Charts of the samples' fields (None), or of a control slide.
 Slide = str | None
@@ -76,9 +79,21 @@ class Ledger:
         self._over: dict[Slide, dict[str, list[Day]]] = defaultdict(lambda: defaultdict(list))
         self._going_on: dict[Slide, tuple[date, _Fields]] = {}
 
-    def catch_up(self, log: BloodLog) -> None:
-        """Take up the fields that were logged since."""
-        for read in log.read_fields(self._last_id):
+    def catch_up(self, log: BloodLog, go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Take up the fields that were logged since.
+
+        Parameters
+        ----------
+        log : that they are in
+        go_on : asked now and then: the first look at a log of years takes a Pi a while
+
+        Returns
+        -------
+        whether all were taken up
+        """
+        for number, read in enumerate(log.read_fields(self._last_id), start=1):
+            if number % _ASKED_EVERY == 0 and not go_on():
+                return False
             self._last_id = read.id
             day = self._day_of(read)
             if read.readings is None and not read.rejected:
@@ -89,6 +104,7 @@ class Ledger:
                 on, fields = day, _Fields()
             fields.add(read)
             self._going_on[read.slide] = on, fields
+        return True
 
     def _day_of(self, read: ReadField) -> date:
         """Give a field's day, which is never before that of the field before it."""
@@ -196,7 +212,13 @@ def charts_of(log: BloodLog) -> tuple[dict[Slide, dict[str, list[Point]]], tuple
     return ledger.charts(alarms, utc_now()), alarms
 
 
-def look(log: BloodLog, ledger: Ledger, *, clock_trusted: bool | None = None) -> list[Found]:
+def look(
+    log: BloodLog,
+    ledger: Ledger,
+    *,
+    clock_trusted: bool | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> list[Found]:
     """Take up what is new, write the alarms that it gives, and say which.
 
     Parameters
@@ -204,8 +226,10 @@ def look(log: BloodLog, ledger: Ledger, *, clock_trusted: bool | None = None) ->
     log : open to be written
     ledger : of this log
     clock_trusted : whether the wall clock can be believed
+    go_on : see :meth:`Ledger.catch_up`; where it says no, nothing is judged
     """
-    ledger.catch_up(log)
+    if not ledger.catch_up(log, go_on):
+        return []
     alarms = log.alarms()
     found = new_alarms(ledger.charts(alarms, utc_now()), alarms)
     log.add_alarms(found, clock_trusted=clock_trusted)

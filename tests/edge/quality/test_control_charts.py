@@ -54,7 +54,7 @@ def test_one_day_beyond_its_limit(away: float, found: list[tuple[int, str]]) -> 
     assert points[40].rises == (away > 0)
 
 
-def test_a_slow_drift_alarms_before_a_day_is_beyond_three() -> None:
+def test_a_slow_drift_alarms_before_a_day_is_beyond_its_limit() -> None:
     drifting = [*usual(60), *(2.28 - 0.0015 * k for k in range(30))]
     points = follow(LIGHT, days(drifting))
     first = rules(points)[0]

@@ -35,6 +35,15 @@ def test_a_lamp_that_is_turned_down_is_named_on_its_day(
     assert len(log.open_alarms()) == 1
 
 
+def test_a_long_log_is_taken_up_with_pauses(log: BloodLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.results.control._ASKED_EVERY", 10)
+    log_days(log, range(25), monkeypatch)
+    log_days(log, [25], monkeypatch, light=2.2)
+    ledger, answers = Ledger(), iter([True, False])
+    assert look(log, ledger, go_on=lambda: next(answers)) == []
+    assert [found.chart for found in look(log, ledger)] == ["light"], "it goes on where it was stopped"
+
+
 def test_another_objective_is_named(log: BloodLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log_days(log, range(25), monkeypatch)
     log_days(log, [25], monkeypatch, um_per_px=0.16)
