@@ -113,6 +113,25 @@ def test_it_agrees_with_the_program(unit: Path, repository: Path) -> None:
     assert f"\nu {service['User']} " in users
 
 
+@pytest.mark.parametrize("name", ["blastcount daemon", "blastcount: a daemon"])
+def test_systemd_makes_the_users(repository: Path, tmp_path: Path, name: str) -> None:
+    """Where it does not, an installation ends half-way; a colon in a user's name is such a case."""
+    if shutil.which("systemd-sysusers") is None:
+        pytest.skip("needs systemd-sysusers: apt-get install systemd")
+    text = (repository / "systemd" / "blastcount.sysusers").read_text(encoding="utf-8")
+    users = re.findall(r"^u (\S+)", text, re.MULTILINE)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "users.conf").write_text(text.replace("blastcount daemon", name), encoding="utf-8")
+    made = subprocess.run(
+        ["systemd-sysusers", f"--root={tmp_path}", tmp_path / "users.conf"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (made.returncode == 0) == (":" not in name), made.stderr
+    if made.returncode == 0:
+        passwd = (tmp_path / "etc" / "passwd").read_text()
+        assert all(f"\n{user}:" in f"\n{passwd}" for user in users)
+
+
 def test_every_command_in_the_units_is_one(repository: Path) -> None:
     for name in SERVICES:
         text = (repository / "systemd" / name).read_text()
