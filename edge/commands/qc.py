@@ -19,8 +19,8 @@ from edge.daemon.served import ServedLog, open_log, writes_itself
 from edge.device.clock import WallClock, utc_now
 from edge.device.printable import printable
 from edge.i18n import catalogue
-from edge.quality.control_charts import BASELINE_DAYS, BASELINE_FIELDS, CHARTS, Point
 from edge.results.control import Ledger, Slide, charts_of, look
+from edge.results.control_charts import BASELINE_DAYS, BASELINE_FIELDS, CHARTS, Point
 from edge.results.texts import alarm_text, chart_value_text, usual_text
 
 #: Longest name of a control slide: with day and time behind it, it is a sample's id.

@@ -12,7 +12,7 @@ import msgspec
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.verifications import Verification
-from edge.calibration import Correction
+from edge.calibration.correction import Correction
 from edge.calibration.site import SiteCard, SiteCheck, SiteCode
 from edge.classification.card import default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bloodlog.pictures import decode, encode
-from edge.calibration import Blank, Calibration, Correction
+from edge.calibration import Blank, Calibration
+from edge.calibration.correction import Correction
 from edge.classification.card import ModelBundle, ModelCard, load_bundle, packed
 from edge.classification.classifier import Classifier
 from edge.counting.pipeline import CellClassifier, Pipeline

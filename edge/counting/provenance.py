@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from edge.calibration import Correction
+from edge.calibration.correction import Correction
 from edge.classification.card import ModelCard
 from edge.config import Config
 from edge.counting.pipeline import TypeClassifier

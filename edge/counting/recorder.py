@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.bloodlog.rows import as_text
-from edge.calibration import UNUSED, Correction
+from edge.calibration.correction import UNUSED, Correction
 from edge.classification.classifier import Classifier
 from edge.config import Config
 from edge.counting.pipeline import Pipeline, ProcessedField, TypeClassifier

@@ -10,8 +10,8 @@ from datetime import date, datetime, timedelta
 from edge.bloodlog import BloodLog
 from edge.bloodlog.control import Alarm, Found, ReadField
 from edge.device.clock import utc_now
-from edge.quality.causes import likely_cause
-from edge.quality.control_charts import (
+from edge.results.causes import likely_cause
+from edge.results.control_charts import (
     CHARTS,
     COVERED,
     Day,

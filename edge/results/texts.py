@@ -358,7 +358,7 @@ def alarms_text(_: Catalogue, alarms: Sequence[Alarm]) -> str | None:
 def chart_value_text(_: Catalogue, chart: str, value: float, fields: int) -> str:
     """Write a value of a chart, of a day of so many fields, in its unit."""
     # Imported here: who asks the daemon for its status has the words without the charts.
-    from edge.quality.control_charts import CHARTS
+    from edge.results.control_charts import CHARTS
 
     one = CHARTS[chart]
     shown = one.shown(value, fields)

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.quality.causes import likely_cause
-from edge.quality.control_charts import (
+from edge.results.causes import likely_cause
+from edge.results.control_charts import (
     BASELINE_DAYS,
     CHARTS,
     COVERED,

@@ -20,8 +20,8 @@ from edge.counting.golden import load_checked
 from edge.counting.pipeline import Pipeline
 from edge.light.field import Field
 from edge.light.pyramid import shrunk
-from edge.quality.control_charts import chart_values
 from edge.rendered import RenderSettings, Slide
+from edge.results.control_charts import chart_values
 from edge.segmentation import own_scale
 from edge.structures import Frame, UInt8Image
 from tests.tools.altered_fields import altered

@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response
 from edge.bloodlog.control import MAX_NOTE, Alarm
 from edge.errors import LogError
 from edge.i18n import Catalogue
-from edge.quality.control_charts import BASELINE_DAYS, BASELINE_FIELDS, Point
 from edge.results.control import Slide, charts_of
+from edge.results.control_charts import BASELINE_DAYS, BASELINE_FIELDS, Point
 from edge.results.texts import alarm_text, chart_value_text, usual_text
 from edge.web import preferences, security, store
 from edge.web.setup import setup

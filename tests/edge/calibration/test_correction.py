@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.calibration import Blank, Calibration, Correction, MeasuredScale
+from edge.calibration import Blank, Calibration, MeasuredScale
+from edge.calibration.correction import Correction
 from edge.rendered import Lamp, Population, RenderSettings, render_field
 from edge.structures import Frame
 

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.calibration import Calibration, Correction, MeasuredScale
+from edge.calibration import Calibration, MeasuredScale
+from edge.calibration.correction import Correction
 from edge.classification.card import load_bundle
 from edge.config import Config, SiteConfig
 from edge.counting import provenance as module

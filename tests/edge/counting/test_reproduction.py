@@ -16,7 +16,8 @@ import pytest
 from edge.bloodlog import BloodLog, LoggedField
 from edge.bloodlog.contours import decode_contours
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.calibration import Blank, Calibration, Correction, MeasuredScale
+from edge.calibration import Blank, Calibration, MeasuredScale
+from edge.calibration.correction import Correction
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
 from edge.config import Config

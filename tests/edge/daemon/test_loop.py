@@ -21,7 +21,8 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.locks import Patience
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.calibration import Calibration, Correction
+from edge.calibration import Calibration
+from edge.calibration.correction import Correction
 from edge.config import Config
 from edge.daemon.status import Counts, make_status, write_heartbeat
 from edge.errors import ControlError, DiskFullError, LogError, SourceError

@@ -8,8 +8,8 @@ import pytest
 
 from edge.light.field import Field
 from edge.quality import readings_of
-from edge.quality.control_charts import chart_values
 from edge.rendered import RenderSettings, Slide
+from edge.results.control_charts import chart_values
 from edge.segmentation import segment
 from edge.structures import Frame, Readings, Scale
 

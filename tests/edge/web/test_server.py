@@ -267,3 +267,9 @@ def test_a_page_that_cannot_be_configured_is_not_started_again_and_again(
     with ReviewChild(["--config", "absent.toml"]):
         wait_for(lambda: "cannot be served (exit code 3)" in caplog.text)
     assert caplog.text.count("exit code") == 1
+
+
+def test_the_page_is_served_without_opencv() -> None:
+    """It would be 20 MB more in memory, beside the daemon, which has its own."""
+    code = "import sys; import edge.commands.review; sys.exit('cv2' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

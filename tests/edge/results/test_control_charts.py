@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edge.quality.causes import likely_cause
-from edge.quality.control_charts import (
+from edge.results.causes import likely_cause
+from edge.results.control_charts import (
     BASELINE_DAYS,
     CHARTS,
     Day,
