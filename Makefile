@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: test-fleet test-pythons lock sbom wheelhouse release-usb published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
+.PHONY: archive-cost test-fleet test-pythons lock sbom wheelhouse release-usb published silent site compare compare-speed coverage mutants golden count test docs lint test-quick test-system test-log-crash install install-dev clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile; echo "  make test-system            slow tests: a real systemd, libcamera's virtual camera"; echo "  make test-log-crash         the log killed 1200 times, cut off from power 2000 times, on full and failing disks"; echo "  make clean                  remove both installs and $(OUT)/"
@@ -96,6 +96,10 @@ published: $(DEV)/.installed
 # Wrong values of the constants that decide whether a cell counts: a test must notice each.
 mutants: $(DEV)/.installed
 	$(DEV)/bin/python -m tests.tools.mutants
+
+# An archive against plain counting, hours; writes docs/archive.json.
+archive-cost: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.tools.archive_cost --json docs/archive.json
 
 # The whole field on one thread, by this state and by the commit BASE in turn.
 compare-speed: $(DEV)/.installed

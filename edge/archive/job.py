@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edge.archive import run, work
 from edge.archive.plan import Batch, each_once, plan
-from edge.archive.store import StoredFile, list_files
+from edge.archive.store import StoredFile, list_files, name_of
 from edge.archive.tables import NO_FIELD, Results
+from edge.bloodlog.rows import as_text
 from edge.camera.folders import left_out_line
 from edge.commands.progress import Progress
 from edge.config import Config
@@ -56,18 +57,25 @@ class Job:
         EdgeError
             A path stands for nothing.
         """
-        files: list[StoredFile] = []
+        files: dict[StoredFile, str] = {}
         for path in paths:
             listed, found = list_files(path, recursive=recursive)
-            files += listed
+            files |= dict.fromkeys(listed, path)
             self._left_out += found.left_out
             self._folders += found.folders
             for error in found.errors:
                 self._fail(error)
-        batches = plan(each_once(files))
+        once = each_once(files)
+        # No batch is of two paths, so that each can be archived without the others, too.
+        batches = [batch for path in paths for batch in plan(file for file in once if files[file] == path)]
         self._batches = {batch.key(self._provenance.sha256): batch for batch in batches}
         folders = {file.folder for batch in batches for file in batch.files}
-        if aside := self._results.set_aside(self._batches, folders):
+        tops = [as_text(name_of(path)) for path in paths]
+
+        def is_listed(folder: str) -> bool:
+            return any(folder == top or (recursive and folder.startswith(f"{top}/")) for top in tops)
+
+        if aside := self._results.set_aside(self._batches, folders, is_listed):
             self._say(f"warning: {aside} batches had files that are others now; moved to superseded")
         there = self._results.keys() & self._batches.keys()
         self._finished = there - self._results.unfinished(there)

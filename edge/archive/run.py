@@ -39,7 +39,8 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     ArchiveError
         The scheduler does not answer.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters to a person is said here
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters to a person is said here
     if scheduler is None:
         with (
             LocalCluster(

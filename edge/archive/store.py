@@ -90,13 +90,26 @@ def list_files(path: str, *, recursive: bool = True) -> tuple[list[StoredFile], 
     RuntimeMissingError
         The package for this kind of address is not installed.
     """
+    name = name_of(path)
     if "://" in path or "::" in path:
-        return _list_stored(path, _CREDENTIALS.sub("", path).rstrip("/"), recursive)
-    whole = os.path.abspath(path)  # workers may run elsewhere  # noqa: PTH100  # resolves no link
-    if whole.lower().endswith(".zip"):
-        return _list_stored(f"zip://::{whole}", whole, recursive)
-    found = find(Path(whole), recursive=recursive)
+        return _list_stored(path, name, recursive)
+    if name.lower().endswith(".zip"):
+        return _list_stored(f"zip://::{name}", name, recursive)
+    found = find(Path(name), recursive=recursive)
     return [_local(file) for file in found.files], found
+
+
+def name_of(path: str) -> str:
+    """Give a path the name with which those of its files begin.
+
+    Examples
+    --------
+    >>> name_of("sftp://anna:secret@host/fields/"), name_of("/data/../fields")
+    ('sftp://host/fields', '/fields')
+    """
+    if "://" in path or "::" in path:
+        return _CREDENTIALS.sub("", path).rstrip("/")
+    return os.path.abspath(path)  # workers may run elsewhere  # noqa: PTH100  # resolves no link
 
 
 def _local(file: Path) -> StoredFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from edge.counting.provenance import Provenance
 from edge.counting.recorder import Recorded
 from edge.counting.tally import tally
 from edge.device.durable import sync_folder, write_whole
-from edge.errors import FieldError, NotAFieldError, OutputError, SourceError, StoreError
+from edge.errors import ArchiveError, FieldError, NotAFieldError, OutputError, SourceError, StoreError
 from edge.structures import Denominator
 
 #: Kinds of files of which nothing was counted.
@@ -183,15 +183,15 @@ class Rows:
 
     def add_failure(self, file: StoredFile, error: Exception) -> None:
         """Take up why nothing, or less, was counted of a file."""
-        self.rows["failures"].append(
-            {
-                "source": as_text(file.source),
-                "folder": as_text(file.folder),
-                "stamp": file.stamp,
-                "kind": kind_of_failure(error),
-                "message": as_text(str(error)),
-            }
-        )
+        row = {
+            "source": as_text(file.source),
+            "folder": as_text(file.folder),
+            "stamp": file.stamp,
+            "kind": kind_of_failure(error),
+            "message": as_text(str(error)),
+        }
+        if row not in self.rows["failures"]:
+            self.rows["failures"].append(row)
 
     def encoded(self) -> dict[str, bytes]:
         """Give the tables as Parquet; the same rows give the same bytes."""
@@ -261,19 +261,37 @@ class Results:
         """Name those of the batches with a file that could not be reached: another time it may be."""
         return {key for key in keys if UNREACHABLE in self._column("failures", key, "kind")}
 
-    def set_aside(self, planned: Collection[str], folders: Collection[str]) -> int:
+    def set_aside(
+        self, planned: Collection[str], folders: Collection[str], is_listed: Callable[[str], bool]
+    ) -> int:
         """Move batches of these folders away that are none of those planned: a file of theirs has changed.
+
+        Parameters
+        ----------
+        planned : keys of the batches that there are now
+        folders : their folders
+        is_listed : whether a folder would be among these if it were still there
 
         Returns
         -------
         number of batches; they are in ``superseded``
+
+        Raises
+        ------
+        ArchiveError
+            One of them has folders that were not listed now; nothing was moved.
         """
         names = {as_text(folder) for folder in folders}
-        old = [
-            key
-            for key in sorted(self.keys() - set(planned))
-            if names & {*self._column("fields", key, "folder"), *self._column("failures", key, "folder")}
-        ]
+        old = []
+        for key in sorted(self.keys() - set(planned)):
+            of_it = {*self._column("fields", key, "folder"), *self._column("failures", key, "folder")}
+            if shared := names & of_it:
+                old.append(key)
+                if left_out := [folder for folder in sorted(of_it) if not is_listed(folder)]:
+                    raise ArchiveError(
+                        f"{self.folder}: {min(shared)} was counted in one batch with {left_out[0]}, which "
+                        "the paths do not name; give the paths of the run before, or another --out"
+                    )
         for key in old:
             for table in reversed(TABLES):  # without the fields' file it is none of the results
                 path = self.path(table, key)

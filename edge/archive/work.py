@@ -7,13 +7,14 @@ import platform
 import threading
 import time
 from functools import cache
+from pathlib import Path
 
 import cv2
-from msgspec import structs
+from msgspec import Struct, structs
 
 from edge.archive.plan import Batch
 from edge.archive.store import StoredFile, read_picture, read_stored
-from edge.archive.tables import CountedBatch, Rows
+from edge.archive.tables import UNREACHABLE, CountedBatch, Rows, kind_of_failure
 from edge.classification.card import default_bundle_path
 from edge.config import Config
 from edge.counting.files import Counted, count_file
@@ -25,7 +26,8 @@ from edge.counting.tally import denominator_of
 from edge.device.clock import WallClock
 from edge.device.machine import resident_mb
 from edge.device.memory import keep_freed_memory
-from edge.errors import GateError
+from edge.errors import EdgeError, GateError
+from edge.structures import Frame
 
 #: The line belongs to one thread at a time, however many a worker has.
 _turn = threading.Lock()
@@ -62,16 +64,46 @@ def _checked_line(config: Config, provenance: Provenance) -> Recorder:
     return here
 
 
-def look(config: Config, provenance: Provenance, looks: tuple[StoredFile, ...]) -> CommonScales:
+class Looked(Struct, frozen=True):
+    """What the pictures of a folder say of its scale.
+
+    Attributes
+    ----------
+    common : the scale by size of picture
+    unreachable : pictures that have no word for a reason that can pass, and why
+    """
+
+    common: CommonScales
+    unreachable: tuple[tuple[StoredFile, EdgeError], ...]
+
+
+class _Reader:
+    """Reads the pictures that say a scale, and notes those that another run may reach."""
+
+    def __init__(self, files: tuple[StoredFile, ...]) -> None:
+        self.by_key = {file.key: file for file in files}
+        self.unreachable: list[tuple[StoredFile, EdgeError]] = []
+
+    def __call__(self, key: Path) -> Frame:
+        try:
+            return read_picture(self.by_key[key])
+        except EdgeError as error:
+            if kind_of_failure(error) == UNREACHABLE:
+                self.unreachable.append((self.by_key[key], error))
+            raise
+
+
+def look(config: Config, provenance: Provenance, looks: tuple[StoredFile, ...]) -> Looked:
     """Find the scale of a folder that several batches are of, from the pictures that say it."""
     with _turn:
         recorder = _checked_line(config, provenance)
-        by_key = {file.key: file for file in looks}
-        return common_scales(list(by_key), recorder.corrected, lambda key: read_picture(by_key[key]))
+        read = _Reader(looks)
+        common = common_scales(list(read.by_key), recorder.corrected, read)
+        return Looked(common, tuple(read.unreachable))
 
 
 def count_batch(
-    config: Config, provenance: Provenance, batch: Batch, common: CommonScales | None = None
+    config: Config, provenance: Provenance, batch: Batch, looked: Looked | None = None
 ) -> CountedBatch:
     """Count the files of a batch.
 
@@ -80,7 +112,7 @@ def count_batch(
     config : in force
     provenance : what it counts with where the command runs, and must here
     batch : what to count
-    common : what :func:`look` found, for a batch that is a part of a folder
+    looked : what :func:`look` found, for a batch that is a part of a folder
 
     Raises
     ------
@@ -90,11 +122,11 @@ def count_batch(
     with _turn:
         started, cpu = time.perf_counter(), time.process_time()
         recorder = _checked_line(config, provenance)
-        by_key = {file.key: file for file in batch.files}
-        known = {batch.files[0].key.parent: common} if common is not None else {}
-        scales = FolderScales(by_key, recorder.corrected, lambda key: read_picture(by_key[key]), known)
+        read = _Reader(batch.files)
+        known = {batch.files[0].key.parent: looked.common} if looked is not None else {}
+        scales = FolderScales(read.by_key, recorder.corrected, read, known)
         rows = Rows(denominator_of(config.sample.denominator))
-        for key, file in by_key.items():
+        for key, file in read.by_key.items():
             frames = read_stored(file, config.scale.um_per_px)
             for counted in count_file(key, frames, recorder, scales):
                 if isinstance(counted, Counted):
@@ -102,6 +134,8 @@ def count_batch(
                 else:
                     rows.add_failure(file, counted)
                 del counted
+        for file, error in (*read.unreachable, *(looked.unreachable if looked is not None else ())):
+            rows.add_failure(file, error)  # without its word the scale is another than with it
         return CountedBatch(
             files=rows.encoded(),
             provenances=rows.provenances,

@@ -112,6 +112,34 @@ def test_a_new_picture_lets_its_folder_be_counted_again(
     assert len(rows(out, "fields")) == 9
 
 
+def test_a_part_of_an_archive_does_not_tear_its_batches(
+    archiving: Any, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(job, "plan", plan.plan)
+    archiving(archive, "--out", out)
+    before = rows(out, "fields")
+    for part in (archive / "S-1", archive / "S-2" / "f1.png"):
+        result = archiving(part, "--out", out)
+        assert result.exit_code == 1
+        assert "was counted in one batch with" in result.stderr
+        assert rows(out, "fields") == before
+    shutil.rmtree(archive / "S-1")  # it is gone, not left out
+    archiving(archive, "--out", out)
+    assert rows(out, "fields") == [row for row in before if "/S-1/" not in row["source"]]
+
+
+def test_paths_share_no_batch(
+    archiving: Any, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "plan", plan.plan)
+    archiving(archive / "S-1", archive / "S-3", "--out", tmp_path / "out")
+    before = rows(tmp_path / "out", "fields")
+    monkeypatch.setattr(run, "connected", None)
+    assert archiving(archive / "S-3", "--out", tmp_path / "out").exit_code == 0
+    assert rows(tmp_path / "out", "fields") == before
+
+
 def test_a_batch_that_ends_its_workers_is_named_and_the_others_are_counted(
     archiving: Any, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,15 @@ from edge.archive import tables
 from edge.archive.store import StoredFile
 from edge.archive.tables import CountedBatch, Results, Rows, kind_of_failure
 from edge.counting.provenance import Provenance
-from edge.errors import FieldError, ImageError, NotAFieldError, OutputError, SourceError, StoreError
+from edge.errors import (
+    ArchiveError,
+    FieldError,
+    ImageError,
+    NotAFieldError,
+    OutputError,
+    SourceError,
+    StoreError,
+)
 
 PROVENANCE = Provenance(
     *("c" * 64, None, "d" * 64, "tiny", "e" * 64, "f" * 64),
@@ -67,13 +75,16 @@ def test_what_could_not_be_reached_is_not_finished(results: Results) -> None:
 def test_batches_of_changed_files_are_set_aside(results: Results) -> None:
     for key, folder in (("kept", "a"), ("changed", "b"), ("elsewhere", "c")):
         results.write(key, failing(f"/data/{folder}/f.jpg", ImageError("damaged")))
-    assert results.set_aside({"kept", "new"}, {"/data/a", "/data/b"}) == 1
+    with pytest.raises(ArchiveError, match=r"/data/b was counted in one batch with /data/b, which the paths"):
+        results.set_aside({"kept", "new"}, {"/data/a", "/data/b"}, lambda folder: folder != "/data/b")
+    assert results.keys() == {"kept", "changed", "elsewhere"}
+    assert results.set_aside({"kept", "new"}, {"/data/a", "/data/b"}, lambda _: True) == 1
     assert results.keys() == {"kept", "elsewhere"}
     for table in tables.TABLES:
         assert {path.stem for path in (results.folder / table).rglob("*.parquet")} == {"kept", "elsewhere"}
         aside = results.folder / "superseded" / table / results.partition / "changed.parquet"
         assert pq.read_schema(aside).equals(tables.TABLES[table])
-    assert results.set_aside({"kept", "new"}, {"/data/a", "/data/b"}) == 0
+    assert results.set_aside({"kept", "new"}, {"/data/a", "/data/b"}, lambda _: True) == 0
 
 
 def test_the_tables_are_read_as_one_with_their_partition(results: Results) -> None:

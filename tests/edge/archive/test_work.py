@@ -13,10 +13,11 @@ import pytest
 
 from edge.archive import work
 from edge.archive.plan import Batch, plan
-from edge.archive.store import list_files
+from edge.archive.store import StoredFile, list_files
 from edge.archive.tables import CountedBatch
 from edge.config import Config
-from edge.errors import GateError
+from edge.errors import GateError, StoreError
+from edge.structures import Frame
 from tests.edge.commands.invoking import blastcount
 
 
@@ -27,15 +28,13 @@ def rows(counted: list[CountedBatch], table: str) -> list[dict[str, Any]]:
 
 def counted(config: Config, batches: list[Batch]) -> list[CountedBatch]:
     provenance = work.line(config).provenance
-    return [
-        work.count_batch(
-            config,
-            provenance,
-            batch,
-            work.look(config, provenance, batch.looks) if batch.looks else None,
-        )
-        for batch in batches
-    ]
+    looked: dict[tuple[StoredFile, ...], work.Looked | None] = {(): None}
+    given = []
+    for batch in batches:
+        if batch.looks not in looked:
+            looked[batch.looks] = work.look(config, provenance, batch.looks)
+        given.append(work.count_batch(config, provenance, batch, looked[batch.looks]))
+    return given
 
 
 @pytest.mark.parametrize("most", [3, 100])
@@ -101,6 +100,27 @@ def test_a_file_that_went_away_may_come_back(archive: Path, config: Config) -> N
     assert [(row["kind"], row["folder"]) for row in rows([batch], "failures")] == [
         ("unreachable", f"{archive}/S-1")
     ]
+
+
+@pytest.mark.parametrize("most", [3, 100])
+def test_a_scale_that_lacks_a_picture_is_not_final(
+    archive: Path, config: Config, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """One that cannot be fetched while the scale is looked for, and can when its turn comes."""
+    honest, failed = work.read_picture, []
+
+    def read(file: StoredFile) -> Frame:
+        if file.source.endswith("S-2/f1.png") and not failed:
+            failed.append(file)
+            raise StoreError("the network is away")
+        return honest(file)
+
+    monkeypatch.setattr(work, "read_picture", read)
+    given = counted(config, plan(list_files(f"{archive}/S-2")[0], least=1, most=most))
+    assert len(rows(given, "fields")) == 4
+    for batch in given:
+        unreachable = [row for row in rows([batch], "failures") if row["kind"] == "unreachable"]
+        assert [row["message"] for row in unreachable] == ["the network is away"]
 
 
 def test_a_worker_that_would_count_otherwise_refuses(archive: Path, config: Config) -> None:
