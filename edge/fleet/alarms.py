@@ -1,4 +1,4 @@
-"""Alarms of the fleet: a device that is silent, and one whose counts have moved away from what they were.
+"""Alarms of the fleet: a device is silent, its counts have moved, or its own quality control alarms.
 
 An alarm is a row that stands until what raised it has passed.
 """
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from edge.fleet.database import Database
-from edge.fleet.overview import moment
+from edge.fleet.moments import moment
 
 #: The newest fields of a device are held against those before them: a day's work against some weeks'.
 NEWEST_FIELDS, EARLIER_FIELDS = 200, 2000
@@ -23,6 +23,15 @@ _NEWEST = """
 SELECT count(*) AS fields, sum(CASE WHEN status = 'rejected' THEN 1 ELSE 0 END) AS rejected,
        sum(uncertain) AS uncertain, sum(blasts + normal + uncertain) AS cells
 FROM (SELECT * FROM field WHERE device = %s ORDER BY number DESC LIMIT %s OFFSET %s) AS newest
+"""
+
+
+_UNSEEN = """
+SELECT device, body -> 'row' ->> 'chart' AS chart, body -> 'row' ->> 'day' AS day,
+       body -> 'row' ->> 'cause' AS cause
+FROM link WHERE kind = 'alarm' AND NOT EXISTS (
+    SELECT 1 FROM link AS seen WHERE seen.device = link.device AND seen.kind = 'acknowledgement'
+    AND CAST(seen.body -> 'row' ->> 'alarm_id' AS BIGINT) = link.row_id)
 """
 
 
@@ -54,6 +63,7 @@ def watch(database: Database, now: datetime, silent_h: float) -> None:
         names = [row["name"] for row in database.rows("SELECT name FROM device ORDER BY name")]
         due = {
             *_silent(database, now, silent_h),
+            *_quality_control(database),
             *(alarm for name in names for alarm in _drift(database, name)),
         }
         query = "SELECT device, kind, what FROM alarm WHERE cleared_at IS NULL"
@@ -76,6 +86,12 @@ def _silent(database: Database, now: datetime, silent_h: float) -> Iterator[Alar
         heard = moment(row["last_heard"])
         if heard is not None and now - heard > timedelta(hours=silent_h):
             yield Alarm(row["name"], "silent", f"not heard since {heard.isoformat(timespec='seconds')}")
+
+
+def _quality_control(database: Database) -> Iterator[Alarm]:
+    """Alarms of devices' own charts that nobody there has acknowledged."""
+    for row in database.rows(_UNSEEN):
+        yield Alarm(row["device"], "qc", f"{row['chart']} on {row['day']}: {row['cause']}")
 
 
 def _drift(database: Database, name: str) -> Iterator[Alarm]:

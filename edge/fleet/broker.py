@@ -26,6 +26,8 @@ _CONNECT_S = 20.0
 NO_SUBSCRIBERS = 0x10
 _KEEP_SESSION = 0xFFFFFFFF  # never expires (MQTT 5, 3.1.2.11.2)
 _MAX_PASSWORD_BYTES = 4096
+#: Messages of a connection that are no links: status, what announces the device, whether it is there.
+_BESIDE = 4
 
 
 class BrokerError(EdgeError):
@@ -155,7 +157,7 @@ class PahoConnection:
                 f"{where}: does not let {session.user} in: {name}; check name, password_file, cert_file",
                 "refused" if code >= 0x80 else "lost",
             )
-        self.window = min(session.window, window)
+        self.window = min(session.window, max(1, window - _BESIDE))
         return self
 
     def __exit__(self, *_raised: object) -> None:

@@ -19,6 +19,7 @@ from edge.device.clock import utc_now
 from edge.fleet.broker import Received
 from edge.fleet.database import Database
 from edge.fleet.messages import encoded
+from edge.fleet.moments import moment
 from edge.fleet.verifying import (
     End,
     FieldRow,
@@ -244,7 +245,7 @@ class Collector:
             return  # a retained one may be older than what has come since
         there = self._end_at(batch, name, number) if 0 < number <= device.end.number else None
         is_other = there is not None and there.sha256 != sha256
-        if number < device.end.number or is_other:
+        if is_other or (number < device.end.number and self._is_later(batch, device, name, status["at"])):
             self._name(
                 batch,
                 name,
@@ -254,6 +255,14 @@ class Collector:
                 "backup was put back, or the log was begun anew; give the device a new name",
                 encoded({"number": number, "sha256": sha256}),
             )
+
+    def _is_later(self, batch: _Batch, device: _Device, name: str, at: str) -> bool:
+        """Whether a status was made after the last link's row was written: one may come again, and late."""
+        last = self._there(batch, name, device.end.number)
+        row = {} if last is None else last.row
+        written = moment(next((row[key] for key in ("logged_at", "at", "opened_at") if key in row), None))
+        said = moment(at)
+        return written is not None and said is not None and said > written
 
     def _gap(self, batch: _Batch, name: str, first: int, last: int) -> None:
         what = (

@@ -28,8 +28,17 @@ HEARTBEAT_NAME = "status.json"
     metavar="FOLDER",
     help="Where is kept how far it was sent; `forward` beside the log.",
 )
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    metavar="LINK",
+    help="Send again from this link on, for a collector that misses it; what it has it knows.",
+)
 @click.option("--once", is_flag=True, help="Send what is in the log now, then end.")
-def forward(config_path: Path | None, log_path: Path | None, state: Path | None, once: bool) -> None:
+def forward(
+    config_path: Path | None, log_path: Path | None, state: Path | None, first: int | None, once: bool
+) -> None:
     """Send the log's rows to the fleet's MQTT broker.
 
     In order, each until the broker has it; what the network was away for is sent when it is back. Nothing is
@@ -48,15 +57,18 @@ def forward(config_path: Path | None, log_path: Path | None, state: Path | None,
     load_paho()
     log = config.log_path
     kept = State(log.parent / STATE_NAME if state is None else state, device)
+    outbox = Outbox(log, device, kept.key)
     forwarder = Forwarder(
         section,
-        Outbox(log, device, kept.key),
+        outbox,
         kept,
         partial(make_status, device, log, find_socket(log).parent / HEARTBEAT_NAME),
         (home_assistant(device),) if section.home_assistant else (),
     )
     signal.signal(signal.SIGTERM, lambda *_: forwarder.stop())
-    with logging_to_stderr(logging.INFO):
+    with kept.alone(), logging_to_stderr(logging.INFO):
+        if first is not None:
+            kept.write(outbox.before(first, kept.read()))
         forwarder.run(lambda: PahoConnection(section, forwarder.session), once=once)
 
 

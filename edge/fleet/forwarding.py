@@ -121,6 +121,7 @@ class Forwarder:
         self._extra = extra
         self._clock = clock
         self._stopping = threading.Event()
+        self._is_heard = False  # whether the broker has taken anything on this connection
         self._events: queue.SimpleQueue[Any] | None = None
 
     @property
@@ -153,7 +154,7 @@ class Forwarder:
         """
         failures = 0
         while not self._stopping.is_set():
-            began_s = self._clock()
+            self._is_heard = False
             try:
                 with connect() as connection:
                     _log.info("connected to %s as %s", self._config.broker, self._device)
@@ -165,8 +166,7 @@ class Forwarder:
                     return
                 if once:
                     raise
-                if self._clock() - began_s > LONGEST_WAIT_S:
-                    failures = 0
+                failures = 0 if self._is_heard else failures
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures, 20))
                 wait_s *= random.uniform(0.5, 1.0)
                 failures += 1
@@ -224,6 +224,7 @@ class Forwarder:
                     raise BrokerError(f"the connection was lost: {event.why}", "lost")
                 if isinstance(event, Taken):
                     self._refuse(event, sending)
+                    self._is_heard |= event.code == 0  # somebody keeps what is said
                     sending.take(event.mid, self._clock())
                 event = sending.connection.events.get_nowait()
         except queue.Empty:

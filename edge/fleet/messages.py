@@ -35,7 +35,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
         "um_per_px_high scale_source scale_confidence status reasons warnings frame_sha256 model_name "
         "model_sha256 type_model_name type_model_sha256 config_sha256 software_version runtime stage_ms "
         "sample_id provenance",
-        "sample": "id name specimen quota opened_at",
+        "sample": "id name specimen quota opened_at search",
         "sample_event": "id sample_id at event who role",
         "review": "id field_id cell_id label observer at undoes role",
         "removal": "id field_id at reason",
@@ -46,9 +46,15 @@ ALLOWED: Mapping[str, frozenset[str]] = {
         "verification_cell": "id verification_id field_id cell_id stratum weight twice",
         "verification_word": "id drawn_id label reader role at undoes",
         "verification_event": "id verification_id at event who role",
+        "software_update": "id at from_version to_version package_sha256 result",
+        "control_run": "id sample_id slide",
+        "alarm": "id at clock_trusted day slide chart rule rises value centre spread fields cause",
+        "acknowledgement": "id alarm_id at who role new_baseline",
         "signature": "id sample_id at clock_trusted who role meaning content_sha256",
     }.items()
 }
+#: Codes that people choose: they cross unless they look like a person's name.
+_CODES = frozenset({("sample", "name"), ("control_run", "slide"), ("alarm", "slide")})
 #: Of a row that is too large these are left.
 _SMALL = frozenset({"id", "logged_at", "status", "sample_id"})
 #: Of these the pseudonym crosses.
@@ -127,8 +133,8 @@ def link_message(
 def _crossing(name: str, value: object, kind: str, key: bytes) -> object:
     if name in PEOPLE:
         return pseudonym(key, str(value))
-    if kind == "sample" and name == "name" and personal_doubt(str(value)) is not None:
-        return pseudonym(key, str(value), "s")  # an id that looks like a person's name does not cross
+    if (kind, name) in _CODES and personal_doubt(str(value)) is not None:
+        return pseudonym(key, str(value), "s")  # what looks like a person's name does not cross
     return value
 
 

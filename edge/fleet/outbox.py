@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -21,6 +22,8 @@ from edge.errors import LogBusyError, LogError, OutputError
 from edge.fleet.messages import FIRST, encoded, link_message
 
 _KEY_BYTES = 32
+#: Links that are gone through at once, to find one of them again.
+_AT_ONCE = 500
 _LINKS = "SELECT number, kind, row_id, sha256 FROM link WHERE number > ? ORDER BY number LIMIT ?"
 _LINK = "SELECT number, sha256 FROM link WHERE number = ?"
 
@@ -70,6 +73,7 @@ class State:
 
     def __init__(self, folder: Path, device: str) -> None:
         self._cursor = folder / f"{device}.cursor.json"
+        self._lock = folder / f"{device}.lock"
         key = folder / "pseudonyms.key"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,6 +84,25 @@ class State:
             raise OutputError(
                 f"{folder}: cannot keep how far the log was sent: {error}; give it to the user who sends"
             ) from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the cursor to this process; a lock that a killed one held is free.
+
+        Raises
+        ------
+        OutputError
+            Another process sends for this device.
+        """
+        with self._lock.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"{self._lock}: another `blastcount forward` sends for this device; stop it first, as "
+                    "with `systemctl stop blastcount-forward`"
+                ) from error
+            yield
 
     def read(self) -> Cursor:
         """Read the cursor; the start of the log where there is none.
@@ -162,6 +185,26 @@ class Outbox:
                 found.append(self._message(connection, cursor, Head(number, sha256), kind, row_id))
                 cursor = found[-1].after
         return found
+
+    def before(self, first: int, sent: Cursor) -> Cursor:
+        """Give the cursor from which a link is the next one that is sent.
+
+        Parameters
+        ----------
+        first : number of the link
+        sent : the cursor as it is; nothing behind it may be left out
+
+        Raises
+        ------
+        LogError
+            The link comes later than the next one.
+        """
+        if first > sent.number + 1:
+            raise LogError(f"link {first} is not sent yet, expected one up to {sent.number + 1}")
+        cursor = Cursor()
+        while cursor.number < first - 1:
+            cursor = self.after(cursor, min(_AT_ONCE, first - 1 - cursor.number))[-1].after
+        return cursor
 
     def _message(
         self, connection: sqlite3.Connection, cursor: Cursor, link: Head, kind: str, row_id: int

@@ -12,6 +12,7 @@ import msgspec
 
 from edge.counting.tally import denominator_of, with_share
 from edge.fleet.database import Database, Row
+from edge.fleet.moments import moment
 from edge.structures import Tally
 
 #: Samples and incidents of a device that one page shows, the newest.
@@ -34,6 +35,11 @@ _LAST_FIELDS = """
 SELECT field.* FROM field
 JOIN (SELECT device, max(number) AS number FROM field GROUP BY device) AS newest
 ON newest.device = field.device AND newest.number = field.number
+"""
+_CONTROLLED = "SELECT DISTINCT device FROM link WHERE kind IN ('control_run', 'alarm')"
+_VERIFIED = """
+SELECT device, max(body -> 'row' ->> 'at') AS at FROM link
+WHERE kind = 'verification_event' AND body -> 'row' ->> 'event' = 'closed' GROUP BY device
 """
 _INCIDENTS = """
 SELECT device, kind, what, first_at, last_at, times, closed_at FROM incident
@@ -109,7 +115,9 @@ class DeviceLine:
     field : its newest field's columns
     alarms : kinds of alarms that stand
     incidents : kinds of what was refused or is missing, with how often
-    qc : its last quality control's word; None before there was one
+    qc : ``alarm`` where its quality control has one that nobody acknowledged, ``ok`` where it has had runs or
+        alarms; None before
+    verified : when its last verification on its own slides was closed; None without one
     """
 
     name: str
@@ -122,21 +130,7 @@ class DeviceLine:
     alarms: tuple[str, ...]
     incidents: Mapping[str, int]
     qc: str | None = None
-
-
-def moment(value: object) -> datetime | None:
-    """Read a time as either database gives it; None where there is none, or what a device sent is no time.
-
-    Examples
-    --------
-    >>> moment("2026-03-01T12:00:00+00:00").hour, moment("soon")
-    (12, None)
-    """
-    try:
-        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    verified: datetime | None = None
 
 
 def devices(database: Database) -> list[DeviceLine]:
@@ -151,6 +145,8 @@ def devices(database: Database) -> list[DeviceLine]:
     for row in database.rows(query):
         incidents.setdefault(row["device"], Counter())[row["kind"]] += int(row["n"])
     lines = []
+    controlled = {row["device"] for row in database.rows(_CONTROLLED)}
+    verified = {row["device"]: moment(row["at"]) for row in database.rows(_VERIFIED)}
     for row in database.rows("SELECT * FROM device ORDER BY name"):
         name = row["name"]
         lines.append(
@@ -164,6 +160,8 @@ def devices(database: Database) -> list[DeviceLine]:
                 field=fields.get(name, {}),
                 alarms=tuple(dict.fromkeys(alarms.get(name, ()))),
                 incidents=incidents.get(name, {}),
+                qc="alarm" if "qc" in alarms.get(name, ()) else "ok" if name in controlled else None,
+                verified=verified.get(name),
             )
         )
     return lines

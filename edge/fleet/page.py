@@ -11,6 +11,7 @@ from flask.blueprints import BlueprintSetupState
 
 from edge.fleet import overview
 from edge.fleet.database import Database
+from edge.fleet.moments import moment
 from edge.i18n import Catalogue
 from edge.results.texts import share_text, warned_text
 from edge.web import preferences
@@ -75,7 +76,7 @@ def device(name: str) -> str:
             incidents=overview.incidents_of(database, name),
             alarms=overview.alarms_of(database, name),
             share=lambda tally: share_text(preferences.catalogue_of_request(), tally, "figures.share"),
-            moment=overview.moment,
+            moment=moment,
         )
 
 

@@ -19,6 +19,7 @@ from edge.fleet.collecting import Collector
 from edge.fleet.database import Database, DatabaseError
 from edge.fleet.forwarding import Forwarder
 from edge.fleet.messages import MAX_BYTES, encoded, seal
+from edge.fleet.overview import devices
 from edge.fleet.receiving import Receiver
 from edge.fleet.verifying import RefusedError, read_link
 from tests.edge.fleet.conftest import Broker, Line, add_fields, received
@@ -177,11 +178,12 @@ def test_a_restored_backup_shows_in_the_devices_status(database: Database, paylo
     collector.take(received(payloads))
     here = json.loads(payloads[7])
 
-    def status(number: int, sha256: str) -> list[Received]:
-        said = {"schema": "blastcount.device/1", "device": "pi-07", "at": "2026-01-01T00:00:00+00:00"}
+    def status(number: int, sha256: str, at: str = "2100-01-01T00:00:00+00:00") -> list[Received]:
+        said = {"schema": "blastcount.device/1", "device": "pi-07", "at": at}
         return received([encoded(said | {"head": {"number": number, "sha256": sha256}})], what="status")
 
     collector.take(status(12, json.loads(payloads[11])["sha256"]))
+    collector.take(status(8, here["sha256"], "2026-01-01T00:00:00+00:00"))  # an old one that comes late
     collector.take(status(40, OTHER))  # there is more than has come: nothing is said against it
     assert incidents(database) == {}
     collector.take(status(8, here["sha256"]))
@@ -272,3 +274,54 @@ def test_a_newer_schema_and_a_missing_one_are_named(database: Database, tmp_path
         Database.open(str(tmp_path / "a" / "b.db")),
     ):
         pass
+
+
+def test_an_alarm_of_a_devices_own_charts_stands_until_somebody_there_has_seen_it(
+    database: Database, payloads: list[bytes]
+) -> None:
+    last = json.loads(payloads[-1])
+
+    def next_one(kind: str, row: dict[str, Any]) -> bytes:
+        nonlocal last
+        number = last["number"] + 1
+        last = {
+            "schema": "blastcount.link/1", "device": "pi-07", "number": number, "kind": kind, "row": row,
+            "withheld": [], "previous": last["sha256"], "sha256": f"{number:064x}",
+            "previous_seal": last["seal"],
+        }  # fmt: skip
+        last["seal"] = seal(last)
+        return encoded(last)
+
+    def standing() -> list[tuple[str, str]]:
+        watch(database, datetime.now(UTC), 24.0)
+        rows = database.rows("SELECT kind, what FROM alarm WHERE cleared_at IS NULL")
+        return [(row["kind"], row["what"]) for row in rows]
+
+    collector = Collector(database)
+    collector.take(received(payloads))
+    assert standing() == []
+    assert devices(database)[0].qc is None
+    alarm = {"id": 1, "chart": "density", "day": "2026-11-02", "cause": "lamp"}
+    collector.take(received([next_one("alarm", alarm)]))
+    assert standing() == [("qc", "density on 2026-11-02: lamp")]
+    assert devices(database)[0].qc == "alarm"
+    collector.take(received([next_one("acknowledgement", {"id": 1, "alarm_id": 1})]))
+    assert standing() == []
+    assert devices(database)[0].qc == "ok"
+
+
+@pytest.mark.parametrize(("rejected", "raised"), [(0, False), (2, False), (60, True)])
+def test_a_share_that_has_moved_raises_an_alarm(database: Database, rejected: int, raised: bool) -> None:
+    database.execute("INSERT INTO device (name, first_heard, last_heard, sha256, seal) VALUES "
+                     "('pi-07', '2026-01-01', '2100-01-01', '', '')")  # fmt: skip
+    rows = [
+        ("pi-07", i, "rejected" if i > 2200 - rejected or i % 100 == 0 else "counted", 5, 1)
+        for i in range(1, 2201)
+    ]
+    with database.transaction():
+        database.execute_many(
+            "INSERT INTO field (device, number, row_id, at, status, blasts, normal, uncertain, border, "
+            "smudges, seen_before, erythroblasts) SELECT %s, %s, 1, '', %s, 0, %s, %s, 0, 0, 0, 0", rows
+        )  # fmt: skip
+    watch(database, datetime(2026, 11, 1, tzinfo=UTC), 24.0)
+    assert [row["kind"] for row in database.rows("SELECT kind FROM alarm")] == ["drift"] * raised

@@ -21,7 +21,7 @@ from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError
 from edge.fleet.device_status import make_status
 from edge.fleet.forwarding import Forwarder, Progress
 from edge.fleet.messages import ALLOWED, MAX_BYTES, seal
-from edge.fleet.outbox import Cursor, State
+from edge.fleet.outbox import Cursor, Outbox, State
 from edge.fleet.verifying import read_link
 from edge.structures import FieldResult
 from tests.edge.bloodlog.fields import make_result
@@ -226,6 +226,30 @@ def test_without_a_log_there_is_nothing_to_send_yet(make_forwarder: MakeForwarde
     broker = Broker()
     send(make_forwarder, broker)
     assert numbers(broker) == []
+
+
+def test_links_are_sent_again_from_one_that_a_collector_misses(
+    log: BloodLog, make_forwarder: MakeForwarder, tmp_path: Path
+) -> None:
+    broker = Broker()
+    send(make_forwarder, broker)
+    state = State(tmp_path / "state", "pi-07")
+    outbox = Outbox(log.path, "pi-07", state.key)
+    state.write(outbox.before(3, Cursor(7, log.head().sha256)))
+    send(make_forwarder, broker)
+    assert numbers(broker) == [*range(1, 8), *range(3, 8)]
+    assert broker.payloads()[7:] == broker.payloads()[2:7]  # the very same messages
+    with pytest.raises(LogError, match="link 9 is not sent yet, expected one up to 8"):
+        outbox.before(9, Cursor(7, log.head().sha256))
+
+
+def test_one_process_sends_for_a_device(tmp_path: Path) -> None:
+    state = State(tmp_path, "pi-07")
+    other = State(tmp_path, "pi-08")
+    with state.alone(), other.alone(), pytest.raises(OutputError, match="stop it first"), state.alone():
+        pass
+    with state.alone():
+        pass
 
 
 def test_a_cursor_that_is_none_is_named(tmp_path: Path) -> None:
