@@ -35,7 +35,14 @@ def _tables(document: Mapping[str, Any]) -> Iterator[str]:
         f"fields a day each, behind a baseline of their own; alarms a laboratory and chart:"
     )
     yield markdown_table(
-        ("days drawn from", "days, fields read", "mean", "95 of 100 labs", "most", "labs with 10 or fewer"),
+        (
+            "days drawn from",
+            "days, fields read",
+            "mean over charts",
+            "worst chart: 95 % of labs up to",
+            "most",
+            "labs with 10 or fewer",
+        ),
         [_clean_row(name, lab) for name, lab in laboratories.items()],
         aligned=False,
     )
