@@ -43,6 +43,11 @@ COMMANDS = {
         "edge.commands.calibrate:calibrate_group",
         "Measure even light, white point and the size of a pixel.",
     ),
+    "recalibrate": (
+        "edge.commands.recalibrate:recalibrate_group",
+        "Fit the model's threshold to your own labelled cells, or go back.",
+    ),
+    "compare": ("edge.commands.compare:compare_command", "Run two models on the last samples, side by side."),
     "render": ("edge.commands.render:render", "Draw smears with a known truth, to try the rest with."),
     "archive": ("edge.archive.command:archive", "Count stored fields by the hundred thousand, on Dask."),
     "forward": ("edge.fleet.forward_command:forward", "Send the log's rows to a fleet's MQTT broker."),

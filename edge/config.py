@@ -35,12 +35,14 @@ SYSTEM_STATE = Path("/var/lib/blastcount")
 LOG_NAME = "blastcount.db"
 #: The calibration's name in the state folder.
 CALIBRATION_NAME = "calibration.json"
+#: The recalibration's name in the state folder.
+RECALIBRATION_NAME = "recalibration.json"
 #: Sections that decide how results are looked at, not how they come about: another port or token of the page
 #: must not make the fields before and after it look as if they were counted differently. The site's names
 #: stand in the provenance by themselves.
 _NOT_HASHED = ("review", "site", "forward", "collect")
 #: Settings that older programs did not have: unset, they must not make old and new rows look different.
-_HASHED_WHERE_SET = {"camera": ("pixel_format",)}
+_HASHED_WHERE_SET = {"camera": ("pixel_format",), "model": ("recalibration",)}
 #: Number of the last of the kernel's video devices.
 _MAX_CAMERA = 255
 #: A page's address as a browser shows it: scheme, name, port, folder; nothing in it has to be decoded.
@@ -65,6 +67,8 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     )
     #: 1 leaves the other cores to the camera and to OpenCV.
     threads: Annotated[int, Meta(ge=1, le=64, description="threads of the interpreter")] = 1
+    #: None for ``recalibration.json`` in the state folder, used where it is there.
+    recalibration: Annotated[Path | None, Meta(description="what `blastcount recalibrate` writes")] = None
 
 
 class ScaleConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -359,13 +363,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def calibration_path(self) -> Path:
         """The calibration's file: the configured one, else ``calibration.json`` in the state folder."""
-        configured = self.calibration.path
-        if configured is not None:
-            return configured
-        folder = state_folder()
-        if folder == SYSTEM_STATE and folder.is_dir() and not os.access(folder, os.X_OK):
-            folder = _own_state()  # the microscope is not this user's, nor are its pictures
-        return folder / CALIBRATION_NAME
+        return self.calibration.path or _measured_folder() / CALIBRATION_NAME
+
+    @property
+    def recalibration_path(self) -> Path:
+        """The recalibration's file: the configured one, else ``recalibration.json`` in the state folder."""
+        return self.model.recalibration or _measured_folder() / RECALIBRATION_NAME
 
     def changed(self, **sections: Mapping[str, Any]) -> Config:
         """Return the configuration with some settings of some sections changed, checked as a file's are.
@@ -404,6 +407,14 @@ def state_folder() -> Path:
     if first:
         return Path(first)
     return SYSTEM_STATE if SYSTEM_STATE.is_dir() else _own_state()
+
+
+def _measured_folder() -> Path:
+    """Folder of what was measured here; one's own where the microscope is not this user's."""
+    folder = state_folder()
+    if folder == SYSTEM_STATE and folder.is_dir() and not os.access(folder, os.X_OK):
+        return _own_state()
+    return folder
 
 
 def _own_state() -> Path:

@@ -16,6 +16,7 @@ from edge.calibration import Calibration
 from edge.camera.configured import is_live, make_source
 from edge.classification.card import ModelBundle, default_bundle_path, load_bundle
 from edge.classification.classifier import Classifier
+from edge.classification.recalibration import Recalibration
 from edge.config import Config, load_config, names_a_camera
 from edge.counting.golden import check_golden_field, load_golden_field
 from edge.daemon.client import ask, find_socket
@@ -164,6 +165,21 @@ def _examine_model(findings: list[Finding], config: Config | None, model: Path |
         lambda worst: f"{crops} agree: largest difference of p {worst:.3f}, at most {tolerance:.3f} allowed",
     )
     attempt(findings, "golden field", lambda: check_golden_field(classifier, load_golden_field(bundle)), str)
+    if config is not None:
+        findings += _examine_recalibration(config, bundle)
+
+
+def _examine_recalibration(config: Config, bundle: ModelBundle) -> list[Finding]:
+    """See whether the laboratory's recalibration is of this model; nothing is said where there is none."""
+    path, name = config.recalibration_path, "recalibration"
+    if config.model.recalibration is None and not path.exists():
+        return []
+    try:
+        fitted = Recalibration.load(path)
+        fitted.applied(bundle.card)
+    except EdgeError as error:
+        return [bad(name, str(error))]
+    return [good(name, f"{path}: fitted on {fitted.cells} cells, of {fitted.made_at:%Y-%m-%d}")]
 
 
 def _software() -> Finding:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -355,10 +355,22 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model said so: its name and the SHA-256 of its ``.tflite`` file."""
+    """Which model said so.
+
+    Attributes
+    ----------
+    name : of the bundle
+    sha256 : of its ``.tflite`` file
+    recalibration : SHA-256 of the laboratory's own recalibration that its probabilities went through, or None
+    """
 
     name: str
     sha256: str
+    recalibration: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Give it as JSON; ``recalibration`` stands there only where there is one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

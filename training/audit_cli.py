@@ -13,6 +13,7 @@ from edge.errors import DataSetError, GateError
 from training.data import sources
 from training.data.cache import Cache
 from training.data.collection import Collection, collect
+from training.data.records import OWN
 from training.protocol.audit import audit, leaks, read_split
 
 #: Longest list that is printed in full; the JSON has all.
@@ -64,22 +65,27 @@ def command(data_folder: Path, split_file: Path | None, cache_folder: Path | Non
         refuse_leaks(found["split"])
 
 
-def read_collection(data_folder: Path, cache: Cache, labs: Sequence[str] | None = None) -> Collection:
+def read_collection(
+    data_folder: Path, cache: Cache, labs: Sequence[str] | None = None, also: Sequence[Path] = ()
+) -> Collection:
     """Read, segment and match the laboratories of a data folder, with a bar for people.
 
     Parameters
     ----------
-    data_folder, cache : as for :func:`training.data.collection.collect`
+    data_folder, cache, also : as for :func:`training.data.collection.collect`
     labs : only those of them that are there
     """
-    there = [lab for lab in sources.present(data_folder) if labs is None or lab in labs]
+    present = sources.present(data_folder)
+    if also and OWN not in present:
+        present = (*present, OWN)
+    there = [lab for lab in present if labs is None or lab in labs]
     if not there:
         raise DataSetError(
             f"{data_folder}: holds {', '.join(sources.present(data_folder))}, but the recipe learns from "
             f"{', '.join(labs or ())}; give another --recipe or --data"
         )
     click.echo(f"{data_folder}: {', '.join(there)}", err=True)
-    return collect(data_folder, cache, there)
+    return collect(data_folder, cache, there, also)
 
 
 def refuse_leaks(split: Json) -> None:

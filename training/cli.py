@@ -18,10 +18,11 @@ from training.audit_cli import brief, read_collection, share
 from training.backend import load_keras
 from training.data.cache import Cache
 from training.data.collection import Collection
-from training.data.records import CellRecord
-from training.data.sources import present
+from training.data.records import OWN, CellRecord
+from training.data.sources import own_folders, present
 from training.protocol import random_split
 from training.protocol import types as type_protocol
+from training.protocol.also import before_and_after, shipped_tests
 from training.protocol.audit import audit
 from training.protocol.evaluation import Evaluated, evaluate
 from training.protocol.random_split import RandomSplit
@@ -49,6 +50,13 @@ from training.report.results import Training
     required=True,
     help="Folder that holds ALL_IDB1 and ALL_IDB2 in their official layout, and the other laboratories "
     "(see `blastcount audit`); only read.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of your own corrections, as `blastcount sample export --training` writes it, to learn from, "
+    "too; may be repeated. With --evaluate it shows before and after.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option(
@@ -95,6 +103,7 @@ from training.report.results import Training
 def train(
     name: str,
     data_folder: Path,
+    also: tuple[Path, ...],
     out: Path,
     seed: int,
     epochs: int | None,
@@ -117,10 +126,17 @@ def train(
     folder.check(out, type_report.FILES if name == TYPES else results.ALL_FILES, force=force)
     load_keras()  # says at once that TensorFlow is missing
     if name == TYPES:
+        if also:
+            raise click.UsageError("--also is of blasts: the recipe of types does not learn from corrections")
         _train_types(data_folder, out, Cache(cache_folder), seed, folds, evaluated=with_protocol, force=force)
         return
     recipe = load_recipe(name, epochs)
-    collection = read_collection(data_folder, Cache(cache_folder), None if with_protocol else recipe.labs)
+    if also and OWN not in recipe.labs:
+        raise click.UsageError(
+            f"--also: {name} learns from {', '.join(recipe.labs)} alone; use --recipe relative"
+        )
+    labs = None if with_protocol else recipe.labs
+    collection = read_collection(data_folder, Cache(cache_folder), labs, also)
     click.echo("Leakage audit (`blastcount audit` has all of it)")
     for line in brief(audit(collection)):
         click.echo(f"  {line}")
@@ -132,6 +148,10 @@ def train(
     evaluated = None
     if with_protocol:
         evaluated = evaluate(collection, recipe, seed=seed, workers=workers, folds=folds, tests=tests)
+        if also:
+            own = own_folders(data_folder, also)
+            compared = before_and_after(evaluated.document, shipped_tests(name), own)
+            evaluated.document["before_and_after"] = list(compared)
     training = _train(collection, recipe, seed, random, evaluated)
     for line in _summary(results.write(out, training, force=force), training):
         click.echo(line)
@@ -231,6 +251,8 @@ def _summary(card: dict[str, Any], training: Training) -> Iterator[str]:
         minutes = document["cpu_s"] / 60
         blocks.append(Text(f"{document['trainings']} trainings, {minutes:.0f} minutes of processor time"))
         blocks.append(report.goals_table(document))
+        if compared := document.get("before_and_after"):
+            blocks.append(report.before_and_after_table(compared))
     for block in blocks:
         if isinstance(block, Table):
             yield markdown_table(block.header, block.rows)

@@ -15,11 +15,10 @@ from msgspec import Struct, structs
 from edge.archive.plan import Batch
 from edge.archive.store import StoredFile, read_picture, read_stored
 from edge.archive.tables import UNREACHABLE, CountedBatch, Rows, kind_of_failure
-from edge.classification.card import default_bundle_path
 from edge.config import Config
 from edge.counting.files import Counted, count_file
 from edge.counting.folder import CommonScales, FolderScales, common_scales
-from edge.counting.golden import load_checked
+from edge.counting.golden import load_configured
 from edge.counting.provenance import Provenance
 from edge.counting.recorder import Recorder, as_configured
 from edge.counting.tally import denominator_of
@@ -44,7 +43,7 @@ def line(config: Config) -> Recorder:
     """
     cv2.setNumThreads(config.model.threads)
     keep_freed_memory()
-    classifier = load_checked(config.model.path or default_bundle_path(), config.model.threads)
+    classifier = load_configured(config)
     return as_configured(config, classifier, None, source_kind="file", clock=WallClock())
 
 

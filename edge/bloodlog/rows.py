@@ -125,7 +125,7 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         scale=_scale(row),
         reasons=tuple(json.loads(row["reasons"])),
         cells=tuple(map(_classified_cell, cell_rows)),
-        model=ModelIdentity(row["model_name"], row["model_sha256"]),
+        model=ModelIdentity(row["model_name"], row["model_sha256"], _recalibration(row["provenance"])),
         stage_ms=json.loads(row["stage_ms"]),
         stage_um=None if stage_x_um is None else (stage_x_um, row["stage_y_um"]),
         warnings=warnings,
@@ -147,6 +147,14 @@ def logged_field(row: sqlite3.Row, cell_rows: Sequence[sqlite3.Row]) -> LoggedFi
         else tuple((other, x_um, y_um) for other, x_um, y_um in json.loads(row["overlaps"])),
         **{name: row[name] for name in _FIELD_AS_STORED},
     )
+
+
+def _recalibration(provenance: str | None) -> str | None:
+    """Read by which recalibration a row was counted, from what produced it."""
+    if provenance is None or '"recalibration_sha256"' not in provenance:  # nearly all rows: not parsed
+        return None
+    sha256 = json.loads(provenance).get("recalibration_sha256")
+    return None if sha256 is None else str(sha256)
 
 
 def _type_model(row: sqlite3.Row) -> ModelIdentity | None:

@@ -201,6 +201,7 @@ class ModelCard:
     golden : hash and tolerance of the golden crops
     sections : free JSON under ``FREE_SECTIONS``, for people and reports
     labels : order of the outputs, always ``LABELS``
+    recalibration : SHA-256 of the recalibration that ``decision`` is from; None where it is the card's own
     """
 
     name: str
@@ -212,11 +213,12 @@ class ModelCard:
     golden: GoldenSpec
     sections: Mapping[str, object] = field(default_factory=dict)
     labels: Labels = LABELS
+    recalibration: str | None = None
 
     @property
     def identity(self) -> ModelIdentity:
-        """Name and hash, as results and log rows carry them."""
-        return ModelIdentity(self.name, self.sha256)
+        """Name and hashes, as results and log rows carry them."""
+        return ModelIdentity(self.name, self.sha256, self.recalibration)
 
     @property
     def whole_sha256(self) -> str:

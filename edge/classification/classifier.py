@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.classification.card import Decision, ModelBundle, ModelCard
 from edge.classification.interpreter import Network, RuntimeName, check_tensors
+from edge.classification.recalibration import Recalibrated, Recalibration
 from edge.errors import GateError, ModelError
 from edge.structures import CellClass
 
@@ -22,6 +25,10 @@ class Classifier:
     threads : threads that one invocation may use, 1 or more
     runtime : which interpreter; None takes the first installed of its ``RUNTIMES``
 
+    Attributes
+    ----------
+    recalibration_problem : why a recalibration that is there is not used; None where all is well
+
     Raises
     ------
     RuntimeMissingError
@@ -32,6 +39,8 @@ class Classifier:
 
     def __init__(self, bundle: ModelBundle, threads: int = 1, runtime: RuntimeName | None = None) -> None:
         self._bundle = bundle
+        self._card = bundle.card
+        self.recalibration_problem: str | None = None
         self._network = Network(bundle.tflite_path, threads=threads, runtime=runtime)
         card = bundle.card
         check_tensors(self._network, card.input_tensor, card.output_tensor, card.name)
@@ -43,8 +52,22 @@ class Classifier:
 
     @property
     def card(self) -> ModelCard:
-        """The bundle's card: name, hash, input spec, decision."""
-        return self._bundle.card
+        """The bundle's card: name, hash, input spec, decision; the latter of the recalibration, if any."""
+        return self._card
+
+    def recalibrated(self, recalibration: Recalibration) -> Classifier:
+        """Give a classifier with this network that reads it as a laboratory does.
+
+        Golden crops and golden field are of the card's own decision: they are checked before.
+
+        Raises
+        ------
+        ConfigError
+            The recalibration was fitted for another card.
+        """
+        other = copy(self)
+        other._card = recalibration.applied(self._bundle.card)
+        return other
 
     @property
     def runtime(self) -> str:
@@ -68,7 +91,9 @@ class Classifier:
         ImageError
             The crops have another shape or dtype.
         """
-        return calibrate(self._network.outputs(crops), self.card.decision.temperature, self._network.lsb)
+        decision = self.card.decision
+        offset = decision.offset if isinstance(decision, Recalibrated) else 0.0
+        return calibrate(self._network.outputs(crops), decision.temperature, self._network.lsb, offset)
 
     def label(self, p_blast: float) -> CellClass:
         """Name the class of a cell with this calibrated probability, by the card's decision."""
@@ -131,7 +156,9 @@ def decide(p_blast: float, decision: Decision) -> CellClass:
     return "blast" if p_blast >= decision.threshold else "normal"
 
 
-def calibrate(outputs: NDArray[np.float32], temperature: float, lsb: float) -> NDArray[np.float32]:
+def calibrate(
+    outputs: NDArray[np.float32], temperature: float, lsb: float, offset: float = 0.0
+) -> NDArray[np.float32]:
     """Turn the network's two outputs into a probability and divide its logit by a temperature [1]_.
 
     An int8 softmax says 0 to 255/256: never 1, so that taking the second output alone would make a sure
@@ -144,6 +171,7 @@ def calibrate(outputs: NDArray[np.float32], temperature: float, lsb: float) -> N
     outputs : (n, 2) float32, the softmax's (normal, blast)
     temperature : above 1 pulls towards 0.5, 1 changes nothing but the clipping
     lsb : smallest step of the output
+    offset : of a recalibration, added to the logit before it is divided
 
     Returns
     -------
@@ -163,4 +191,4 @@ def calibrate(outputs: NDArray[np.float32], temperature: float, lsb: float) -> N
     p = (outputs[:, 1].astype(np.float64) + 1.0 - outputs[:, 0]) / 2
     clipped = np.clip(p, lsb / 2, 1 - lsb / 2)
     logit = np.log(clipped) - np.log1p(-clipped)
-    return np.asarray(1 / (1 + np.exp(-logit / temperature)), dtype=np.float32)
+    return np.asarray(1 / (1 + np.exp(-(logit + offset) / temperature)), dtype=np.float32)

@@ -125,7 +125,9 @@ def status_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     free_bytes = disk["free_bytes"]
     free = "the log's folder is gone" if free_bytes is None else f"{free_bytes / 1e9:.1f} GB free"
     lines.append(("machine", f"{free}{heat}{throttled}"))
-    lines.append(("model", f"{status['model']['name']} {status['model']['sha256'][:12]}"))
+    model = status["model"]
+    recalibrated = f", recalibrated here {by[:12]}" if (by := model.get("recalibration_sha256")) else ""
+    lines.append(("model", f"{model['name']} {model['sha256'][:12]}{recalibrated}"))
     change = status["last_reload"]
     if change is not None and not change["ok"]:
         lines.append(("config", f"the last change was refused: {change['message']}"))

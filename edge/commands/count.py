@@ -16,7 +16,6 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.connection import check_name
 from edge.camera.files import read_frames
 from edge.camera.folders import VIDEO_SUFFIXES, Found, find, left_out_line
-from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.interrupt import Interrupt
 from edge.commands.options import FILE, FOLDER, PATH, FiniteRange, Shard, model_option, shard_option
@@ -32,7 +31,7 @@ from edge.commands.progress import Progress
 from edge.config import Config, load_config
 from edge.counting.files import Counted, count_file
 from edge.counting.folder import FolderScales
-from edge.counting.golden import load_checked
+from edge.counting.golden import load_configured
 from edge.counting.recorder import Recorder, as_configured
 from edge.counting.tally import RunningTally, denominator_of
 from edge.daemon.served import open_log
@@ -145,7 +144,7 @@ def count(
     config = load_config().changed(  # so that its hash covers them
         model={"path": model, "threads": threads}, scale={"um_per_px": um_per_px}
     )
-    classifier = load_checked(config.model.path or default_bundle_path(), threads)
+    classifier = load_configured(config, threads)
     folders = _Folders(masks, pictures, geojson)
     for folder in filter(None, astuple(folders)):
         prepare_folder(folder)
@@ -262,9 +261,12 @@ def _footer(classifier: Classifier, denominator: Denominator) -> list[str]:
     left_out = "border (cut by the image's edge)"
     if denominator != "with_smudges":
         left_out += ", smudge (ruptured)"
+    model = f"{card.name} {card.sha256[:12]}"
+    if card.recalibration is not None:
+        model += f" recalibrated here {card.recalibration[:12]}"
     return [
         f"wbc = blasts + normal + uncertain + border. Not in the share: {left_out}.",
-        f"model {card.name} {card.sha256[:12]}, {classifier.runtime}, blastcount {software_version()}",
+        f"model {model}, {classifier.runtime}, blastcount {software_version()}",
         "For research use only; not for diagnosis.",
     ]
 

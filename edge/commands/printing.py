@@ -10,7 +10,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -106,10 +105,10 @@ def field_json(result: FieldResult, denominator: Denominator = "classified") -> 
         "tally": _tally_json(tally([result], denominator)),
         "cells": [_cell_json(classified, result.type_model) for classified in result.cells],
         "frame_sha256": result.frame_sha256,
-        "model": asdict(result.model),
+        "model": result.model.to_json(),
     }
     if result.type_model is not None:
-        record["type_model"] = asdict(result.type_model)
+        record["type_model"] = result.type_model.to_json()
     return json.dumps(record, allow_nan=False)
 
 

@@ -12,13 +12,12 @@ import click
 from edge.bloodlog import BloodLog
 from edge.bloodlog.locks import Patience
 from edge.camera.configured import make_source
-from edge.classification.card import default_bundle_path
 from edge.classification.classifier import Classifier
 from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option, log_option
 from edge.commands.outputs import make_state_folder
 from edge.config import Config, SourceKind, load_config
-from edge.counting.golden import load_checked
+from edge.counting.golden import load_configured
 from edge.counting.recorder import as_configured
 from edge.daemon.button import button
 from edge.daemon.charts import ChartWatch
@@ -124,7 +123,7 @@ def _review_page(config: Config, config_path: Path | None) -> AbstractContextMan
 def _load_classifier(config: Config) -> Classifier:
     """Load the configured model and check its golden crops and golden field."""
     _log.info("configuration: %s, sha256 %.12s", config.origin or "built-in defaults", config.sha256)
-    return load_checked(config.model.path or default_bundle_path(), config.model.threads)
+    return load_configured(config)
 
 
 def reloaded(config: Config, log: BloodLog) -> Setup:
@@ -162,7 +161,8 @@ def make_setup(config: Config, classifier: Classifier, log: BloodLog) -> Setup:
         trigger=make_trigger(config),
         button=None if pin is None else lambda press: button(pin, config.gpio.debounce_s, press),
         check=lambda: check_place(log, config.storage.reserve_mb),
-        model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime},
+        model={"name": card.name, "sha256": card.sha256, "runtime": classifier.runtime}
+        | ({} if card.recalibration is None else {"recalibration_sha256": card.recalibration}),
         charts=ChartWatch(log, WallClock()),
     )
 

@@ -27,13 +27,15 @@ from numpy.typing import NDArray
 from edge.bloodlog.pictures import decode, encode
 from edge.calibration import Blank, Calibration
 from edge.calibration.correction import Correction
-from edge.classification.card import ModelBundle, ModelCard, load_bundle, packed
+from edge.classification.card import ModelBundle, ModelCard, default_bundle_path, load_bundle, packed
 from edge.classification.classifier import Classifier
+from edge.classification.recalibration import Recalibration
+from edge.config import Config
 from edge.counting.pipeline import CellClassifier, Pipeline
 from edge.counting.recorder import field_guard
 from edge.device.durable import write_whole
 from edge.device.reading import read_bounded
-from edge.errors import FieldError, GateError, ModelError
+from edge.errors import ConfigError, FieldError, GateError, ModelError
 from edge.structures import CellClass, Frame
 
 _log = logging.getLogger(__name__)
@@ -188,6 +190,37 @@ def load_checked(path: Path, threads: int = 1) -> Classifier:
         agreement,
     )
     return classifier
+
+
+def load_configured(config: Config, threads: int | None = None) -> Classifier:
+    """Load the configured model, checked, and read as the laboratory has recalibrated it.
+
+    A recalibration that cannot be read or is for another card is not used, and never in silence: every field
+    carries the warning ``recalibration_unused``.
+
+    Parameters
+    ----------
+    config : which model and recalibration
+    threads : of the interpreter; None for the configured number
+
+    Raises
+    ------
+    ModelError, RuntimeMissingError, GateError
+        As :func:`load_checked`.
+    """
+    classifier = load_checked(config.model.path or default_bundle_path(), threads or config.model.threads)
+    path = config.recalibration_path
+    if config.model.recalibration is None and not path.exists():
+        return classifier
+    try:
+        recalibration = Recalibration.load(path)
+        recalibrated = classifier.recalibrated(recalibration)
+    except ConfigError as error:
+        _log.warning("recalibration not used, the card's own decision holds: %s", error)
+        classifier.recalibration_problem = str(error)
+        return classifier
+    _log.info("recalibrated on %d cells of this laboratory: %s", recalibration.cells, path)
+    return recalibrated
 
 
 def load_golden_field(bundle: ModelBundle) -> GoldenField:

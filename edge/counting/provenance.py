@@ -36,6 +36,8 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     type_model_name, type_model_sha256, type_card_sha256 : network and card that named the cells' types; not
         written where there is none
     microscope, stain : what the laboratory calls them; not written where it has not said
+    recalibration_sha256 : of the file by which the laboratory has recalibrated the model; not written where
+        there is none
     """
 
     config_sha256: str
@@ -55,6 +57,7 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     type_card_sha256: str | None = None
     microscope: str | None = None
     stain: str | None = None
+    recalibration_sha256: str | None = None
 
     @classmethod
     def of(
@@ -93,6 +96,7 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             type_card_sha256=None if types is None else types.card_sha256,
             microscope=config.site.microscope,
             stain=config.site.stain,
+            recalibration_sha256=card.recalibration,
         )
 
     def to_json(self) -> str:

@@ -7,6 +7,7 @@ counts owns no clock, signal, thread or socket; whoever feeds it does.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.bloodlog.rows import as_text
 from edge.calibration.correction import UNUSED, Correction
 from edge.classification.classifier import Classifier
+from edge.classification.recalibration import UNUSED as RECALIBRATION_UNUSED
 from edge.config import Config
 from edge.counting.pipeline import Pipeline, ProcessedField, TypeClassifier
 from edge.counting.provenance import Context, Provenance
@@ -88,6 +90,7 @@ class Recorder:
     denominator : which cells the shares in the status are of, as configured
     resumes : a field without a sample whose row stands in the log is taken from there, not counted again; it
         has the same source, pixels, provenance and scale of its folder
+    warnings : that every field is counted with, whatever it shows
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Recorder:
         correction: Correction | None = None,
         denominator: Denominator | None = None,
         resumes: bool = False,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         self._counter = counter
         self._resumes = resumes
@@ -112,6 +116,7 @@ class Recorder:
         self._clock = clock
         self._correction = correction or Correction(None)
         self._denominator = denominator
+        self._warnings = warnings
         self._sample: OpenSample | None = None
         self._resumed: OpenSample | None = None
 
@@ -192,7 +197,10 @@ class Recorder:
 
     def corrected(self, frame: Frame) -> Frame:
         """Give a frame as it would be counted: with even light, and with its scale where that is known."""
-        return self._correction.applied(frame)
+        corrected = self._correction.applied(frame)
+        if not self._warnings:
+            return corrected
+        return dataclasses.replace(corrected, warnings=(*corrected.warnings, *self._warnings))
 
     def _record(self, frame: Frame) -> Recorded:
         corrected = self.corrected(frame)
@@ -358,4 +366,5 @@ def as_configured(
         correction=correction,
         denominator=config.sample.denominator,
         resumes=resumes,
+        warnings=() if classifier.recalibration_problem is None else (RECALIBRATION_UNUSED,),
     )

@@ -58,6 +58,7 @@ WARNINGS = {
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
     "assigned": "put into the sample afterwards: its cells were compared with no other field's",
     "calibration_unused": "the calibration cannot be read or is for frames of another size: make one anew",
+    "recalibration_unused": "the recalibration cannot be read or is of another model: fit it anew or undo it",
 }
 
 

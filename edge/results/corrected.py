@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.calibration.site import SiteCard
+from edge.classification.recalibration import Recalibration
 
 #: 97.5 % quantile of the normal distribution.
 _Z = 1.959964
 #: Below this sensitivity + specificity - 1 the correction divides by little more than noise: it multiplies
 #: the width of the interval by two and more.
 LEAST_YOUDEN = 0.5
+#: Source of the errors that a recalibration has measured.
+OF_RECALIBRATION = "labelled cells of this laboratory that its recalibration had not seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class KnownErrors:
     source: str
     blasts_uncertain: int = 0
     site: SiteCard | None = field(default=None, hash=False)
+
+    @classmethod
+    def of_recalibration(cls, fitted: Recalibration) -> KnownErrors | None:
+        """Take those of cells that a recalibration's fit had not seen; None where a class is missing."""
+        blast, normal = fitted.nested.blast, fitted.nested.normal
+        if not blast.n or not normal.n:
+            return None
+        return cls(blast.n, blast.blast, normal.n, normal.blast, OF_RECALIBRATION)
 
     @classmethod
     def of_evaluation(cls, evaluation: Mapping[str, Any]) -> KnownErrors | None:

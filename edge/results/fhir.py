@@ -413,6 +413,7 @@ def _device(made: CountedBy) -> Resource:
     versions = {
         "software": made.software_version,
         "model SHA-256": made.model.sha256,
+        "recalibration SHA-256": made.model.recalibration,
         "types' model SHA-256": None if made.type_model is None else made.type_model.sha256,
         "interpreter": made.runtime,
         "configuration SHA-256": made.config_sha256,

@@ -105,7 +105,7 @@ def feature_collection(
             "status": result.status,
             "reasons": result.reasons,
             "warnings": result.warnings,
-            "model": {"name": result.model.name, "sha256": result.model.sha256},
+            "model": result.model.to_json(),
             "software": software_version(),
             "note": "For research use only; not for diagnosis.",
         },

@@ -13,9 +13,10 @@ from edge.bloodlog.control import Alarm
 from edge.bloodlog.reviews import class_of, type_of
 from edge.bloodlog.signatures import Signature
 from edge.classification.card import ModelCard, default_bundle_path, load_bundle
+from edge.classification.recalibration import Recalibration
 from edge.config import Config
 from edge.counting.tally import denominator_of, tally, with_share
-from edge.errors import ModelError
+from edge.errors import ConfigError, ModelError
 from edge.results.agreement import Agreement, agreement
 from edge.results.control import alarms_during
 from edge.results.corrected import CorrectedShare, KnownErrors, corrected_share
@@ -300,11 +301,15 @@ def _observer_count(reading: Reading, observer: str, denominator: Denominator) -
 def known_errors(config: Config) -> ErrorsOf:
     """Give the known errors of a model that is installed here; those of another one are not known.
 
-    They are read from the card whose SHA-256 is the model's, never from one of the same name, and once.
+    They are read from the card whose SHA-256 is the model's, never from one of the same name, and once; where
+    the rows went through a recalibration, from its file, of cells that its fit had not seen.
     """
 
     @cache
     def of(model: ModelIdentity) -> KnownErrors | None:
+        if model.recalibration is not None:
+            fitted = _installed_recalibration(config, model)
+            return None if fitted is None else KnownErrors.of_recalibration(fitted)
         for card in _installed_cards(config):
             evaluation = card.sections.get("evaluation")
             if card.sha256 == model.sha256 and isinstance(evaluation, dict):
@@ -319,10 +324,25 @@ def known_thresholds(config: Config) -> ThresholdOf:
 
     @cache
     def of(model: ModelIdentity) -> float | None:
+        if model.recalibration is not None:
+            fitted = _installed_recalibration(config, model)
+            return None if fitted is None else fitted.threshold
         cards = (card for card in _installed_cards(config) if card.sha256 == model.sha256)
         return next((card.decision.threshold for card in cards), None)
 
     return of
+
+
+def _installed_recalibration(config: Config, model: ModelIdentity) -> Recalibration | None:
+    path = config.recalibration_path
+    for file in (path, Recalibration.kept(path, model.recalibration)):
+        try:
+            fitted = Recalibration.load(file)
+        except ConfigError:  # a report of an old sample does not need it
+            continue
+        if fitted.sha256 == model.recalibration:
+            return fitted
+    return None
 
 
 def _installed_cards(config: Config) -> Iterator[ModelCard]:

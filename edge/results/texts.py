@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edge.device.printable import printable
 from edge.i18n import DEFAULT_LANGUAGE, Catalogue
+from edge.results.corrected import OF_RECALIBRATION
 from edge.results.stopping import LINE, Stopping
 from edge.structures import CellType, Tally
 
@@ -262,6 +263,8 @@ def source_text(_: Catalogue, source: str) -> str:
     """Say on which cells errors were measured; the model's card tells it in English."""
     if not source:
         return _("site.source")
+    if source == OF_RECALIBRATION:
+        return _("report.source_here")
     return source if _.language == DEFAULT_LANGUAGE else _("report.source_of_card")
 
 

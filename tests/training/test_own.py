@@ -20,9 +20,11 @@ from edge.results.dataset import CellReview, DatasetCell, DatasetField, add_fiel
 from edge.segmentation import segment
 from edge.structures import Frame
 from training import cli
+from training.audit_cli import read_collection
 from training.data import sources
 from training.data.cache import Cache
-from training.data.collection import Collection, collect
+from training.data.collection import Collection, collect, cut
+from training.protocol.also import before_and_after, shipped_tests
 from training.protocol.plan import plan
 from training.protocol.recipe import check_enough
 from training.recipes.akbar2024 import Akbar2024
@@ -119,3 +121,50 @@ def test_too_few_cells_are_refused_by_name(corrected: Collection, tmp_path: Path
         assert isinstance(result.exception, DataSetError)
         assert wanted in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_corrections_beside_the_data_folder_are_learnt_from_too(
+    corrected: Collection, draw: Draw, tmp_path: Path
+) -> None:
+    add(tmp_path / "stick", draw(90, blasts=True), "S-9", ["blast"] * 3)
+    found = read_collection(
+        corrected.root, corrected.cache, ("own",), (tmp_path / "stick", corrected.root / "b")
+    )
+    assert len(found.fields) == len(corrected.fields) + 1  # what is in two folders is there once
+    (new,) = set(found.fields) - set(corrected.fields)
+    assert found.source(new) == f"stick/fields/{found.fields[new].path.name}"
+    assert len(cut(found, [cell for cell in found.cells if cell.field == new], Relative().spec)) >= 3
+    with pytest.raises(DataSetError, match="holds no corrections"):
+        read_collection(corrected.root, corrected.cache, ("own",), (tmp_path / "no",))
+    for recipe, said in (("akbar2024", "learns from all-idb alone"), ("types", "--also is of blasts")):
+        options = [
+            "--data",
+            str(corrected.root),
+            "--out",
+            str(tmp_path / "out"),
+            "--also",
+            str(tmp_path / "stick"),
+        ]
+        result = CliRunner().invoke(cli.train, ["--recipe", recipe, *options])
+        assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+def test_before_is_what_was_counted_and_after_what_networks_say_that_had_not_seen_the_sample(
+    corrected: Collection, tmp_path: Path
+) -> None:
+    figures = {"blasts_called_blast": {"value": 0.9}, "normal_called_blast": {"value": 0.1}}
+    mature = {"pbc": {"figures": {"called_blast": {"value": 0.05}}}}
+    now = {"tests": [{"test": "session", "own": {"figures": figures}, "mature": mature}, {"test": "lab:pbc"}]}
+    shipped = shipped_tests("relative")
+    assert {"session", "lab:pbc"} <= {test["test"] for test in shipped}
+    pairs = list(before_and_after(now, shipped, sources.own_folders(corrected.root)))
+    assert [(pair["test"], pair["laboratory"], pair["figure"]) for pair in pairs] == [
+        ("session", "own", "blasts called blast"),
+        ("session", "own", "others called blast"),
+        ("session", "pbc", "mature cells called blast"),
+    ]
+    # No program had counted these fields: nothing is said of before, rather than 0.
+    assert pairs[0]["before"]["value"] is None
+    assert [pair["after"]["value"] for pair in pairs] == [0.9, 0.1, 0.05]
+    recorded = next(test for test in shipped if test["test"] == "session")["mature"]["pbc"]
+    assert pairs[2]["before"] == recorded["figures"]["called_blast"]

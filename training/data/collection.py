@@ -111,14 +111,20 @@ class Collection:
         return read_image(self.fields[field].path).image
 
     def source(self, field: str) -> str:
-        """Name a field's file as a reader of the data set does: from the data folder, with ``/``."""
-        return self.fields[field].path.relative_to(self.root).as_posix()
+        """Name a field's file as a reader of the data set does: from the data folder, with ``/``.
+
+        Of corrections that lie elsewhere, from beside their folder.
+        """
+        path = self.fields[field].path
+        root = self.root if path.is_relative_to(self.root) else path.parents[2]
+        return path.relative_to(root).as_posix()
 
 
 def collect(
     root: Path,
     cache: Cache,
     labs: Sequence[str] | None = None,
+    also: Sequence[Path] = (),
 ) -> Collection:
     """Read, segment and match all fields; minutes the first time, seconds after that.
 
@@ -127,6 +133,7 @@ def collect(
     root : the data folder
     cache : keeps segmentations and overlaps
     labs : which laboratories; None takes all that are there
+    also : further folders of the laboratory ``own``
 
     Returns
     -------
@@ -142,7 +149,8 @@ def collect(
     records: dict[str, FieldRecord] = {}
     cells: list[CellRecord] = []
     crops: list[Crop] = []
-    listings = [_list_lab(root, lab, cache) for lab in (sources.present(root) if labs is None else labs)]
+    named = sources.present(root) if labs is None else labs
+    listings = [_list_lab(root, lab, cache, also) for lab in named]
     progress = Progress("Segmenting")
     with progress.over(sum(len(listing.fields) for listing in listings)):
         for listing in listings:
@@ -269,7 +277,7 @@ def red_cells_of(collection: Collection, cells: Sequence[CellRecord]) -> NDArray
     return np.stack([by_field[cell.field] for cell in cells]) if cells else np.zeros((0, 3), np.float32)
 
 
-def _list_lab(root: Path, lab: str, cache: Cache) -> Listing:
+def _list_lab(root: Path, lab: str, cache: Cache, also: Sequence[Path]) -> Listing:
     """List a laboratory's fields, find what overlaps and what shows the same."""
     shifts: list[Shift] = []
     places: dict[str, Place | None] = {}
@@ -282,7 +290,7 @@ def _list_lab(root: Path, lab: str, cache: Cache) -> Listing:
         by_key = {field.key: field.path for field in found}
         shifts = cache.kept("overlaps", _files(by_key), lambda: overlaps(by_key))
     else:
-        found = sources.read(root, lab)
+        found = sources.read(root, lab, also)
         by_key = {field.key: field.path for field in found}
     prints = cache.kept(
         "fingerprints",

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -101,13 +101,14 @@ def present(root: Path) -> tuple[str, ...]:
     return found
 
 
-def read(root: Path, lab: str) -> list[SourceField]:
+def read(root: Path, lab: str, also: Sequence[Path] = ()) -> list[SourceField]:
     """List the fields of a laboratory other than all-idb.
 
     Parameters
     ----------
     root : the data folder
     lab : of ``LABS``
+    also : further folders with corrections; a field that is in several is taken from the first
 
     Returns
     -------
@@ -131,7 +132,11 @@ def read(root: Path, lab: str) -> list[SourceField]:
         "wbc-seg2": _wbc_seg,
     }
     if lab == OWN:
-        return [field for folder in own_folders(root) for field in _own(folder)]
+        own: dict[str, SourceField] = {}
+        for folder in own_folders(root, also):
+            for field in _own(folder):
+                own.setdefault(field.key, field)
+        return list(own.values())
     found = []
     for folder in _folders(root, lab):
         fields = list(readers[lab](folder, lab))
@@ -145,9 +150,25 @@ def _folders(root: Path, lab: str) -> list[Path]:
     return [root / name for name in _FOLDERS.get(lab, ()) if (root / name).is_dir()]
 
 
-def own_folders(root: Path) -> list[Path]:
-    """Folders with corrections: the data folder itself, or folders in it."""
-    return [path for path in (root, *sorted(root.iterdir())) if (path / INDEX).is_file()]
+def own_folders(root: Path, also: Sequence[Path] = ()) -> list[Path]:
+    """Folders with corrections: the data folder itself, or folders in it, and further ones likewise.
+
+    Raises
+    ------
+    DataSetError
+        A further folder is not there, or holds none.
+    """
+    found = []
+    for folder in (root, *also):
+        there = sorted(folder.iterdir()) if folder.is_dir() else []
+        own = [path for path in (folder, *there) if (path / INDEX).is_file()]
+        if not own and folder is not root:
+            raise DataSetError(
+                f"{folder}: holds no corrections; `blastcount sample export SAMPLE --training DIR` makes "
+                "such a folder"
+            )
+        found += own
+    return found
 
 
 def block_of(number: int) -> int:

@@ -17,6 +17,9 @@ from edge.errors import DataSetError, GateError
 from edge.rendered import RenderSettings, scan
 from edge.segmentation import Segmentation
 from edge.structures import UInt8Image
+from training.audit_cli import read_collection
+from training.data.cache import Cache
+from training.evaluation import recalibration as curves
 from training.evaluation.figures import Figure, document, figure_json, figures_table, source_name
 from training.evaluation.overlay import draw_comparison
 from training.evaluation.quality import evaluate_gate, follow_sessions, read_sessions, summed
@@ -30,7 +33,12 @@ from training.evaluation.robustness import (
 )
 from training.evaluation.run import Comparison, evaluate
 from training.evaluation.truth import read_truth
+from training.protocol.recipe import load
+from training.report import recalibration as page
+from training.report.page import markdown
 
+#: The recipe of the shipped network.
+_RECIPE = "relative"
 _out = click.option("--out", type=click.Path(path_type=Path), help="Folder for the figures as a JSON file.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _markdown = click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table for a page.")
@@ -229,6 +237,55 @@ def quality(images: Sequence[Path], degraded: int, out: Path | None, **shown: bo
     if len(report.figures) > 1:
         report.add("all", summed(report.figures.values()))
     report.show(out, **shown)
+
+
+@evaluate_group.command("recalibration")
+@click.option(
+    "--data", "data_folder", type=click.Path(path_type=Path), help="Folder of the laboratories' data sets."
+)
+@click.option(
+    "--folds", type=click.Path(path_type=Path), help="Folder of recorded trainings; those missing are run."
+)
+@click.option("--cache", "cache_folder", type=click.Path(path_type=Path), help="Folder for segmentations.")
+@click.option(
+    "--cells",
+    "cells_file",
+    type=click.Path(path_type=Path),
+    help="File that keeps what the networks said of each cell; where it is there, no data is read.",
+)
+@click.option("--draws", type=click.IntRange(2), default=100, show_default=True, help="A number of cells.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trainings at once.")
+@_out
+@_json
+def recalibration(
+    data_folder: Path | None,
+    folds: Path | None,
+    cache_folder: Path | None,
+    cells_file: Path | None,
+    draws: int,
+    workers: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Leave each camera and laboratory out, give k of its labelled cells back, and recalibrate on them."""
+    if cells_file is not None and cells_file.exists():
+        sites = curves.read_sites(cells_file)
+    elif data_folder is None:
+        raise click.UsageError("give --data DIR, or --cells FILE that an earlier run has left")
+    else:
+        collection = read_collection(data_folder, Cache(cache_folder))
+        sites = curves.judged_sites(collection, load(_RECIPE), folds, workers)
+        if cells_file is not None:
+            curves.write_sites(cells_file, _RECIPE, sites)
+    progress = Progress("recalibrating")
+    with progress.over(len(sites)):
+        found = curves.document(sites, draws, progress.step)
+    if out is not None:
+        prepare_folder(out)
+        write_atomically(out / "recalibration.json", f"{json.dumps(found, indent=1)}\n".encode())
+    click.echo(
+        json.dumps(found, indent=1) if as_json else markdown("Recalibration", list(page.blocks(found)))
+    )
 
 
 def _robustness_table(results: Sequence[tuple[str, list[Robustness]]]) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 
 from edge import bench
 from edge.device.printable import markdown_table
-from training.report import cardpage, control, published
+from training.report import cardpage, control, published, recalibration
 from training.report import evaluation as report
 from training.report import types as type_report
 from training.report.page import Block, markdown
 
 #: Between these ``docs/quality.md`` has the tables of ``docs/silent.json``.
 _SILENT, _END = "<!-- docs/silent.json -->", "<!-- end -->"
-#: ... and ``docs/control.md`` those of ``docs/control.json``.
-_CONTROL = "<!-- docs/control.json -->"
+#: ... ``docs/control.md`` those of ``docs/control.json``, and ``docs/recalibration.md`` those of its own.
+_CONTROL, _RECALIBRATION = "<!-- docs/control.json -->", "<!-- docs/recalibration.json -->"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,7 +33,8 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     path and text: ``docs/card-NAME.md`` of each shipped bundle, ``docs/evaluation-NAME.md`` of each
     ``docs/evaluation-NAME.json``, ``docs/types.md``, ``docs/published.md`` of ``training/models/published``,
     ``docs/bench.md`` and ``docs/bench-NAME.md``, and ``docs/quality.md`` with the tables of
-    ``docs/silent.json`` between its marks, as ``docs/control.md`` has those of ``docs/control.json``
+    ``docs/silent.json`` between its marks, as ``docs/control.md`` has those of ``docs/control.json`` and
+    ``docs/recalibration.md`` those of ``docs/recalibration.json``
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -51,6 +52,9 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     yield _between_marks(docs / "quality.md", _SILENT, _silent_tables(silent))
     drifts = json.loads((docs / "control.json").read_text("utf-8"))
     yield _between_marks(docs / "control.md", _CONTROL, control.tables(drifts))
+    curve = json.loads((docs / "recalibration.json").read_text("utf-8"))
+    tables = markdown("", list(recalibration.blocks(curve))).partition("\n")[2].strip()
+    yield _between_marks(docs / "recalibration.md", _RECALIBRATION, tables)
 
 
 def _between_marks(page: Path, mark: str, tables: str) -> tuple[Path, str]:

@@ -89,6 +89,24 @@ def goals_table(document: Json) -> Table:
     return Table(("figure", "goal", "value", "95 % interval", "n", "reached"), rows, missed)
 
 
+def before_and_after_table(pairs: Sequence[Json]) -> Table:
+    """Lay out what corrections change, of :func:`training.protocol.also.before_and_after`."""
+    return Table(
+        ("test", "laboratory", "figure", "before", "after", "n before, after"),
+        tuple(
+            (
+                pair["test"],
+                pair["laboratory"],
+                pair["figure"],
+                with_interval(pair["before"]),
+                with_interval(pair["after"]),
+                f"{size(pair['before'])}, {size(pair['after'])}",
+            )
+            for pair in pairs
+        ),
+    )
+
+
 def figures_table(figures: Json) -> Table:
     """Figures of cells in the order of ``_CELL_FIGURES``."""
     return Table(

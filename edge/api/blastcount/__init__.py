@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.camera.files import read_frames
-from edge.classification.card import default_bundle_path
 from edge.config import load_config
 from edge.counting.differential import Differential, differential
 from edge.counting.folder import FolderScales
-from edge.counting.golden import load_checked
+from edge.counting.golden import load_configured
 from edge.counting.recorder import Recorded, as_configured
 from edge.counting.tally import tally
 from edge.device.clock import WallClock
@@ -114,7 +113,7 @@ class Counter:
             model={"path": None if model is None else Path(model), "threads": threads},
             scale={"um_per_px": um_per_px},
         )
-        classifier = load_checked(config.model.path or default_bundle_path(), threads)
+        classifier = load_configured(config, threads)
         self._um_per_px = config.scale.um_per_px
         self._recorder = as_configured(config, classifier, None, source_kind="file", clock=WallClock())
 

@@ -21,15 +21,20 @@ def render_html(page: Page, back: tuple[str, str] | None = None) -> str:
     -------
     a whole document; no script, no address of another file but the link back
     """
-    environment = Environment(
+    return environment().get_template("report.html").render(page=page, back=back)
+
+
+def environment() -> Environment:
+    """Give what the templates beside this module are rendered with; pictures go in by ``data_uri``."""
+    made = Environment(
         loader=PackageLoader("edge.results.sheet"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = _data_uri
-    return environment.get_template("report.html").render(page=page, back=back)
+    made.filters["data_uri"] = _data_uri
+    return made
 
 
 def _data_uri(jpeg: bytes) -> str:

@@ -356,8 +356,12 @@ def _origin(summary: SampleSummary, _: Catalogue) -> Iterable[tuple[str, str]]:
     several = len(summary.provenance) > 1
     for made in summary.provenance:
         fields = f" ({_('report.fields_n', n=made.fields)})" if several else ""
+        by = made.model.recalibration
+        model = f"{made.model.name} {made.model.sha256[:_HASH_DIGITS]}"
+        if by is not None:
+            model += f" {_('report.recalibrated', hash=by[:_HASH_DIGITS])}"
         text = (
-            f"{made.model.name} {made.model.sha256[:_HASH_DIGITS]}, blastcount {made.software_version}, "
+            f"{model}, blastcount {made.software_version}, "
             f"{made.runtime}, {_('report.settings')} {made.config_sha256[:_HASH_DIGITS]}"
         )
         if made.type_model is not None:

@@ -102,9 +102,11 @@ def json_text(record: Mapping[str, Any]) -> str:
 
 
 def _made_by(made: CountedBy) -> dict[str, Any]:
-    record = asdict(made)
+    record = asdict(made) | {"model": made.model.to_json()}
     if made.type_model is None:
         del record["type_model"]
+    else:
+        record["type_model"] = made.type_model.to_json()
     return record
 
 

@@ -28,7 +28,7 @@ from edge.classification.classifier import Classifier
 from edge.commands.printing import TablePrinter
 from edge.counting import pipeline
 from edge.counting.folder import FolderScales
-from edge.counting.golden import load_checked
+from edge.counting.golden import load_configured
 from edge.counting.pipeline import TypeClassifier
 from edge.counting.recorder import Recorded, Recorder, as_configured
 from edge.counting.tally import tally
@@ -408,11 +408,11 @@ def test_every_output_has_the_configured_denominator(
 ) -> None:
     def labelling_in_turn(*given: Any) -> Classifier:
         """Load and check the network, and from then on label in turn: every denominator has other cells."""
-        classifier, labels = load_checked(*given), cycle(["blast", "uncertain", "normal"])
+        classifier, labels = load_configured(*given), cycle(["blast", "uncertain", "normal"])
         monkeypatch.setattr(classifier, "label", lambda p_blast: next(labels))
         return classifier
 
-    monkeypatch.setattr(count_module, "load_checked", labelling_in_turn)
+    monkeypatch.setattr(count_module, "load_configured", labelling_in_turn)
     count.configure(f'[sample]\ndenominator = "{denominator}"\n')
     log_path, page = tmp_path / "b.db", tmp_path / "r.json"
     with BloodLog.open(log_path) as log:

@@ -40,14 +40,17 @@ def corrected(path: Path, um_per_px: float) -> Correction:
     return Correction.from_file(path, required=True)
 
 
-def test_it_is_one_json_form_with_one_hash(now: Callable[..., Provenance]) -> None:
+def test_it_is_one_json_form_with_one_hash(now: Callable[..., Provenance], tiny_model: Path) -> None:
     named = Config(site=SiteConfig(microscope="Bench 2", stain="Wright"))
-    first, second, typed = now(), now(), now(types=TellingTypes(), config=named)
+    first, second = now(), now()
+    card = replace(load_bundle(tiny_model).card, recalibration="f" * 64)
+    typed = now(types=TellingTypes(), config=named, card=card)
     assert first.sha256 == second.sha256
     names = sorted(Provenance.__struct_fields__)
     assert list(json.loads(typed.to_json())) == names
-    # Without a network of types and the site's names the form is that of programs which knew of none.
-    later = ("type_", "microscope", "stain")
+    # Without a network of types, the site's names and a recalibration the form is that of programs which knew
+    # of none.
+    later = ("type_", "microscope", "stain", "recalibration")
     assert list(json.loads(first.to_json())) == [name for name in names if not name.startswith(later)]
     assert named.sha256 == Config().sha256  # the names stand in the row by themselves
 

@@ -1,0 +1,394 @@
+"""Offset, temperature and threshold of a laboratory, from its own labelled cells; NumPy alone.
+
+Where blasts and other cells are labelled, offset and temperature are the most probable ones: the logistic
+likelihood of the cells, both classes weighing alike as in the card's world of halves, times a prior around
+"nothing changes" whose width is how much laboratories were seen to differ [1]_. A few cells hardly move it.
+The threshold is that of least error of the share, moved from the card's by as much of the way as cells allow.
+
+Where only other cells are labelled nothing is known of blasts, and no offset or temperature is fitted: the
+threshold rises until at most ``MOST_CALLED`` of such cells are called blasts, by a quantile that holds for
+the next cell however they are distributed [2]_. It never falls.
+
+References
+----------
+.. [1] A. Gelman and others, "Bayesian Data Analysis", 3rd edition, 2013, chapter 5.
+.. [2] V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005 (conformal quantile).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.classification.card import Decision
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Cells below which nothing is fitted, and cells of a class below which it counts as not there.
+LEAST_CELLS, LEAST_OF_CLASS = 50, 10
+#: Samples below which no sample can be left out to see whether the fit holds for the next one.
+LEAST_SAMPLES = 2
+#: Share of other cells that may be called blasts where only such cells are there.
+MOST_CALLED = 0.05
+#: Parts of the samples that are left out in turn.
+FOLDS = 5
+#: Shares of blasts over which the error of a share is averaged.
+SHARES = np.linspace(0.0, 1.0, 11)
+#: Log odds are kept within those of a probability of 1e-7.
+_MOST_LOGIT = 16.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Cells with a person's word and with the card's own probability.
+
+    Attributes
+    ----------
+    p_blast : (n,) by the card's decision, before any recalibration
+    is_blast : (n,) by people
+    sample : (n,) which sample each is of
+    weight : (n,) how many cells of the slides each stands for; ones where all were labelled
+    """
+
+    p_blast: Floats
+    is_blast: Bools
+    sample: NDArray[np.str_]
+    weight: Floats
+
+    @classmethod
+    def of(
+        cls,
+        p_blast: Sequence[float] | Floats,
+        is_blast: Sequence[bool] | Bools,
+        sample: Sequence[str] | NDArray[np.str_],
+        weight: Sequence[float] | Floats | None = None,
+    ) -> Labelled:
+        """Make it of sequences of one length."""
+        p = np.asarray(p_blast, np.float64)
+        ones = np.ones(len(p)) if weight is None else np.asarray(weight, np.float64)
+        return cls(p, np.asarray(is_blast, np.bool_), np.asarray(sample, np.str_), ones)
+
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Labelled:
+        """Return some of the cells."""
+        return Labelled(self.p_blast[keep], self.is_blast[keep], self.sample[keep], self.weight[keep])
+
+    def __len__(self) -> int:
+        """Count the cells."""
+        return len(self.p_blast)
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there are enough of both classes."""
+        return bool(min(self.is_blast.sum(), (~self.is_blast).sum()) >= LEAST_OF_CLASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """How much laboratories differ from what a card expects, around no difference.
+
+    Attributes
+    ----------
+    sd_offset : of the offset, in log odds
+    sd_log_temperature : of the logarithm of the temperature
+    correlation : of the two
+    cells_for_half : effective cells that move the threshold half of the way to where they put it
+    """
+
+    sd_offset: float
+    sd_log_temperature: float
+    correlation: float
+    cells_for_half: float
+
+    @property
+    def precision(self) -> Floats:
+        """Inverse of the covariance of (offset, log temperature), (2, 2)."""
+        both = self.correlation * self.sd_offset * self.sd_log_temperature
+        return np.asarray(np.linalg.inv([[self.sd_offset**2, both], [both, self.sd_log_temperature**2]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Log odds become ``(z + offset) / temperature``."""
+
+    offset: float = 0.0
+    temperature: float = 1.0
+
+    def __call__(self, z: Floats) -> Floats:
+        """Give the log odds of this laboratory for those of the card."""
+        return np.asarray((z + self.offset) / self.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A line, and where on it a cell becomes uncertain and a blast, in log odds.
+
+    Attributes
+    ----------
+    line : of the log odds
+    low, threshold, high : as in a card's decision, in log odds of the result
+    """
+
+    line: Line
+    low: float
+    threshold: float
+    high: float
+
+    def called_blast(self, p_blast: Floats) -> Bools:
+        """Say which cells of the card's (n,) probabilities are called blasts: above the band."""
+        return np.asarray(self.line(logit(p_blast)) >= self.high)
+
+
+def logit(p: Floats) -> Floats:
+    """Log odds of probabilities, kept finite.
+
+    Examples
+    --------
+    >>> logit(np.array([0.0, 0.5])).tolist()
+    [-16.0, 0.0]
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.clip(np.log(p) - np.log1p(-p), -_MOST_LOGIT, _MOST_LOGIT))
+
+
+def expit(z: Floats | float) -> Floats:
+    """Probability of log odds.
+
+    Examples
+    --------
+    >>> float(expit(0.0))
+    0.5
+    """
+    return np.asarray(1.0 / (1.0 + np.exp(-np.asarray(z))))
+
+
+def why_too_few(cells: Labelled) -> str | None:
+    """Say why cells are too few to say anything; None where they are enough."""
+    samples, others = len(np.unique(cells.sample)), int((~cells.is_blast).sum())
+    if len(cells) < LEAST_CELLS:
+        return f"{len(cells)} labelled cells, {LEAST_CELLS} needed; have more cells labelled"
+    if samples < LEAST_SAMPLES:
+        return (
+            f"all cells are of one sample, {LEAST_SAMPLES} needed to see whether the fit holds for the next; "
+            "have cells of another one labelled"
+        )
+    if others < LEAST_OF_CLASS:
+        return (
+            f"{others} labelled cells are no blasts, {LEAST_OF_CLASS} needed; blasts alone do not say where "
+            "a threshold lies"
+        )
+    return None
+
+
+def factory(decision: Decision) -> Fitted:
+    """Give a card's own decision as a fit that changes nothing."""
+    low, middle, high = logit(
+        np.array([decision.uncertain_low, decision.threshold, decision.uncertain_high])
+    ).tolist()
+    return Fitted(Line(), low, middle, high)
+
+
+def fit(cells: Labelled, decision: Decision, prior: Prior) -> Fitted:
+    """Fit a laboratory's line and threshold.
+
+    Parameters
+    ----------
+    cells : its labelled cells
+    decision : the card's own
+    prior : how far laboratories are from it
+
+    Returns
+    -------
+    the fit; the card's own decision where there are no cells to move it
+    """
+    own = factory(decision)
+    if cells.has_both:
+        weight = even_weights(cells)
+        line = fit_line(logit(cells.p_blast), cells.is_blast, weight, prior.precision)
+        best = best_threshold(line(logit(cells.p_blast)), cells, own.high - own.threshold)
+        moved = weight.sum() / (weight.sum() + prior.cells_for_half)
+        return _at(own, line, own.threshold + moved * (best - own.threshold))
+    z = np.sort(logit(cells.p_blast[~cells.is_blast]))
+    rank = int(np.ceil((1.0 - MOST_CALLED) * (len(z) + 1)))
+    if rank > len(z):
+        return own
+    # Just above the cell of that rank, which itself is not to be called.
+    return _at(own, Line(), max(own.threshold, np.nextafter(z[rank - 1], np.inf) - own.high + own.threshold))
+
+
+def _at(own: Fitted, line: Line, threshold: float) -> Fitted:
+    """Put the card's band around another threshold, as wide in log odds as it is there."""
+    shift = threshold - own.threshold
+    return Fitted(line, own.low + shift, threshold, own.high + shift)
+
+
+def even_weights(cells: Labelled) -> Floats:
+    """Weigh cells so that both classes have half, and all as much as they are worth together.
+
+    Their sum is ``4 / (1 / n1 + 1 / n0)``, the cells of an even draw that says as much of the difference of
+    two classes; uneven sampling weights count less (Kish [1]_).
+
+    References
+    ----------
+    .. [1] L. Kish, "Survey Sampling", 1965, section 8.2.
+
+    Examples
+    --------
+    >>> even_weights(Labelled.of([0.5] * 4, [True, False, False, False], "abcd")).tolist()
+    [1.5, 0.5, 0.5, 0.5]
+    """
+    own = np.zeros(len(cells))
+    worth = 0.0
+    for members in (cells.is_blast, ~cells.is_blast):
+        weight = cells.weight[members]
+        own[members] = weight / weight.sum()
+        worth += (weight**2).sum() / weight.sum() ** 2
+    return np.asarray(own * (4.0 / worth) / 2.0)
+
+
+def fit_line(z: Floats, is_blast: Bools, weight: Floats, precision: Floats) -> Line:
+    """Find the most probable offset and temperature by Fisher scoring, each step halved until it helps.
+
+    Parameters
+    ----------
+    z : (n,) log odds of the card
+    is_blast, weight : (n,) of the same cells
+    precision : (2, 2) of the prior of (offset, log temperature), whose mean is zero
+    """
+    at = np.zeros(2)
+
+    def loss(at: Floats) -> float:
+        fitted = (z + at[0]) / np.exp(at[1])
+        return float(weight @ (np.logaddexp(0.0, fitted) - is_blast * fitted) + at @ precision @ at / 2.0)
+
+    now = loss(at)
+    for _ in range(100):
+        temperature = np.exp(at[1])
+        fitted = (z + at[0]) / temperature
+        p = expit(fitted)
+        slopes = np.stack([np.full(len(z), 1.0 / temperature), -fitted], axis=1)
+        gradient = slopes.T @ (weight * (p - is_blast)) + precision @ at
+        information = (slopes.T * (weight * p * (1.0 - p))) @ slopes + precision
+        step = np.linalg.solve(information, gradient)
+        while np.abs(step).max() > 1e-6 and not loss(at - step) < now:
+            step = step / 2.0
+        if np.abs(step).max() <= 1e-6:
+            break
+        at = at - step
+        now = loss(at)
+    return Line(float(at[0]), float(np.exp(at[1])))
+
+
+def best_threshold(z: Floats, cells: Labelled, half_band: float) -> float:
+    """Find the threshold of least error of the share, in the middle between two cells.
+
+    Parameters
+    ----------
+    z : (n,) log odds of the fitted line
+    cells : the same, of both classes
+    half_band : from the threshold to where a cell is called a blast
+    """
+    order = np.argsort(z, kind="stable")
+    weight = even_weights(cells)[order]
+    blast = cells.is_blast[order]
+    half = weight.sum() / 2.0
+    # With the cut below cell i all from i on are called.
+    missed = np.concatenate([[0.0], np.cumsum(weight * blast)]) / half
+    false = 1.0 - np.concatenate([[0.0], np.cumsum(weight * ~blast)]) / half
+    errors = share_error(1.0 - missed, false)
+    padded = np.concatenate([[z[order[0]]], z[order], [z[order[-1]]]])
+    cuts = (padded[:-1] + padded[1:]) / 2.0
+    return float(cuts[int(np.argmin(errors))]) - half_band
+
+
+def share_error(sensitivity: Floats | float, called: Floats | float) -> Floats:
+    """Mean error of the share of blasts over shares of 0 to 1.
+
+    Of a sample with a share s, ``s sensitivity + (1 - s) called`` are called blasts.
+
+    Parameters
+    ----------
+    sensitivity : share of blasts called so
+    called : share of other cells called blasts
+
+    Examples
+    --------
+    >>> float(share_error(1.0, 0.0)), round(float(share_error(0.9, 0.0)), 3)
+    (0.0, 0.05)
+    """
+    missed, called = np.asarray(1.0 - np.asarray(sensitivity)), np.asarray(called)
+    off = np.multiply.outer(called, 1.0 - SHARES) - np.multiply.outer(missed, SHARES)
+    return np.asarray(np.abs(off).mean(axis=-1))
+
+
+def error_of(cells: Labelled, called: Bools) -> float:
+    """Give the error of the share by what labelled cells were called; of one class, how many were mistaken.
+
+    Parameters
+    ----------
+    cells : labelled
+    called : (n,) called blasts
+    """
+    rates = [
+        float(np.average(called[members], weights=cells.weight[members])) if members.any() else None
+        for members in (cells.is_blast, ~cells.is_blast)
+    ]
+    sensitivity, false = rates
+    if false is None:
+        return 1.0 - (sensitivity or 0.0)
+    if sensitivity is None or not cells.has_both:
+        return false
+    return float(share_error(sensitivity, false))
+
+
+def why_not_better(cells: Labelled, before: Bools, after: Bools) -> str | None:
+    """Say why calls of cells that a fit had not seen do not speak for it; None where they do.
+
+    Parameters
+    ----------
+    cells : labelled
+    before, after : (n,) called blasts, by the card's own decision and as :func:`nested` calls them
+    """
+    own, error = error_of(cells, before), error_of(cells, after)
+    unseen = f"on cells of samples that a fit had not seen the error is {error:.3f}"
+    if not error < own:
+        return f"{unseen}, by the model's own threshold {own:.3f}; label more cells, or leave it as it is"
+    # Whoever says "half" of every sample.
+    if cells.has_both and not error < (guess := float(share_error(0.5, 0.5))):
+        return (
+            f"{unseen}, no less than the {guess:.3f} of a guess: the model tells nothing of these slides; "
+            "do not count with it, and look whether the labels are right"
+        )
+    return None
+
+
+def nested(cells: Labelled, decision: Decision, prior: Prior, seed: int = 0) -> Bools:
+    """Call each cell by a fit that saw no cell of its sample.
+
+    Parameters
+    ----------
+    cells : labelled, of ``LEAST_SAMPLES`` or more
+    decision, prior : as for :func:`fit`
+    seed : of the dealing of samples to parts
+
+    Returns
+    -------
+    (n,) called blasts
+    """
+    names = np.unique(cells.sample)
+    part_of = dict(
+        zip(np.random.default_rng(seed).permutation(names).tolist(), _parts(len(names)), strict=True)
+    )
+    part = np.array([part_of[name] for name in cells.sample.tolist()])
+    called = np.zeros(len(cells), np.bool_)
+    for number in np.unique(part):
+        out = part == number
+        called[out] = fit(cells.take(~out), decision, prior).called_blast(cells.p_blast[out])
+    return called
+
+
+def _parts(samples: int) -> list[int]:
+    return [i % min(FOLDS, samples) for i in range(samples)]
