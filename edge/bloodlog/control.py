@@ -21,6 +21,8 @@ from edge.device.clock import utc_now
 from edge.errors import LogError
 from edge.structures import Readings
 
+#: White cells of a run of a control slide: as of a sample of blood, although nobody counts them up to it.
+_QUOTA = 200
 #: Longest word on an alarm.
 MAX_NOTE = 500
 
@@ -167,7 +169,7 @@ class ControlRows(ABC):
             The name is taken, another sample is open, or a value cannot be.
         """
         with self.writing(f"control slide {slide} was not opened") as connection:
-            sample = samples.add_sample(connection, name, "blood", 1, who, role)
+            sample = samples.add_sample(connection, name, "blood", _QUOTA, who, role)
             append(connection, "control_run", {"sample_id": sample.id, "slide": slide})
             return sample
 

@@ -151,7 +151,7 @@ def _lines(log: BloodLog, slide: Slide) -> list[str]:
         return [f"no chart of the {whose_} yet: nothing was counted that could be charted"]
     width = max(len(_(f"chart.{name}")) for name in CHARTS)
     lines = [f"{_(f'chart.{name}'):{width}}  {_line(name, points)}" for name, points in charts.items()]
-    is_open = [one for one in alarms if one.acknowledged is None and one.found.slide == slide]
+    is_open = [one for one in alarms if one.acknowledged is None]  # of whatever slide: none goes unseen
     for one in is_open:
         lines.append(f"ALARM {one.id}: {printable(alarm_text(_, one.found))}")
         lines.append(f"  {_(f'cause_advice.{one.found.cause}')}")
