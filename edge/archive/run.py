@@ -94,16 +94,26 @@ def count_batches(
     under_way: dict[Future, str] = {}
     following = _submitted(client, config, provenance, batches)
     done = as_completed()
-    workers = max(1, len(client.nthreads()))
-    for key, future in islice(following, _AHEAD * workers):
-        under_way[future] = key
-        done.add(future)
-    while under_way:
-        future = next(done)
-        yield under_way.pop(future), _result(client, future)
-        for key, future in islice(following, 1):
+    while True:
+        for key, future in islice(following, max(0, _room(client) - len(under_way))):
             under_way[future] = key
             done.add(future)
+        if not under_way:
+            return
+        future = next(done)
+        yield under_way.pop(future), _result(client, future)
+
+
+def _room(client: Client) -> int:
+    """Say how many batches may be under way: workers come and go."""
+    try:
+        return _AHEAD * max(1, len(client.nthreads()))
+    except OSError as error:
+        raise _gone(client) from error
+
+
+def _gone(client: Client) -> ArchiveError:
+    return ArchiveError(f"{client.scheduler.address}: the Dask scheduler is gone; start it again")
 
 
 def _submitted(
@@ -121,7 +131,7 @@ def _submitted(
 
 def _result(client: Client, future: Future) -> CountedBatch | None:
     if future.cancelled() or client.status != "running":
-        raise ArchiveError(f"{client.scheduler.address}: the Dask scheduler is gone; start it again")
+        raise _gone(client)
     try:
         result: CountedBatch = future.result()
     except KilledWorker:

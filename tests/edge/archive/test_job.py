@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pyarrow.dataset as ds
 import pytest
 from click.testing import Result
 from distributed import Client, KilledWorker
+from distributed.comm import CommClosedError
 
 from edge.archive import job, plan, run
 from edge.archive.store import list_files
@@ -170,8 +172,15 @@ def test_a_lost_future_is_a_lost_scheduler_and_a_killed_worker_is_none() -> None
         def result(self) -> None:
             raise KilledWorker("count_batch", None, 3)  # type: ignore[arg-type]
 
-    with pytest.raises(ArchiveError, match="tcp://here:1: the Dask scheduler is gone"):
-        run._result(Lost(True), Lost(True))  # type: ignore[arg-type]
+        def nthreads(self) -> dict[str, int]:
+            if self._cancelled:
+                raise CommClosedError
+            return {"one": 1, "two": 4}
+
+    for ask in (lambda: run._result(Lost(True), Lost(True)), lambda: run._room(Lost(True))):  # type: ignore[arg-type]
+        with pytest.raises(ArchiveError, match="tcp://here:1: the Dask scheduler is gone"):
+            ask()
+    assert run._room(Lost(False)) == 4  # type: ignore[arg-type]
     assert run._result(Lost(False), Lost(False)) is None  # type: ignore[arg-type]
 
 
@@ -215,6 +224,16 @@ def test_nothing_else_loads_what_counts_archives(repository: Path) -> None:
         [sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_the_device_install_has_nothing_of_the_extra(repository: Path) -> None:
+    extra = {"dask", "distributed", "pyarrow", "fsspec", "tornado", "cloudpickle"}
+
+    def locked(path: str) -> set[str]:
+        return set(re.findall(r"^([\w-]+)==", (repository / path).read_text(), re.MULTILINE))
+
+    assert not extra & locked("systemd/locked/device.txt")
+    assert extra <= locked(".ci/locked.txt")
 
 
 def test_every_batch_knows_its_folders_pictures(archive: Path) -> None:
