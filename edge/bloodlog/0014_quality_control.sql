@@ -26,7 +26,7 @@ CREATE TABLE alarm (
     centre        REAL NOT NULL,   -- what is usual ...
     spread        REAL NOT NULL,   -- ... and the standard deviation of such a day
     fields        INTEGER NOT NULL CHECK (fields > 0),
-    cause         TEXT NOT NULL    -- the likely one, see edge/quality/causes.py
+    cause         TEXT NOT NULL    -- the likely one, see edge/results/causes.py
 ) STRICT;
 
 CREATE UNIQUE INDEX alarm_of_day ON alarm (coalesce(slide, ''), chart, day);
