@@ -108,7 +108,10 @@ def shoot(chrome: Chrome, path: Path) -> None:
     window = {"width": width, "deviceScaleFactor": 1, "mobile": False}
     before = chrome.execute_script("return innerHeight")
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**window, "height": min(height, 8000)})
-    seen = "return [...document.images].every(image => image.complete && image.naturalWidth)"
+    seen = (
+        "return [...document.images].filter(one => one.getBoundingClientRect().top < innerHeight)"
+        ".every(one => one.complete && one.naturalWidth)"
+    )
     wait_for(lambda: chrome.execute_script(seen))
     path.write_bytes(chrome.get_screenshot_as_png())
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**window, "height": before})
