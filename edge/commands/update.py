@@ -62,7 +62,8 @@ def update(package: Path, verify_only: bool) -> None:
             raise OutputError(f"{folder}: the package cannot be copied: {error.strerror or error}") from error
         before = IN_USE.resolve()
         _log_step(found, installed, "begun")
-        done = subprocess.run([folder / "systemd/install.sh", folder / "wheels"], check=False)
+        # In a folder that stays, wherever this was called: the stick may be pulled out from now on.
+        done = subprocess.run([folder / "systemd/install.sh", folder / "wheels"], cwd=folder, check=False)
         changed = IN_USE.resolve() != before
         _log_step(found, installed, "installed" if changed else "went_back")
     if not changed:
