@@ -24,12 +24,13 @@ from edge.structures import CellRef
 pytest.importorskip("selenium")
 from selenium.webdriver.common.by import By
 
+from tests.edge.commands.invoking import blastcount
 from tests.system import browser
 from tests.system.browser import complaints, press, saying, says_who, text_of, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-SAMPLES, CELLS = 8, 120
+SAMPLES, CELLS = 6, 120
 #: Keys of the page by what a drawn cell is.
 KEYS = {"blast": "b", "smudge": "s", "platelet": "x", "red_cell": "x"}
 
@@ -42,28 +43,17 @@ class Machine:
         (folder / "blastcount.toml").write_text(
             f'[log]\npath = "{self.log_path}"\n[site]\nmicroscope = "Bench 2"\nstain = "Wright-Giemsa"\n'
         )
-        self._folder = folder
-        self._environment = {
-            **os.environ,
-            "BLASTCOUNT_CONFIG": str(folder / "blastcount.toml"),
-            "PYTHONPATH": str(repository),
-        }
-
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "edge.cli", *words]
+        self._repository = str(repository)
 
     def types(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            self.command(*words),
-            cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, (words, done.stdout, done.stderr)
-        return done.stdout + done.stderr
+        done = blastcount(*words)
+        assert done.exit_code == code, (words, done.output)
+        return done.output
 
     def serves(self) -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(
-            self.command("review", "--port", "0"),
-            cwd=self._folder, env=self._environment, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "edge.cli", "review", "--port", "0"],
+            env={**os.environ, "PYTHONPATH": self._repository}, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stderr is not None
         line = next(line for line in process.stderr if "http://" in line)
@@ -86,8 +76,10 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, repository: Path) -> Machine:
+def machine(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path, repository)
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "blastcount.toml"))
+    monkeypatch.chdir(tmp_path)
     for number in range(1, SAMPLES + 1):
         made.types("sample", "open", "--id", f"S-{number}")
         made.types("count", "--sample", f"S-{number}", str(repository / "edge" / "samples"))
@@ -107,6 +99,12 @@ def browsers(tmp_path: Path) -> Iterator[list[browser.Chrome]]:
     yield opened
     for one in opened:
         one.quit()
+
+
+def gives_sign(chrome: browser.Chrome, address: str, name: str) -> None:
+    chrome.get(address)
+    says_who(chrome, name)
+    wait_for(lambda: name in chrome.find_element(By.CSS_SELECTOR, ".who span").text)
 
 
 def reads(chrome: browser.Chrome, address: str, truth: dict[CellRef, str], slip: str | None = None) -> int:
@@ -141,11 +139,10 @@ def test_the_afternoon(machine: Machine, browsers: list[browser.Chrome], tmp_pat
         desk.get(f"{address}/verification")
         assert "blastcount verify open" in text_of(desk)
         drawn = machine.types("verify", "open", "--cells", str(CELLS), "--seed", "1", "--who", "AK")
-        assert "cells of 8 samples drawn" in drawn
+        assert "cells of 6 samples drawn" in drawn
         truth = machine.truth()
 
-        desk.get(address)
-        says_who(desk, "Ani")
+        gives_sign(desk, address, "Ani")
         desk.find_element(By.LINK_TEXT, "Verification").click()
         wait_for(lambda: "is not shown" in text_of(desk))
         keeps(desk, "verification-desk")
@@ -159,8 +156,7 @@ def test_the_afternoon(machine: Machine, browsers: list[browser.Chrome], tmp_pat
         assert len(desk.find_elements(By.CSS_SELECTOR, ".cell")) == 1
         reads(desk, f"{address}/verification?part=left", truth)
 
-        phone.get(address)
-        says_who(phone, "Budi")
+        gives_sign(phone, address, "Budi")
         phone.find_element(By.LINK_TEXT, "Verifikasi").click()
         wait_for(lambda: "tidak ditampilkan" in text_of(phone))
         keeps(phone, "verification-phone")
