@@ -48,6 +48,7 @@ class SiteBinding(Struct, frozen=True):
     ----------
     model_sha256, card_sha256 : network; its card with threshold, temperature and crop
     calibration_sha256 : calibration of the microscope; None for none
+    recalibration_sha256 : recalibration of the model; None for none
     microscope, stain : what the laboratory calls them, ``[site]``; None where it has not said
     source_kind, width, height : camera: where its frames come from, and their size, px
     um_per_px : median scale of the fields; None where none was measured
@@ -56,6 +57,7 @@ class SiteBinding(Struct, frozen=True):
     model_sha256: str
     card_sha256: str
     calibration_sha256: str | None = None
+    recalibration_sha256: str | None = None
     microscope: str | None = None
     stain: str | None = None
     source_kind: str = "file"
@@ -68,7 +70,8 @@ class SiteBinding(Struct, frozen=True):
 
         Returns
         -------
-        any of ``model``, ``calibration``, ``microscope``, ``stain``, ``camera`` and ``objective``
+        any of ``model``, ``recalibration``, ``calibration``, ``microscope``, ``stain``, ``camera`` and
+        ``objective``
 
         Examples
         --------
@@ -84,6 +87,7 @@ class SiteBinding(Struct, frozen=True):
         )
         same = {
             "model": (self.model_sha256, self.card_sha256) == (now.model_sha256, now.card_sha256),
+            "recalibration": self.recalibration_sha256 == now.recalibration_sha256,
             "calibration": self.calibration_sha256 == now.calibration_sha256,
             "microscope": self.microscope == now.microscope,
             "stain": self.stain == now.stain,

@@ -14,8 +14,6 @@ from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.verifications import Verification
 from edge.calibration.correction import Correction
 from edge.calibration.site import SiteCard, SiteCheck, SiteCode
-from edge.classification.card import default_bundle_path, load_bundle
-from edge.classification.classifier import Classifier
 from edge.commands.options import (
     RESULT,
     FiniteRange,
@@ -28,6 +26,7 @@ from edge.commands.options import (
 from edge.commands.people import who_option, whose
 from edge.commands.report import language_option, write_file
 from edge.config import Config, load_config
+from edge.counting.golden import load_configured
 from edge.counting.pipeline import Pipeline
 from edge.counting.provenance import Provenance
 from edge.daemon.served import open_log
@@ -262,13 +261,17 @@ def again(who: str, config_path: Path | None, log_path: Path | None) -> None:
 
 
 def _checked(log: BloodLog, verification: Verification, card: SiteCard, config: Config) -> SiteCheck:
-    classifier = Classifier(load_bundle(config.model.path or default_bundle_path()), config.model.threads)
+    classifier = load_configured(config, config.model.threads)
     here = Provenance.of(config, classifier.card, classifier.runtime, Correction(None))
     then = card.binding
-    if (here.model_sha256, here.card_sha256) != (then.model_sha256, then.card_sha256):
+    if (here.model_sha256, here.card_sha256, here.recalibration_sha256) != (
+        then.model_sha256,
+        then.card_sha256,
+        then.recalibration_sha256,
+    ):
         raise GateError(
             f"verification {verification.id} is of model {then.model_sha256[:12]}, here is "
-            f"{here.model_sha256[:12]}, or its card is another; verify anew"
+            f"{here.model_sha256[:12]}, or its card or recalibration is another; verify anew"
         )
     code = msgspec.json.decode(here.to_json(), type=SiteCode)
     return count_again(log, Words.of(log, verification), Pipeline(classifier), code)

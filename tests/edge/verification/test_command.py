@@ -114,6 +114,7 @@ def closed_once(laboratory_once: Path, tmp_path_factory: pytest.TempPathFactory)
         ({"stain": "Giemsa"}, "stain"),
         ({"microscope": "Bench 3"}, "microscope"),
         ({"calibration_sha256": "f" * 64}, "calibration"),
+        ({"recalibration_sha256": "f" * 64}, "recalibration"),
         ({"model_sha256": "b" * 64}, "model"),
         ({"card_sha256": "f" * 64}, "model"),
         ({"code_sha256": "f" * 64}, "code"),
