@@ -270,7 +270,6 @@ class ForwardConfig(BrokerConfig, frozen=True, forbid_unknown_fields=True):
     #: What the broker took within this time is sent again after a lost connection: it may have lost it.
     broker_saves_s: Annotated[float, Meta(ge=0.0, le=86_400.0, description="broker's saves, s apart")] = 60.0
     status_s: Annotated[float, Meta(ge=5.0, le=86_400.0, description="status to status, s")] = 300.0
-    thumbnails: Annotated[Literal["none", "doubtful"], Meta(description="pictures that are sent")] = "none"
     home_assistant: Annotated[bool, Meta(description="announce the device to Home Assistant")] = True
 
     def __post_init__(self) -> None:

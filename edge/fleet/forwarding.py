@@ -48,8 +48,6 @@ _FAILURE = 0x80
 
 #: Makes the status message, of the end of the log and what is on its way.
 MakeStatus = Callable[[Head, Cursor], dict[str, Any]]
-#: Makes the messages of one link besides its own: topic and payload.
-Extra = Callable[[Outgoing], list[tuple[str, bytes]]]
 
 
 @dataclass
@@ -84,7 +82,7 @@ class Progress:
 @dataclass
 class _Underway:
     outgoing: Outgoing
-    left: int
+    is_taken: bool = False
 
 
 class Forwarder:
@@ -97,7 +95,6 @@ class Forwarder:
     state : where the cursor is kept
     make_status : makes the status message
     announcements : retained messages of each connection: topic and payload
-    extra : what is sent besides each link
     clock : monotonic seconds
     """
 
@@ -108,7 +105,6 @@ class Forwarder:
         state: State,
         make_status: MakeStatus,
         announcements: tuple[tuple[str, bytes], ...] = (),
-        extra: Extra = lambda _outgoing: [],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         assert config.device is not None  # the command has asked for it
@@ -118,7 +114,6 @@ class Forwarder:
         self._state = state
         self._make_status = make_status
         self._announcements = announcements
-        self._extra = extra
         self._clock = clock
         self._stopping = threading.Event()
         self._is_heard = False  # whether the broker has taken anything on this connection
@@ -197,8 +192,7 @@ class Forwarder:
                     look_s = now_s if len(ready) == _BATCH else now_s + POLL_S
                 while ready and sending.has_room:
                     outgoing = ready.popleft()
-                    own = (topic(self._device, "link"), outgoing.payload)
-                    sending.publish(outgoing, (*self._extra(outgoing), own))
+                    sending.publish(topic(self._device, "link"), outgoing)
                 if now_s >= status_s:
                     status = self._make_status(self._outbox.head(), sending.progress.taken)
                     connection.publish(topic(self._device, "status"), encoded(status), retain=True)
@@ -258,17 +252,16 @@ class _Sending:
         """Whether one more may be on its way."""
         return len(self.waiting) < self.connection.window
 
-    def publish(self, outgoing: Outgoing, messages: tuple[tuple[str, bytes], ...]) -> None:
-        """Send what belongs to one link."""
-        underway = _Underway(outgoing, len(messages))
-        for where, payload in messages:
-            self.waiting[self.connection.publish(where, payload)] = underway
+    def publish(self, where: str, outgoing: Outgoing) -> None:
+        """Send one link."""
+        underway = _Underway(outgoing)
+        self.waiting[self.connection.publish(where, outgoing.payload)] = underway
         self._order.append(underway)
 
     def take(self, mid: int, now_s: float) -> None:
         """Note that the broker has taken a message, whichever."""
         if (underway := self.waiting.pop(mid, None)) is not None:
-            underway.left -= 1
-            while self._order and not self._order[0].left:
+            underway.is_taken = True
+            while self._order and self._order[0].is_taken:
                 self.progress.take(self._order.popleft().outgoing.after, now_s)
         self.progress.hear(now_s)

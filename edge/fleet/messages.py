@@ -62,7 +62,7 @@ PEOPLE = frozenset({"who", "observer", "reader"})
 
 
 def topic(device: str, what: str) -> str:
-    """Name where a device's messages go: ``link``, ``status``, ``online`` or ``picture``.
+    """Name where a device's messages go: ``link``, ``status`` or ``online``.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from edge.bloodlog.chain import GENESIS, Head, link_sha256, read_content
 from edge.bloodlog.chain import head as chain_head
 from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
 from edge.device.durable import write_whole
-from edge.errors import LogBusyError, LogError, OutputError
+from edge.errors import LogError, OutputError
 from edge.fleet.messages import FIRST, encoded, link_message
 
 _KEY_BYTES = 32
@@ -54,12 +54,10 @@ class Outgoing(Struct, frozen=True):
     ----------
     after : the cursor once the broker has taken it
     payload : JSON
-    row : kind and number of the row
     """
 
     after: Cursor
     payload: bytes
-    row: tuple[str, int]
 
 
 class State:
@@ -221,7 +219,7 @@ class Outbox:
             )
         message = link_message(self._device, link, cursor.head, cursor.seal, content, self._key)
         after = Cursor(link.number, link.sha256, message["seal"])
-        return Outgoing(after, encoded(message), (kind, row_id))
+        return Outgoing(after, encoded(message))
 
     def _check_same(self, connection: sqlite3.Connection, cursor: Cursor) -> None:
         if cursor.number == 0:
@@ -267,6 +265,3 @@ def heartbeat(path: Path) -> dict[str, object] | None:
         found = json.loads(path.read_bytes())
         return found if isinstance(found, dict) else None
     return None
-
-
-__all__ = ["Cursor", "LogBusyError", "Outbox", "Outgoing", "State", "free_mb", "heartbeat"]

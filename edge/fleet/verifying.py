@@ -19,7 +19,7 @@ from edge.fleet.messages import LINK_SCHEMA, MAX_BYTES, ROOT, STATUS_SCHEMA, sea
 Kind = Literal[
     "oversized", "malformed", "stolen_name", "altered", "fork", "restored_backup", "resealed", "gap"
 ]  # fmt: skip
-_TOPIC = re.compile(rf"{ROOT}/([A-Za-z0-9][A-Za-z0-9_-]{{0,31}})/(link|status|online|picture)", re.ASCII)
+_TOPIC = re.compile(rf"{ROOT}/([A-Za-z0-9][A-Za-z0-9_-]{{0,31}})/(link|status|online)", re.ASCII)
 #: Of a refused message this much is kept, characters.
 KEPT_CHARACTERS = 4096
 

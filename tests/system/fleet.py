@@ -152,6 +152,11 @@ class Command:
         self._arguments, self._log = arguments, log
         self.pid = 0
 
+    @property
+    def said(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text() if self._log.exists() else ""
+
     def start(self) -> None:
         self.pid = os.fork()
         if self.pid:

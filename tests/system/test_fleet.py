@@ -71,7 +71,7 @@ def test_nothing_is_lost_or_doubled_whoever_is_killed(
     add(log, 3)
     collector.start()
     sender.start()
-    until(lambda: is_all_there(where, log, device), 60, (tmp_path / "collect.log").read_text())
+    until(lambda: is_all_there(where, log, device), 60, collector.said)
     kills = Counter[str]()
     try:
         while kills.total() < KILLS:

@@ -142,15 +142,17 @@ def test_what_is_not_taken_is_named_and_the_right_rows_are_all_the_same(
     good = [(topic("pi-07", "link"), encoded(row)) for row in rows]
     altered = rows[10] | {"tally": rows[10]["tally"] | {"blasts": 7}}
     other = rows[4] | {"sha256": "f" * 64}
-    with running(Command(["collect", "run", "--config", str(config)], tmp_path / "collect.log")):
-        until(lambda: "connected" in (tmp_path / "collect.log").read_text(), 60, "the collector")
+    collector = Command(["collect", "run", "--config", str(config)], tmp_path / "collect.log")
+    with running(collector):
+        until(lambda: "connected" in collector.said, 60, "the collector")
         with connection_of(broker, "pi-07") as device:
             assert codes(device, good[:10]) == [0] * 10
             bad = [b"{", encoded(altered), encoded(other | {"seal": seal(other)}), b" " * 100_000]
             assert codes(device, [(topic("pi-07", "link"), payload) for payload in bad]) == [0] * 4
         with connection_of(broker, "pi-08") as thief:
             # Another's topic the broker does not take; in its own the collector sees the other's name.
-            assert codes(thief, [good[10]]) == [0x87]
+            assert codes(thief, [good[10]]) == [0x87]  # and hangs up
+        with connection_of(broker, "pi-08") as thief:
             assert codes(thief, [(topic("pi-08", "link"), encoded(rows[10]))]) == [0]
         with connection_of(broker, "pi-08") as large:
             assert codes(large, [(topic("pi-08", "link"), b" " * 10_000_000)]) == [-1]
@@ -172,15 +174,14 @@ def test_nothing_that_arrives_can_reach_a_device(tmp_path: Path, broker: Mosquit
     """The broker hands a device nothing, whatever it asks for, and nobody may say anything to one."""
     everything = ("#", topic("pi-07", "#"), topic("pi-07", "command"), "homeassistant/#")
     with connection_of(broker, "pi-07", everything) as device, connection_of(broker, "pi-08") as another:
-        with connection_of(broker, "collector") as collector:
-            said = [(topic("pi-07", "command"), b"stop"), ("homeassistant/status", b"online")]
-            assert codes(collector, said) == [0x87, 0x87]
+        for said in (topic("pi-07", "command"), "homeassistant/status"):
+            with connection_of(broker, "collector") as collector:
+                assert codes(collector, [(said, b"stop")]) == [0x87]
         assert codes(another, [(topic("pi-07", "command"), b"stop")]) == [0x87]
-        assert codes(device, [(topic("pi-07", "command"), b"stop")]) == [
-            0x10
-        ]  # nobody listens, not even itself
+        # What it says itself is not handed to it either, though the broker has noted what it asks for.
+        assert codes(device, [(topic("pi-07", "command"), b"stop")])[0] in (0, 0x10)
         with suppress(fleet_broker.queue.Empty):
-            assert not isinstance(device.events.get(timeout=1.0), Received)
+            assert not isinstance(device.events.get(timeout=2.0), Received)
     with pytest.raises(BrokerError, match="does not let"), connection_of(broker, "pi-07", password="no"):
         pass
 
@@ -204,6 +205,7 @@ def device_behind_a_cable(tmp_path: Path) -> Iterator[tuple[list[str], str]]:
         ip("link", "set", ours, "up")
         ip("-n", name, "addr", "add", "10.77.21.2/24", "dev", theirs)
         ip("-n", name, "link", "set", theirs, "up")
+        ip("-n", name, "link", "set", "lo", "up")  # paho wakes itself by a socket there
         yield ["ip", "netns", "exec", name], ours
     finally:
         ip("netns", "del", name)
@@ -278,7 +280,7 @@ def test_a_collector_keeps_up_with_fifty_devices(tmp_path: Path) -> None:
         config = write_config(tmp_path, broker, "pi-01", where)
         collector = Command(["collect", "run", "--config", str(config)], tmp_path / "collect.log")
         with running(collector):
-            until(lambda: "connected" in (tmp_path / "collect.log").read_text(), 60, "the collector")
+            until(lambda: "connected" in collector.said, 60, "the collector")
         for name in names:
             with connection_of(broker, name) as device:
                 for row in chain_of(name, ROWS):
