@@ -179,7 +179,8 @@ def test_the_afternoon(machine: Machine, browsers: list[browser.Chrome], tmp_pat
             assert sheet in reader.find_element(By.TAG_NAME, "body").text
             assert said in reader.find_element(By.TAG_NAME, "body").text
             keeps(reader, f"verification-sheet-{reader is phone:d}")
-            assert complaints(reader) == []
+            # Other machines' cables come and go beside this one; a picture is asked for again.
+            assert [said for said in complaints(reader) if "ERR_NETWORK_CHANGED" not in said] == []
     finally:
         process.terminate()
         process.wait(30)
