@@ -142,7 +142,7 @@ def corrected_share(blasts: int, cells: int, errors: KnownErrors) -> CorrectedSh
     the site's sensitivity and specificity give it. Where the program errs to both sides alike, the whole
     correction would add little but its own error: in simulated laboratories
     (``tests/tools/simulated_laboratories.py``) it is nearer to the truth than the count in four of five,
-    this in more than nine of ten.
+    this in 86 of 100 with 200 cells read and 93 of 100 with 1,000.
 
     Parameters
     ----------
