@@ -45,6 +45,10 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (device, kind, payload_sha256)
 DO UPDATE SET times = incident.times + 1, last_at = excluded.last_at, closed_at = NULL
 """
+#: A device whose log goes on from where it ends here has no backup put back: what was said was another's log.
+_CLOSE_RESTORED = (
+    "UPDATE incident SET closed_at = %s WHERE device = %s AND kind = 'restored_backup' AND closed_at IS NULL"
+)
 _ADD_DEVICE = """
 INSERT INTO device (name, first_heard, last_heard, sha256, seal) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (name) DO NOTHING
@@ -67,6 +71,8 @@ class _Device:
     online: bool | None = None
     status: Mapping[str, Any] | None = None
     filled: bool = False
+    #: Whether the newest that was heard shows that the log still ends as it does here, or goes on from there.
+    goes_on: bool = False
 
 
 @dataclass
@@ -159,6 +165,7 @@ class Collector:
             before: End | None = end
             check_place(message, before, None)
             device.end = End(message.number, message.sha256, message.seal)
+            device.goes_on = True
         elif message.number > end.number:
             before = None
             self._gap(batch, name, end.number + 1, message.number - 1)
@@ -246,6 +253,7 @@ class Collector:
         there = self._end_at(batch, name, number) if 0 < number <= device.end.number else None
         is_other = there is not None and there.sha256 != sha256
         if is_other or (number < device.end.number and self._is_later(batch, device, name, status["at"])):
+            device.goes_on = False
             self._name(
                 batch,
                 name,
@@ -255,6 +263,8 @@ class Collector:
                 "backup was put back, or the log was begun anew; give the device a new name",
                 encoded({"number": number, "sha256": sha256}),
             )
+        elif there is not None and number == device.end.number:
+            device.goes_on = True
 
     def _is_later(self, batch: _Batch, device: _Device, name: str, at: str) -> bool:
         """Whether a status was made after the last link's row was written: one may come again, and late."""
@@ -314,3 +324,5 @@ class Collector:
                 )
             if device.filled:
                 database.execute(_CLOSE_GAPS, (batch.now, name))
+            if device.goes_on:
+                database.execute(_CLOSE_RESTORED, (batch.now, name))

@@ -46,6 +46,7 @@ def forward(
     """
     from functools import partial
 
+    from edge.bloodlog.connection import check_there
     from edge.daemon.client import find_socket
     from edge.fleet.broker import PahoConnection, load_paho
     from edge.fleet.device_status import home_assistant, make_status
@@ -56,6 +57,8 @@ def forward(
     section, device = check_forward(config)
     load_paho()
     log = config.log_path
+    if once:
+        check_there(log)
     kept = State(log.parent / STATE_NAME if state is None else state, device)
     outbox = Outbox(log, device, kept.key)
     forwarder = Forwarder(

@@ -26,7 +26,7 @@ from edge.device.printable import printable
 from edge.errors import LogBlockedError
 from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError, Closed, Connection, Session, Taken
 from edge.fleet.messages import encoded, topic
-from edge.fleet.outbox import Cursor, Outbox, Outgoing, State
+from edge.fleet.outbox import Cursor, NoLogError, Outbox, Outgoing, State
 
 _log = logging.getLogger(__name__)
 
@@ -133,17 +133,17 @@ class Forwarder:
             self._events.put(Closed("stopped"))
 
     def run(self, connect: Callable[[], Any], *, once: bool = False) -> None:
-        """Send until told to stop, over as many connections as it takes.
+        """Send until told to stop, over as many connections as it takes; wait for a log that is not there.
 
         Parameters
         ----------
         connect : makes a connection, to be entered
-        once : end when the broker has taken all that is in the log now; no broker is an error then
+        once : end when the broker has taken all that is in the log now; no broker or no log is an error then
 
         Raises
         ------
         LogError
-            The log cannot be read, or is not the one that was sent before.
+            The log cannot be read, or is not the one that was sent before; with ``once``: there is none.
         BrokerError
             With ``once``: it cannot be sent.
         """
@@ -151,12 +151,13 @@ class Forwarder:
         while not self._stopping.is_set():
             self._is_heard = False
             try:
+                self._outbox.head()  # before anything is said in the device's name
                 with connect() as connection:
                     _log.info("connected to %s as %s", self._config.broker, self._device)
                     self.send(connection, once=once)
                 if once:
                     return
-            except (BrokerError, LogBlockedError) as error:
+            except (BrokerError, LogBlockedError, NoLogError) as error:
                 if self._stopping.is_set():
                     return
                 if once:

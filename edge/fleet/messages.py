@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge.bloodlog.chain import GENESIS, Head, canonical
+from edge.bloodlog.chain import Head, canonical
 from edge.bloodlog.pseudonym import personal_doubt
 
 LINK_SCHEMA = "blastcount.link/1"
@@ -163,6 +163,3 @@ def _group(cell: Mapping[str, Any]) -> str:
 def encoded(message: Mapping[str, Any]) -> bytes:
     """Write a message as it crosses."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-FIRST = Head(0, GENESIS)

@@ -16,16 +16,20 @@ from msgspec import Struct
 
 from edge.bloodlog.chain import GENESIS, Head, link_sha256, read_content
 from edge.bloodlog.chain import head as chain_head
-from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
+from edge.bloodlog.connection import DAMAGE, check_there, connect, snapshot, unusable
 from edge.device.durable import write_whole
 from edge.errors import LogError, OutputError
-from edge.fleet.messages import FIRST, encoded, link_message
+from edge.fleet.messages import encoded, link_message
 
 _KEY_BYTES = 32
 #: Links that are gone through at once, to find one of them again.
 _AT_ONCE = 500
 _LINKS = "SELECT number, kind, row_id, sha256 FROM link WHERE number > ? ORDER BY number LIMIT ?"
 _LINK = "SELECT number, sha256 FROM link WHERE number = ?"
+
+
+class NoLogError(LogError):
+    """There is no log of this name, or not yet: not the same as one without rows."""
 
 
 class Cursor(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,15 +157,15 @@ class Outbox:
         self._key = key
 
     def head(self) -> Head:
-        """Read the end of the chain; number 0 where there is no log yet.
+        """Read the end of the chain.
 
         Raises
         ------
+        NoLogError
+            There is no log.
         LogError
             The log cannot be read.
         """
-        if not self._path.exists():
-            return FIRST
         with self._reading() as connection:
             return chain_head(connection)
 
@@ -170,11 +174,11 @@ class Outbox:
 
         Raises
         ------
+        NoLogError
+            There is no log.
         LogError
             The log cannot be read, is another one than was sent before, or a row was changed.
         """
-        if not self._path.exists():
-            return []
         found: list[Outgoing] = []
         with self._reading() as connection:
             self._check_same(connection, cursor)
@@ -236,6 +240,10 @@ class Outbox:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            check_there(self._path)
+        except LogError as error:
+            raise NoLogError(str(error)) from error
         connection, undisturbed = connect(self._path, read_only=True)
         with closing(connection):
             try:

@@ -80,7 +80,7 @@ CREATE TABLE incident (
     times          BIGINT NOT NULL DEFAULT 1,
     payload_sha256 TEXT NOT NULL,
     payload        TEXT,            -- what came, cut where it is long
-    closed_at      TEXT,            -- of a gap that was filled
+    closed_at      TEXT,            -- of a gap that was filled, of a log that goes on as before
     UNIQUE (device, kind, payload_sha256)
 );
 

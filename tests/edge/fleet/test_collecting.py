@@ -190,6 +190,27 @@ def test_a_restored_backup_shows_in_the_devices_status(database: Database, paylo
     assert incidents(database) == {"restored_backup": 1}
     collector.take(status(12, OTHER))
     assert incidents(database) == {"restored_backup": 2}
+    # What was said by mistake ends when the log goes on as before, and comes back with what says it again.
+    end = status(12, json.loads(payloads[11])["sha256"])
+    collector.take([*end, *status(8, here["sha256"])])
+    assert incidents(database) == {"restored_backup": 3}
+    collector.take(end)
+    assert incidents(database) == {}
+    collector.take(status(8, here["sha256"]))
+    assert incidents(database) == {"restored_backup": 3}
+
+
+def test_a_link_that_follows_ends_the_report_of_a_restored_backup(
+    database: Database, payloads: list[bytes]
+) -> None:
+    said = {"schema": "blastcount.device/1", "device": "pi-07", "at": "2100-01-01T00:00:00+00:00"}
+    empty = received([encoded(said | {"head": {"number": 0, "sha256": "0" * 64}})], what="status")
+    collector = Collector(database)
+    collector.take([*received(payloads[:10]), *empty])
+    collector.take(received(payloads[:10]))  # what is here already says nothing of where the log goes on
+    assert incidents(database) == {"restored_backup": 1}
+    collector.take(received(payloads[10:11]))
+    assert incidents(database) == {}
 
 
 def test_devices_are_kept_apart(database: Database, payloads: list[bytes]) -> None:

@@ -21,10 +21,11 @@ from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError
 from edge.fleet.device_status import make_status
 from edge.fleet.forwarding import Forwarder, Progress
 from edge.fleet.messages import ALLOWED, MAX_BYTES, seal
-from edge.fleet.outbox import Cursor, Outbox, State
+from edge.fleet.outbox import Cursor, NoLogError, Outbox, State
 from edge.fleet.verifying import read_link
 from edge.structures import FieldResult
 from tests.edge.bloodlog.fields import make_result
+from tests.edge.commands.invoking import blastcount
 from tests.edge.fleet.conftest import CONFIG, Broker, Line, add_fields
 
 MakeForwarder = Callable[..., Forwarder]
@@ -222,10 +223,44 @@ def test_another_log_under_the_same_name_is_not_sent(
     assert len(broker.payloads(device="pi-07b")) == (22 if begun_anew else 7)
 
 
-def test_without_a_log_there_is_nothing_to_send_yet(make_forwarder: MakeForwarder) -> None:
+def test_nothing_is_said_for_a_device_without_a_log(
+    make_forwarder: MakeForwarder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An empty chain would tell the collector that a backup was put back."""
     broker = Broker()
-    send(make_forwarder, broker)
-    assert numbers(broker) == []
+    with pytest.raises(LogError, match=r"blood\.db: no such log"):
+        send(make_forwarder, broker)
+    service = make_forwarder()
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        assert broker.taken == []
+        if len(waits) == 3:
+            service.stop()
+
+    monkeypatch.setattr(service._stopping, "wait", wait)
+    service.run(lambda: Line(broker))
+    assert caplog.text.count("blood.db: no such log") == 3
+    # One that vanishes on the way is none that is empty either.
+    for read in (service._outbox.head, lambda: service._outbox.after(Cursor(), 1)):
+        with pytest.raises(NoLogError):
+            read()
+
+
+def test_a_mistyped_path_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "d.toml").write_text(
+        '[forward]\nbroker = "127.0.0.1"\nport = 9\ntls = false\ndevice = "pi-07"\n'
+    )
+    log = tmp_path / "nolog" / "nolog.db"
+    result = blastcount("forward", "--config", tmp_path / "d.toml", "--once", "--log", log)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert f"{log}: no such log" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["d.toml"]
 
 
 def test_links_are_sent_again_from_one_that_a_collector_misses(
