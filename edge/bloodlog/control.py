@@ -166,17 +166,16 @@ class ControlRows(ABC):
         Raises
         ------
         LogError
-            The name is taken, another sample is open, or a value cannot be.
+            The slide's code is a sample's, the name is taken, another sample is open, or a value cannot be.
         """
         with self.writing(f"control slide {slide} was not opened") as connection:
+            if any(one.name == slide for one in samples.all_samples(connection)):
+                raise LogError(
+                    f"{slide} is a sample, not a control slide; give the control slide a code of its own"
+                )
             sample = samples.add_sample(connection, name, "blood", _QUOTA, who, role)
             append(connection, "control_run", {"sample_id": sample.id, "slide": slide})
-            return sample
-
-    def control_slides(self) -> dict[int, str]:
-        """Give the control slide of each sample that is a run of one."""
-        with self.reading() as connection:
-            return dict(connection.execute("SELECT sample_id, slide FROM control_run"))
+            return samples.get_sample(connection, name)
 
     def add_alarms(self, found: Sequence[Found], *, clock_trusted: bool | None = None) -> None:
         """Write alarms down; one that is there already for its chart and day adds nothing."""

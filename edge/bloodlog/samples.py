@@ -27,7 +27,8 @@ SELECT sample.id, name, specimen, quota, search, opened_at,
        CASE last.event WHEN 'closed' THEN last.at END, CASE last.event WHEN 'closed' THEN last.who END,
        CASE last.event WHEN 'closed' THEN last.role END,
        coalesce((SELECT event = 'kept' FROM sample_event
-                 WHERE sample_id = sample.id AND event IN ('kept', 'released') ORDER BY id DESC LIMIT 1), 0)
+                 WHERE sample_id = sample.id AND event IN ('kept', 'released') ORDER BY id DESC LIMIT 1), 0),
+       (SELECT slide FROM control_run WHERE sample_id = sample.id)
 FROM sample LEFT JOIN sample_event AS last
 ON last.id = (SELECT max(id) FROM sample_event
               WHERE sample_id = sample.id AND event IN ('opened', 'reopened', 'closed'))
@@ -54,6 +55,7 @@ class Sample:
     closed_by : who closed it, None while it is open or where nobody was named
     closed_as : the role of who closed it and had signed in; None for a name on trust
     search : it is searched for few blasts among many cells, see edge/results/search.py
+    slide : control slide that it is a run of; None for a patient's sample
     """
 
     id: int
@@ -66,6 +68,7 @@ class Sample:
     closed_by: str | None = None
     closed_as: Role | None = None
     search: bool = False
+    slide: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -191,7 +194,7 @@ def _add_event(
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:
-    sample_id, name, specimen, quota, search, opened_at, closed_at, closed_by, closed_as, kept = row
+    sample_id, name, specimen, quota, search, opened_at, closed_at, closed_by, closed_as, kept, slide = row
     return Sample(
         id=sample_id,
         name=name,
@@ -203,4 +206,5 @@ def _sample(row: tuple[Any, ...]) -> Sample:
         closed_by=None if closed_by == NOBODY else closed_by,
         closed_as=closed_as,
         search=search is not None,
+        slide=slide,
     )

@@ -37,8 +37,9 @@ from edge.i18n import catalogue
 from edge.results.sheet.html import render_html
 from edge.results.sheet.record import json_text
 from edge.verification.again import count_again
+from edge.verification.drawing import LEAST_DRAWN
 from edge.verification.measured import Words, site_card
-from edge.verification.population import drawn_from, population
+from edge.verification.population import drawn_from, left_out_texts, population
 from edge.verification.sheet import make_sheet
 
 
@@ -64,7 +65,7 @@ def verify_group() -> None:
 def open_(
     samples: tuple[str, ...], cells: int, twice: float, seed: int | None, who: str, log_path: Path | None
 ) -> None:
-    """Draw cells from closed samples; without SAMPLE from the newest 50 that were counted alike.
+    """Draw cells from patients' closed samples; without SAMPLE from the newest 50, as far as counted alike.
 
     Cells in doubt and rare ones are drawn more often, and each is weighted by what it stands for. Their
     pictures are kept from now on. Nobody's words in the samples change.
@@ -80,8 +81,13 @@ def open_(
     )
     for name, own in json.loads(plan)["strata"].items():
         click.echo(f"  {name}: {own['drawn']} of {own['of']}")
-    for reason, number in given.left_out.items():
-        click.echo(f"left out, {reason.replace('_', ' ')}: {number} cells", err=True)
+    if len(drawn) > cells:
+        click.echo(
+            f"more than the {cells} asked for: of each kind {LEAST_DRAWN} are drawn where it has as many",
+            err=True,
+        )
+    for text in left_out_texts(given):
+        click.echo(printable(text), err=True)
     click.echo("read them on the page of `blastcount review`, under Verification", err=True)
 
 

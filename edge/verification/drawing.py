@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 #: A stratum is drawn as if at least this share of its cells were called wrong: nobody knows that it is less.
 _LEAST_DOUBT = 0.02
 #: Fewest cells of a stratum that are drawn, where it has as many.
-_LEAST_DRAWN = 20
+LEAST_DRAWN = 20
 #: Distance of a probability from 0 or 1 within which the program is sure.
 _SURE = 0.1
 
@@ -68,7 +68,7 @@ def allocate(sizes: NDArray[np.int64], doubt: NDArray[np.float64], cells: int) -
         if not more.any():
             more[np.argmax(np.where(free > 0, left * parts / parts.sum(), -1.0))] = 1
         drawn += more
-    least = np.minimum(sizes, _LEAST_DRAWN)
+    least = np.minimum(sizes, LEAST_DRAWN)
     for stratum in np.flatnonzero(drawn < least):
         drawn[stratum] = least[stratum]  # a few cells beyond what was asked for
     return drawn

@@ -131,9 +131,9 @@ class Words:
 
 
 def closed_samples(log: BloodLog, names: Iterable[str] = ()) -> list[Sample]:
-    """List the named samples, or all that are closed."""
+    """List the named samples, or all patients' that are closed."""
     named = [log.sample(name) for name in names]
-    return named or [sample for sample in log.samples() if not sample.is_open]
+    return named or [sample for sample in log.samples() if not sample.is_open and sample.slide is None]
 
 
 def closed_verifications(log: BloodLog) -> list[Verification]:

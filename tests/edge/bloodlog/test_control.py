@@ -38,7 +38,8 @@ def test_what_the_charts_read(log: BloodLog, monkeypatch: pytest.MonkeyPatch) ->
     assert read[0].p is None
     assert read[5].p == pytest.approx(0.75)
     assert list(log.read_fields(read[4].id)) == read[5:]
-    assert log.control_slides() == {control.id: "QC-1"}
+    assert control.slide == "QC-1"
+    assert [one.slide for one in log.samples()] == ["QC-1"]
 
 
 def test_an_alarm_is_added_once_and_acknowledged_once(log: BloodLog) -> None:
@@ -59,6 +60,15 @@ def test_an_alarm_is_added_once_and_acknowledged_once(log: BloodLog) -> None:
     with pytest.raises(LogError, match="name"):
         log.acknowledge(second.id, "")
     assert log.verify() == ()
+
+
+def test_a_patient_s_sample_is_no_control_slide(log: BloodLog) -> None:
+    log.open_sample("S-1", "blood", 200)
+    log.change_sample("S-1", "closed")
+    with pytest.raises(LogError, match=r"S-1 is a sample, not a control slide; give .* a code of its own"):
+        log.open_control("S-1-260503", "S-1")
+    assert [(one.name, one.slide) for one in log.samples()] == [("S-1", None)]
+    log.open_control("QC-1-260503", "QC-1")
 
 
 @pytest.mark.parametrize("table", ["control_run", "alarm", "acknowledgement"])

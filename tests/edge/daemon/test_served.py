@@ -132,7 +132,7 @@ def test_a_search_is_opened_by_the_service(log: ServedLog) -> None:
 
 def test_control_runs_and_alarms_are_written_by_the_service(service: Service, log: ServedLog) -> None:
     sample = log.open_control("QC-1-a", "QC-1")
-    assert log.control_slides() == {sample.id: "QC-1"}
+    assert (sample.slide, log.sample(sample.name)) == ("QC-1", sample)
     found = Found(date(2026, 5, 3), None, "light", "drift", False, 2.2, 2.28, 0.02, 12, "lamp")
     with BloodLog.open(service.path) as own:
         own.add_alarms([found])

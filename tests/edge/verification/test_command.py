@@ -20,6 +20,7 @@ from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellRef
 from edge.verification.measured import Words, site_card
 from edge.verification.population import drawn_from, population
+from edge.verification.words import closed_samples
 from tests.edge.commands.invoking import blastcount
 from tests.edge.made_by import PROVENANCE
 from tests.edge.verification.conftest import append_field, fill, named, read, truth
@@ -166,7 +167,10 @@ def test_samples_that_were_counted_otherwise_or_are_open_are_not_drawn_from(labo
         fill(log, ["S-7", "S-8", "S-9"], PROVENANCE.to_json())
     opened = blastcount("verify", "open", "--cells", 60, "--seed", 1)
     assert "cells of 9 samples drawn" in opened.stdout
-    assert "left out, counted otherwise: 80 cells" in opened.stderr
+    assert (
+        "left out: 80 cells counted otherwise than S-9, the newest "
+        "(another version of the program, or of its libraries)"
+    ) in opened.stderr
     blastcount("verify", "close", "--abandon")
     few = blastcount("verify", "open", "S-1", "S-2")
     assert few.exit_code == 1
@@ -175,3 +179,42 @@ def test_samples_that_were_counted_otherwise_or_are_open_are_not_drawn_from(labo
         log.change_sample("S-1", "reopened")
         append_field(log, 1, PROVENANCE.to_json(), np.random.default_rng(1))
     assert "sample S-1 is open" in blastcount("verify", "open", "S-1", "S-2", "S-3").stderr
+
+
+def test_control_runs_are_never_drawn_nor_kept(laboratory: Path) -> None:
+    with BloodLog.open(laboratory) as log:
+        run = log.open_control("QC-1-run", "QC-1")
+        for _ in range(3):  # the newest, and counted otherwise: it must not say how patients' samples are
+            append_field(log, run.id, named(stain="Giemsa"), np.random.default_rng(1))
+        log.change_sample(run.name, "closed")
+    refused = blastcount("verify", "open", "S-1", "S-2", "S-3", "QC-1-run")
+    assert refused.exit_code == 1
+    assert "QC-1-run is a run of control slide QC-1; name samples of patients alone" in refused.stderr
+    opened = blastcount("verify", "open", "--cells", 60)
+    assert "cells of 6 samples drawn" in opened.stdout
+    assert "left out" not in opened.stderr
+    with BloodLog.open(laboratory, read_only=True) as log:
+        fields = {one.cell.field_id for one in log.drawn_cells(1)}
+        assert fields.isdisjoint(one.id for one in log.fields(run.id))
+        assert not log.sample("QC-1-run").kept
+        assert log.sample("S-1").kept
+        assert run.name not in {one.name for one in closed_samples(log)}
+
+
+def test_it_says_in_words_what_it_leaves_out_and_why_it_draws_more(laboratory: Path) -> None:
+    with BloodLog.open(laboratory) as log:
+        fill(log, ["S-7"], named(stain="Giemsa", code_sha256="f" * 64))
+    few = blastcount("verify", "open")
+    assert few.exit_code == 1
+    assert (
+        "(left out: 480 cells counted otherwise than S-7, the newest "
+        "(another stain, another version of the program, or of its libraries))"
+    ) in few.stderr
+    assert "{" not in few.stderr
+    exact = blastcount("verify", "open", "S-1", "S-2", "S-3", "--cells", 100)
+    assert "more than" not in exact.stderr
+    blastcount("verify", "close", "--abandon")
+    more = blastcount("verify", "open", "S-1", "S-2", "S-3", "--cells", 50)
+    drawn = int(more.stdout.split()[2])
+    assert drawn > 50
+    assert "more than the 50 asked for: of each kind 20 are drawn where it has as many" in more.stderr
