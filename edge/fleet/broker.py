@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CONNECT_S = 20.0
 #: What the broker says of a message that it took and nobody has asked for (MQTT 5, table 2-6).
 NO_SUBSCRIBERS = 0x10
+#: Why a connection ends (MQTT 5, table 3-10).
+_UNSPECIFIED, _TAKEN_OVER = 0x80, 0x8E
 _KEEP_SESSION = 0xFFFFFFFF  # never expires (MQTT 5, 3.1.2.11.2)
 _MAX_PASSWORD_BYTES = 4096
 #: Messages of a connection that are no links: status, what announces the device, whether it is there.
@@ -169,6 +171,9 @@ class PahoConnection:
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
+        # Paho closes its last sockets when nobody refers to it, and its callbacks do.
+        client = self._client
+        client.on_connect = client.on_publish = client.on_message = client.on_disconnect = None
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Send with QoS 1."""
@@ -179,7 +184,7 @@ class PahoConnection:
         self._client.ack(message.mid, 1)
 
     def _make_client(self) -> Client:
-        mqtt = load_paho()
+        from paho.mqtt import client as mqtt
         from paho.mqtt.enums import CallbackAPIVersion
 
         session, config = self._session, self._config
@@ -220,20 +225,30 @@ class PahoConnection:
         self,
         _client: Client,
         _data: object,
-        _flags: object,
+        flags: Any,  # noqa: ANN401
         code: Any,  # noqa: ANN401
         _properties: object,
     ) -> None:
-        self._answer.put((code.value or 1, str(code), 0))
-        self.events.put(Closed(str(code)))
+        why, name = str(code), self._session.client_id
+        if code.value == _TAKEN_OVER:
+            why += f": another one has connected as {name}; stop one of the two"
+        elif code.value == _UNSPECIFIED and not flags.is_disconnect_packet_from_server:
+            # Paho's word for an end without a word; older brokers take a session over without one, too.
+            why = f"no reason given; the network, the broker, or another one that connected as {name}"
+        self._answer.put((code.value or 1, why, 0))
+        self.events.put(Closed(why))
 
 
 #: How a connection is made; a test puts its own in the place of :class:`PahoConnection`.
 Connect = Callable[[BrokerConfig, Session, tuple[str, ...]], PahoConnection]
 
 
-def load_paho() -> Any:  # noqa: ANN401  # a module
+def load_paho(extra: str) -> Any:  # noqa: ANN401  # a module
     """Load paho-mqtt.
+
+    Parameters
+    ----------
+    extra : of this package, with which whoever needs it gets it
 
     Raises
     ------
@@ -244,8 +259,7 @@ def load_paho() -> Any:  # noqa: ANN401  # a module
         from paho.mqtt import client
     except ImportError as error:
         raise RuntimeMissingError(
-            f"paho-mqtt is missing ({error}); pip install 'blastcount[fleet]' on a device, "
-            "'blastcount[collector]' on the server"
+            f"paho-mqtt is missing ({error}); pip install 'blastcount[{extra}]'"
         ) from error
     return client
 

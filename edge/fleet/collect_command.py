@@ -49,12 +49,22 @@ def run(config_path: Path | None, database: str | None) -> None:
             f"collect.broker must be given: [collect] of {config.origin or 'the configuration'} names the "
             "broker; see docs/fleet.md"
         )
-    load_paho()
+    load_paho("collector")
     where = database_of(config)
-    Database.open(where).close()  # says now what is wrong with it
+
+    def open_alone() -> Database:
+        opened = Database.open(where)
+        try:
+            opened.collect_alone(where)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    open_alone().close()  # says now what is wrong with it
     receiver = Receiver(
         section,
-        lambda: Database.open(where),
+        open_alone,
         lambda database: watch(database, utc_now(), section.silent_h),
     )
     signal.signal(signal.SIGTERM, lambda *_: receiver.stop())

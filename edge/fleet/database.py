@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
+from edge.bloodlog.locks import Patience, locked
 from edge.device.clock import utc_now
 from edge.device.durable import make_private
-from edge.errors import EdgeError, RuntimeMissingError
+from edge.errors import EdgeError, LogBusyError, RuntimeMissingError
 
 #: The words of the migrations that differ.
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -27,7 +28,11 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
 }
 #: Two collectors that make the schema at once take turns by this number: "blcd".
 _LOCK = 0x626C6364
+#: What PostgreSQL's lock of the one that collects is called besides: "run".
+_COLLECTING = 0x72756E
 _WAIT_S = 10.0
+#: How long one that begins to collect waits for another, s: PostgreSQL may notice late that one was killed.
+_PATIENCE_S = 5.0
 
 Row = dict[str, Any]
 
@@ -46,6 +51,7 @@ class Database:
 
     def __init__(self, connection: Any, kind: str, failures: tuple[type[Exception], ...]) -> None:  # noqa: ANN401
         self._connection = connection
+        self._held = ExitStack()
         self.kind = kind
         self._failures = failures
 
@@ -104,9 +110,16 @@ class Database:
         except sqlite3.Error as error:
             raise DatabaseError(f"{path}: cannot be opened: {error}; does its folder exist?") from error
         connection.row_factory = _dict_row
-        if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA schema_version")  # the first look at the file
+            if not read_only:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            connection.close()
+            raise DatabaseError(
+                f"{path}: cannot be used as the collector's database: {error}; name another file"
+            ) from error
         return cls(connection, "sqlite", (sqlite3.Error,))
 
     def __enter__(self) -> Self:
@@ -120,6 +133,35 @@ class Database:
     def close(self) -> None:
         """Close it; twice does nothing."""
         self._connection.close()
+        self._held.close()
+
+    def collect_alone(self, where: str) -> None:
+        """Keep all others from collecting into this database until it is closed, or the process ends.
+
+        Parameters
+        ----------
+        where : as for :meth:`open`
+
+        Raises
+        ------
+        DatabaseError
+            Another one collects into it.
+        """
+        patience = Patience(_PATIENCE_S)
+        if self.kind == "sqlite":
+            lock, what = Path(f"{where}.collecting"), f"{where}: another one collects into it"
+            try:
+                self._held.enter_context(locked(lock, "exclusive", patience, what))
+            except LogBusyError as error:
+                raise DatabaseError(str(error)) from error
+            except OSError as error:
+                raise DatabaseError(f"{lock}: cannot be made: {error.strerror}") from error
+            return
+        ask = "SELECT pg_try_advisory_lock(%s, %s) AS is_mine"
+        if not patience.until(lambda: bool(self.rows(ask, (_LOCK, _COLLECTING))[0]["is_mine"])):
+            raise DatabaseError(
+                "the collector's database: another `blastcount collect run` collects into it; stop it first"
+            )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

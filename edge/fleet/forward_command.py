@@ -55,7 +55,7 @@ def forward(
 
     config = load_config(config_path, needed=("forward", "log")).changed(log={"path": log_path})
     section, device = check_forward(config)
-    load_paho()
+    load_paho("fleet")
     log = config.log_path
     if once:
         check_there(log)

@@ -20,6 +20,7 @@ Kind = Literal[
     "oversized", "malformed", "stolen_name", "altered", "fork", "restored_backup", "resealed", "gap"
 ]  # fmt: skip
 _TOPIC = re.compile(rf"{ROOT}/([A-Za-z0-9][A-Za-z0-9_-]{{0,31}})/(link|status|online)", re.ASCII)
+_TOO_DEEP = "is nested too deep; a message has few levels"
 #: Of a refused message this much is kept, characters.
 KEPT_CHARACTERS = 4096
 
@@ -158,7 +159,9 @@ def read_link(device: str, payload: bytes) -> LinkMessage:
         if message.kind == "field" and message.tally is None:
             raise msgspec.ValidationError("a field has a tally, got none")
         sealed = seal(raw)
-    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise RefusedError("malformed", _TOO_DEEP) from error
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise RefusedError("malformed", f"is not of the form {LINK_SCHEMA}: {error}") from error
     _check_name(device, message.device, message.number)
     if sealed != message.seal:
@@ -224,7 +227,9 @@ def _decode(payload: bytes, schema: str) -> dict[str, Any]:
         raise RefusedError("oversized", f"has {len(payload)} bytes, expected at most {MAX_BYTES}")
     try:
         raw = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise RefusedError("malformed", _TOO_DEEP) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RefusedError("malformed", f"is not JSON: {error}") from error
     if b"\\u0000" in payload:  # no text of a log holds it, and PostgreSQL's cannot
         raise RefusedError("malformed", "holds a character of code 0")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge.bloodlog import BloodLog
-from edge.fleet.database import Database
+from edge.fleet import database as fleet_database
+from edge.fleet.database import Database, DatabaseError
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 from tests.system.fleet import (
     Command,
@@ -102,3 +103,16 @@ def test_nothing_is_lost_or_doubled_whoever_is_killed(
         f"\n{kind}: {dict(kills)} killed; {len(links_of(log))} rows: 0 lost, 0 doubled; "
         f"{heard['repeated']} came again, {len(gaps)} gaps were named and filled"
     )
+
+
+def test_one_process_collects_into_a_database_of_postgresql(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_database, "_PATIENCE_S", 0.2)
+    with Database.open(database) as one, Database.open(database) as other:
+        one.collect_alone(database)
+        with pytest.raises(DatabaseError, match="another `blastcount collect run` collects into it"):
+            other.collect_alone(database)
+        one.close()
+        monkeypatch.setattr(fleet_database, "_PATIENCE_S", 30.0)
+        other.collect_alone(database)

@@ -6,13 +6,16 @@ import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bloodlog import BloodLog
+from edge.fleet import database as fleet_database
 from edge.fleet.alarms import watch
 from edge.fleet.broker import Closed, Received
 from edge.fleet.collecting import Collector
@@ -22,6 +25,7 @@ from edge.fleet.messages import MAX_BYTES, encoded, seal
 from edge.fleet.overview import devices
 from edge.fleet.receiving import Receiver
 from edge.fleet.verifying import RefusedError, read_link
+from tests.edge.commands.invoking import blastcount
 from tests.edge.fleet.conftest import Broker, Line, add_fields, received
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
@@ -295,6 +299,58 @@ def test_a_newer_schema_and_a_missing_one_are_named(database: Database, tmp_path
         Database.open(str(tmp_path / "a" / "b.db")),
     ):
         pass
+
+
+@pytest.fixture
+def collect(tmp_path: Path) -> Callable[[str, Path], Result]:
+    """Runs ``collect run`` or ``page`` on a database."""
+    (tmp_path / "d.toml").write_text('[collect]\nbroker = "127.0.0.1"\nport = 9\ntls = false\n')
+
+    def call(command: str, database: Path) -> Result:
+        return blastcount("collect", command, "--config", tmp_path / "d.toml", "--database", database)
+
+    return call
+
+
+def test_a_file_that_is_no_database_is_one_line(
+    collect: Callable[[str, Path], Result], tmp_path: Path
+) -> None:
+    other = tmp_path / "x.db"
+    other.write_text("notadb\n" * 100)
+    said = [collect(command, other) for command in ("run", "page")]
+    assert [one.exit_code for one in said] == [1, 1]
+    assert said[0].stderr == said[1].stderr
+    assert said[0].stderr.count("\n") == 1
+    assert f"{other}: cannot be used as the collector's database: file is not a database" in said[0].stderr
+    assert other.read_text() == "notadb\n" * 100
+
+
+def test_one_process_collects_into_a_database(
+    collect: Callable[[str, Path], Result],
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet_database, "_PATIENCE_S", 0.0)
+    path = tmp_path / "fleet.db"
+    database.collect_alone(str(path))
+    result = collect("run", path)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"{path}: another one collects into it" in result.stderr
+    database.close()
+    with Database.open(str(path)) as other:
+        other.collect_alone(str(path))
+    (tmp_path / "fleet.db.collecting").unlink()
+    (tmp_path / "fleet.db.collecting").mkdir()
+    with Database.open(str(path)) as other, pytest.raises(DatabaseError, match="cannot be made"):
+        other.collect_alone(str(path))
+
+
+@pytest.mark.parametrize("payload", [b"[" * 20_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000])
+def test_a_message_that_is_nested_too_deep_is_told_so(database: Database, payload: bytes) -> None:
+    Collector(database).take(received([payload]) + received([payload], what="status"))
+    (said,) = database.rows("SELECT what FROM incident")
+    assert said["what"] == "is nested too deep; a message has few levels"
 
 
 def test_an_alarm_of_a_devices_own_charts_stands_until_somebody_there_has_seen_it(
