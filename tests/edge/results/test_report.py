@@ -84,7 +84,7 @@ def test_fields_with_a_warning_are_told_of_in_words_on_every_form(
     assert f'<p class="warning">{banner}</p>' in render_html(page)
     assert banner in list(sample_lines(page))
     assert render_pdf(page) != render_pdf(replace(page, banners=()))
-    texts = [text.text for text in _flow(page) if isinstance(text, Paragraph)]
+    texts = [text.text for text in _flow(page, 500.0) if isinstance(text, Paragraph)]
     assert banner in texts
     record = json.loads(report(sample_log, "--json", "-").stdout)
     assert record["fields"]["warned"] == 2
@@ -220,8 +220,8 @@ def test_who_signed_stands_on_every_form_and_what_changed_since(sample_log: Path
 
     def forms() -> dict[str, str]:
         page = page_of(sample_log, language)
-        flow = [text.text for text in _flow(page) if isinstance(text, Paragraph)]
-        tables = [str(text.text) for table in _flow(page) for text in _paragraphs(table)]
+        flow = [text.text for text in _flow(page, 500.0) if isinstance(text, Paragraph)]
+        tables = [str(text.text) for table in _flow(page, 500.0) for text in _paragraphs(table)]
         return {
             "html": html.unescape(render_html(page)),
             "pdf": html.unescape("\n".join(flow + tables)),
