@@ -33,7 +33,7 @@ from edge.counting.files import Counted, count_file
 from edge.counting.folder import FolderScales
 from edge.counting.golden import load_configured
 from edge.counting.recorder import Recorder, as_configured
-from edge.counting.tally import RunningTally, denominator_of
+from edge.counting.tally import RunningTally, denominator_of, without_share
 from edge.daemon.served import open_log
 from edge.device.clock import WallClock
 from edge.device.memory import keep_freed_memory
@@ -172,8 +172,8 @@ def count(
             new_log=new_log,
             resumes=resume,
         )
-        specimen = log.sample(sample_id).specimen if log and sample_id is not None else None
-        denominator = denominator_of(config.sample.denominator, specimen)
+        sample = log.sample(sample_id) if log and sample_id is not None else None
+        denominator = denominator_of(config.sample.denominator, None if sample is None else sample.specimen)
         running = RunningTally(denominator)
         printer: Printer = TablePrinter(progress, files, _footer(classifier, denominator))
         if as_json or as_csv:
@@ -196,6 +196,8 @@ def count(
 
             write_report(summary, log.path, DEFAULT_LANGUAGE, quiet=quiet, **form)
     total = running.total()
+    if sample is not None and sample.search:  # its result is what people find
+        total = without_share(total)
     printer.end(total, notices.failures)
     for line in (repeats.warning(), None if quiet else left_out_line(found.left_out, found.folders)):
         if line:

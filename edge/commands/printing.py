@@ -348,6 +348,8 @@ def _sums(counted: Tally) -> dict[str, str]:
 def blast_share(total: Tally) -> str:
     """Say the share of blasts in words, never without its n and interval."""
     cells = catalogue()(f"counted_cells.{total.denominator}")
+    if total.blast_fraction is None and total.wbc:
+        return f"called blast: {total.blasts} of {total.wbc} {cells}; in a search only people's words count"
     if total.blast_fraction is None:
         return f"blasts: no {cells}, so there is no share to report (n = 0)"
     return (

@@ -39,6 +39,7 @@ from edge.results.dataset import export_corrections
 from edge.results.fhir import fhir_bundle
 from edge.results.geojson import read_words
 from edge.results.reading import Reading
+from edge.results.search import Search
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import candidate_lines, list_lines, sample_lines
@@ -220,19 +221,28 @@ def unassign(fields: tuple[range, ...], who: str, log_path: Path | None) -> None
 @json_option
 def list_(log_path: Path | None, as_json: bool) -> None:
     """List all samples, the newest last."""
-    config = config_for("log", "sample")
+    config = config_for("log", "sample", "model")
     counted: list[tuple[Sample, Tally]] = []
+    searches: dict[int, Search] = {}
     if log_path is not None or not _is_absent(config.log_path):  # none before the first use
         with BloodLog.open(log_path or config.log_path, read_only=True) as log:
             for sample in log.samples():
                 of = denominator_of(config.sample.denominator, sample.specimen)
-                counted.append((sample, tally((logged.result for logged in log.fields(sample.id)), of)))
+                if sample.search:
+                    summary = summarise_as_configured(log, sample, config)
+                    assert summary.search is not None
+                    searches[sample.id] = summary.search
+                    counted.append((sample, summary.program))
+                else:
+                    counted.append((sample, tally((logged.result for logged in log.fields(sample.id)), of)))
     if as_json:
         for sample, program in counted:
             counts = {"cells": program.wbc, "blasts": program.blasts, "fields": program.fields}
+            if sample.search:
+                counts |= {"confirmed": searches[sample.id].confirmed, "waiting": searches[sample.id].waiting}
             click.echo(json.dumps(_record(sample) | counts | {"denominator": program.denominator}))
         return
-    for line in list_lines(counted):
+    for line in list_lines(counted, searches):
         click.echo(line)
 
 

@@ -14,7 +14,7 @@ from edge.bloodlog.contours import encode_contours
 from edge.bloodlog.pictures import FIELD_QUALITY, decode, encode, thumbnail_box
 from edge.counting.differential import differential
 from edge.counting.pipeline import ProcessedField
-from edge.counting.tally import RunningTally, denominator_of
+from edge.counting.tally import RunningTally, denominator_of, without_share
 from edge.light.field import Field
 from edge.light.pyramid import shrunk
 from edge.quality import Reference
@@ -228,10 +228,13 @@ class OpenSample:
         of : number of fields that are taken up again, while they are; None where that is done
         """
         sample, total = self.record, self._tally.total()
+        if sample.search:  # what people confirm is its result, which is in the log alone
+            total = without_share(total)
         return {
             "name": sample.name,
             "specimen": sample.specimen,
             "quota": sample.quota,
+            **({"search": True} if sample.search else {}),
             "resuming": None if of is None else {"fields": total.fields + total.rejected, "of": of},
             "quota_reached": total.wbc >= sample.quota,
             "rejected_by_reason": dict(self._reasons),

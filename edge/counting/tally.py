@@ -135,6 +135,18 @@ def with_share(counts: Tally) -> Tally:
     return replace(counts, blast_fraction=share, ci_low=low, ci_high=high)
 
 
+def without_share(counts: Tally) -> Tally:
+    """Leave of a tally what was counted: no share of blasts, no interval, no types to make a differential of.
+
+    Examples
+    --------
+    >>> counts = without_share(with_share(Tally(1, 0, 2, 2, 0, 0, 0, None, 0.0, 1.0)))
+    >>> counts.blasts, counts.wbc, counts.blast_fraction, counts.ci_low, counts.ci_high
+    (2, 4, None, 0.0, 1.0)
+    """
+    return replace(counts, blast_fraction=None, ci_low=0.0, ci_high=1.0, types=None)
+
+
 def tally(results: Iterable[FieldResult], denominator: Denominator = "classified") -> Tally:
     """Sum the cells of fields by class, with the exact 95 % interval of the blast share.
 

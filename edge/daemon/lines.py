@@ -41,6 +41,8 @@ def sample_line(sample: Mapping[str, Any]) -> str:
             f"{sample['blasts']} of {sample['wbc']}{of} look like blasts, {100 * share:.1f} %, "
             f"95 % interval {100 * sample['ci_low']:.1f} to {100 * sample['ci_high']:.1f} %"
         )
+    elif sample.get("search"):
+        parts.append(f"a search: what people have found says `blastcount sample show {sample['name']}`")
     fields = f"{number_of(sample['fields'], 'field')} counted"
     if sample["rejected"]:
         why = counts_line(sample["rejected_by_reason"], reason_text)

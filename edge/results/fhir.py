@@ -18,6 +18,7 @@ from edge.results.summary import CountedBy, ObserverCount, SampleSummary
 from edge.results.texts import (
     clock_text,
     drawn_text,
+    found_text,
     kind_text,
     outdated_text,
     person_text,
@@ -74,6 +75,7 @@ _SIGNED_AS = {
 #: Key of the entry of what counted a part of the fields, the most fields first.
 _DEVICE = "device-{}"
 WARNING = "For research use only, not for diagnosis."
+_NOTHING_COUNTED = "no whole cell was counted"
 
 Resource = dict[str, Any]
 
@@ -145,11 +147,12 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             _per_100(program.denominator, ", by program"),
             "Segmentation and neural network on pictures of a stained smear",
             program.blast_fraction,
-            [*_counts(program), _interval(program.ci_low, program.ci_high, "exact 95 % interval")],
+            [*_counts(program), *_exact(program)],
             device,
             final=final,
             note=" Cells that look like blasts to the program; not confirmed by a person.",
-            code=PROGRAM_CODE if blood else None,
+            code=PROGRAM_CODE if blood and summary.search is None else None,
+            absent=_absent(program, "searched: only people's words count, the program's share is no result"),
         )
     }
     if (corrected := summary.corrected) is not None:
@@ -183,10 +186,13 @@ def _observations(summary: SampleSummary, issued: str) -> dict[str, Resource]:
             ),
             "A person's word on each cell that the program found, on its picture",
             own.blast_fraction,
-            [*_observer_counts(count), _interval(own.ci_low, own.ci_high, "exact 95 % interval")],
+            [*_observer_counts(count), *_exact(own)],
             {"performer": [{"display": count.observer}]},
             code=MANUAL_CODE if blood and count.done else None,
             final=count.done and final,
+            absent=_absent(
+                own, "searched: candidates are no sample of the cells, only whole readings have a share"
+            ),
         )
     return made
 
@@ -203,9 +209,9 @@ def _observation(
     note: str = "",
     code: tuple[str, str] | None = None,
     final: bool,
+    absent: str = _NOTHING_COUNTED,
 ) -> Resource:
     coding = {} if code is None else {"coding": [_loinc(code)]}
-    absent = {"dataAbsentReason": {"text": "no whole cell was counted"}}
     return {
         "resourceType": "Observation",
         "status": "final" if final else "preliminary",
@@ -217,7 +223,7 @@ def _observation(
         "specimen": _reference(summary, "specimen"),
         "method": {"text": method},
         "note": [{"text": text} for text in (f"{WARNING}{note}", *_doubts(summary))],
-        **(absent if share is None else {"valueQuantity": _percent(share)}),
+        **({"dataAbsentReason": {"text": absent}} if share is None else {"valueQuantity": _percent(share)}),
         "component": components,
         **by,
     }
@@ -253,13 +259,17 @@ def _differential(
 
 
 def _search(summary: SampleSummary, search: Search, issued: str, by: Resource, *, final: bool) -> Resource:
-    """Write what a search has found; where it has found none, its value is less than the upper limit."""
+    """Write what a search has found; where it has found none, its value is less than the upper limit.
+
+    Without a result it has no value and no limits, and says why.
+    """
+    found = search.has_result
     observation = _observation(
         summary,
         issued,
         _per_100("classified", ", searched: candidates by program, words by people"),
         "A person's word on each cell that looks like a blast to the program",
-        search.confirmed / search.cells,
+        search.confirmed / search.cells if found else None,
         [
             *_integers(
                 {
@@ -269,13 +279,15 @@ def _search(summary: SampleSummary, search: Search, issued: str, by: Resource, *
                     "candidates that wait for a word": search.waiting,
                 }
             ),
-            _interval(search.low, search.high, "95 % limits, what waits taken for blasts in the upper one"),
+            *[_interval(search.low, search.high, "95 % limits, what waits taken for blasts in the upper one")]
+            * found,
         ],
         by,
         note="".join(f" {text}" for text in search_limits(catalogue(), search)),
         final=final,
+        absent=found_text(catalogue(), search),
     )
-    if not search.confirmed:
+    if found and not search.confirmed:
         observation["valueQuantity"] = {**_percent(search.high), "comparator": "<"}
     return observation
 
@@ -316,6 +328,18 @@ def _percent(share: float) -> Resource:
 
 def _interval(low: float, high: float, text: str) -> Resource:
     return {"code": {"text": text}, "valueRange": {"low": _percent(low), "high": _percent(high)}}
+
+
+def _exact(tally: Tally) -> list[Resource]:
+    """Write the interval of a tally's share; nothing where cells were counted and have none."""
+    if tally.wbc and tally.blast_fraction is None:
+        return []
+    return [_interval(tally.ci_low, tally.ci_high, "exact 95 % interval")]
+
+
+def _absent(tally: Tally, reason: str) -> str:
+    """Say why a tally has no share: nothing was counted, or the reason that is given."""
+    return reason if tally.wbc else _NOTHING_COUNTED
 
 
 def _counts(tally: Tally) -> list[Resource]:

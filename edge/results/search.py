@@ -49,6 +49,7 @@ class Search:
     listed : candidates, cells that the program called blast or was uncertain of
     confirmed : cells that people called blast, on the list or not
     waiting : candidates without a word, and cells on which words differ
+    looked_at : cells on which people have a word
     low, high : limits of the share of blasts, with 95 %. ``high`` takes what waits for blasts, and allows for
         what is not listed
     unlisted_high : what ``high`` would be if every blast were on the list
@@ -66,6 +67,7 @@ class Search:
     listed: int
     confirmed: int
     waiting: int
+    looked_at: int
     low: float
     high: float
     unlisted_high: float
@@ -74,6 +76,15 @@ class Search:
     alone: Alone | None
     verdict: Verdict
     decided_at: int | None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is anything to say of the share of blasts.
+
+        Not while nobody has looked at a cell: except where the program lists none, so that nobody is asked,
+        and it is known how many it leaves off its list.
+        """
+        return self.looked_at > 0 or (self.cells > 0 and not self.waiting and self.listing is not None)
 
 
 def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Search:
@@ -84,6 +95,8 @@ def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Searc
     A blast that is not listed is not seen, so that the upper limit is divided by the lower limit of the
     measured sensitivity of the list, for which a fifth of the error is set apart. That holds as far as blasts
     are listed here as they were there.
+
+    Nothing is said, and nothing ends, while nobody has looked at any of the cells that wait for a word.
 
     The search ends when at one of its looks as many were confirmed as blood without blasts would show with
     5 % at most (``found``), or so few that with the share ``missed`` it would be 5 % at most (``bounded``).
@@ -116,7 +129,8 @@ def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Searc
     listing = None if errors is None or is_read else Listing.of(errors)
     n, k, waiting = len(cells), sum(confirmed), sum(waits)
     high, unlisted_high = (upper_limit(k, waiting, n, given) for given in (listing, None))
-    is_known = is_read or listing is not None
+    looked_at = sum(cell.ref in reading.last_words for cell in reading.cells if cell.counts)
+    is_known = is_read or (listing is not None and (looked_at > 0 or not waiting))
     verdict, decided_at = verdict_of(confirmed, waits, quota, listing, is_known=is_known)
     return Search(
         cells=n,
@@ -125,6 +139,7 @@ def search_of(reading: Reading, quota: int, errors: KnownErrors | None) -> Searc
         listed=sum(map(is_candidate, cells)),
         confirmed=k,
         waiting=waiting,
+        looked_at=looked_at,
         low=lower_limit(k, n),
         high=high,
         unlisted_high=unlisted_high,

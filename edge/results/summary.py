@@ -15,7 +15,7 @@ from edge.bloodlog.signatures import Signature
 from edge.classification.card import ModelCard, default_bundle_path, load_bundle
 from edge.classification.recalibration import Recalibration
 from edge.config import Config
-from edge.counting.tally import denominator_of, tally, with_share
+from edge.counting.tally import denominator_of, tally, with_share, without_share
 from edge.errors import ConfigError, ModelError
 from edge.results.agreement import Agreement, agreement
 from edge.results.control import alarms_during
@@ -87,13 +87,14 @@ class SampleSummary:
     ----------
     sample : whose
     reading : its cells and all words on them
-    program : the program's tally
-    reviewed : the program's tally with people's words in place of the program's; None without any, and while
-        two people's words on a cell differ
+    program : the program's tally; of a search without its share, which is no result there
+    reviewed : the program's tally with people's words in place of the program's; None without any, while
+        two people's words on a cell differ, and of a search
     corrected : share corrected for the program's known error; None where that error is not known, where
-        several models counted, or where nothing was counted
-    stopping : how far from the quota and the line
-    observers : what each person says, in the order of their first words
+        several models counted, where nothing was counted, and of a search
+    stopping : how far from the quota and the line; of a search the quota alone means something
+    observers : what each person says, in the order of their first words; of a search the share of those alone
+        who have read every cell, as candidates are no sample of the cells
     agreement : of the first two persons who have read every cell, blind; None before that
     rejected : number of rejected fields by reason; a field may have several
     warned : number of counted fields by warning; a field may have several
@@ -206,14 +207,25 @@ def summarise(
         um_per_px for logged in counted if (um_per_px := logged.result.scale.reported_um_per_px) is not None
     ]
     done = reading.done
+    observers = tuple(_observer_count(reading, observer, of) for observer in reading.observers)
+    search = None
+    if sample.search:  # most of what the program calls a blast is none: what people confirm is the result
+        search = search_of(reading, sample.quota, errors)
+        observers = tuple(
+            one if one.done else replace(one, tally=without_share(one.tally)) for one in observers
+        )
     return SampleSummary(
         sample=sample,
         reading=reading,
-        program=program,
-        reviewed=reviewed_tally(reading, program),
-        corrected=None if errors is None else corrected_share(program.blasts, program.classified, errors),
+        program=program if search is None else without_share(program),
+        reviewed=reviewed_tally(reading, program) if search is None else None,
+        corrected=(
+            corrected_share(program.blasts, program.classified, errors)
+            if search is None and errors is not None
+            else None
+        ),
         stopping=stopping(program, sample.quota),
-        observers=tuple(_observer_count(reading, observer, of) for observer in reading.observers),
+        observers=observers,
         agreement=(
             agreement((first, second) for _, first, second in reading.blind_words(*done[:2]))
             if len(done) >= 2
@@ -229,7 +241,7 @@ def summarise(
         site=site,
         signatures=signatures,
         content_sha256=content,
-        search=search_of(reading, sample.quota, errors) if sample.search else None,
+        search=search,
         alarms=alarms_during(alarms, reading.fields[0].logged_at, reading.fields[-1].logged_at)
         if reading.fields
         else (),

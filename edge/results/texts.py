@@ -55,8 +55,8 @@ def share_text(_: Catalogue, tally: Tally, key: str = "report.share") -> str:
     tally : of the program or of a person
     key : of the text
     """
-    if tally.blast_fraction is None:
-        return _("figures.none")
+    if tally.blast_fraction is None:  # of a search what was counted is no share of blasts
+        return _("figures.count", k=tally.blasts, n=tally.wbc) if tally.wbc else _("figures.none")
     return _(
         key,
         share=_.percent(tally.blast_fraction),
@@ -279,16 +279,6 @@ def search_text(_: Catalogue, search: Search, *, is_open: bool) -> str:
     """
     if not search.cells:
         return _("search.nothing")
-    low, high = _.number(100 * search.low, 2), _.percent(search.high, 2)
-    key = "search.some" if search.confirmed else "search.none"
-    result = _(
-        f"{key}_yet" if search.waiting else key,
-        cells=search.cells,
-        k=search.confirmed,
-        share=_.percent(search.confirmed / search.cells, 2),
-        low=low,
-        high=high,
-    )
     verdict = "closed" if search.verdict == "count_on" and not is_open else search.verdict
     advice = _(
         f"search.{verdict}",
@@ -299,7 +289,26 @@ def search_text(_: Catalogue, search: Search, *, is_open: bool) -> str:
     )
     if search.waiting:
         advice += " " + _("search.waiting", waiting=search.waiting)
-    return f"{result} {advice}"
+    return f"{found_text(_, search)} {advice}"
+
+
+def found_text(_: Catalogue, search: Search) -> str:
+    """Say what people have found in a search, with its limits, or why there is nothing to be said."""
+    if not search.cells:
+        return _("search.nothing")
+    if not search.has_result:
+        return _("search.unread", cells=search.cells)
+    if not search.looked_at:
+        return _("search.none_listed", cells=search.cells, high=_.percent(search.high, 2))
+    key = "search.some" if search.confirmed else "search.none"
+    return _(
+        f"{key}_yet" if search.waiting else key,
+        cells=search.cells,
+        k=search.confirmed,
+        share=_.percent(search.confirmed / search.cells, 2),
+        low=_.number(100 * search.low, 2),
+        high=_.percent(search.high, 2),
+    )
 
 
 def search_limits(_: Catalogue, search: Search) -> tuple[str, ...]:
@@ -307,7 +316,9 @@ def search_limits(_: Catalogue, search: Search) -> tuple[str, ...]:
     if not search.cells:
         return ()
     listing, alone = search.listing, search.alone
-    if listing is not None:
+    if not search.has_result:  # there is no limit that could rest on anything
+        rests = ""
+    elif listing is not None:
         rests = _(
             "search.listing",
             share=_.percent(listing.listed / listing.blasts),
@@ -318,9 +329,7 @@ def search_limits(_: Catalogue, search: Search) -> tuple[str, ...]:
         )
     else:
         rests = _("search.read" if search.is_read else "search.unknown")
-    if alone is None:
-        return (rests,)
-    by_itself = _(
+    by_itself = alone and _(
         "search.alone_never" if alone.detects is None else "search.alone",
         blank=alone.blank,
         cells=search.cells,
@@ -328,7 +337,7 @@ def search_limits(_: Catalogue, search: Search) -> tuple[str, ...]:
         others=alone.others,
         detects=_.percent(alone.detects or 1.0),
     )
-    return rests, by_itself
+    return tuple(text for text in (rests, by_itself) if text)
 
 
 def alarm_text(_: Catalogue, found: Found) -> str:

@@ -13,6 +13,7 @@ from edge.results.summary import SampleSummary
 from edge.results.texts import (
     differing_text,
     drawn_text,
+    found_text,
     search_limits,
     search_text,
     share_text,
@@ -50,7 +51,9 @@ class Figures:
         return self.hidden or self.reading.withholds_results(self.observer)
 
     def headline(self, _: Catalogue) -> str:
-        """Say the program's count."""
+        """Say the program's count; of a search, which has none, what people have found."""
+        if self.summary.search is not None:
+            return "" if self.withheld else found_text(_, self.summary.search)
         return share_text(_, self.summary.program, _KEY)
 
     def stop_text(self, _: Catalogue) -> str:

@@ -90,7 +90,7 @@ class Page:
     title : of the page
     warning : what it is not for; also stands at the foot
     sample : what was counted, by name
-    bars : shares with their intervals; the first is the program's
+    bars : shares with their intervals; the first is the program's, which a search does not have
     reference_lines : shares drawn as lines, with their texts
     banners : what must be known before any figure is believed: that nobody has looked or readers differ, that
         cells are missing or many fields were refused, and which warnings how many counted fields carry
@@ -184,7 +184,7 @@ def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
         yield outdated
     if summary.search is not None:
         yield search_text(_, summary.search, is_open=summary.sample.is_open)
-    if program.wbc and not any(summary.reading.words.values()):
+    if summary.search is None and program.wbc and not any(summary.reading.words.values()):
         yield _("report.nobody")
     if summary.search is None and not stopping.quota_reached:
         yield _("report.quota_missed", cells=stopping.cells, quota=stopping.quota)
@@ -230,11 +230,15 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
         yield stop_text(_, summary.stopping, is_open=summary.sample.is_open)
     else:
         yield from search_limits(_, summary.search)
-    yield _(f"report.denominator_{program.denominator}")
-    yield from _other_denominators(program, _)
+    yield _(
+        "report.denominator_classified" if summary.search else f"report.denominator_{program.denominator}"
+    )
+    if summary.search is None:
+        yield from _other_denominators(program, _)
     site = site_text(_, summary.site)
     if summary.corrected is None:
-        yield _("report.not_corrected")
+        if summary.search is None:
+            yield _("report.not_corrected")
         yield f"{site[0].upper()}{site[1:]}."
     else:
         yield from _how_corrected(summary.corrected.errors, site, _)

@@ -14,10 +14,12 @@ from edge.bloodlog.control import Alarm
 from edge.bloodlog.signatures import Signature
 from edge.calibration.site import Rate
 from edge.counting.differential import differential
+from edge.i18n import catalogue
 from edge.results.agreement import Agreement
 from edge.results.search import Search
 from edge.results.stopping import LINE
 from edge.results.summary import CountedBy, ObserverCount, SampleSummary
+from edge.results.texts import search_text
 from edge.structures import Denominator, Tally
 
 SCHEMA = "blastcount.report/1"
@@ -59,13 +61,15 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "signed": bool(summary.signed),
         "signatures": [_signature(one, summary) for one in summary.signatures],
         "stop": {
-            "line": LINE,
-            "advice": stopping.advice,
+            "line": LINE
+            if summary.search is None
+            else None,  # no question of a search, which has its own end
+            "advice": stopping.advice if summary.search is None else None,
             "cells": stopping.cells,
             "quota_reached": stopping.quota_reached,
-            "more_cells": stopping.more_cells,
+            "more_cells": stopping.more_cells if summary.search is None else None,
         },
-        **({} if summary.search is None else {"search": _search(summary.search)}),
+        **({} if summary.search is None else {"search": _search(summary.search, sample)}),
         "fields": {
             "counted": summary.program.fields,
             "rejected": summary.program.rejected,
@@ -181,7 +185,7 @@ def _share(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _search(search: Search) -> dict[str, Any]:
+def _search(search: Search, sample: Sample) -> dict[str, Any]:
     listing, alone = search.listing, search.alone
     return {
         "verdict": search.verdict,
@@ -191,8 +195,10 @@ def _search(search: Search) -> dict[str, Any]:
         "listed": search.listed,
         "confirmed": search.confirmed,
         "waiting": search.waiting,
-        "ci95": [search.low, search.high],
-        "high_if_all_were_listed": search.unlisted_high,
+        "looked_at": search.looked_at,
+        "ci95": [search.low, search.high] if search.has_result else None,
+        "high_if_all_were_listed": search.unlisted_high if search.has_result else None,
+        "text": search_text(catalogue(), search, is_open=sample.is_open),
         "every_cell_read": search.is_read,
         "listing": None if listing is None else asdict(listing),
         "program_alone": None if alone is None else asdict(alone),

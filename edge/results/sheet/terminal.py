@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from edge.bloodlog import Sample
 from edge.device.printable import printable
 from edge.i18n import Catalogue, catalogue
-from edge.results.search import waiting_candidates
+from edge.results.search import Search, waiting_candidates
 from edge.results.sheet.kinds import DifferentialTable
 from edge.results.sheet.page import Page
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
-from edge.results.texts import probability_text
+from edge.results.texts import found_text, probability_text
 from edge.structures import Tally
 
 #: Characters that 0 to 100 % take.
@@ -98,8 +98,14 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Iterable[str]:
     return (printable(f"{name}: {value}") for name, value in facts)
 
 
-def list_lines(counted: Sequence[tuple[Sample, Tally]]) -> Iterable[str]:
-    """Write a table of samples with what the program counted in each."""
+def list_lines(counted: Sequence[tuple[Sample, Tally]], searches: Mapping[int, Search]) -> Iterable[str]:
+    """Write a table of samples with what the program counted in each, or people found in a search.
+
+    Parameters
+    ----------
+    counted : samples with the program's tally
+    searches : by number of the sample that is searched
+    """
     if not counted:
         yield "no sample has been opened yet; `blastcount sample open --id ID` opens one"
         return
@@ -107,7 +113,9 @@ def list_lines(counted: Sequence[tuple[Sample, Tally]]) -> Iterable[str]:
     yield f"{'sample':{width}}  specimen  state   opened (UTC)       cells   quota  blasts  interval"
     for sample, program in counted:
         share = "no cells"
-        if program.blast_fraction is not None:
+        if sample.search:
+            share = f"search: {found_text(catalogue(), searches[sample.id])}"
+        elif program.blast_fraction is not None:
             low, high = 100 * program.ci_low, 100 * program.ci_high
             share = f"{100 * program.blast_fraction:5.1f} %  {low:.1f} to {high:.1f} %"
             if program.denominator != "classified":

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,11 @@ from scipy.stats import betabinom, binom
 from edge.bloodlog import BloodLog
 from edge.calibration.site import Rate
 from edge.classification.card import default_bundle_path, load_bundle
+from edge.commands.printing import blast_share
 from edge.commands.report import json_text
+from edge.counting.sample import OpenSample
 from edge.counting.tally import clopper_pearson
+from edge.daemon.lines import sample_line
 from edge.i18n import catalogue
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
@@ -24,6 +28,7 @@ from edge.results.rare import Listing, alone, lower_limit, upper_limit
 from edge.results.search import limits, look_cells, missed_share, verdict_of
 from edge.results.sheet.html import render_html
 from edge.results.sheet.page import make_page
+from edge.results.sheet.record import report_record
 from edge.results.summary import SampleSummary, summarise
 from edge.structures import CellClass, CellRef
 from tests.edge.bloodlog.fields import PROVENANCE
@@ -240,6 +245,7 @@ def test_figures_of_this_laboratory_go_before_the_factorys(searched: Path) -> No
     here = as_errors(Rate(0.9, 0.8, 0.95, 120, 80.5), Rate(0.99, 0.97, 1.0, 300, 200.0))
     assert Listing.of(here) == Listing(72, 80, "")
     assert Listing.of(replace(ERRORS, blasts_called=0, blasts_uncertain=0)) is None
+    say(searched, {1: "normal"})
     for code, words in (("en", "72 of 80"), ("id", "72 dari 80")):
         note = make_page(summed(searched, here), catalogue(code), lambda _sha256: None).notes[0]
         assert words in note
@@ -279,6 +285,104 @@ def test_record_and_bundle(searched: Path) -> None:
     values = [entry["resource"].get("valueQuantity", {}) for entry in bundle["entry"]]
     assert 0.2 in [value.get("value") for value in values]
     assert not any("comparator" in value for value in values)
+
+
+def resources(summary: SampleSummary) -> dict[str, dict[str, Any]]:
+    """Observations of a bundle by their texts."""
+    entries = [entry["resource"] for entry in fhir_bundle(summary)["entry"]]
+    return {one["code"]["text"]: one for one in entries if one["resourceType"] == "Observation"}
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_before_anybody_has_looked_there_is_no_result(searched: Path, language: str) -> None:
+    summary = summed(searched)
+    _ = catalogue(language)
+    page = make_page(summary, _, lambda _sha256: None)
+    assert page.banners[0].startswith(_("search.unread", cells=500))
+    assert _("search.waiting", waiting=5) in page.banners[0]
+    assert _("report.nobody") not in page.banners
+    assert not re.search(r"\d %", page.banners[0]), "no limit"
+    assert page.bars == ()
+    (found,) = (one for text, one in resources(summary).items() if "searched" in text)
+    assert "valueQuantity" not in found
+    assert found["dataAbsentReason"] == {"text": catalogue()("search.unread", cells=500)}
+    assert not any("valueRange" in part for part in found["component"])
+    record = report_record(summary)["search"]
+    assert (record["ci95"], record["looked_at"], record["waiting"]) == (None, 0, 5)
+    assert "Nobody has looked yet" in record["text"]
+    say(searched, {1: "normal"})
+    some = summed(searched)
+    assert report_record(some)["search"]["ci95"] == [0.0, some.search.high]  # type: ignore[union-attr]
+
+
+def test_where_the_program_lists_none_nobody_is_asked(searched: Path) -> None:
+    with BloodLog.open(searched) as log:
+        log.change_sample("S-0142", "closed")
+        sample = log.open_sample("S-0143", "blood", 500, search=True)
+        cells = tuple(cell(at, "normal", 0.1) for at in range(1, 501))
+        log.append(result(6, cells), **PROVENANCE, sample_id=sample.id)
+        known, unknown = (summarise(log, sample, lambda _model, e=e: e) for e in (ERRORS, None))
+    assert known.search is not None
+    assert unknown.search is not None
+    assert (known.search.verdict, known.search.has_result) == ("bounded", True)
+    said = make_page(known, catalogue(), lambda _sha256: None).banners[0]
+    assert said.startswith("The program lists none of 500 cells, so that nobody is asked: fewer than 0.74 %")
+    assert not unknown.search.has_result, "it is not known how many it leaves off"
+
+
+def test_a_search_shows_no_share_but_its_own(tmp_path: Path, searched: Path) -> None:
+    """Neither the program's 3 of 500, nor that one corrected, nor the mixed one, nor one of candidates."""
+    say(searched, {1: "blast", 2: "normal"})
+    summary = summed(searched)
+    assert (summary.program.blasts, summary.program.blast_fraction) == (3, None)
+    assert (summary.corrected, summary.reviewed) == (None, None)
+    for language in ("en", "id"):
+        _ = catalogue(language)
+        html = render_html(make_page(summary, _, lambda _sha256: None))
+        assert _.percent(1 / 500, 2) in html
+        assert not re.search(r"0[.,]6 %|50[.,]0 %", html.replace(_("report.denominator_classified"), ""))
+        assert _("report.not_corrected") not in html
+    record = report_record(summary)
+    assert (record["program"]["blasts"], record["program"]["blast_fraction"]) == (3, None)
+    assert (record["corrected"], record["reviewed"]) == (None, None)
+    assert record["observers"][0]["blast_fraction"] is None
+    assert [record["stop"][key] for key in ("line", "advice", "more_cells")] == [None] * 3
+    found = resources(summary)
+    assert not any("corrected" in text for text in found)
+    values = {text: one["valueQuantity"]["value"] for text, one in found.items() if "valueQuantity" in one}
+    assert [*values.values()] == [0.2], values
+    (program,) = (one for text, one in found.items() if text.endswith(", by program"))
+    assert "only people's words count" in program["dataAbsentReason"]["text"]
+    assert "coding" not in program["code"]
+    shown = blastcount("sample", "list", "--log", searched).stdout
+    assert "search: So far people called 1 of 500 cells a blast: 0.20 %" in shown
+    assert "0.6 %" not in shown
+    listed = json.loads(blastcount("sample", "list", "--json", "--log", searched).stdout)
+    assert {"blasts": 3, "confirmed": 1, "waiting": 3, "search": True}.items() <= listed.items()
+
+
+def test_the_status_and_the_table_of_files_show_no_share_of_a_search(searched: Path) -> None:
+    with BloodLog.open(searched) as log:
+        sample = OpenSample(log, log.sample("S-0142"), None)
+        sample.catch_up()
+        status = sample.status()
+    assert (status["blasts"], status["blast_fraction"], status["search"]) == (3, None, True)
+    line = sample_line(status)
+    assert "blastcount sample show S-0142" in line
+    assert "%" not in line
+    text = blast_share(summed(searched).program)
+    assert text.startswith("called blast: 3 of 500 whole white cells;")
+    assert "%" not in text
+
+
+def test_who_has_read_every_cell_of_a_search_has_a_share(searched: Path) -> None:
+    with BloodLog.open(searched) as log:
+        for field in range(1, 6):
+            words = {CellRef(field, number): "normal" for number in range(1, 101)}
+            log.add_reviews(words | {CellRef(1, 1): "blast"}, "Ani")
+    summary = summed(searched)
+    assert [count.tally.blast_fraction for count in summary.observers] == [1 / 500]
+    assert [bar.label for bar in make_page(summary, catalogue(), lambda _sha256: None).bars] == ["Ani"]
 
 
 def test_on_the_terminal(tmp_path: Path, searched: Path) -> None:

@@ -60,9 +60,17 @@ def test_the_result_is_shown_with_what_waits(searching: Clinic) -> None:
     ani = Browser(searching).says_who("Ani")
     for path in ("/", "/live", "/samples/1"):
         text = ani.get(path).text
-        assert "So far people called none of 8 cells a blast" in text
+        assert "Nobody has looked yet at any of the 8 cells" in text
         assert "Candidates without a word: 5" in text
+        assert "fewer than" not in text
+    ani.say("1-1-blast")
+    for path in ("/", "/live", "/samples/1"):
+        text = ani.get(path).text
+        assert "So far people called 1 of 8 cells a blast: 12.50 %" in text
         assert "342 of 375" in text
+        assert "37.5 %" not in text, "the program's 3 of 8, and with people's words in its place"
+        assert "100.0 %" not in text, "of the one cell that was looked at"
+        assert "You: blasts 1 of 1 that were looked at" in text
     for ref in ("1-1", "2-4", "2-1", "1-2", "2-3"):
         ani.say(f"{ref}-normal")
     text = ani.get("/samples/1").text
