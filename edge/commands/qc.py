@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,12 @@ from edge.bloodlog.pseudonym import wrong_id
 from edge.bloodlog.samples import NOBODY
 from edge.commands.options import PATH, config_for, json_option, log_option
 from edge.commands.people import is_terminal, who_option, whose
+from edge.config import load_config
 from edge.daemon.client import ask, find_socket
 from edge.daemon.served import ServedLog, open_log, writes_itself
 from edge.device.clock import WallClock, utc_now
 from edge.device.printable import printable
+from edge.errors import ControlError, EdgeError, FieldError, ImageError, SourceError
 from edge.i18n import catalogue
 from edge.results.control import Ledger, Slide, charts_of, look
 from edge.results.control_charts import BASELINE_DAYS, BASELINE_FIELDS, CHARTS, Point
@@ -25,6 +28,8 @@ from edge.results.texts import alarm_text, chart_value_text, usual_text
 
 #: Longest name of a control slide: with day and time behind it, it is a sample's id.
 _MOST_NAME = 18
+#: An alarm's number; SQLite's have 19 digits at most.
+_ALARM = re.compile("[1-9][0-9]{0,17}")
 #: Longest wait for the daemon's answer: a crowded field takes a Pi 4 a few seconds.
 _CAPTURE_S = 60.0
 #: Standard deviations of the lowest and the highest of the eight levels that a chart has in a terminal.
@@ -57,9 +62,15 @@ def run(paths: tuple[Path, ...], slide: str, fields: int, who: str, log_path: Pa
         why = wrong or f"expected at most {_MOST_NAME} characters"
         raise click.BadParameter(f"{slide!r}: {why}", param_hint="--slide")
     path = log_path or config_for("log").log_path
-    name = f"{slide}-{utc_now().astimezone():%y%m%d-%H%M%S}"
     with open_log(path, must_exist=True) as log:
         who, role = whose(log, who)
+        # What is opened stays in the log for good.
+        if paths:
+            _check_pictures(paths)
+        else:
+            _check_daemon(path)
+            _wait_for_stage(1, fields)
+        name = f"{slide}-{utc_now().astimezone():%y%m%d-%H%M%S}"
         log.open_control(name, slide, who=who, role=role)
         try:
             if paths:
@@ -77,15 +88,65 @@ def run(paths: tuple[Path, ...], slide: str, fields: int, who: str, log_path: Pa
         click.echo("\n".join(_lines(log, slide)))
 
 
+def _check_pictures(paths: Sequence[Path]) -> None:
+    """Refuse pictures of which none can be read, and a model that cannot be used.
+
+    Raises
+    ------
+    EdgeError
+        Why the first of them cannot be read, or the model not be used.
+    """
+    from edge.camera.files import read_frames  # OpenCV, which the daemon's way does not need
+    from edge.camera.folders import find
+    from edge.counting.golden import load_configured
+
+    config = load_config()
+    load_configured(config, config.model.threads)
+    refused: EdgeError | None = None
+    for path in paths:
+        try:
+            found = find(path)
+            refused = refused or next(iter(found.errors), None)
+            for file in found.files:
+                try:
+                    next(iter(read_frames(file)))
+                except (ImageError, FieldError, SourceError) as error:
+                    refused = refused or error
+                else:
+                    return
+        except SourceError as error:
+            refused = refused or error
+    raise refused or SourceError(f"{paths[0]}: holds no picture of a control slide; name one")
+
+
+def _check_daemon(path: Path) -> None:
+    """Refuse where no daemon counts into this log.
+
+    Raises
+    ------
+    ControlError
+        None answers, or it cannot count now.
+    """
+    status = ask(find_socket(path), "status")
+    if status["state"] != "counting":
+        raise ControlError(
+            f"the daemon does not count now ({status['state']}); see `blastcount status`", status["state"]
+        )
+
+
+def _wait_for_stage(number: int, fields: int) -> None:
+    if is_terminal():
+        click.prompt(
+            f"Field {number} of {fields}: move the stage, focus, press Enter",
+            default="", prompt_suffix="", show_default=False, err=True,
+        )  # fmt: skip
+
+
 def _capture(path: Path, fields: int) -> None:
-    socket = find_socket(path)
     for number in range(1, fields + 1):
-        if is_terminal():
-            click.prompt(
-                f"Field {number} of {fields}: move the stage, focus, press Enter",
-                default="", prompt_suffix="", show_default=False, err=True,
-            )  # fmt: skip
-        found = ask(socket, "capture", _CAPTURE_S)
+        if number > 1:
+            _wait_for_stage(number, fields)
+        found = ask(find_socket(path), "capture", _CAPTURE_S)
         click.echo(f"field {found['field']}: {found['status']}", err=True)
 
 
@@ -102,8 +163,18 @@ def show(slide: str | None, log_path: Path | None, as_json: bool) -> None:
             click.echo("\n".join(_lines(log, slide)))
 
 
+class _AlarmNumber(click.ParamType):  # type: ignore[type-arg]  # generic for mypy only
+    name = "ALARM"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number of an alarm."""
+        if not _ALARM.fullmatch(value):
+            self.fail(f"{value!r}: expected the number of an alarm, see `blastcount qc show`", param, ctx)
+        return int(value)
+
+
 @qc_group.command("acknowledge")
-@click.argument("alarm", type=click.IntRange(1, 2**63 - 1))
+@click.argument("alarm", type=_AlarmNumber())
 @click.option("--note", default="", help="What was done about it.")
 @click.option(
     "--new-baseline", is_flag=True, help="Something was changed on purpose: what is usual begins anew."

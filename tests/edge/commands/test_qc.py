@@ -64,9 +64,45 @@ def test_a_control_slide_is_counted_from_pictures(path: Path) -> None:
         assert log.verify() == ()
 
 
-def test_a_run_that_fails_leaves_no_sample_open(path: Path) -> None:
+def test_nothing_is_opened_where_nothing_can_be_counted(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert blastcount("qc", "run", "--log", path).exit_code == 1, "no daemon runs"
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"none")
+    (tmp_path / "empty").mkdir()
+    for picture in (tmp_path / "absent.jpg", broken, tmp_path / "empty"):
+        failed = blastcount("qc", "run", picture, "--log", path)
+        assert failed.exit_code == 1
+        assert str(picture) in failed.stderr
+    monkeypatch.setattr("edge.commands.qc.ask", lambda _socket, command: {"state": "no_camera"})
+    failed = blastcount("qc", "run", "--log", path)
+    assert failed.exit_code == 1
+    assert "does not count now (no_camera)" in failed.stderr
+    monkeypatch.setenv("BLASTCOUNT_CONFIG", str(tmp_path / "b.toml"))
+    (tmp_path / "b.toml").write_text('[model]\npath = "absent.tflite"\n')
+    failed = blastcount("qc", "run", ROOT / "edge" / "samples" / "rendered_0001.jpg", "--log", path)
+    assert failed.exit_code == 3
     assert blastcount("qc", "run", "--slide", "../x", "--log", path).exit_code == 2
     assert blastcount("qc", "run", "--slide", "X" * 19, "--log", path).exit_code == 2
     with BloodLog.open(path, read_only=True) as log:
-        assert [sample.is_open for sample in log.samples()] == [False]
+        assert log.samples() == ()
+
+
+def test_a_patient_s_sample_is_no_control_slide(path: Path) -> None:
+    with BloodLog.open(path) as log:
+        log.open_sample("S-0107", "blood", 200)
+        log.change_sample("S-0107", "closed")
+    picture = ROOT / "edge" / "samples" / "rendered_0001.jpg"
+    refused = blastcount("qc", "run", picture, "--slide", "S-0107", "--log", path)
+    assert refused.exit_code == 1
+    assert "S-0107 is a sample, not a control slide" in refused.stderr
+    with BloodLog.open(path, read_only=True) as log:
+        assert [sample.name for sample in log.samples()] == ["S-0107"]
+
+
+@pytest.mark.parametrize("wrong", ["x", "0", "1" * 19, "1.5"])
+def test_an_alarm_is_named_by_its_number(path: Path, wrong: str) -> None:
+    refused = blastcount("qc", "acknowledge", wrong, "--log", path)
+    assert refused.exit_code == 2
+    assert f"{wrong!r}: expected the number of an alarm, see `blastcount qc show`" in refused.stderr
