@@ -38,7 +38,7 @@ _ADD_LINK = (
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
 )
 _ADD_FIELD = f"INSERT INTO field VALUES ({', '.join(['%s'] * 20)})"
-_ADD_SAMPLE = "INSERT INTO sample VALUES (%s, %s, %s, %s, %s, %s)"
+_ADD_SAMPLE = "INSERT INTO sample VALUES (%s, %s, %s, %s, %s, %s, %s)"
 _ADD_INCIDENT = """
 INSERT INTO incident (device, kind, number, last_number, what, first_at, last_at, payload_sha256, payload)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -230,7 +230,10 @@ class Collector:
         if message.kind == "sample":
             sample = msgspec.convert(row, SampleRow)
             batch.samples.append(
-                (name, sample.id, sample.name, sample.specimen, sample.quota, sample.opened_at)
+                (
+                    *(name, sample.id, sample.name, sample.specimen, sample.quota, sample.opened_at),
+                    sample.search,
+                )
             )
         if message.kind == "field" and message.tally is not None:
             made = msgspec.convert(row, FieldRow)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from edge.counting.tally import denominator_of, with_share
+from edge.counting.tally import denominator_of, with_share, without_share
 from edge.fleet.database import Database, Row
 from edge.fleet.moments import moment
 from edge.structures import Tally
@@ -57,8 +57,9 @@ class SampleFigures:
     number : of its row on the device
     quota : white cells to be counted
     opened_at : aware UTC
-    tally : of the program's words, with the share's exact interval
+    tally : of the program's words, with the share's exact interval; without a share where it is searched
     state : ``open``, ``closed`` or None where no event has come
+    search : it is searched for few blasts: the program's share is no result
     """
 
     device: str
@@ -69,6 +70,7 @@ class SampleFigures:
     opened_at: datetime
     tally: Tally
     state: str | None = None
+    search: bool = False
 
     @classmethod
     def of(cls, row: Row) -> SampleFigures:
@@ -95,8 +97,9 @@ class SampleFigures:
         return cls(
             *(row["device"], row["sample"], row["sample_id"], row["specimen"], row["quota"]),
             moment(row["opened_at"]) or datetime.fromtimestamp(0, UTC),
-            counts,
+            without_share(counts) if row["search"] else counts,
             state,
+            bool(row["search"]),
         )
 
 

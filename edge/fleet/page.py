@@ -75,7 +75,7 @@ def device(name: str) -> str:
             samples=overview.samples_of(database, name),
             incidents=overview.incidents_of(database, name),
             alarms=overview.alarms_of(database, name),
-            share=lambda tally: share_text(preferences.catalogue_of_request(), tally, "figures.share"),
+            share=count_text,
             moment=moment,
         )
 
@@ -92,10 +92,18 @@ def sample(name: str, number: int) -> str:
         return render_template(
             "fleet_sample.html",
             sample=found,
-            headline=share_text(_, found.tally, "figures.share"),
+            headline=count_text(_, found),
             doubts=warned_text(_, counts, warned, found.tally.fields),
             made_by=overview.made_by(database, name, number),
         )
+
+
+def count_text(_: Catalogue, sample: overview.SampleFigures) -> str:
+    """Say the program's count; of a search only what it lists for people to look at."""
+    if sample.search:
+        listed = sample.tally.blasts + sample.tally.uncertain
+        return _("fleet.searched", listed=listed, cells=sample.tally.wbc)
+    return share_text(_, sample.tally, "figures.share")
 
 
 def ago(_: Catalogue, then: datetime, now: datetime) -> str:
@@ -112,4 +120,4 @@ def kinds_text(_: Catalogue, line: overview.DeviceLine) -> str:
     return "; ".join(f"{_(f'fleet.incident_{kind}')}: {n}" for kind, n in line.incidents.items())
 
 
-__all__ = ["ago", "blueprint", "kinds_text", "make_site"]
+__all__ = ["ago", "blueprint", "count_text", "kinds_text", "make_site"]

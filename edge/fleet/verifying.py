@@ -67,6 +67,7 @@ class SampleRow(Struct, frozen=True):
     specimen: Literal["blood", "marrow"]
     quota: Number
     opened_at: Text
+    search: Literal[1] | None = None
 
 
 class LinkMessage(Struct, frozen=True):

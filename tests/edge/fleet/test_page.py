@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from edge.device.clock import utc_now
 from edge.device.passwords import password_hash
 from edge.fleet.alarms import watch
 from edge.fleet.collecting import Collector
-from edge.fleet.database import Database
+from edge.fleet.database import Database, migrations
 from edge.fleet.forwarding import Forwarder
+from edge.fleet.overview import samples_of
 from edge.fleet.page import make_site
+from edge.i18n import catalogue
 from edge.web.access import Lock
 from edge.web.app import create_app
 from edge.web.setup import Setup
-from tests.edge.fleet.conftest import Broker, Line, received
+from tests.edge.fleet.conftest import Broker, Line, add_fields, received
 
 PATHS = ("/", "/weeks", "/devices/pi-07", "/devices/pi-07/samples/1")
 
@@ -52,6 +55,48 @@ def test_every_page_shows_what_came(filled: str, tmp_path: Path, language: str) 
     assert "15 of 15 = 100.0 %" in pages[PATHS[3]].text or language == "id"
     assert {"en": "not of the form", "id": "bentuknya salah"}[language] in pages["/devices/pi-07"].text
     assert "<b>not" not in pages["/devices/pi-07"].text
+
+
+@pytest.fixture
+def searched(database: Database, make_forwarder: Callable[..., Forwarder], tmp_path: Path) -> list[bytes]:
+    """Messages of a search of five cells, all of them called blasts."""
+    with BloodLog.open(tmp_path / "blood.db") as log:
+        log.open_sample("S-0143", "marrow", 1000, search=True)
+        add_fields(log, 1)
+        broker = Broker()
+        make_forwarder().run(lambda: Line(broker), once=True)
+    return broker.payloads()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "A search for few blasts"), ("id", "Pencarian blas yang jarang")]
+)
+def test_of_a_search_no_share_is_shown(
+    searched: list[bytes], database: Database, tmp_path: Path, language: str, words: str
+) -> None:
+    Collector(database).take(received(searched))
+    client = client_of(str(tmp_path / "fleet.db"), tmp_path)
+    for path in PATHS[2:]:
+        text = client.get(path, headers={"Accept-Language": language}).text
+        main = text[text.index("<main") : text.index("</main>")]
+        assert words in main
+        assert not re.search(
+            r"\d %|<svg", main.replace(catalogue(language)("report.denominator_classified"), "")
+        )
+
+
+def test_a_search_that_came_before_the_column_is_known_from_its_message(
+    searched: list[bytes], database: Database, tmp_path: Path
+) -> None:
+    Collector(database).take(received(searched))
+    database.execute("DROP VIEW sample_tally")
+    database.execute("ALTER TABLE sample DROP COLUMN search")
+    (view,) = (part for part in migrations()[0][2].split(";") if "CREATE VIEW sample_tally" in part)
+    database.execute(view[view.index("CREATE VIEW sample_tally") :].replace("{moment}", "TEXT"))
+    database.execute("DELETE FROM migration WHERE number > 1")
+    with Database.open(str(tmp_path / "fleet.db")) as newer:
+        (sample,) = samples_of(newer, "pi-07")
+    assert (sample.search, sample.tally.blast_fraction) == (True, None)
 
 
 def test_an_empty_fleet_has_pages_too(database: Database, tmp_path: Path) -> None:
