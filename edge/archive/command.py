@@ -15,7 +15,7 @@ from edge.commands.options import FOLDER, FiniteRange, model_option
 from edge.commands.outputs import prepare_folder
 from edge.commands.progress import Progress
 from edge.config import load_config
-from edge.errors import RuntimeMissingError
+from edge.errors import OutputError, RuntimeMissingError
 from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX
 
 
@@ -66,9 +66,23 @@ def archive(
     config = load_config().changed(  # one thread: cores are shared out by the number of workers
         model={"path": model, "threads": 1}, scale={"um_per_px": um_per_px}
     )
+    _check_outside(out, paths)
     prepare_folder(out)
     job = Job(config, out, Progress("counting", quiet=quiet), quiet=quiet)
     job.find(paths, recursive=recursive)
     job.count(scheduler, workers or len(os.sched_getaffinity(0)))
     if not job.report():
         click.get_current_context().exit(1)
+
+
+def _check_outside(out: Path, paths: Sequence[str]) -> None:
+    """See that the tables are not written among the pictures.
+
+    Raises
+    ------
+    OutputError
+        They would be.
+    """
+    for folder in map(Path, paths):  # an address is no folder here
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise OutputError(f"{out}: lies in {folder}, which is counted; name a folder outside of it")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge.archive import run, work
@@ -96,20 +97,25 @@ class Job:
         if not to_do:
             return
         steps = sum(len(batch.files) for batch in self._batches.values())
+        with run.connected(scheduler, workers) as client, self._kept(), self._progress.over(steps):
+            if not self._quiet:
+                self._say(f"the workers can be watched at {run.page_of(client)}")
+            self._progress.step(steps - sum(len(batch.files) for batch in to_do.values()))
+            for key, counted in run.count_batches(client, self._config, self._provenance, to_do):
+                batch = to_do[key]
+                if counted is None:
+                    ends = f"{batch.files[0].source} to {batch.files[-1].source}"
+                    self._fail(f"{ends}: not counted, this batch ended every worker that tried it")
+                else:
+                    self._results.write(key, counted)
+                    self._finished.add(key)
+                self._progress.step(len(batch.files))
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Say what is kept of a run that does not come to its end."""
         try:
-            with run.connected(scheduler, workers) as client, self._progress.over(steps):
-                if not self._quiet:
-                    self._say(f"the workers can be watched at {run.page_of(client)}")
-                self._progress.step(steps - sum(len(batch.files) for batch in to_do.values()))
-                for key, counted in run.count_batches(client, self._config, self._provenance, to_do):
-                    batch = to_do[key]
-                    if counted is None:
-                        ends = f"{batch.files[0].source} to {batch.files[-1].source}"
-                        self._fail(f"{ends}: not counted, this batch ended every worker that tried it")
-                    else:
-                        self._results.write(key, counted)
-                        self._finished.add(key)
-                    self._progress.step(len(batch.files))
+            yield
         except (EdgeError, KeyboardInterrupt):
             done = f"{len(self._finished)} of {len(self._batches)} batches"
             self._say(f"{done} are done and kept; the same command goes on from there")

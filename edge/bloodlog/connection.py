@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,7 +185,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         found = check_schema(connection, shipped, str(path))
         if found < shipped[-1].number:
             raise LogError(
-                f"{path}: has schema {found}, expected {shipped[-1].number}; open it once for writing"
+                f"{path}: has schema {found}, expected {shipped[-1].number}; its owner brings it up to date "
+                f"with `blastcount log retention --dry-run --log {shlex.quote(str(path))}`, or the service "
+                "when it starts"
             )
         return
     # Before the journal mode, which would change the header of a database that is not ours.

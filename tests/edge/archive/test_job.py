@@ -192,7 +192,18 @@ def test_a_scheduler_that_is_not_there_is_named(
     result = blastcount("archive", "--scheduler", "tcp://127.0.0.1:9", *arguments)
     assert result.exit_code == 1
     assert "tcp://127.0.0.1:9: no Dask scheduler answers there" in result.stderr
+    assert "batches" not in result.stderr  # nothing was begun
     assert blastcount("archive", "--scheduler", "tcp://h:1", "--workers", 2, *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("inside", [".", "S-1", "new/tables", "../link/tables"])
+def test_tables_are_not_written_among_the_pictures(archiving: Any, archive: Path, inside: str) -> None:
+    (archive.parent / "link").symlink_to(archive)
+    before = sorted(archive.rglob("*"))
+    result = archiving(archive.parent / "elsewhere.png", archive, "--out", archive / inside)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"lies in {archive}, which is counted; name a folder outside of it" in result.stderr
+    assert sorted(archive.rglob("*")) == before
 
 
 def test_the_command_loads_and_explains_itself_without_the_extra(repository: Path, archive: Path) -> None:

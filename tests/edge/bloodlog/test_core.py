@@ -295,7 +295,7 @@ def test_places_that_cannot_hold_a_log(tmp_path: Path) -> None:
     with pytest.raises(LogError, match=r"two\.db: the log has more than one name \(hard links\)"):
         BloodLog.open(tmp_path / "two.db")
     (tmp_path / "empty.db").touch()
-    with pytest.raises(LogError, match=r"empty\.db: has schema 0, expected \d+; open it once for writing"):
+    with pytest.raises(LogError, match=r"empty\.db: has schema 0, expected \d+; its owner brings it"):
         BloodLog.open(tmp_path / "empty.db", read_only=True)
     with BloodLog.open(tmp_path / "empty.db") as log:
         assert log.count() == 0

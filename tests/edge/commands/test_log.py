@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sqlite3
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from click.testing import Result
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.schema import migrate, shipped_migrations
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 from tests.edge.commands.invoking import blastcount
 from tests.edge.made_by import PROVENANCE as MADE_BY
@@ -55,6 +57,31 @@ def break_row(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER field_no_update")
         connection.execute("UPDATE field SET source = 'other' WHERE id = 2")
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "sample show",
+        "sample list",
+        "qc show",
+        "verify status",
+        "verify report --html /dev/null",
+        "log verify",
+    ],
+)
+def test_readers_name_the_command_that_brings_an_earlier_schema_up_to_date(
+    reader: str, tmp_path: Path
+) -> None:
+    old = tmp_path / "an old one.db"
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        migrate(connection, shipped_migrations()[:-1], str(old))
+    said = blastcount(*reader.split(), "--log", old)
+    assert (said.exit_code, said.stderr.count("\n")) == (1, 1)
+    command = re.findall("`blastcount (.*?)`", said.stderr)[0]
+    assert blastcount(*shlex.split(command)).exit_code == 0
+    again = blastcount(*reader.split(), "--log", old)
+    assert "schema" not in again.stderr
 
 
 def test_show_prints_a_row_and_what_produced_it(configured: Path) -> None:
