@@ -390,9 +390,10 @@ def _say(sample: Sample, as_json: bool) -> None:
     state = "open" if sample.is_open else "closed"
     kept = ", its pictures are kept" if sample.kept else ""
     doing = "search" if sample.search else "count"
-    click.echo(
-        f"sample {sample.name}: {state}, {sample.specimen}, {sample.quota} white cells to {doing}{kept}"
-    )
+    what = f"{sample.specimen}, {sample.quota} white cells to {doing}"
+    if sample.slide is not None:
+        what = f"run of control slide {printable(sample.slide)}"
+    click.echo(f"sample {sample.name}: {state}, {what}{kept}")
 
 
 def _record(sample: Sample) -> dict[str, object]:

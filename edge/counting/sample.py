@@ -235,6 +235,7 @@ class OpenSample:
             "specimen": sample.specimen,
             "quota": sample.quota,
             **({"search": True} if sample.search else {}),
+            **({} if sample.slide is None else {"control_slide": sample.slide}),
             "resuming": None if of is None else {"fields": total.fields + total.rejected, "of": of},
             "quota_reached": total.wbc >= sample.quota,
             "rejected_by_reason": dict(self._reasons),

@@ -28,11 +28,15 @@ def sample_line(sample: Mapping[str, Any]) -> str:
     ----------
     sample : of the status
     """
-    head = f"{sample['name']} ({sample['specimen']}):"
+    slide = sample.get("control_slide")
+    what = sample["specimen"] if slide is None else f"run of control slide {slide}"
+    head = f"{sample['name']} ({what}):"
     if sample["resuming"] is not None:
         return f"{head} resuming {sample['resuming']['fields']} of {sample['resuming']['of']} fields"
     cells = f"{sample['wbc']} of {sample['quota']} cells"
     parts = [f"quota reached, close {sample['name']} ({cells})" if sample["quota_reached"] else cells]
+    if slide is not None:
+        parts = [number_of(sample["wbc"], "cell")]
     if (share := sample["blast_fraction"]) is not None:
         # The configured custom where it is not the usual one, of which older programs do not speak.
         custom = sample.get("denominator", "classified")

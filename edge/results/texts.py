@@ -177,8 +177,17 @@ def state_text(_: Catalogue, sample: Sample) -> str:
     return _("state.closed_by", at=at, who=person_text(_, sample.closed_by, sample.closed_as))
 
 
+def specimen_text(_: Catalogue, sample: Sample) -> str:
+    """Say what a sample is of, or of which control slide it is a run."""
+    if sample.slide is not None:
+        return _("samples.control", slide=printable(sample.slide))
+    return _(f"specimen.{sample.specimen}")
+
+
 def quota_text(_: Catalogue, sample: Sample) -> str:
-    """Say how many white cells a sample is counted to, and that it is searched."""
+    """Say how many white cells a sample is counted to, and that it is searched; a control run has none."""
+    if sample.slide is not None:
+        return "–"
     return _("search.quota", quota=sample.quota) if sample.search else str(sample.quota)
 
 
@@ -242,8 +251,11 @@ _CLOSED = {
 }
 
 
-def stop_text(_: Catalogue, stopping: Stopping, *, is_open: bool) -> str:
-    """Say whether to count on; of a closed sample, how far it came."""
+def stop_text(_: Catalogue, stopping: Stopping, sample: Sample) -> str:
+    """Say whether to count on; of a closed sample, how far it came; of a control run, that it is one."""
+    if sample.slide is not None:
+        return _("samples.control_run", slide=printable(sample.slide))
+    is_open = sample.is_open
     line = _.percent(LINE, 0)
     key = stopping.advice if is_open else _CLOSED.get(stopping.advice, stopping.advice)
     advice = _(

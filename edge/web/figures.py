@@ -58,10 +58,10 @@ class Figures:
 
     def stop_text(self, _: Catalogue) -> str:
         """Say whether to count on, or how far a closed sample came; of a search what it has found."""
-        is_open, search = self.summary.sample.is_open, self.summary.search
+        sample, search = self.summary.sample, self.summary.search
         if search is None:
-            return stop_text(_, self.summary.stopping, is_open=is_open)
-        return "" if self.withheld else search_text(_, search, is_open=is_open)
+            return stop_text(_, self.summary.stopping, sample)
+        return "" if self.withheld else search_text(_, search, is_open=sample.is_open)
 
     def search_limits(self, _: Catalogue) -> tuple[str, ...]:
         """Say what the limits of a search rest on; nothing where there is none, or where blind."""

@@ -31,6 +31,7 @@ from edge.results.texts import (
     signed_text,
     site_text,
     source_text,
+    specimen_text,
     state_text,
     stop_text,
     warned_text,
@@ -168,7 +169,7 @@ def _sample_facts(summary: SampleSummary, _: Catalogue, at: datetime) -> tuple[t
     sample = summary.sample
     return (
         (_("report.sample"), sample.name),
-        (_("samples.specimen"), _(f"specimen.{sample.specimen}")),
+        (_("samples.specimen"), specimen_text(_, sample)),
         (_("samples.opened"), _.local_moment(sample.opened_at)),
         (_("report.signed"), signed_text(_, summary)),
         (_("samples.quota"), quota_text(_, sample)),
@@ -186,7 +187,7 @@ def _banners(summary: SampleSummary, _: Catalogue) -> Iterable[str]:
         yield search_text(_, summary.search, is_open=summary.sample.is_open)
     if summary.search is None and program.wbc and not any(summary.reading.words.values()):
         yield _("report.nobody")
-    if summary.search is None and not stopping.quota_reached:
+    if summary.search is None and summary.sample.slide is None and not stopping.quota_reached:
         yield _("report.quota_missed", cells=stopping.cells, quota=stopping.quota)
     fields = program.fields + program.rejected
     if program.rejected > _MANY_REFUSED * fields:
@@ -227,7 +228,7 @@ def _tally_bar(label: str, tally: Tally, _: Catalogue) -> Iterable[Bar]:
 
 def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str]:
     if summary.search is None:
-        yield stop_text(_, summary.stopping, is_open=summary.sample.is_open)
+        yield stop_text(_, summary.stopping, summary.sample)
     else:
         yield from search_limits(_, summary.search)
     yield _(

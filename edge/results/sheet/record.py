@@ -97,6 +97,7 @@ def sample_record(sample: Sample) -> dict[str, Any]:
         "closed_by": sample.closed_by,
         "closed_as": sample.closed_as,
         **({"search": True} if sample.search else {}),
+        **({} if sample.slide is None else {"control_slide": sample.slide}),
     }
 
 

@@ -112,8 +112,10 @@ def list_lines(counted: Sequence[tuple[Sample, Tally]], searches: Mapping[int, S
     width = max(len("sample"), *(len(printable(sample.name)) for sample, _program in counted))
     yield f"{'sample':{width}}  specimen  state   opened (UTC)       cells   quota  blasts  interval"
     for sample, program in counted:
-        share = "no cells"
-        if sample.search:
+        share, specimen, quota = "no cells", str(sample.specimen), str(sample.quota)
+        if sample.slide is not None:
+            share, specimen, quota = f"run of control slide {printable(sample.slide)}", "control", "-"
+        elif sample.search:
             share = f"search: {found_text(catalogue(), searches[sample.id])}"
         elif program.blast_fraction is not None:
             low, high = 100 * program.ci_low, 100 * program.ci_high
@@ -124,6 +126,6 @@ def list_lines(counted: Sequence[tuple[Sample, Tally]], searches: Mapping[int, S
         kept = "  kept" if sample.kept else ""
         opened = f"{sample.opened_at:%Y-%m-%d %H:%M}"
         yield (
-            f"{printable(sample.name):{width}}  {sample.specimen:8}  {state:6}  {opened}  "
-            f"{program.wbc:6}  {sample.quota:6}  {share}{kept}"
+            f"{printable(sample.name):{width}}  {specimen:8}  {state:6}  {opened}  "
+            f"{program.wbc:6}  {quota:>6}  {share}{kept}"
         )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
+from edge.bloodlog import Sample
 from edge.counting.tally import clopper_pearson
 from edge.i18n import catalogue
 from edge.results.stopping import LEVEL, LINE, MOST_CELLS, _log_martingale, stopping
 from edge.results.texts import stop_text
 from edge.structures import Tally
+
+AT = datetime(2026, 5, 3, tzinfo=UTC)
+SAMPLE = Sample(1, "S-1", "blood", 200, AT, None, kept=False)
+CLOSED = replace(SAMPLE, closed_at=AT)
 
 Rule = Callable[[int, int], bool]
 
@@ -92,7 +98,7 @@ def test_fields_without_a_cell_are_not_nothing() -> None:
     assert stopping(replace(nothing, rejected=11), 200).advice == "no_cells"
     seen = stopping(replace(nothing, fields=2, rejected=11), 200)
     for language in ("en", "id"):
-        text = stop_text(catalogue(language), seen, is_open=True)
+        text = stop_text(catalogue(language), seen, SAMPLE)
         assert " 2" in text
         assert " 11" in text
 
@@ -126,4 +132,4 @@ def test_nobody_is_told_to_count_on_in_a_closed_sample() -> None:
         (many, "Closed before the quota, 180 of 200 cells. Clear of 20 %."),
         (replace(few, blasts=0, normal=0), "Closed without a whole white cell. Fields counted: 1, "),
     ):
-        assert stop_text(catalogue(), stopping(counted, 200), is_open=False).startswith(told)
+        assert stop_text(catalogue(), stopping(counted, 200), CLOSED).startswith(told)

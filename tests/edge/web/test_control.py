@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.counting.sample import OpenSample
+from edge.daemon.lines import sample_line
 from edge.results.control import Ledger, look
 from tests.edge.bloodlog.days import log_days
-from tests.edge.web.conftest import Browser, Clinic
+from tests.edge.bloodlog.fields import PROVENANCE
+from tests.edge.commands.invoking import blastcount
+from tests.edge.web.conftest import Browser, Clinic, a_field
 
 
 @pytest.fixture
@@ -61,3 +65,33 @@ def test_an_open_alarm_stands_on_the_pages_and_the_sheet_of_a_sample(alarmed: Cl
     browser.says_who("Ani").post("/control/1")
     page = browser.get("/samples/1/report").text
     assert "light has fallen" in page, "it was open on the day that the fields were counted"
+
+
+def test_a_control_run_is_named_one_and_has_no_quota(clinic: Clinic) -> None:
+    with BloodLog.open(clinic.setup.log_path) as log:
+        log.change_sample("S-1", "closed")
+        run = log.open_control("QC-1-run", "QC-1")
+        log.append(a_field(9, (0.1, 0.9)), **PROVENANCE, sample_id=run.id)
+        opened = OpenSample(log, run, None)
+        opened.catch_up()
+        status = opened.status()
+    browser = Browser(clinic)
+    for path in ("/", "/samples/2", "/samples/2/report", "/live"):
+        text = browser.get(path).text
+        assert "ontrol" in text, path
+        for advice in ("of 200", "quota", "Count on"):
+            assert advice not in text.split('<form class="stack"')[0].replace("White cells to count", ""), path
+    assert "control run of QC-1" in browser.get("/").text
+    assert "no patient" in browser.get("/samples/2").text
+    assert browser.get("/samples/2/report.json").json["sample"]["control_slide"] == "QC-1"
+    assert "of 200" in browser.get("/samples/1").text
+    line = sample_line(status)
+    assert line.startswith("QC-1-run (run of control slide QC-1): 2 cells; ")
+    assert "quota" not in line
+    listed = blastcount("sample", "list", "--log", clinic.setup.log_path).stdout.splitlines()
+    patient, control = listed[1], listed[2]
+    assert " blood " in patient
+    assert " 200 " in patient
+    assert " control " in control
+    assert control.endswith("-  run of control slide QC-1")
+    assert "200" not in control
