@@ -80,7 +80,7 @@ def test_a_control_run_is_named_one_and_has_no_quota(clinic: Clinic) -> None:
         text = browser.get(path).text
         assert "ontrol" in text, path
         for advice in ("of 200", "quota", "Count on"):
-            assert advice not in text.split('<form class="stack"')[0].replace("White cells to count", ""), path
+            assert advice not in text, path
     assert "control run of QC-1" in browser.get("/").text
     assert "no patient" in browser.get("/samples/2").text
     assert browser.get("/samples/2/report.json").json["sample"]["control_slide"] == "QC-1"
