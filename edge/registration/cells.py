@@ -21,8 +21,10 @@ class Observation:
     ----------
     x, y : centroid, px of the field's plane
     diameter : of the circle of its area, px of the plane
-    counted_as : where this cell was counted, this field or an earlier one; None for a cell that was never
-        seen whole
+    counted_as : where this cell was counted, this field or an earlier one; None for one of a field that is
+        being placed
+    kind : what it is in this field
+    is_cut : cut by the edge: of a field that is being placed in it, else in all fields so far
     """
 
     x: float
@@ -30,9 +32,10 @@ class Observation:
     diameter: float
     counted_as: CellRef | None
     kind: CellKind
+    is_cut: bool = False
 
 
-def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Observation:
+def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None, *, is_cut: bool) -> Observation:
     """Put a cell onto the plane.
 
     Parameters
@@ -40,6 +43,7 @@ def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Observa
     cell : of the field, px of the field
     px_per_px : pixels of the field per pixel of the plane
     counted_as : where it was counted
+    is_cut : cut by the edge
     """
     return Observation(
         (cell.x + 0.5) / px_per_px - 0.5,
@@ -47,6 +51,7 @@ def observe(cell: Cell, px_per_px: float, counted_as: CellRef | None) -> Observa
         math.sqrt(4 / math.pi * cell.area_px) / px_per_px,
         counted_as,
         cell.kind,
+        is_cut,
     )
 
 
@@ -57,6 +62,10 @@ def match_cells(pairs: Iterable[tuple[int, Observation, Observation]]) -> dict[i
     is new. A white cell that was taken for a smudge before is new, too: a smudge is never tallied, so nothing
     has counted it yet.
 
+    A white cell that was cut by the edge wherever it was seen is the same one where it is cut again; where it
+    is whole it is new, as it was never tallied. A smudge is tallied cut or whole, so that it is the same one
+    either way. What was seen whole goes before what was only seen cut.
+
     Parameters
     ----------
     pairs : (id of a new cell, its observation moved onto an earlier field, an observation of that field)
@@ -65,16 +74,18 @@ def match_cells(pairs: Iterable[tuple[int, Observation, Observation]]) -> dict[i
     -------
     reference to the counted cell by id of the new cell
     """
-    candidates: list[tuple[float, int, CellRef]] = []
+    candidates: list[tuple[bool, float, int, CellRef]] = []
     for cell_id, new, old in pairs:
         if new.kind == "wbc" and old.kind == "smudge":
             continue
+        if old.is_cut and not (new.kind == old.kind and (new.is_cut or new.kind == "smudge")):
+            continue
         apart = math.hypot(new.x - old.x, new.y - old.y)
         if old.counted_as is not None and apart <= _SAME_CELL * max(new.diameter, old.diameter):
-            candidates.append((apart, cell_id, old.counted_as))
+            candidates.append((old.is_cut, apart, cell_id, old.counted_as))
     seen: dict[int, CellRef] = {}
     taken: set[CellRef] = set()
-    for _, cell_id, reference in sorted(candidates, key=lambda c: (c[0], c[1], c[2].field_id, c[2].cell_id)):
+    for _, _, cell_id, reference in sorted(candidates, key=lambda c: (*c[:3], c[3].field_id, c[3].cell_id)):
         if cell_id not in seen and reference not in taken:
             seen[cell_id] = reference
             taken.add(reference)

@@ -85,6 +85,7 @@ class Mosaic:
         self._entries: list[Entry] = []
         self._field_ids: list[int] = []
         self._cells: list[tuple[Observation, ...]] = []
+        self._cut: set[CellRef] = set()  # cells that were cut by the edge where they were first seen
         self._forgotten = 0
         self._um_per_px: float | None = None  # the first field's; the scale of a sample does not change
 
@@ -116,15 +117,12 @@ class Mosaic:
         if self._um_per_px is None:
             self._um_per_px = placement._um_per_px
         self._field_ids.append(field_id)
+        named = [(cell, placement.seen.get(cell.id, CellRef(field_id, cell.id))) for cell in placement._cells]
+        self._cut.update(
+            ref for cell, ref in named if cell.touches_border and ref == CellRef(field_id, cell.id)
+        )
         self._cells.append(
-            tuple(
-                observe(
-                    cell,
-                    keyframe.px_per_px,
-                    placement.seen.get(cell.id, None if cell.touches_border else CellRef(field_id, cell.id)),
-                )
-                for cell in placement._cells
-            )
+            tuple(observe(cell, keyframe.px_per_px, ref, is_cut=ref in self._cut) for cell, ref in named)
         )
         if not links:
             component = max((entry.component for entry in self._entries), default=-1) + 1
@@ -203,7 +201,7 @@ class Mosaic:
         """Every cell of a new field, moved onto every field that it overlaps, with every cell there."""
         if not cells:
             return
-        source = [observe(cell, keyframe.px_per_px, None) for cell in cells]
+        source = [observe(cell, keyframe.px_per_px, None, is_cut=cell.touches_border) for cell in cells]
         places = np.array([(cell.x, cell.y) for cell in source])
         for index, alignment in found.items():
             target = alignment.transform.apply(places).tolist()

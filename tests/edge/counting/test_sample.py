@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from threading import Barrier
 from time import sleep
@@ -17,7 +18,7 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up
 from edge.bloodlog.inspection import inspect
-from edge.bloodlog.pictures import ThumbnailStore
+from edge.bloodlog.pictures import ThumbnailStore, decode
 from edge.bloodlog.retention import Policy, retain
 from edge.classification.card import load_bundle
 from edge.classification.classifier import Classifier
@@ -72,6 +73,25 @@ def view(x_um: float, factor: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> F
 def desk(tmp_path: Path, tiny_model: Path) -> Iterator[Desk]:
     with BloodLog.open(tmp_path / "blood.db") as log:
         yield Desk(tmp_path, Pipeline(Classifier(load_bundle(tiny_model))), log)
+
+
+def test_a_picture_that_comes_again_adds_nothing(desk: Desk) -> None:
+    """Nor do the cells that its edge cuts, nor smudges, which may be in the denominator."""
+    image = decode((files("edge") / "samples/rendered_0001.jpg").read_bytes())
+    desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    recorder.refresh()
+    for name in ("once", "again"):
+        recorder.record(Frame(image, name, um_per_px=0.098))
+    after_a_restart = desk.recorder()
+    after_a_restart.refresh()
+    after_a_restart.record(Frame(image, "and again", um_per_px=0.098))
+    results = [logged.result for logged in desk.log.fields()]
+    alone, together = (tally(some, "with_smudges") for some in (results[:1], results))
+    assert alone.border > 2
+    assert alone.smudges > 0
+    found = len(results[0].cells)
+    assert together == replace(alone, fields=3, seen_before=2 * found)
 
 
 def new_cells(recorded: Recorded) -> list[int]:

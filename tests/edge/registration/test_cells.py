@@ -13,9 +13,14 @@ FIRST, SECOND = CellRef(1, 1), CellRef(1, 2)
 
 
 def at(
-    x: float, counted_as: CellRef | None = None, diameter: float = 10.0, kind: CellKind = "wbc"
+    x: float,
+    counted_as: CellRef | None = None,
+    diameter: float = 10.0,
+    kind: CellKind = "wbc",
+    *,
+    cut: bool = False,
 ) -> Observation:
-    return Observation(x, 0.0, diameter, counted_as, kind)
+    return Observation(x, 0.0, diameter, counted_as, kind, cut)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,13 @@ def at(
         (at(0), at(0, FIRST, kind="smudge"), False),  # reported, but never tallied
         (at(0, kind="smudge"), at(0, FIRST, kind="smudge"), True),
         (at(0, kind="smudge"), at(0, FIRST), True),
+        (at(0, cut=True), at(0, FIRST), True),
+        (at(0, cut=True), at(0, FIRST, cut=True), True),  # reported once
+        (at(0), at(0, FIRST, cut=True), False),  # whole for the first time: counted
+        (at(0, kind="smudge", cut=True), at(0, FIRST, kind="smudge", cut=True), True),
+        (at(0, kind="smudge"), at(0, FIRST, kind="smudge", cut=True), True),  # a smudge is tallied cut, too
+        (at(0, kind="smudge", cut=True), at(0, FIRST, cut=True), False),
+        (at(0), at(0, FIRST, kind="smudge", cut=True), False),
     ],
 )
 def test_centres_of_one_cell_lie_within_half_its_diameter(
@@ -42,6 +54,12 @@ def test_cells_are_matched_one_to_one_the_nearest_first() -> None:
     old = [at(0, FIRST), at(4, SECOND)]
     pairs = [(i, new, each) for i, new in ((7, at(3.0)), (8, at(1.0)), (9, at(2.0))) for each in old]
     assert match_cells(pairs) == {7: SECOND, 8: FIRST}
+
+
+def test_what_was_seen_whole_goes_before_what_was_only_cut() -> None:
+    """Else a cell that is whole again in a fourth field would be counted again."""
+    new = at(0, cut=True)
+    assert match_cells([(7, new, at(0, FIRST, cut=True)), (7, new, at(4, SECOND))]) == {7: SECOND}
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ def test_an_overlapping_field_is_placed_and_its_cells_are_known(rotation_deg: fl
     angle = np.radians(rotation_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     assert second.stage_um == pytest.approx(half + np.array([40.0, -30.0]) - turn @ half, abs=0.5)
-    whole = {cell.id: cell for cell in found.cells if not cell.touches_border}
+    there = {cell.id: cell for cell in found.cells}
     assert second.seen
     for cell_id, reference in second.seen.items():
         assert reference.field_id == 7
-        old = whole[reference.cell_id]
+        old = there[reference.cell_id]
         new = again.cells[cell_id - 1]
         assert np.hypot(new.x - old.x, new.y - old.y) * 0.2 == pytest.approx(50, abs=8)
 
@@ -101,6 +101,8 @@ def test_the_same_field_again_has_no_new_cell() -> None:
     assert {placement.seen[number].field_id for number in whole} == {1}
     assert len(set(placement.seen.values())) == len(placement.seen)
     assert len(whole) == sum(not cell.touches_border for cell in found.cells)
+    assert any(cell.touches_border for cell in again.cells)
+    assert len(placement.seen) == len(again.cells), "cells cut by the edge, and smudges, are not new either"
 
 
 def test_a_view_that_adds_nothing_is_not_kept() -> None:
