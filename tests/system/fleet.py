@@ -166,6 +166,7 @@ class Command:
             descriptor = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
+            sys.stdout, sys.stderr = (os.fdopen(one, "w", buffering=1) for one in (1, 2))  # not pytest's
             # A test has no minutes to wait; nothing else is another.
             forwarding.FIRST_WAIT_S, forwarding.LONGEST_WAIT_S, forwarding.POLL_S = 0.05, 0.5, 0.05
             receiving._FIRST_WAIT_S, receiving._LONGEST_WAIT_S = 0.05, 0.5  # type: ignore[misc]
