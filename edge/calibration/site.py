@@ -18,6 +18,11 @@ from edge.errors import LogError
 #: A scale that lies within this of the card's is of the same objective: the next ones are a third away and
 #: more, and one field's scale scatters by some 2 %.
 _SAME_OBJECTIVE = 0.06
+#: Fewest independent cells of either kind from which a site's figures go before the factory's: below, their
+#: interval is wider than what laboratories differ by.
+LEAST_EFFECTIVE = 20.0
+#: CLSI EP12 asks for so many cells of either kind at least.
+ADVISED_CELLS = 50
 
 _Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 _Count = Annotated[int, Meta(ge=0)]
@@ -186,6 +191,11 @@ class SiteCard(Struct, frozen=True, forbid_unknown_fields=True):
     program: Agreed
     between: Agreed | None
     details: dict[str, Any]
+
+    @property
+    def corrects(self) -> bool:
+        """Whether enough independent cells of either kind were read to correct shares by it."""
+        return min(self.sensitivity.effective_n, self.specificity.effective_n) >= LEAST_EFFECTIVE
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> SiteCard:

@@ -11,7 +11,7 @@ import msgspec
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
-from edge.bloodlog.verifications import Verification
+from edge.bloodlog.verifications import Verification, VerificationEvent
 from edge.calibration.correction import Correction
 from edge.calibration.site import SiteCard, SiteCheck, SiteCode
 from edge.commands.options import (
@@ -36,6 +36,7 @@ from edge.errors import GateError, LogError
 from edge.i18n import catalogue
 from edge.results.sheet.html import render_html
 from edge.results.sheet.record import json_text
+from edge.results.texts import corrects_nothing_text
 from edge.verification.again import count_again
 from edge.verification.drawing import LEAST_DRAWN
 from edge.verification.measured import Words, site_card
@@ -125,8 +126,17 @@ def _record(log: BloodLog, verification: Verification) -> dict[str, object]:
         "unread_twice": words.unread_twice,
         "readers": {reader: len(own) for reader, own in words.held.items()},
         "card": json.loads(end.record) if end is not None and end.event == "closed" else None,
+        "why_not": _why_not(end),
         "checks": checks,
     }
+
+
+def _why_not(end: VerificationEvent | None) -> str | None:
+    """Say why a closed verification corrects nothing; None where it does, or is not closed."""
+    if end is None or end.event != "closed":
+        return None
+    card = SiteCard.from_json(end.record, f"verification {end.verification_id}")
+    return corrects_nothing_text(catalogue(), card)
 
 
 def _line(record: dict[str, object]) -> str:
@@ -140,7 +150,7 @@ def _line(record: dict[str, object]) -> str:
     if record["card"] is not None:
         card = msgspec.convert(record["card"], SiteCard)
         line += "; " + _figures(card)
-    return line
+    return line if record["why_not"] is None else f"{line}\n  {record['why_not']}"
 
 
 def _figures(card: SiteCard) -> str:
@@ -174,6 +184,8 @@ def close(abandon: bool, who: str, log_path: Path | None) -> None:
     click.echo(
         f"verification {current.id}: closed, {card.cells} cells of {card.samples} samples; {_figures(card)}"
     )
+    if (why_not := corrects_nothing_text(catalogue(), card)) is not None:
+        click.echo(why_not)
 
 
 def _refuse_unread(log: BloodLog, words: Words) -> None:
@@ -217,7 +229,8 @@ def report(
     path = log_path or config_for("log").log_path
     with BloodLog.open(path, read_only=True) as log:
         card = _card(log, number)
-        page = make_sheet(card, log, catalogue(language), ThumbnailStore.beside(path).read)
+        texts = catalogue(language)
+        page = make_sheet(card, log, texts, ThumbnailStore.beside(path).read)
     if html is not None:
         write_file(html, render_html(page).encode("utf-8"))
     if pdf is not None:
@@ -225,7 +238,9 @@ def report(
 
         write_file(pdf, render_pdf(page))
     if as_json is not None:
-        write_file(as_json, json_text(msgspec.to_builtins(card)).encode("ascii"))
+        why_not = corrects_nothing_text(texts, card)
+        record = msgspec.to_builtins(card) | {"corrects": why_not is None, "why_not": why_not}
+        write_file(as_json, json_text(record).encode("ascii"))
 
 
 def _card(log: BloodLog, number: int | None) -> SiteCard:

@@ -13,10 +13,6 @@ from edge.bloodlog import LoggedField
 from edge.bloodlog.verifications import VerificationEvent
 from edge.calibration.site import SiteBinding, SiteCard, SiteCheck, SiteCode
 
-#: Fewest independent cells of either kind from which a site's figures go before the factory's: below, their
-#: interval is wider than what laboratories differ by.
-LEAST_EFFECTIVE = 20.0
-
 
 @dataclass(frozen=True, slots=True)
 class SiteStanding:
@@ -112,6 +108,6 @@ def _changed(
         changed |= dict.fromkeys(card.binding.changed(now))
         if code != card.code and not codes.get(code, False):
             changed["code"] = None
-    if min(card.sensitivity.effective_n, card.specificity.effective_n) < LEAST_EFFECTIVE:
+    if not card.corrects:
         changed["few"] = None
     return tuple(changed)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from edge.calibration.site import ADVISED_CELLS, LEAST_EFFECTIVE, SiteCard
 from edge.device.printable import printable
-from edge.i18n import DEFAULT_LANGUAGE, Catalogue
+from edge.i18n import Catalogue, catalogue
 from edge.results.corrected import OF_RECALIBRATION
 from edge.results.stopping import LINE, Stopping
 from edge.structures import CellType, Tally
@@ -162,6 +163,22 @@ def site_text(_: Catalogue, site: SiteStanding) -> str:
     return _("site.changed", day=day, what=", ".join(_(f"site_changed.{name}") for name in site.changed))
 
 
+def corrects_nothing_text(_: Catalogue, card: SiteCard) -> str | None:
+    """Say why a site card corrects no share; None where it does."""
+    if card.corrects:
+        return None
+    blasts, others = card.sensitivity, card.specificity
+    return _(
+        "verify.corrects_nothing",
+        blasts=blasts.n,
+        others=others.n,
+        blasts_as=int(blasts.effective_n),
+        others_as=int(others.effective_n),
+        least=int(LEAST_EFFECTIVE),
+        advised=ADVISED_CELLS,
+    )
+
+
 def clock_text(_: Catalogue, summary: SampleSummary) -> str | None:
     """Say of how many fields the times are not to be believed; None where there is none."""
     return _("result.untrusted", fields=summary.untrusted_clock) if summary.untrusted_clock else None
@@ -271,13 +288,18 @@ def stop_text(_: Catalogue, stopping: Stopping, sample: Sample) -> str:
     return advice
 
 
+#: What the shipped model's card says in English.
+_KNOWN_SOURCE = "report.source_all_idb"
+
+
 def source_text(_: Catalogue, source: str) -> str:
-    """Say on which cells errors were measured; the model's card tells it in English."""
+    """Say on which cells errors were measured; the card of a model that does not ship, in English alone."""
     if not source:
         return _("site.source")
     if source == OF_RECALIBRATION:
         return _("report.source_here")
-    return source if _.language == DEFAULT_LANGUAGE else _("report.source_of_card")
+    known = source == catalogue()(_KNOWN_SOURCE)
+    return _(_KNOWN_SOURCE) if known else _("report.source_of_card", source=source)
 
 
 def search_text(_: Catalogue, search: Search, *, is_open: bool) -> str:

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from edge.bloodlog import BloodLog
-from edge.calibration.site import Agreed, Rate, SiteCard
+from edge.calibration.site import ADVISED_CELLS, Agreed, Rate, SiteCard
 from edge.i18n import Catalogue
 from edge.results.reading import WORDS
 from edge.results.sheet.page import Bar, Page, ReadPicture, SignatureBox
 from edge.results.sheet.pictures import Picture, PictureBox
-from edge.results.texts import LETTERS, TYPE_LETTERS, probability_text
+from edge.results.texts import LETTERS, TYPE_LETTERS, corrects_nothing_text, probability_text
 from edge.structures import CellRef
 
 _HASH_DIGITS = 12
 #: Pictures of each kind of error: two rows of the sheet.
 _MOST_PICTURES = 24
-#: CLSI EP12 asks for 50 cells of either kind at least.
-_ADVISED = 50
 
 #: Gives the hash of a cell's picture.
 ThumbnailOf = Callable[[CellRef], str | None]
@@ -92,8 +90,10 @@ def _bar(label: str, rate: Rate, _: Catalogue) -> Bar:
 
 def _banners(card: SiteCard, _: Catalogue) -> Iterable[str]:
     fewest = min(card.sensitivity.n, card.specificity.n)
-    if fewest < _ADVISED:
-        yield _("verify.few", n=fewest, least=_ADVISED)
+    if (why_not := corrects_nothing_text(_, card)) is not None:
+        yield why_not
+    elif fewest < ADVISED_CELLS:
+        yield _("verify.few", n=fewest, least=ADVISED_CELLS)
     if card.between is None:
         yield _("verify.one_reader")
     if card.details["unread"]:

@@ -18,6 +18,7 @@ from reportlab.platypus import Paragraph
 from edge import cli
 from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
+from edge.classification.card import default_bundle_path, load_bundle
 from edge.i18n import catalogue, languages
 from edge.results.corrected import KnownErrors
 from edge.results.fhir import fhir_bundle
@@ -364,9 +365,21 @@ def test_times_are_those_of_the_clock_on_the_wall(sample_log: Path, monkeypatch:
     assert dict(page.sample)["Laporan dibuat"] == "3 Mei 2026 14.08 WIB"
 
 
-def test_the_indonesian_sheet_has_no_english_sentence(sample_log: Path) -> None:
-    page = make_page(summary_of(sample_log, ERRORS), catalogue("id"), lambda _hash: None, AT)
-    assert ERRORS.source not in " ".join(page.notes)
-    assert any("kartu model" in note for note in page.notes)
-    english = make_page(summary_of(sample_log, ERRORS), catalogue(), lambda _hash: None, AT)
-    assert any(ERRORS.source in note for note in english.notes)
+def test_either_sheet_says_on_which_cells_errors_were_measured(sample_log: Path) -> None:
+    evaluation = load_bundle(default_bundle_path()).card.sections["evaluation"]
+    assert isinstance(evaluation, dict)
+    shipped = KnownErrors.of_evaluation(evaluation)
+    assert shipped is not None
+
+    def notes(errors: KnownErrors, language: str) -> str:
+        page = make_page(summary_of(sample_log, errors), catalogue(language), lambda _hash: None, AT)
+        return " ".join(page.notes)
+
+    assert shipped.source in notes(shipped, "en")
+    indonesian = notes(shipped, "id")
+    assert shipped.source not in indonesian  # no English sentence
+    for what in ("sel ALL-IDB", "tidak dilatih", "ambang", "sesi lain"):
+        assert what in indonesian
+    # What the card of another model says is left out nowhere.
+    assert ERRORS.source in notes(ERRORS, "en")
+    assert f"{ERRORS.source} (menurut kartu model" in notes(ERRORS, "id")

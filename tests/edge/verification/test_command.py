@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,10 +19,13 @@ from edge.results.fhir import fhir_bundle
 from edge.results.sheet.page import make_page
 from edge.results.sheet.record import report_record
 from edge.results.summary import SampleSummary, summarise
+from edge.results.texts import corrects_nothing_text
 from edge.structures import CellRef
 from edge.verification.measured import Words, site_card
 from edge.verification.population import drawn_from, population
 from edge.verification.words import closed_samples
+from edge.web.app import create_app
+from edge.web.setup import Setup
 from tests.edge.commands.invoking import blastcount
 from tests.edge.made_by import PROVENANCE
 from tests.edge.verification.conftest import append_field, fill, named, read, truth
@@ -218,3 +223,39 @@ def test_it_says_in_words_what_it_leaves_out_and_why_it_draws_more(laboratory: P
     drawn = int(more.stdout.split()[2])
     assert drawn > 50
     assert "more than the 50 asked for: of each kind 20 are drawn where it has as many" in more.stderr
+
+
+def test_a_card_that_corrects_nothing_says_so_and_why(laboratory: Path, tmp_path: Path) -> None:
+    blastcount("verify", "open", "--cells", 60, "--seed", 1)
+    read(laboratory)
+    closed_ = blastcount("verify", "close")
+    with BloodLog.open(laboratory, read_only=True) as log:
+        card = SiteCard.from_json(log.verification_events()[0].record, "test")
+    assert not card.corrects
+    assert summary(laboratory).site.changed == ("few",)
+    said = corrects_nothing_text(catalogue(), card)
+    assert said is not None
+    for figure in (card.sensitivity.n, int(card.sensitivity.effective_n), card.specificity.n, 20, 50):
+        assert f" {figure} " in said
+    assert said in closed_.stdout
+    assert said in blastcount("verify", "status").stdout
+    (record,) = json.loads(blastcount("verify", "status", "--json").stdout)
+    assert record["why_not"] == said
+    for language in ("en", "id"):
+        said = corrects_nothing_text(catalogue(language), card)
+        assert said is not None
+        page, report = tmp_path / "v.html", tmp_path / "v.json"
+        for option, file in (("--html", page), ("--json", report)):
+            blastcount("verify", "report", option, file, "--language", language)
+        assert said in html.unescape(page.read_text())
+        assert {"corrects": False, "why_not": said}.items() <= json.loads(report.read_text()).items()
+    client = create_app(Setup(log_path=laboratory)).test_client()
+    shown = html.unescape(client.get("/verification", headers={"Host": "localhost"}).text)
+    assert corrects_nothing_text(catalogue(), card) in shown
+    enough = msgspec.structs.replace(
+        card,
+        sensitivity=msgspec.structs.replace(card.sensitivity, effective_n=20.0),
+        specificity=msgspec.structs.replace(card.specificity, effective_n=20.0),
+    )
+    assert enough.corrects
+    assert corrects_nothing_text(catalogue(), enough) is None
