@@ -67,9 +67,9 @@ def archive(
         model={"path": model, "threads": 1}, scale={"um_per_px": um_per_px}
     )
     _check_outside(out, paths)
-    prepare_folder(out)
     job = Job(config, out, Progress("counting", quiet=quiet), quiet=quiet)
     job.find(paths, recursive=recursive)
+    prepare_folder(out)
     job.count(scheduler, workers or len(os.sched_getaffinity(0)))
     if not job.report():
         click.get_current_context().exit(1)

@@ -34,7 +34,8 @@ PAGES = [
         "/nothing",
     ),
     *("/samples/1/report", "/samples/1/report.pdf", "/samples/1/report.json", "/samples/1/fhir.json"),
-    *("/samples/1/cells.csv", "/samples/1/sign", "/phone"),
+    *("/samples/1/cells.csv", "/samples/1/sign", "/phone", "/control"),
+    "/verification",
 ]
 #: Every form that changes something.
 FORMS: dict[str, dict[str, str]] = {
@@ -47,6 +48,9 @@ FORMS: dict[str, dict[str, str]] = {
     "/samples/1/undo": {"last": "1"},
     "/samples/1/settle": {"word": "1-1-normal"},
     "/samples/1/sign": {"meaning": "counted"},
+    "/verification/words": {"word": "1-1-normal"},
+    "/verification/undo": {"last": "1"},
+    "/control/1": {"note": "a new lamp"},
     "/observer": {"observer": "Ani"},
     "/logout": {},
 }
@@ -76,7 +80,7 @@ def unchanged(clinic: Clinic) -> bool:
 def test_every_rule_is_in_one_of_the_lists(browser: Browser) -> None:
     """So that a new page cannot be forgotten below."""
     for rule in browser.client.application.url_map.iter_rules():
-        path = re.sub(r"<int\(max=[0-9]+\):[a-z]+_id>", "1", rule.rule)
+        path = re.sub(r"<int\(max=[0-9]+\):[a-z_]+>", "1", rule.rule)
         if rule.endpoint not in OPEN:
             assert path in (PAGES if "GET" in (rule.methods or ()) else FORMS), path
 
