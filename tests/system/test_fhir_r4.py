@@ -15,7 +15,7 @@ from edge.bloodlog import BloodLog
 from edge.results.fhir import fhir_bundle
 from tests.edge.results.conftest import NAME, filled_with_types, read_all, sign, typed_log
 from tests.edge.results.test_fhir import ERRORS, bundle_of, of_type
-from tests.edge.results.test_search import searched, summed
+from tests.edge.results.test_search import say, searched, summed
 from tests.system.conftest import cache_folder
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,9 @@ def test_the_bundle_has_the_structure_of_r4(validator: Path, typed_log: Path) ->
 
 
 def test_what_a_search_has_found_has_the_structure_of_r4(validator: Path, searched: Path) -> None:
-    """Its value is less than a limit, which a quantity says by its comparator."""
+    """Its value is less than a limit, which a quantity says by its comparator; before a word it has none."""
+    assert complaints(validator, fhir_bundle(summed(searched))) == []
+    say(searched, {1: "normal"})
     bundle = fhir_bundle(summed(searched))
     (found,) = (one for one in of_type(bundle, "Observation") if "comparator" in one.get("valueQuantity", {}))
     assert complaints(validator, bundle) == []
