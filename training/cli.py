@@ -126,8 +126,15 @@ def train(
     folder.check(out, type_report.FILES if name == TYPES else results.ALL_FILES, force=force)
     load_keras()  # says at once that TensorFlow is missing
     if name == TYPES:
-        if also:
-            raise click.UsageError("--also is of blasts: the recipe of types does not learn from corrections")
+        of_blasts = {
+            "--also": also, "--epochs": epochs, "--splits": splits is not None,
+            "--refuse-leakage": refuse_leakage, "--test": tests, "--workers": workers > 1,
+        }  # fmt: skip
+        given = [option for option, value in of_blasts.items() if value]
+        if given:
+            raise click.UsageError(
+                f"{', '.join(given)}: of recipes of blasts; leave it out with --recipe types"
+            )
         _train_types(data_folder, out, Cache(cache_folder), seed, folds, evaluated=with_protocol, force=force)
         return
     recipe = load_recipe(name, epochs)

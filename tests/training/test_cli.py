@@ -285,6 +285,18 @@ def test_epochs_of_a_recipe_that_knows_none_are_refused(collection: Collection, 
 
 @pytest.mark.parametrize(
     "arguments",
+    [("--epochs", "3"), ("--splits", "0"), ("--refuse-leakage",), ("--test", "session"), ("--workers", "2")],
+)
+def test_what_the_recipe_of_types_does_not_know_is_refused(
+    tree: Any, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    result = train("--recipe", "types", "--data", tree.root, "--out", tmp_path / "out", *arguments)
+    assert (result.exit_code, f"{arguments[0]}: of recipes of blasts" in result.output) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
     [("--recipe", "other"), ("--seed", "-1"), ("--splits", "-1"), ("--epochs", "0"), ("--epochs", "many")],
 )
 def test_wrong_usage_ends_with_2(tree: Any, tmp_path: Path, arguments: tuple[str, str]) -> None:

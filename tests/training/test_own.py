@@ -136,7 +136,10 @@ def test_corrections_beside_the_data_folder_are_learnt_from_too(
     assert len(cut(found, [cell for cell in found.cells if cell.field == new], Relative().spec)) >= 3
     with pytest.raises(DataSetError, match="holds no corrections"):
         read_collection(corrected.root, corrected.cache, ("own",), (tmp_path / "no",))
-    for recipe, said in (("akbar2024", "learns from all-idb alone"), ("types", "--also is of blasts")):
+    for recipe, said in (
+        ("akbar2024", "learns from all-idb alone"),
+        ("types", "--also: of recipes of blasts"),
+    ):
         options = [
             "--data",
             str(corrected.root),
