@@ -128,6 +128,7 @@ def root(
         )
     shutil.copytree(pi_wheels, root / "srv/wheels")
     shutil.copytree(for_make, root / "srv/for-make")
+    (root / "srv/for-make").chmod(0o755)  # a temporary folder is its maker's alone
     (root / "etc/hostname").write_text("pi\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost pi\n")
     (root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels /srv/for-make\n")
