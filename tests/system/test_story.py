@@ -127,11 +127,13 @@ def root(
             [repository / "systemd/make_deb.sh", wheels, root / "srv" / name], check=True, capture_output=True
         )
     shutil.copytree(pi_wheels, root / "srv/wheels")
-    shutil.copytree(for_make, root / "srv/for-make")
+    # A wheel that was built here has not the hash of the source that is locked, and pip would take it.
+    shutil.copytree(pi_wheels, root / "srv/for-make", ignore=shutil.ignore_patterns("sdnotify-*"))
+    shutil.copytree(for_make, root / "srv/for-make", dirs_exist_ok=True)
     (root / "srv/for-make").chmod(0o755)  # a temporary folder is its maker's alone
     (root / "etc/hostname").write_text("pi\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost pi\n")
-    (root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels /srv/for-make\n")
+    (root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/for-make\n")
     subprocess.run(["git", "clone", "-q", "--bare", repository, root / "srv/blastcount.git"], check=True)
     virtual = root / "opt/virtual"
     (virtual / "frames").mkdir(parents=True)
