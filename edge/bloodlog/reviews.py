@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 from edge.bloodlog.chain import append
 from edge.bloodlog.users import Role, check_person
@@ -25,6 +26,22 @@ _COLUMNS = (
     "review.id, review.field_id, review.cell_id, review.label, review.observer, review.at, review.undoes, "
     "review.role"
 )
+
+
+class Said(Protocol):
+    """A word, or the taking back of one: of a sample's review, or of a verification."""
+
+    @property
+    def id(self) -> int:
+        """Row in the log; later words have larger ones."""
+
+    @property
+    def undoes(self) -> int | None:
+        """Id of the word that is taken back, or None."""
+
+
+_Said = TypeVar("_Said", bound=Said)
+_Of = TypeVar("_Of", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,29 @@ def last_word(connection: sqlite3.Connection, cell: CellRef, observer: str) -> R
     return None if row is None else row[0]
 
 
+def not_undone(said: Sequence[_Said]) -> list[_Said]:
+    """Pick one person's words that were not taken back: an undo takes back the last of them."""
+    undone = {one.undoes for one in said}
+    return [one for one in said if one.undoes is None and one.id not in undone]
+
+
+def standing_words(said: Iterable[tuple[str, _Of, ReviewLabel | None]]) -> dict[str, dict[_Of, ReviewLabel]]:
+    """Give the word that holds on each cell, by person in the order of their first words.
+
+    Parameters
+    ----------
+    said : person, cell and word, None where no word holds any more; oldest first
+    """
+    held: dict[str, dict[_Of, ReviewLabel]] = {}
+    for person, cell, label in said:
+        own = held.setdefault(person, {})
+        if label is None:
+            own.pop(cell, None)
+        else:
+            own[cell] = label
+    return held
+
+
 def undo_last(
     connection: sqlite3.Connection,
     observer: str,
@@ -139,8 +179,7 @@ def undo_last(
     the new row, or None where nothing is left to be undone
     """
     rows = [review for review in select_reviews(connection, sample_id) if review.observer == observer]
-    undone = {review.undoes for review in rows}
-    standing = [review for review in rows if review.undoes is None and review.id not in undone]
+    standing = not_undone(rows)
     if not standing or expected not in (None, standing[-1].id):
         return None
     last = standing.pop()

@@ -14,7 +14,7 @@ from typing import Literal
 
 from edge.bloodlog.chain import append
 from edge.bloodlog.people import PeoplesRows
-from edge.bloodlog.reviews import ReviewLabel, check_word
+from edge.bloodlog.reviews import ReviewLabel, check_word, not_undone, standing_words
 from edge.bloodlog.samples import NOBODY, change_sample
 from edge.bloodlog.users import Role, check_person
 from edge.device.clock import utc_now
@@ -208,16 +208,12 @@ class VerifiedRows(PeoplesRows):
         """Take back a reader's last word; again goes further back. See :meth:`undo_review`."""
         with self.writing("the word was not undone") as connection:
             drawn = {number: cell for cell, number in _drawn_refs(connection, verification_id).items()}
-            own = [word for word in _words(connection, verification_id) if word.reader == reader]
-            last = last_word(own, reader)
-            if last is None or expected not in (None, last.id):
+            rows = [word for word in _words(connection, verification_id) if word.reader == reader]
+            standing = not_undone(rows)
+            if not standing or expected not in (None, standing[-1].id):
                 return None
-            gone = {word.undoes for word in own} | {last.id}
-            before = [
-                word.label
-                for word in own
-                if word.drawn_id == last.drawn_id and word.undoes is None and word.id not in gone
-            ]
+            last = standing.pop()
+            before = [word.label for word in standing if word.drawn_id == last.drawn_id]
             label = before[-1] if before else None
             number = _say(connection, drawn[last.drawn_id], last.drawn_id, label, reader, role, last.id)
             return next(word for word in _words(connection, verification_id) if word.id == number)
@@ -261,21 +257,13 @@ class VerifiedRows(PeoplesRows):
 
 def held_words(words: Sequence[VerifiedWord]) -> dict[str, dict[int, ReviewLabel]]:
     """Give the word that holds by drawn cell, by reader in the order of their first words."""
-    held: dict[str, dict[int, ReviewLabel]] = {}
-    for word in words:
-        own = held.setdefault(word.reader, {})
-        if word.label is None:
-            own.pop(word.drawn_id, None)
-        else:
-            own[word.drawn_id] = word.label
-    return held
+    return standing_words((word.reader, word.drawn_id, word.label) for word in words)
 
 
 def last_word(words: Sequence[VerifiedWord], reader: str | None) -> VerifiedWord | None:
     """Find what an undo would take back: a reader's newest word that was not taken back yet."""
-    gone = {word.undoes for word in words}
-    own = (word for word in reversed(words) if word.reader == reader)
-    return next((word for word in own if word.undoes is None and word.id not in gone), None)
+    own = not_undone([word for word in words if word.reader == reader])
+    return own[-1] if own else None
 
 
 def _insert(

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import get_args
 
 from edge.bloodlog import BloodLog, ClassWord, LoggedField, Review, ReviewLabel
-from edge.bloodlog.reviews import class_of, type_of
+from edge.bloodlog.reviews import class_of, not_undone, standing_words, type_of
 from edge.bloodlog.settlements import Settlement
 from edge.structures import CellRef, CellType, ClassifiedCell, ModelIdentity
 
@@ -292,15 +292,8 @@ class Reading:
 
     def last_review(self, observer: str | None) -> Review | None:
         """Find what an undo would take back: an observer's newest word that was not taken back yet."""
-        undone = {review.undoes for review in self.reviews}
-        return next(
-            (
-                review
-                for review in reversed(self.reviews)
-                if review.observer == observer and review.undoes is None and review.id not in undone
-            ),
-            None,
-        )
+        own = not_undone([review for review in self.reviews if review.observer == observer])
+        return own[-1] if own else None
 
     def blind_words(self, first: str, second: str) -> list[tuple[CellRef, str, str]]:
         """Give two observers' words on the cells as they stood when the later of them was done.
@@ -348,14 +341,7 @@ def _between(cells: Iterable[ClassifiedCell]) -> float:
 
 
 def _said(reviews: Iterable[Review]) -> dict[str, dict[CellRef, ReviewLabel]]:
-    words: dict[str, dict[CellRef, ReviewLabel]] = {}
-    for review in reviews:
-        own = words.setdefault(review.observer, {})
-        if review.label is None:
-            own.pop(review.cell, None)
-        else:
-            own[review.cell] = review.label
-    return words
+    return standing_words((review.observer, review.cell, review.label) for review in reviews)
 
 
 def _classes(words: Mapping[str, Mapping[CellRef, ReviewLabel]]) -> dict[str, dict[CellRef, str]]:
