@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from edge.bloodlog.locks import USUAL, Patience
@@ -23,6 +24,18 @@ _INDEX_BYTES = 32_768
 _SQLITE_WAITS_S = 0.2
 #: What reading a file may raise. Where a broken schema is no text, Python cannot even say what SQLite said.
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+
+
+class LogPart(ABC):
+    """A part of what can be read in a log and written to it."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Read."""
+
+    @abstractmethod
+    def writing(self, failed: str) -> AbstractContextManager[sqlite3.Connection]:
+        """Write in one transaction; ``failed`` begins the message where that cannot be."""
 
 
 class Undisturbed:

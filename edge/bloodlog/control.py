@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import starmap
@@ -15,6 +13,7 @@ import msgspec
 
 from edge.bloodlog import samples
 from edge.bloodlog.chain import append
+from edge.bloodlog.connection import LogPart
 from edge.bloodlog.samples import NOBODY, Sample
 from edge.bloodlog.users import Role, check_person
 from edge.device.clock import utc_now
@@ -139,16 +138,8 @@ class Alarm:
     acknowledged: Acknowledged | None
 
 
-class ControlRows(ABC):
+class ControlRows(LogPart):
     """The part of a log that quality control reads and writes."""
-
-    @abstractmethod
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Read."""
-
-    @abstractmethod
-    def writing(self, failed: str) -> AbstractContextManager[sqlite3.Connection]:
-        """Write in one transaction; ``failed`` begins the message where that cannot be."""
 
     def read_fields(self, after: int = 0) -> Iterator[ReadField]:
         """Go through what the charts need of all fields, oldest first, those after a row."""

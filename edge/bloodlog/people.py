@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 from edge.bloodlog import samples
 from edge.bloodlog.belonging import content_sha256
+from edge.bloodlog.connection import LogPart
 from edge.bloodlog.reviews import Review, ReviewLabel, insert_review, last_word, select_reviews, undo_last
 from edge.bloodlog.settlements import Settlement, insert_settlements, select_settlements
 from edge.bloodlog.signatures import Meaning, Signature, insert_signature, select_signatures
@@ -16,16 +14,8 @@ from edge.bloodlog.users import Role
 from edge.structures import CellRef
 
 
-class PeoplesRows(ABC):
+class PeoplesRows(LogPart):
     """The part of a log that people write."""
-
-    @abstractmethod
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Read."""
-
-    @abstractmethod
-    def writing(self, failed: str) -> AbstractContextManager[sqlite3.Connection]:
-        """Write in one transaction; ``failed`` begins the message where that cannot be."""
 
     def add_reviews(
         self, words: Mapping[CellRef, ReviewLabel], observer: str, *, role: Role | None = None
