@@ -160,7 +160,7 @@ class ControlRows(LogPart):
             The slide's code is a sample's, the name is taken, another sample is open, or a value cannot be.
         """
         with self.writing(f"control slide {slide} was not opened") as connection:
-            if any(one.name == slide for one in samples.all_samples(connection)):
+            if samples.named_sample(connection, slide) is not None:
                 raise LogError(
                     f"{slide} is a sample, not a control slide; give the control slide a code of its own"
                 )

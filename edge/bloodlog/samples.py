@@ -101,7 +101,7 @@ def add_sample(
         raise LogError(f"a sample's quota must be 1 or more white cells, got {quota}")
     if search and quota not in SEARCH_QUOTAS:
         raise LogError(f"a search counts to {', '.join(map(str, SEARCH_QUOTAS))} white cells, got {quota}")
-    there = _find(connection, "name = ?", name)
+    there = named_sample(connection, name)
     if there is not None:
         raise LogError(
             f"sample {name} exists already, {'open' if there.is_open else 'closed'} since "
@@ -149,10 +149,15 @@ def get_sample(connection: sqlite3.Connection, name: str) -> Sample:
     LogError
         There is none of this name.
     """
-    sample = _find(connection, "name = ?", name)
+    sample = named_sample(connection, name)
     if sample is None:
         raise LogError(f"there is no sample {name}; `blastcount sample list` shows those that there are")
     return sample
+
+
+def named_sample(connection: sqlite3.Connection, name: str) -> Sample | None:
+    """Look up the sample of a name; None where there is none."""
+    return _find(connection, "name = ?", name)
 
 
 def numbered_sample(connection: sqlite3.Connection, sample_id: int) -> Sample | None:
