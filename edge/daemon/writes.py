@@ -158,10 +158,9 @@ class AppendField(Write, frozen=True, tag="append_field"):
 
 
 Verifying = OpenVerification | SayVerified | UndoVerified | NoteVerification
-Controlling = OpenControl | Acknowledge
 AnyWrite = (
-    OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Verifying | Controlling | Retain
-    | AppendField
+    OpenSample | ChangeSample | AssignFields | AddReviews | UndoReview | Verifying | OpenControl | Acknowledge
+    | Retain | AppendField
 )  # fmt: skip
 
 
