@@ -218,10 +218,8 @@ class ReviewConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ConfigError
             ``host`` is not an address.
         """
-        if self.host == "localhost":
-            return True
         try:
-            return ipaddress.ip_address(self.host).is_loopback
+            return _is_loopback(self.host)
         except ValueError as error:
             raise ConfigError(
                 f"review.host must be an address such as 127.0.0.1 or 0.0.0.0, got {_shown(self.host)}"
@@ -300,9 +298,14 @@ def is_this_machine(host: str) -> bool:
     (True, True, False)
     """
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return _is_loopback(host)
     except ValueError:
         return False
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address, or ``localhost``, is this machine; a ValueError where it is neither."""
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
