@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.camera.signature import kind_of, read_head
+from edge.device.printable import number_of
 from edge.errors import SourceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
@@ -183,13 +184,9 @@ def left_out_line(left_out: Counter[str], folders: Counter[str]) -> str | None:
         kinds = [f"{n} {kind.removesuffix('s') if n == 1 and kind[0] != '.' else kind}" for kind, n in named]
         if others := number - sum(n for _, n in named):
             kinds.append(f"{others} of other kinds")
-        parts.append(f"{_number_of(number, 'file')} left out: {', '.join(kinds)}")
-    parts += [f"{_number_of(n, kind)} not searched" for kind, n in folders.items() if n]
+        parts.append(f"{number_of(number, 'file')} left out: {', '.join(kinds)}")
+    parts += [f"{number_of(n, kind)} not searched" for kind, n in folders.items() if n]
     return "; ".join(parts) or None
-
-
-def _number_of(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _is_hidden(path: Path) -> bool:
