@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from edge.bloodlog.chain import link_existing
 from edge.device.clock import utc_now
@@ -51,10 +53,16 @@ class Migration:
                 pending = ""
 
 
+@cache
 def shipped_migrations() -> tuple[Migration, ...]:
-    """Read the migrations that come with the package, in order of their number."""
+    """Read the log's migrations, which come with the package; once, for a log is opened again and again."""
+    return read_migrations(files("edge.bloodlog"))
+
+
+def read_migrations(folder: Traversable) -> tuple[Migration, ...]:
+    """Read the migrations in a folder of the package, in order of their number."""
     found = []
-    for resource in files("edge.bloodlog").iterdir():
+    for resource in folder.iterdir():
         stem, dot, suffix = resource.name.rpartition(".")
         if dot and suffix == "sql":
             number, _, name = stem.partition("_")

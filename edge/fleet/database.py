@@ -9,11 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 from edge.bloodlog.locks import Patience, locked
+from edge.bloodlog.schema import Migration, read_migrations
 from edge.device.clock import utc_now
 from edge.device.durable import make_private
 from edge.errors import EdgeError, LogBusyError, RuntimeMissingError
@@ -219,17 +221,18 @@ class Database:
                 "applied_at TEXT NOT NULL)"
             )
             done = {row["number"] for row in self.rows("SELECT number FROM migration")}
-            for number, name, sql in migrations():
-                if number not in done:
-                    for statement in _statements(sql, _WORDS[self.kind]):
+            for migration in migrations():
+                if migration.number not in done:
+                    for statement in migration.statements():
+                        for word, own in _WORDS[self.kind].items():
+                            statement = statement.replace(word, own)
                         self.execute(statement)
-                    self.execute(
-                        "INSERT INTO migration VALUES (%s, %s, %s)", (number, name, utc_now().isoformat())
-                    )
+                    applied = (migration.number, migration.name, utc_now().isoformat())
+                    self.execute("INSERT INTO migration VALUES (%s, %s, %s)", applied)
 
     def _check(self) -> None:
         newest = self.rows("SELECT coalesce(max(number), 0) AS newest FROM migration")[0]["newest"]
-        known = migrations()[-1][0]
+        known = migrations()[-1].number
         if newest != known:
             raise DatabaseError(
                 f"the collector's database has schema {newest}, expected {known}; "
@@ -237,20 +240,10 @@ class Database:
             )
 
 
-def migrations() -> list[tuple[int, str, str]]:
-    """Read the migrations that come with the package: number, name and statements, in order."""
-    found = []
-    for resource in files("edge.fleet").joinpath("schema").iterdir():
-        number, _, name = resource.name.removesuffix(".sql").partition("_")
-        found.append((int(number), name, resource.read_text(encoding="utf-8")))
-    return sorted(found)
-
-
-def _statements(sql: str, words: Mapping[str, str]) -> list[str]:
-    for word, own in words.items():
-        sql = sql.replace(word, own)
-    lines = (line.partition("--")[0] for line in sql.splitlines())
-    return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Read the migrations that come with the package; once, because a page opens the database anew."""
+    return read_migrations(files("edge.fleet").joinpath("schema"))
 
 
 def _is_postgresql(where: str) -> bool:

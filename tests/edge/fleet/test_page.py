@@ -91,7 +91,7 @@ def test_a_search_that_came_before_the_column_is_known_from_its_message(
     Collector(database).take(received(searched))
     database.execute("DROP VIEW sample_tally")
     database.execute("ALTER TABLE sample DROP COLUMN search")
-    (view,) = (part for part in migrations()[0][2].split(";") if "CREATE VIEW sample_tally" in part)
+    (view,) = (part for part in migrations()[0].sql.split(";") if "CREATE VIEW sample_tally" in part)
     database.execute(view[view.index("CREATE VIEW sample_tally") :].replace("{moment}", "TEXT"))
     database.execute("DELETE FROM migration WHERE number > 1")
     with Database.open(str(tmp_path / "fleet.db")) as newer:
