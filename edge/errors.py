@@ -97,6 +97,10 @@ class LogError(EdgeError):
     """The blood log cannot be opened, written or understood."""
 
 
+class NoLogError(LogError):
+    """There is no log of this name, or not yet: not the same as one without rows."""
+
+
 class LogBehindError(LogError):
     """Another process has counted into the sample since it was looked at; whoever looks again can go on."""
 

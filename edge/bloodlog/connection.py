@@ -14,7 +14,7 @@ from edge.bloodlog.locks import USUAL, Patience
 from edge.bloodlog.schema import check_schema, migrate, shipped_migrations
 from edge.device.durable import make_private
 from edge.device.rights import refusal
-from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogDamagedError, LogError
+from edge.errors import NO_ROOM, DiskFullError, LogBusyError, LogDamagedError, LogError, NoLogError
 
 _SAVE = "restore a backup, or save what can be read with `blastcount log repair --out FILE`"
 _MAKE_ROOM = "make a backup, then `blastcount log retention`, or remove what else is on it"
@@ -153,11 +153,11 @@ def check_there(path: Path) -> None:
 
     Raises
     ------
-    LogError
+    NoLogError
         There is none of this name.
     """
     if not path.exists():
-        raise LogError(
+        raise NoLogError(
             f"{path}: no such log; `blastcount sample open --id ID` makes the configured one, "
             "`blastcount count --log FILE` another"
         )

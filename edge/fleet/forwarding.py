@@ -23,10 +23,10 @@ from typing import Any
 from edge.bloodlog.chain import Head
 from edge.config import ForwardConfig
 from edge.device.printable import printable
-from edge.errors import LogBlockedError
+from edge.errors import LogBlockedError, NoLogError
 from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError, Closed, Connection, Session, Taken
 from edge.fleet.messages import encoded, topic
-from edge.fleet.outbox import Cursor, NoLogError, Outbox, Outgoing, State
+from edge.fleet.outbox import Cursor, Outbox, Outgoing, State
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from edge.bloodlog.chain import GENESIS, Head, link_sha256, read_content
 from edge.bloodlog.chain import head as chain_head
-from edge.bloodlog.connection import DAMAGE, check_there, connect, snapshot, unusable
+from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
 from edge.device.durable import write_whole
 from edge.errors import LogError, OutputError
 from edge.fleet.messages import encoded, link_message
@@ -26,10 +26,6 @@ _KEY_BYTES = 32
 _AT_ONCE = 500
 _LINKS = "SELECT number, kind, row_id, sha256 FROM link WHERE number > ? ORDER BY number LIMIT ?"
 _LINK = "SELECT number, sha256 FROM link WHERE number = ?"
-
-
-class NoLogError(LogError):
-    """There is no log of this name, or not yet: not the same as one without rows."""
 
 
 class Cursor(Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,10 +236,6 @@ class Outbox:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            check_there(self._path)
-        except LogError as error:
-            raise NoLogError(str(error)) from error
         connection, undisturbed = connect(self._path, read_only=True)
         with closing(connection):
             try:

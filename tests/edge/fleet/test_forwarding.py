@@ -16,12 +16,12 @@ import pytest
 from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS
 from edge.config import ForwardConfig
-from edge.errors import LogError, OutputError
+from edge.errors import LogError, NoLogError, OutputError
 from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError
 from edge.fleet.device_status import make_status
 from edge.fleet.forwarding import Forwarder, Progress
 from edge.fleet.messages import ALLOWED, MAX_BYTES, seal
-from edge.fleet.outbox import Cursor, NoLogError, Outbox, State
+from edge.fleet.outbox import Cursor, Outbox, State
 from edge.fleet.verifying import read_link
 from edge.structures import FieldResult
 from tests.edge.bloodlog.fields import make_result
