@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -17,8 +16,9 @@ from msgspec import Struct
 from edge.bloodlog.chain import GENESIS, Head, link_sha256, read_content
 from edge.bloodlog.chain import head as chain_head
 from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
+from edge.bloodlog.locks import Patience, locked
 from edge.device.durable import write_whole
-from edge.errors import LogError, OutputError
+from edge.errors import LogBusyError, LogError, OutputError
 from edge.fleet.messages import encoded, link_message
 
 _KEY_BYTES = 32
@@ -92,10 +92,10 @@ class State:
         OutputError
             Another process sends for this device.
         """
-        with self._lock.open("w") as lock:
+        with ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                held.enter_context(locked(self._lock, "exclusive", Patience(0.0), "the log is not sent"))
+            except LogBusyError as error:
                 raise OutputError(
                     f"{self._lock}: another `blastcount forward` sends for this device; stop it first, as "
                     "with `systemctl stop blastcount-forward`"
