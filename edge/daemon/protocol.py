@@ -42,6 +42,8 @@ from edge.errors import ControlError
 PROTOCOL = 1
 COMMANDS = ("status", "capture", "preview", "reload", "write")
 SOCKET_NAME = "control.sock"
+#: The status as a file beside the socket, for whoever may not command: see :mod:`edge.daemon.status`.
+HEARTBEAT_NAME = "status.json"
 #: The folder that systemd makes for the service, where a person's shell looks for its socket, too.
 SYSTEM_RUNTIME = Path("/run/blastcount")
 #: A request is a few dozen bytes; whoever sends more than this is no client of ours.

@@ -18,6 +18,7 @@ import numpy as np
 
 from edge.config import Config
 from edge.daemon.capture import Capture, Reconnect
+from edge.daemon.protocol import HEARTBEAT_NAME
 from edge.daemon.trigger import mode_of
 from edge.device.clock import utc_now
 from edge.device.durable import write_whole
@@ -31,7 +32,6 @@ from edge.version import software_version
 _log = logging.getLogger(__name__)
 
 SCHEMA = "blastcount.status/1"
-HEARTBEAT_NAME = "status.json"
 METRICS_NAME = "metrics.prom"
 #: Time over which fields a minute are counted.
 RATE_WINDOW_S = 60.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edge.bloodlog.chain import Head
 from edge.device.clock import synchronised, utc_now
+from edge.device.disk import DiskGuard
+from edge.device.reading import read_bounded
 from edge.fleet.messages import STATUS_SCHEMA, encoded, topic
-from edge.fleet.outbox import Cursor, free_mb, heartbeat
+from edge.fleet.outbox import Cursor
 from edge.version import software_version
 
 #: What of the daemon's own status crosses: no path, no source, no name of a person.
@@ -27,7 +31,7 @@ def make_status(device: str, log: Path, beat: Path, head: Head, taken: Cursor) -
     head : end of the log's chain
     taken : the last link that the broker has taken
     """
-    daemon = heartbeat(beat) or {}
+    daemon = _heartbeat(beat)
     last = daemon.get("last_field")
     return {
         "schema": STATUS_SCHEMA,
@@ -38,7 +42,7 @@ def make_status(device: str, log: Path, beat: Path, head: Head, taken: Cursor) -
         "taken": taken.number,
         "backlog": max(0, head.number - taken.number),
         "software_version": software_version(),
-        "disk_free_mb": free_mb(log.parent),
+        "disk_free_mb": _free_mb(log.parent),
         "daemon": {name: daemon[name] for name in _FROM_DAEMON if daemon.get(name) is not None},
         "last_field_at": last.get("at") if isinstance(last, Mapping) else None,
     }
@@ -87,3 +91,22 @@ def home_assistant(device: str) -> tuple[str, bytes]:
         },
     }
     return f"homeassistant/device/blastcount_{device}/config", encoded(payload)
+
+
+def _free_mb(folder: Path) -> int | None:
+    """Give the room where the log is, MB; None where the folder has gone."""
+    try:
+        return int(DiskGuard(folder).free_mb())
+    except OSError:
+        return None
+
+
+def _heartbeat(path: Path) -> dict[str, Any]:
+    """Read what the daemon wrote of itself last; nothing where it has not, or not for this user.
+
+    The file, not the control socket: what sends has no way to the daemon, which takes commands there.
+    """
+    with suppress(OSError, ValueError):
+        found = json.loads(read_bounded(path))
+        return found if isinstance(found, dict) else {}
+    return {}

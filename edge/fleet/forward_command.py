@@ -15,8 +15,6 @@ from edge.errors import ConfigError
 
 #: Name of the folder beside the log in which the cursor is kept, where no other is named.
 STATE_NAME = "forward"
-#: What the daemon writes beside its socket, see :mod:`edge.daemon.status`.
-HEARTBEAT_NAME = "status.json"
 
 
 @click.command()
@@ -48,6 +46,7 @@ def forward(
 
     from edge.bloodlog.connection import check_there
     from edge.daemon.client import find_socket
+    from edge.daemon.protocol import HEARTBEAT_NAME
     from edge.fleet.broker import PahoConnection, load_paho
     from edge.fleet.device_status import home_assistant, make_status
     from edge.fleet.forwarding import Forwarder

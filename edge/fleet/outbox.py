@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -245,23 +243,3 @@ class Outbox:
                 raise unusable(self._path, error) from error
             if undisturbed is not None:
                 undisturbed.check()
-
-
-def free_mb(folder: Path) -> int | None:
-    """Give the room where the log is, MB; None where the folder has gone."""
-    try:
-        usage = os.statvfs(folder)
-    except OSError:
-        return None
-    return usage.f_bavail * usage.f_frsize // 10**6
-
-
-def heartbeat(path: Path) -> dict[str, object] | None:
-    """Read what the daemon wrote of itself last; None where it has not, or not for this user.
-
-    The file, not the control socket: what sends has no way to the daemon, which takes commands there.
-    """
-    with suppress(OSError, ValueError):
-        found = json.loads(path.read_bytes())
-        return found if isinstance(found, dict) else None
-    return None
