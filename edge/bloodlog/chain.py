@@ -173,7 +173,7 @@ def verify(connection: sqlite3.Connection, known: Collection[Head] = ()) -> Iter
         content = read_content(connection, kind, row_id)
         if content is None:
             yield Fault(number, kind, row_id, "is missing")
-        elif number == expected and not _is_link(sha256, previous, content):
+        elif number == expected and not is_link(sha256, previous, content):
             yield Fault(number, kind, row_id, "was changed, or its place in the order was")
         for one in known:
             if number == one.number and not sha256.startswith(one.sha256):
@@ -206,7 +206,8 @@ def _cut_off(connection: sqlite3.Connection, expected: int, known: Collection[He
             yield Fault(None, kind, given, "is missing at the end: the log once had it")
 
 
-def _is_link(sha256: str, previous: str, content: Mapping[str, Any]) -> bool:
+def is_link(sha256: str, previous: str, content: Mapping[str, Any]) -> bool:
+    """Whether a link's hash is of this content, behind a link of that hash."""
     try:
         return link_sha256(previous, content) == sha256
     except ValueError:  # infinity, or a text that is none, where something else was

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from edge.bloodlog.chain import GENESIS, Head, link_sha256, read_content
+from edge.bloodlog.chain import GENESIS, Head, is_link, read_content
 from edge.bloodlog.chain import head as chain_head
 from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
 from edge.bloodlog.locks import Patience, locked
@@ -206,11 +206,8 @@ class Outbox:
         self, connection: sqlite3.Connection, cursor: Cursor, link: Head, kind: str, row_id: int
     ) -> Outgoing:
         content = read_content(connection, kind, row_id)  # type: ignore[arg-type]  # refuses what is no kind
-        is_whole = False
-        if content is not None and link.number == cursor.number + 1:
-            with suppress(ValueError):
-                is_whole = link_sha256(cursor.sha256, content) == link.sha256
-        if content is None or not is_whole:
+        follows = link.number == cursor.number + 1
+        if content is None or not follows or not is_link(link.sha256, cursor.sha256, content):
             raise LogError(
                 f"{self._path}: link {link.number} ({kind} {row_id}) does not fit the chain: a row was "
                 "changed, removed or slipped in; it is not sent. See `blastcount log verify`"
