@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import random
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -239,12 +239,21 @@ class PahoConnection:
         self.events.put(Closed(why))
 
 
-#: How a connection is made; a test puts its own in the place of :class:`PahoConnection`.
-Connect = Callable[[BrokerConfig, Session, tuple[str, ...]], PahoConnection]
+def retry_wait_s(failures: int, first_s: float, longest_s: float) -> float:
+    """Give the wait before the next connection: doubled each time, and half of it random.
+
+    So forty devices do not come back at once.
+
+    Parameters
+    ----------
+    failures : connections that failed one after the other before this one
+    first_s, longest_s : the waits between which it grows
+    """
+    return min(longest_s, first_s * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)
 
 
-def load_paho(extra: str) -> Any:  # noqa: ANN401  # a module
-    """Load paho-mqtt.
+def load_paho(extra: str) -> None:
+    """See that paho-mqtt is there.
 
     Parameters
     ----------
@@ -256,12 +265,11 @@ def load_paho(extra: str) -> Any:  # noqa: ANN401  # a module
         It is not installed.
     """
     try:
-        from paho.mqtt import client
+        from paho.mqtt import client  # noqa: F401
     except ImportError as error:
         raise RuntimeMissingError(
             f"paho-mqtt is missing ({error}); pip install 'blastcount[{extra}]'"
         ) from error
-    return client
 
 
 def _connect_properties(session: Session) -> Any:  # noqa: ANN401  # paho's

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import random
 import threading
 import time
 from collections import deque
@@ -24,14 +23,13 @@ from edge.bloodlog.chain import Head
 from edge.config import ForwardConfig
 from edge.device.printable import printable
 from edge.errors import LogBlockedError, NoLogError
-from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError, Closed, Connection, Session, Taken
+from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError, Closed, Connection, Session, Taken, retry_wait_s
 from edge.fleet.messages import encoded, topic
 from edge.fleet.outbox import Cursor, Outbox, Outgoing, State
 
 _log = logging.getLogger(__name__)
 
-#: Back-off after a lost or refused connection: doubled each time, s; the half of it is random, so that forty
-#: devices do not come back at once.
+#: Waits after a lost or refused connection, s.
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 #: At rest the log is looked at this often, s: a field takes longer than that.
 POLL_S = 2.0
@@ -163,8 +161,7 @@ class Forwarder:
                 if once:
                     raise
                 failures = 0 if self._is_heard else failures
-                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures, 20))
-                wait_s *= random.uniform(0.5, 1.0)
+                wait_s = retry_wait_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S)
                 failures += 1
                 _log.warning("%s; next try in %.0f s", printable(error), wait_s)
                 self._stopping.wait(wait_s)

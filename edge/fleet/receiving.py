@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 from edge.config import CollectConfig
 from edge.device.printable import printable
-from edge.fleet.broker import BrokerError, Closed, Connection, Received, Session
+from edge.fleet.broker import BrokerError, Closed, Connection, Received, Session, retry_wait_s
 from edge.fleet.collecting import Collector
 from edge.fleet.database import DatabaseError
 from edge.fleet.messages import ROOT
@@ -75,8 +74,7 @@ class Receiver:
             except (BrokerError, DatabaseError) as error:
                 if self._stopping.is_set():
                     return
-                wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(failures, 20))
-                wait_s *= random.uniform(0.5, 1.0)
+                wait_s = retry_wait_s(failures, _FIRST_WAIT_S, _LONGEST_WAIT_S)
                 failures += 1
                 _log.warning("%s; next try in %.0f s", printable(error), wait_s)
                 self._stopping.wait(wait_s)
