@@ -144,7 +144,7 @@ def count(
     config = load_config().changed(  # so that its hash covers them
         model={"path": model, "threads": threads}, scale={"um_per_px": um_per_px}
     )
-    classifier = load_configured(config, threads)
+    classifier = load_configured(config)
     folders = _Folders(masks, pictures, geojson)
     for folder in filter(None, astuple(folders)):
         prepare_folder(folder)

@@ -101,7 +101,7 @@ def _check_pictures(paths: Sequence[Path]) -> None:
     from edge.counting.golden import load_configured
 
     config = load_config()
-    load_configured(config, config.model.threads)
+    load_configured(config)
     refused: EdgeError | None = None
     for path in paths:
         try:

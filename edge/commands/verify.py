@@ -282,7 +282,7 @@ def again(who: str, config_path: Path | None, log_path: Path | None) -> None:
 
 
 def _checked(log: BloodLog, verification: Verification, card: SiteCard, config: Config) -> SiteCheck:
-    classifier = load_configured(config, config.model.threads)
+    classifier = load_configured(config)
     here = Provenance.of(config, classifier.card, classifier.runtime, Correction(None))
     then = card.binding
     if (here.model_sha256, here.card_sha256, here.recalibration_sha256) != (

@@ -192,7 +192,7 @@ def load_checked(path: Path, threads: int = 1) -> Classifier:
     return classifier
 
 
-def load_configured(config: Config, threads: int | None = None) -> Classifier:
+def load_configured(config: Config) -> Classifier:
     """Load the configured model, checked, and read as the laboratory has recalibrated it.
 
     A recalibration that cannot be read or is for another card is not used, and never in silence: every field
@@ -200,15 +200,14 @@ def load_configured(config: Config, threads: int | None = None) -> Classifier:
 
     Parameters
     ----------
-    config : which model and recalibration
-    threads : of the interpreter; None for the configured number
+    config : which model and recalibration, and how many threads
 
     Raises
     ------
     ModelError, RuntimeMissingError, GateError
         As :func:`load_checked`.
     """
-    classifier = load_checked(config.model.path or default_bundle_path(), threads or config.model.threads)
+    classifier = load_checked(config.model.path or default_bundle_path(), config.model.threads)
     path = config.recalibration_path
     if config.model.recalibration is None and not path.exists():
         return classifier

@@ -113,7 +113,7 @@ class Counter:
             model={"path": None if model is None else Path(model), "threads": threads},
             scale={"um_per_px": um_per_px},
         )
-        classifier = load_configured(config, threads)
+        classifier = load_configured(config)
         self._um_per_px = config.scale.um_per_px
         self._recorder = as_configured(config, classifier, None, source_kind="file", clock=WallClock())
 
