@@ -259,7 +259,7 @@ class Results:
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Name those of the batches with a file that could not be reached: another time it may be."""
-        return {key for key in keys if UNREACHABLE in self._column("failures", key, "kind")}
+        return {key for key in keys if (UNREACHABLE,) in self._rows("failures", key, "kind")}
 
     def set_aside(
         self, planned: Collection[str], folders: Collection[str], is_listed: Callable[[str], bool]
@@ -284,7 +284,9 @@ class Results:
         names = {as_text(folder) for folder in folders}
         old = []
         for key in sorted(self.keys() - set(planned)):
-            of_it = {*self._column("fields", key, "folder"), *self._column("failures", key, "folder")}
+            of_it = {
+                folder for table in ("fields", "failures") for (folder,) in self._rows(table, key, "folder")
+            }
             if shared := names & of_it:
                 old.append(key)
                 if left_out := [folder for folder in sorted(of_it) if not is_listed(folder)]:
@@ -300,29 +302,27 @@ class Results:
                 path.replace(aside)
         return len(old)
 
-    def _column(self, table: str, key: str, name: str) -> list[Any]:
-        read = pq.ParquetFile(self.path(table, key))
-        with read:
-            column: list[Any] = read.read([name])[name].to_pylist()
-        return column
+    def _rows(self, table: str, key: str, *names: str) -> list[tuple[Any, ...]]:
+        """Read columns of a batch's file: a row of each."""
+        with pq.ParquetFile(self.path(table, key)) as file:
+            read = file.read(list(names))
+        return list(zip(*(read[name].to_pylist() for name in names), strict=True))
 
     def sums(self, keys: Iterable[str]) -> Counter[str]:
         """Count the fields of batches by status, reason and warning, and the failures by kind."""
         sums: Counter[str] = Counter()
         for key in keys:
-            sums.update(f"status: {status}" for status in self._column("fields", key, "status"))
-            for column in ("reasons", "warnings"):
-                for names in self._column("fields", key, column):
-                    sums.update(f"{column}: {name}" for name in names)
-            sums.update(f"failures: {kind}" for kind in self._column("failures", key, "kind"))
+            for status, reasons, warnings in self._rows("fields", key, "status", "reasons", "warnings"):
+                sums[f"status: {status}"] += 1
+                sums.update(f"reasons: {name}" for name in reasons)
+                sums.update(f"warnings: {name}" for name in warnings)
+            sums.update(f"failures: {kind}" for (kind,) in self._rows("failures", key, "kind"))
         return sums
 
     def failures(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Go through what could not be counted: kind and message."""
         for key in keys:
-            for kind, message in zip(
-                self._column("failures", key, "kind"), self._column("failures", key, "message"), strict=True
-            ):
+            for kind, message in self._rows("failures", key, "kind", "message"):
                 yield str(kind), str(message)
 
 
