@@ -13,6 +13,7 @@ from edge.archive.store import StoredFile, list_files, name_of
 from edge.archive.tables import NO_FIELD, Results
 from edge.bloodlog.rows import as_text
 from edge.camera.folders import left_out_line
+from edge.commands.printing import Notices
 from edge.commands.progress import Progress
 from edge.config import Config
 from edge.device.printable import printable
@@ -43,12 +44,12 @@ class Job:
         self._provenance = work.line(config).provenance
         self._results = Results(out, self._provenance)
         self._progress = progress
+        self._notices = Notices(progress)
         self._quiet = quiet
         self._batches: dict[str, Batch] = {}
         self._finished: set[str] = set()
         self._left_out: Counter[str] = Counter()
         self._folders: Counter[str] = Counter()
-        self._wrong = False
 
     def find(self, paths: Sequence[str], *, recursive: bool = True) -> None:
         """List what there is, share it out, and see what is done already.
@@ -65,7 +66,7 @@ class Job:
             self._left_out += found.left_out
             self._folders += found.folders
             for error in found.errors:
-                self._fail(error)
+                self._notices.failure(error)
         once = each_once(files)
         # No batch is of two paths, so that each can be archived without the others, too.
         batches = [batch for path in paths for batch in plan(file for file in once if files[file] == path)]
@@ -105,7 +106,7 @@ class Job:
                 batch = to_do[key]
                 if counted is None:
                     ends = f"{batch.files[0].source} to {batch.files[-1].source}"
-                    self._fail(f"{ends}: not counted, this batch ended every worker that tried it")
+                    self._notices.failure(f"{ends}: not counted, this batch ended every worker that tried it")
                 else:
                     self._results.write(key, counted)
                     self._finished.add(key)
@@ -127,7 +128,7 @@ class Job:
         named = 0
         for kind, message in self._results.failures(sorted(self._finished)):
             if kind != NO_FIELD and (named := named + 1) <= _MOST_NAMED:
-                self._fail(message)
+                self._notices.failure(message)
         if named > _MOST_NAMED:
             self._say(f"error: {named - _MOST_NAMED} more that could not be counted; see the table failures")
         lines = [f"fields: {sums['status: counted']} counted, {sums['status: rejected']} rejected"]
@@ -140,11 +141,7 @@ class Job:
         left_out = None if self._quiet else left_out_line(self._left_out, self._folders)
         if left_out:
             self._say(left_out)
-        return not self._wrong
-
-    def _fail(self, problem: object) -> None:
-        self._wrong = True
-        self._say(f"error: {problem}")
+        return not self._notices.failures
 
     def _say(self, line: str) -> None:
         self._progress.print(f"blastcount: {printable(line)}", err=True)

@@ -448,7 +448,7 @@ class Notices(logging.Handler):
         self.failures = 0
         self.is_ended = False
 
-    def failure(self, error: Exception) -> None:
+    def failure(self, error: Exception | str) -> None:
         """Report one file."""
         self.failures += 1
         self._progress.print(f"blastcount: error: {printable(error)}", err=True)
