@@ -94,19 +94,14 @@ class CountedBatch(Struct, frozen=True):
     files : Parquet, by the table's name
     provenances : what produced the rows, as JSON by its hash
     fields, failures : number of rows
-    wall_s, cpu_s : what it took
     resident_mb : memory of the worker afterwards
-    worker : its process, as ``host:pid``
     """
 
     files: dict[str, bytes]
     provenances: dict[str, str]
     fields: int
     failures: int
-    wall_s: float
-    cpu_s: float
     resident_mb: float
-    worker: str
 
 
 class Rows:

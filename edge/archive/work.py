@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import threading
-import time
 from functools import cache
 from pathlib import Path
 
@@ -119,7 +117,6 @@ def count_batch(
         This worker would count otherwise.
     """
     with _turn:
-        started, cpu = time.perf_counter(), time.process_time()
         recorder = _checked_line(config, provenance)
         read = _Reader(batch.files)
         known = {batch.files[0].key.parent: looked.common} if looked is not None else {}
@@ -140,8 +137,5 @@ def count_batch(
             provenances=rows.provenances,
             fields=len(rows.rows["fields"]),
             failures=len(rows.rows["failures"]),
-            wall_s=time.perf_counter() - started,
-            cpu_s=time.process_time() - cpu,
             resident_mb=resident_mb("VmRSS"),
-            worker=f"{platform.node()}:{os.getpid()}",
         )

@@ -12,15 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
-import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
-from tests.edge.archive.conftest import drawn
+from tests.edge.archive.conftest import drawn, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -113,11 +111,6 @@ class Cluster:
         for child in psutil.Process(which.choice(self.workers).pid).children(recursive=True):
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
-
-
-def rows(out: Path, table: str) -> list[dict[str, Any]]:
-    read = ds.dataset(out / table, partitioning="hive").to_table().to_pylist()
-    return sorted(read, key=lambda row: (row["source"], row.get("id")))
 
 
 def parts(out: Path) -> list[Path]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
@@ -21,6 +23,12 @@ FOLDERS = (("S-1", 2, 0.20), ("S-2", 4, 0.25), ("S-3", 2, 0.16))
 @cache
 def drawn(seed: int, um_per_px: float) -> UInt8Image:
     return render_field(seed, RenderSettings(width=320, height=240, um_per_px=um_per_px)).image
+
+
+def rows(out: Path, table: str) -> list[dict[str, Any]]:
+    """Read a table of an archive's results, in the order of its fields and cells."""
+    read = ds.dataset(out / table, partitioning="hive").to_table().to_pylist()
+    return sorted(read, key=lambda row: (row["source"], row.get("id")))
 
 
 @pytest.fixture

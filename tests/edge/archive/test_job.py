@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as ds
 import pytest
 from click.testing import Result
 from distributed import Client, KilledWorker
@@ -20,6 +19,7 @@ from distributed.comm import CommClosedError
 from edge.archive import job, plan, run
 from edge.archive.store import list_files
 from edge.errors import ArchiveError
+from tests.edge.archive.conftest import rows
 from tests.edge.commands.invoking import blastcount
 
 
@@ -44,11 +44,6 @@ def archiving(client: Client, tiny_model: Path, monkeypatch: pytest.MonkeyPatch)
         return blastcount("archive", "--model", tiny_model, *arguments)
 
     return call
-
-
-def rows(out: Path, table: str) -> list[dict[str, Any]]:
-    read = ds.dataset(out / table, partitioning="hive").to_table().to_pylist()
-    return sorted(read, key=lambda row: (row["source"], row.get("id")))
 
 
 def test_an_archive_becomes_tables_and_what_failed_is_told(

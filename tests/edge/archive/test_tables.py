@@ -33,7 +33,7 @@ def failing(source: str, error: Exception) -> CountedBatch:
     rows = Rows("classified")
     rows.add_failure(StoredFile(source, "1 1", is_drawn=False), error)
     provenances = {PROVENANCE.sha256: PROVENANCE.to_json()}
-    return CountedBatch(rows.encoded(), provenances, 0, 1, 1.0, 1.0, 100.0, "here:1")
+    return CountedBatch(rows.encoded(), provenances, 0, 1, 100.0)
 
 
 @pytest.fixture

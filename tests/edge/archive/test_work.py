@@ -84,7 +84,7 @@ def test_provenance_drawing_and_failures_are_told(archive: Path, config: Config)
     }
     assert failures["bad.png"]["message"].startswith(f"{archive}/S-2/bad.png: damaged or truncated")
     assert (batch.fields, batch.failures) == (8, 2)
-    assert min(batch.wall_s, batch.cpu_s, batch.resident_mb) > 0
+    assert batch.resident_mb > 0
 
 
 def test_a_batch_counted_twice_gives_the_same_bytes(archive: Path, config: Config) -> None:
