@@ -59,8 +59,8 @@ def match_cells(pairs: Iterable[tuple[int, Observation, Observation]]) -> dict[i
     """Choose for each new cell the counted cell that it is, one to one, the nearest pairs first.
 
     Where two cells were outlined as one in one of the fields, one of the two keeps its name and the other
-    is new. A white cell that was taken for a smudge before is new, too: a smudge is never tallied, so nothing
-    has counted it yet.
+    is new. A white cell that was taken for a smudge before is new, too: it has not been tallied as a white
+    cell yet.
 
     A white cell that was cut by the edge wherever it was seen is the same one where it is cut again; where it
     is whole it is new, as it was never tallied. A smudge is tallied cut or whole, so that it is the same one

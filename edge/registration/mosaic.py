@@ -117,10 +117,12 @@ class Mosaic:
         if self._um_per_px is None:
             self._um_per_px = placement._um_per_px
         self._field_ids.append(field_id)
-        named = [(cell, placement.seen.get(cell.id, CellRef(field_id, cell.id))) for cell in placement._cells]
         self._cut.update(
-            ref for cell, ref in named if cell.touches_border and ref == CellRef(field_id, cell.id)
+            CellRef(field_id, cell.id)
+            for cell in placement._cells
+            if cell.touches_border and cell.id not in placement.seen
         )
+        named = [(cell, placement.seen.get(cell.id, CellRef(field_id, cell.id))) for cell in placement._cells]
         self._cells.append(
             tuple(observe(cell, keyframe.px_per_px, ref, is_cut=ref in self._cut) for cell, ref in named)
         )
