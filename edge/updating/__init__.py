@@ -12,12 +12,11 @@ from edge.updating.package import (
     copy_checked,
     read_package,
 )
-from edge.updating.signature import NAMESPACE, Signer, sign
+from edge.updating.signature import Signer, sign
 from edge.updating.versions import version_key
 
 __all__ = [
     "MANIFEST",
-    "NAMESPACE",
     "SIGNATURE",
     "FileEntry",
     "Manifest",

@@ -12,6 +12,11 @@ from tests.edge.commands.invoking import blastcount
 from tests.edge.updating.packages import INSTALLED, MACHINE, PYTHON, Maker
 
 
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return Maker(tmp_path_factory.mktemp("maker") / "known")
+
+
 @pytest.fixture
 def signers(maker: Maker, tmp_path: Path) -> Path:
     file = tmp_path / "update-signers"

@@ -21,11 +21,6 @@ ln -sfn blastcount.b {opt}/blastcount
 """
 
 
-@pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    return Maker(tmp_path_factory.mktemp("maker") / "known")
-
-
 @pytest.fixture
 def opt(
     device: Callable[[Path], Result],
