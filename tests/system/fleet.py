@@ -27,6 +27,7 @@ from edge.cli import main
 from edge.fleet import forwarding, receiving
 from edge.fleet.database import Database
 from tests.edge.bloodlog.fields import SHA
+from tests.system.conftest import free_port
 from tests.system.pages import commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,11 +40,6 @@ def need(*programs: str) -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: apt-get install mosquitto postgresql openssl iproute2")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Mosquitto:

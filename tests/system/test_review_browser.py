@@ -25,7 +25,7 @@ from edge.results.reading import Reading
 from edge.structures import CellRef
 from edge.web.access import new_token, write_token_file
 from edge.web.limits import BURST
-from tests.system.conftest import cache_folder
+from tests.system.conftest import cache_folder, free_port
 from tests.system.pages import blocks, commands
 
 selenium = pytest.importorskip("selenium")
@@ -47,11 +47,6 @@ from tests.system.browser import (  # noqa: E402
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def is_open(port: int) -> bool:
