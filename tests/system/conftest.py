@@ -150,14 +150,17 @@ def installed(
     chroot: Callable[[Path, str], subprocess.CompletedProcess[str]],
     mounted: Callable[[Path], AbstractContextManager[None]],
 ) -> Callable[..., Path]:
-    """Function that makes a Debian with some packages where the program was installed, without a network."""
+    """Function that makes a Debian with some packages where the program was installed, without a network.
 
-    def install(target: Path, *packages: str) -> Path:
-        if shutil.which("systemd-nspawn") is None:
-            pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
+    It believes the packages of those whom a text names, in the form of ssh-keygen's ALLOWED SIGNERS.
+    """
+
+    def install(target: Path, *packages: str, signers: str | None = None) -> Path:
         root = debian(target, *DEVICE, *packages)
         shutil.copytree(wheels(), root / "root/wheels")
         shutil.copytree(repository / "systemd", root / "root/systemd")
+        if signers is not None:
+            (root / "root/systemd/update-signers").write_text(signers)
         with mounted(root):
             done = chroot(root, "/root/systemd/install.sh /root/wheels")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from tests.edge.updating.packages import Maker
-from tests.system.conftest import DEVICE
 from tests.system.machine import Machine, booted
 from tests.tools.release_usb import make_package
 
@@ -86,24 +85,17 @@ def package_of(
 
 
 @pytest.fixture(scope="module")
-def installed(
-    repository: Path,
-    debian: Callable[..., Path],
-    wheels: Callable[..., Path],
+def device(
+    installed: Callable[..., Path],
     chroot: Chroot,
     mounted: Callable[[Path], AbstractContextManager[None]],
     maker: Maker,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A Debian with the program, which knows the maker, without a network."""
-    root = debian(tmp_path_factory.mktemp("update") / "root", *DEVICE)
-    shutil.copytree(wheels(), root / "root/wheels")
-    shutil.copytree(repository / "systemd", root / "root/systemd")
-    (root / "root/systemd/update-signers").write_text(maker.line)
+    root = installed(tmp_path_factory.mktemp("update") / "root", signers=maker.line)
+    (root / "etc/blastcount/blastcount.toml").write_text(CONFIG)
     with mounted(root):
-        done = chroot(root, "/root/systemd/install.sh /root/wheels")
-        assert done.returncode == 0, done.stdout + done.stderr
-        (root / "etc/blastcount/blastcount.toml").write_text(CONFIG)
         count = "runuser -u blastcount -- /usr/local/bin/blastcount run --fields 2 --interval 0.1"
         assert "2 fields logged" in (done := chroot(root, count)).stderr, done.stderr
     (root / "etc/resolv.conf").write_text("")
@@ -130,13 +122,13 @@ def is_whole(root: Path, chroot: Chroot, found: str) -> None:
 
 @pytest.fixture(scope="module")
 def in_tree(
-    installed: Path,
+    device: Path,
     mounted: Callable[[Path], AbstractContextManager[None]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:
     """A copy of the device that is not booted."""
     root = tmp_path_factory.mktemp("tree") / "root"
-    subprocess.run(["cp", "-a", "--reflink=auto", installed, root], check=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", device, root], check=True)
     with mounted(root):
         (root / "etc/resolv.conf").write_text("")
         yield root
@@ -213,9 +205,9 @@ class Updating:
 
 
 @pytest.fixture(scope="module")
-def machine(installed: Path, in_tree: Path) -> Iterator[Machine]:
+def machine(device: Path, in_tree: Path) -> Iterator[Machine]:
     assert in_tree  # a copy that was made before this one is changed
-    with booted(installed) as machine:
+    with booted(device) as machine:
         machine.wait(lambda: "fields logged" in machine.show("StatusText"), "counting")
         yield machine
 
