@@ -145,13 +145,13 @@ class Pipeline:
         if judgement.reasons:
             result = self._result(frame, segmentation.scale, judgement, (), stage_ms)
             return ProcessedField(result, None, field)
-        cells = self._classify(field, segmentation)
+        cells = self.classify(field, segmentation)
         self._lap(stage_ms, "classify", started)
         result = self._result(frame, segmentation.scale, judgement, cells, stage_ms, readings)
         return ProcessedField(result, segmentation, field)
 
-    def _classify(self, field: Field, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
-        """Classify the white cells in batches; smudges pass unclassified."""
+    def classify(self, field: Field, segmentation: Segmentation) -> tuple[ClassifiedCell, ...]:
+        """Classify the white cells of a field in batches; smudges pass unclassified."""
         p_blast: dict[int, float] = {}
         for batch, crops in _crops(field, segmentation, self._classifier.card.input):
             probabilities = self._classifier.p_blast(crops)

@@ -13,7 +13,7 @@ from edge.classification.classifier import Classifier
 from edge.counting.pipeline import Pipeline
 from edge.counting.sample import thumbnail
 from edge.results.reading import Reading
-from edge.structures import CellRef, ClassifiedCell, FieldResult, Frame, ModelIdentity, UInt8Image
+from edge.structures import CellRef, ClassifiedCell, Frame, ModelIdentity, UInt8Image
 
 #: The words in the order of the table.
 WORDS = ("blast", "uncertain", "normal")
@@ -149,7 +149,7 @@ def compare(
     step : called after each field
     """
     found = Comparison((classifiers[0].card.identity, classifiers[1].card.identity))
-    pipelines = [Pipeline(classifier) for classifier in classifiers]
+    first, second = (Pipeline(classifier) for classifier in classifiers)
     store = ThumbnailStore.beside(log.path)
     for sample in samples:
         reading = Reading.of(log, sample.id)
@@ -164,23 +164,24 @@ def compare(
                 continue
             image = decode(jpeg)
             frame = Frame(image, logged.result.source, um_per_px=logged.result.scale.um_per_px)
-            results = [pipeline.process(frame).result for pipeline in pipelines]
-            if any(result.status != "counted" for result in results):
+            counted = first.process(frame)
+            if counted.segmentation is None:
                 found.left_out[OTHER_CELLS] += 1
                 continue
             found.fields += 1
-            for one, other, was in _whole(results, logged):
-                person = None if was is None else _said(reading, CellRef(logged.id, was))
+            cells = counted.result.cells, second.classify(counted.field, counted.segmentation)
+            for one, other, was in _whole(cells, logged):
+                person = None if was is None else reading.agreed_words.get(CellRef(logged.id, was))
                 _note(found, counts, sample, logged.id, (one, other), person, image)
     return found
 
 
 def _whole(
-    results: Sequence[FieldResult], logged: LoggedField
+    cells: tuple[Sequence[ClassifiedCell], Sequence[ClassifiedCell]], logged: LoggedField
 ) -> Iterator[tuple[ClassifiedCell, ClassifiedCell, int | None]]:
     """Go through the whole white cells with the number that the row has for the same one, if any."""
     there = {found.cell.bbox: found for found in logged.result.cells}
-    for one, other in zip(results[0].cells, results[1].cells, strict=True):
+    for one, other in zip(*cells, strict=True):
         if one.cell.kind != "wbc" or one.cell.touches_border:
             continue
         was = there.get(one.cell.bbox)
@@ -188,10 +189,6 @@ def _whole(
             yield one, other, None
         elif was.seen_before is None:
             yield one, other, was.cell.id
-
-
-def _said(reading: Reading, ref: CellRef) -> str | None:
-    return None if ref in reading.differing else reading.last_words.get(ref)
 
 
 def _note(
