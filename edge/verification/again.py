@@ -22,7 +22,7 @@ def count_again(log: BloodLog, words: Words, pipeline: Pipeline, code: SiteCode)
 
     Parameters
     ----------
-    log : where the fields are
+    log : beside which the pictures are
     words : of the verification
     pipeline : with the model that the verification is of
     code : that is installed here
@@ -33,32 +33,31 @@ def count_again(log: BloodLog, words: Words, pipeline: Pipeline, code: SiteCode)
     for one in words.drawn:
         drawn.setdefault(one.cell.field_id, []).append(words.found[one.cell])
     for field_id, cells in drawn.items():
-        logged = log.field(field_id)
-        frame = None if logged is None else _frame(logged, store)
-        if logged is None or frame is None:
+        logged = words.fields[field_id]
+        context = Context(None) if logged.context is None else Context.from_json(logged.context)
+        frame = _frame(logged, context, store)
+        if frame is None:
             missing += len(cells)
             continue
-        context = Context(None) if logged.context is None else Context.from_json(logged.context)
         result = pipeline.process(frame, context.reference).result
         alike = sum(_word_at(cell.cell, result.cells) == cell.word for cell in cells)
         same, other = same + alike, other + len(cells) - alike
     return SiteCheck(code, same, other, missing)
 
 
-def _frame(logged: LoggedField, store: ThumbnailStore) -> Frame | None:
+def _frame(logged: LoggedField, context: Context, store: ThumbnailStore) -> Frame | None:
     """Give the field as it was counted; None where its picture is not there any more."""
     image = None if logged.image_sha256 is None else store.get(logged.image_sha256)
     if image is None:
         return None
     scale = logged.result.scale
     known = scale.source == "configured"
-    context = None if logged.context is None else Context.from_json(logged.context)
     return Frame(
         image,
         logged.result.source,
         um_per_px=scale.um_per_px if known else None,
         um_per_px_interval=scale.interval if known else None,
-        pooled=None if context is None else context.pooled,
+        pooled=context.pooled,
     )
 
 

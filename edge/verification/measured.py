@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bloodlog import BloodLog, ReviewLabel
+from edge.bloodlog import BloodLog, LoggedField, ReviewLabel
 from edge.bloodlog.reviews import class_of
 from edge.bloodlog.verifications import DrawnCell, Verification, held_words
 from edge.calibration.site import Agreed, Rate, SiteBinding, SiteCard, SiteCode
@@ -36,16 +36,16 @@ class Words:
     ----------
     verification : which
     drawn : its cells, in the order of reading
-    found : what the program found and said, by cell
+    fields : that they are of, by number
     samples : name of the sample of each field
     held : word that holds by drawn cell, by reader in the order of first words
     """
 
     verification: Verification
     drawn: tuple[DrawnCell, ...]
-    found: Mapping[CellRef, ClassifiedCell]
+    fields: Mapping[int, LoggedField]
     samples: Mapping[int, str]
-    held: Mapping[str, Mapping[int, ReviewLabel]] = field(default_factory=dict)
+    held: Mapping[str, Mapping[int, ReviewLabel]]
 
     @classmethod
     def of(cls, log: BloodLog, verification: Verification) -> Words:
@@ -59,16 +59,24 @@ class Words:
         with log.at_one_moment():
             drawn = log.drawn_cells(verification.id)
             held = held_words(log.verified_words(verification.id))
-            found: dict[CellRef, ClassifiedCell] = {}
+            fields: dict[int, LoggedField] = {}
             samples: dict[int, str] = {}
             for number in dict.fromkeys(one.cell.field_id for one in drawn):
                 logged = log.field(number)
                 sample = None if logged is None else log.numbered_sample(logged.sample_id or 0)
                 if logged is None or sample is None:
                     raise LogError(f"{log.path}: field {number}, which cells were drawn of, is not there")
-                samples[number] = sample.name
-                found |= {CellRef(number, one.cell.id): one for one in logged.result.cells}
-        return cls(verification, drawn, found, samples, held)
+                fields[number], samples[number] = logged, sample.name
+        return cls(verification, drawn, fields, samples, held)
+
+    @cached_property
+    def found(self) -> dict[CellRef, ClassifiedCell]:
+        """What the program found and said, by cell."""
+        return {
+            CellRef(number, one.cell.id): one
+            for number, logged in self.fields.items()
+            for one in logged.result.cells
+        }
 
     @cached_property
     def said(self) -> dict[int, list[ReviewLabel]]:

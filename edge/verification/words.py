@@ -12,12 +12,13 @@ import numpy as np
 
 from edge.bloodlog import BloodLog, LoggedField, Sample
 from edge.bloodlog.reviews import class_of
-from edge.bloodlog.verifications import Verification, held_words
+from edge.bloodlog.verifications import Verification
 from edge.classification.card import ModelCard
 from edge.classification.recalibration import Recalibration
 from edge.results.dataset import Dataset
 from edge.results.reading import Reading
 from edge.structures import ClassifiedCell
+from edge.verification import measured
 from edge.verification.fitting import Labelled, Line, expit, logit
 
 _OTHER_MODEL = "counted by another model, card or recalibration"
@@ -61,30 +62,22 @@ class Words:
 
         Readers called them blind, without the program's word.
         """
-        said: dict[int, set[str]] = {}
-        for own in held_words(log.verified_words(verification.id)).values():
-            for drawn_id, label in own.items():
-                said.setdefault(drawn_id, set()).add(class_of(label))
-        rows: dict[int, LoggedField | None] = {}
-        for drawn in log.drawn_cells(verification.id):
-            words = said.get(drawn.id, set())
+        blind = measured.Words.of(log, verification)
+        for drawn in blind.read:
+            words = {class_of(label) for label in blind.said[drawn.id]}
             if len(words) > 1:
                 self.left_out[_DIFFER] += 1
-            number = drawn.cell.field_id
-            if number not in rows:
-                rows[number] = log.field(number)
-            logged = rows[number]
-            if logged is None or words not in ({"blast"}, {"normal"}):
-                continue
-            (found,) = (one for one in logged.result.cells if one.cell.id == drawn.cell.cell_id)
-            self._add(logged, found, words == {"blast"}, str(logged.sample_id), drawn.weight)
+            elif words <= {"blast", "normal"}:
+                logged, found = blind.fields[drawn.cell.field_id], blind.found[drawn.cell]
+                self._add(logged, found, words == {"blast"}, str(logged.sample_id), drawn.weight)
 
     def add_dataset(self, dataset: Dataset) -> None:
         """Take the labelled cells of a data set that are whole and were not seen before."""
         for one in dataset.fields:
             for cell in one.cells:
-                known = cell.label in ("blast", "normal") and cell.p_blast is not None
-                if known and not cell.touches_border and not cell.seen_before and cell.p_blast is not None:
+                if cell.label not in ("blast", "normal") or cell.p_blast is None:
+                    continue
+                if not cell.touches_border and not cell.seen_before:
                     key = (one.frame_sha256, cell.id)
                     self._put(key, cell.p_blast, cell.label == "blast", one.sample, one.provenance, 1.0)
 
