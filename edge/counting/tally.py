@@ -31,6 +31,8 @@ from edge.structures import CellType, Denominator, FieldResult, Tally
 if TYPE_CHECKING:
     from edge.bloodlog import Specimen  # what asks the daemon counts no sample, and loads no log
 
+#: 97.5 % quantile of the normal distribution: half the width of a 95 % interval in standard errors.
+Z95 = 1.959964
 #: Intervals of 99.9 % take up to 13 steps, those of 95 % up to 9.
 _MOST_STEPS = 60
 #: Newton's steps end with one of the log odds that is smaller than this (the next would be of the order of

@@ -7,10 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge.counting.tally import clopper_pearson
-
-#: Half-width of a 95 % interval in standard errors.
-_Z95 = 1.959964
+from edge.counting.tally import Z95, clopper_pearson
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +74,8 @@ def agreement(pairs: Iterable[tuple[str, str]]) -> Agreement:
             kappa = (observed - chance) / (1.0 - chance)
             error = math.sqrt(_variance(table, row, column, n, observed, chance))
             exact = [(limit - chance) / (1.0 - chance) for limit in clopper_pearson(agreed, n)]
-            low = max(-1.0, min(kappa - _Z95 * error, exact[0]))
-            high = min(1.0, max(kappa + _Z95 * error, exact[1]))
+            low = max(-1.0, min(kappa - Z95 * error, exact[0]))
+            high = min(1.0, max(kappa + Z95 * error, exact[1]))
     return Agreement(dict(table), n, agreed, kappa, low, high)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from edge.calibration.site import SiteCard
 from edge.classification.recalibration import Recalibration
+from edge.counting.tally import Z95
 
-#: 97.5 % quantile of the normal distribution.
-_Z = 1.959964
 #: Below this sensitivity + specificity - 1 the correction divides by little more than noise: it multiplies
 #: the width of the interval by two and more.
 LEAST_YOUDEN = 0.5
@@ -176,8 +175,8 @@ def corrected_share(blasts: int, cells: int, errors: KnownErrors) -> CorrectedSh
     if youden <= 0.0 or adjusted <= 0.0:
         return None
     share = _clipped((blasts / cells + errors.specificity - 1.0) / youden)
-    effective = cells + _Z**2
-    apparent = (blasts + _Z**2 / 2.0) / effective
+    effective = cells + Z95**2
+    apparent = (blasts + Z95**2 / 2.0) / effective
     middle = _clipped((apparent + specificity - 1.0) / adjusted)
     of_sensitivity = sensitivity * (1.0 - sensitivity) / (errors.blasts + 2.0)
     of_specificity = specificity * (1.0 - specificity) / (errors.others + 2.0)
@@ -194,8 +193,8 @@ def corrected_share(blasts: int, cells: int, errors: KnownErrors) -> CorrectedSh
         correction = share - blasts / cells
         if correction:
             share = blasts / cells + correction**3 / (correction**2 + HALF_AT**2 * of_errors)
-    shift = 2.0 * _Z**2 * (middle * of_sensitivity - (1.0 - middle) * of_specificity)
-    low, high = _clipped(middle + shift - _Z * error), _clipped(middle + shift + _Z * error)
+    shift = 2.0 * Z95**2 * (middle * of_sensitivity - (1.0 - middle) * of_specificity)
+    low, high = _clipped(middle + shift - Z95 * error), _clipped(middle + shift + Z95 * error)
     # Clipped, the point can lie outside an interval whose middle the pseudo-counts have moved.
     return CorrectedShare(share, min(low, share), max(high, share), youden >= LEAST_YOUDEN, errors)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from edge.counting.tally import Z95
 from edge.verification.estimate import student_t
 
-_Z = 1.959964
 #: Fewest samples that differences, and a line, are computed of.
 LEAST_PAIRS = 10
 
@@ -39,7 +39,7 @@ def bland_altman(first: Sequence[float], second: Sequence[float]) -> dict[str, A
     bias, deviation = float(differences.mean()), float(differences.std(ddof=1))
     t = student_t(n - 1)
     of_bias, of_limit = t * deviation / math.sqrt(n), t * deviation * math.sqrt(3.0 / n)
-    limits = [bias - _Z * deviation, bias + _Z * deviation]
+    limits = [bias - Z95 * deviation, bias + Z95 * deviation]
     return {
         "n": n,
         "bias": bias,
@@ -78,7 +78,7 @@ def passing_bablok(first: Sequence[float], second: Sequence[float]) -> dict[str,
     slopes = np.where(dx == 0.0, np.copysign(np.inf, dy), dy / np.where(dx == 0.0, 1.0, dx))
     slopes = np.sort(slopes[slopes != -1.0])
     shift, many = int((slopes < -1.0).sum()), len(slopes)
-    half = _Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18.0)
+    half = Z95 * math.sqrt(n * (n - 1) * (2 * n + 5) / 18.0)
     low = round((many - half) / 2.0)
     high = many - low + 1
     if low < 1 or high + shift > many:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibration.site import Rate
+from edge.counting.tally import Z95
+from edge.verification.fitting import expit, logit
 
-#: 97.5 % quantile of the normal distribution.
-_Z = 1.959964
 #: Draws of the posterior: the ends of an interval then scatter by about 1 % of its width.
 _DRAWS = 4000
 _SEED = 20_260_503
@@ -75,7 +75,7 @@ def rate(cells: ReadCells, member: _Numbers, hit: NDArray[np.bool_]) -> Rate | N
         return None
     share = float((carried * hit).sum()) / total
     draws = _posterior(cells, member, hit)
-    logits = np.log(draws) - np.log1p(-draws)
+    logits = logit(draws)
     low, middle, high = np.quantile(logits, (0.025, 0.5, 0.975))
     spread = _spread(cells, carried, hit, share, total)
     low, high = (_expit(middle + spread * (end - middle)) for end in (low, high))
@@ -118,7 +118,7 @@ def _spread(cells: ReadCells, carried: _Numbers, hit: NDArray[np.bool_], share: 
         alone += float(own.sum()) ** 2 / of + (len(own) * float(np.var(own, ddof=1)) if len(own) > 1 else 0.0)
     effect = max(1.0, between / alone) if alone > 0.0 else 1.0
     carrying = float(weights.sum() ** 2 / (weights**2).sum())
-    return float(np.sqrt(effect)) * student_t(carrying - 1.0) / _Z
+    return float(np.sqrt(effect)) * student_t(carrying - 1.0) / Z95
 
 
 def student_t(freedom: float) -> float:
@@ -133,7 +133,7 @@ def student_t(freedom: float) -> float:
     >>> [round(student_t(freedom), 2) for freedom in (5, 30)]
     [2.57, 2.04]
     """
-    z, v = _Z, max(_LEAST_FREEDOM, freedom)
+    z, v = Z95, max(_LEAST_FREEDOM, freedom)
     return float(
         z
         + (z**3 + z) / (4 * v)
@@ -143,5 +143,6 @@ def student_t(freedom: float) -> float:
     )
 
 
-def _expit(logit: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -50.0, 50.0))))
+def _expit(z: _Numbers | float) -> _Numbers:
+    """Give the probability; a wide spread takes log odds to where ``exp`` ends."""
+    return expit(np.clip(z, -50.0, 50.0))
