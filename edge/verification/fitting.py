@@ -266,13 +266,9 @@ def fit_line(z: Floats, is_blast: Bools, weight: Floats, precision: Floats) -> L
 
     now = loss(at)
     for _ in range(100):
-        temperature = np.exp(at[1])
-        fitted = (z + at[0]) / temperature
-        p = expit(fitted)
-        slopes = np.stack([np.full(len(z), 1.0 / temperature), -fitted], axis=1)
+        p, slopes, information = told(z, weight, at)
         gradient = slopes.T @ (weight * (p - is_blast)) + precision @ at
-        information = (slopes.T * (weight * p * (1.0 - p))) @ slopes + precision
-        step = np.linalg.solve(information, gradient)
+        step = np.linalg.solve(information + precision, gradient)
         while np.abs(step).max() > 1e-6 and not loss(at - step) < now:
             step = step / 2.0
         if np.abs(step).max() <= 1e-6:
@@ -280,6 +276,26 @@ def fit_line(z: Floats, is_blast: Bools, weight: Floats, precision: Floats) -> L
         at = at - step
         now = loss(at)
     return Line(float(at[0]), float(np.exp(at[1])))
+
+
+def told(z: Floats, weight: Floats, at: Floats) -> tuple[Floats, Floats, Floats]:
+    """Say what cells tell of a line.
+
+    Parameters
+    ----------
+    z, weight : (n,) as for :func:`fit_line`
+    at : offset and log temperature
+
+    Returns
+    -------
+    (n,) probabilities on the line, (n, 2) slopes of their log odds by offset and log temperature, and (2, 2)
+    Fisher information
+    """
+    temperature = np.exp(at[1])
+    fitted = (z + at[0]) / temperature
+    p = expit(fitted)
+    slopes = np.stack([np.full(len(z), 1.0 / temperature), -fitted], axis=1)
+    return p, slopes, np.asarray((slopes.T * (weight * p * (1.0 - p))) @ slopes)
 
 
 def best_threshold(z: Floats, cells: Labelled, half_band: float) -> float:
@@ -379,16 +395,11 @@ def nested(cells: Labelled, decision: Decision, prior: Prior, seed: int = 0) -> 
     (n,) called blasts
     """
     names = np.unique(cells.sample)
-    part_of = dict(
-        zip(np.random.default_rng(seed).permutation(names).tolist(), _parts(len(names)), strict=True)
-    )
+    dealt = np.random.default_rng(seed).permutation(names).tolist()
+    part_of = {name: number % FOLDS for number, name in enumerate(dealt)}
     part = np.array([part_of[name] for name in cells.sample.tolist()])
     called = np.zeros(len(cells), np.bool_)
     for number in np.unique(part):
         out = part == number
         called[out] = fit(cells.take(~out), decision, prior).called_blast(cells.p_blast[out])
     return called
-
-
-def _parts(samples: int) -> list[int]:
-    return [i % min(FOLDS, samples) for i in range(samples)]

@@ -175,7 +175,7 @@ def learned_prior(sites: Sequence[Site]) -> tuple[Prior, list[Json]]:
         z, weight = logit(cells.p_blast), fitting.even_weights(cells)
         line = fitting.fit_line(z, cells.is_blast, weight, np.eye(2) * 1e-6)
         at = np.array([line.offset, np.log(line.temperature)])
-        error = _error_of_line(z, weight, at)
+        error = np.linalg.inv(fitting.told(z, weight, at)[2])  # that the cells leave to the line
         squares += _not_negative(np.outer(at, at) - error)
         half = own.high - own.threshold
         best = fitting.best_threshold(line(z), cells, half) - own.threshold
@@ -207,15 +207,6 @@ def learned_prior(sites: Sequence[Site]) -> tuple[Prior, list[Json]]:
         float(round(half_way)),
     )
     return prior, said
-
-
-def _error_of_line(z: Floats, weight: Floats, at: Floats) -> Floats:
-    """Give the covariance that the cells leave to (offset, log temperature)."""
-    temperature = np.exp(at[1])
-    fitted = (z + at[0]) / temperature
-    p = fitting.expit(fitted)
-    slopes = np.stack([np.full(len(z), 1.0 / temperature), -fitted], axis=1)
-    return np.asarray(np.linalg.inv((slopes.T * (weight * p * (1.0 - p))) @ slopes))
 
 
 def _not_negative(matrix: Floats) -> Floats:
