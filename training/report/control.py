@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edge.device.printable import markdown_table
+from training.report.page import Block, Table, Text
 
 #: What was changed, in the words of the page.
 _CHANGED = {
@@ -17,24 +17,20 @@ _CHANGED = {
 }
 
 
-def tables(document: Mapping[str, Any]) -> str:
-    """Write the tables.
+def blocks(document: Mapping[str, Any]) -> Iterator[Block]:
+    """Lay out the tables.
 
     Parameters
     ----------
     document : what ``python -m tests.tools.drift`` wrote
     """
-    return "\n\n".join(_tables(document))
-
-
-def _tables(document: Mapping[str, Any]) -> Iterator[str]:
     laboratories = document["laboratories"]
     n = document["simulated"]
-    yield (
+    yield Text(
         f"{n} simulated laboratories of {document['clean_days']:,} clean days and {document['fields_a_day']} "
         f"fields a day each, behind a baseline of their own; alarms a laboratory and chart:"
     )
-    yield markdown_table(
+    yield Table(
         (
             "days drawn from",
             "days, fields read",
@@ -43,28 +39,26 @@ def _tables(document: Mapping[str, Any]) -> Iterator[str]:
             "most",
             "labs with 10 or fewer",
         ),
-        [_clean_row(name, lab) for name, lab in laboratories.items()],
-        aligned=False,
+        tuple(_clean_row(name, lab) for name, lab in laboratories.items()),
     )
-    yield "The same days by Westgard's rules, alarms in 1,000 days and chart (means over charts):"
+    yield Text("The same days by Westgard's rules, alarms in 1,000 days and chart (means over charts):")
     names = list(next(iter(next(iter(laboratories.values()))["clean"].values()))["westgard"])
-    yield markdown_table(
+    yield Table(
         ("days drawn from", "in use: 1-3.5s", "in use: drift", *names[:-1], "all five"),
-        [
+        tuple(
             (
                 name,
                 *(f"{_mean(lab, 'by_rule', rule):.1f}" for rule in ("1-3.5s", "drift")),
                 *(f"{_mean(lab, 'westgard', rule):.1f}" for rule in names),
             )
             for name, lab in laboratories.items()
-        ],
-        aligned=False,
+        ),
     )
-    yield (
+    yield Text(
         "After 60 clean days something changes. In time is by day 15 for what comes little by little, on the "
         "same day for what comes at once; of its own charts alone, and beside how often chance was as quick:"
     )
-    yield markdown_table(
+    yield Table(
         (
             "changed",
             "days drawn from",
@@ -74,19 +68,20 @@ def _tables(document: Mapping[str, Any]) -> Iterator[str]:
             "95 % by day",
             "cause named",
         ),
-        [
+        tuple(
             _degraded_row(text, name, lab["degraded"][kind], n)
             for kind, text in _CHANGED.items()
             for name, lab in laboratories.items()
-        ],
-        aligned=False,
+        ),
     )
-    yield "How far days and fields are spread (standard deviations; log10 but for unevenness and colours):"
+    yield Text(
+        "How far days and fields are spread (standard deviations; log10 but for unevenness and colours):"
+    )
     charts = sorted({chart for lab in laboratories.values() for chart in lab["spread"]})
     shown = {name.partition(",")[0]: lab for name, lab in laboratories.items()}
-    yield markdown_table(
+    yield Table(
         ("chart", *(f"{name}, {part}" for name in shown for part in ("days", "fields"))),
-        [
+        tuple(
             (
                 chart,
                 *(
@@ -96,8 +91,7 @@ def _tables(document: Mapping[str, Any]) -> Iterator[str]:
                 ),
             )
             for chart in charts
-        ],
-        aligned=False,
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from edge.device.printable import markdown_table
 from training.report import cardpage, control, published, recalibration
 from training.report import evaluation as report
 from training.report import types as type_report
-from training.report.page import Block, markdown
+from training.report.page import Block, body, markdown
 
 #: Between these ``docs/quality.md`` has the tables of ``docs/silent.json``.
 _SILENT, _END = "<!-- docs/silent.json -->", "<!-- end -->"
@@ -51,10 +51,9 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     silent = json.loads((docs / "silent.json").read_text("utf-8"))
     yield _between_marks(docs / "quality.md", _SILENT, _silent_tables(silent))
     drifts = json.loads((docs / "control.json").read_text("utf-8"))
-    yield _between_marks(docs / "control.md", _CONTROL, control.tables(drifts))
+    yield _between_marks(docs / "control.md", _CONTROL, body(control.blocks(drifts)))
     curve = json.loads((docs / "recalibration.json").read_text("utf-8"))
-    tables = markdown("", list(recalibration.blocks(curve))).partition("\n")[2].strip()
-    yield _between_marks(docs / "recalibration.md", _RECALIBRATION, tables)
+    yield _between_marks(docs / "recalibration.md", _RECALIBRATION, body(recalibration.blocks(curve)))
 
 
 def _between_marks(page: Path, mark: str, tables: str) -> tuple[Path, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edge.device.printable import markdown_table
@@ -10,7 +10,7 @@ from edge.device.printable import markdown_table
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading; level 2 or 3."""
+    """A heading; level 2 or 3, 1 for the title."""
 
     text: str
     level: int = 2
@@ -55,7 +55,12 @@ def markdown(title: str, blocks: Sequence[Block]) -> str:
     | 1 | x\|y |
     <BLANKLINE>
     """
-    parts = [f"# {title}"]
+    return body([Heading(title, 1), *blocks]) + "\n"
+
+
+def body(blocks: Iterable[Block]) -> str:
+    """Render blocks as Markdown, without a line's end."""
+    parts = []
     for block in blocks:
         match block:
             case Heading(text, level):
@@ -66,7 +71,7 @@ def markdown(title: str, blocks: Sequence[Block]) -> str:
                 parts.append("\n".join(f"- {item}" for item in items))
             case Table():
                 parts.append(table(block))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def table(block: Table) -> str:
