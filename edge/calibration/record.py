@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from edge.device.decoding import decode_json
-from edge.device.durable import write_whole
-from edge.device.reading import read_bounded
-from edge.errors import ConfigError, OutputError
+from edge.device.records import read_record, write_record
 from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX
 
 ScaleMethod = Literal["micrometer", "red_cells"]
@@ -138,15 +133,9 @@ class Calibration:
         ConfigError
             It is missing, cannot be read, or holds anything that no calibration does.
         """
-        try:
-            text = read_bounded(path)
-        except FileNotFoundError as error:
-            raise ConfigError(f"{path}: no such calibration; make one with `blastcount calibrate`") from error
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-        file = decode_json(text, _File, source=str(path), advice=_ADVICE, error=ConfigError)
+        absent = "no such calibration; make one with `blastcount calibrate`"
+        file, sha256 = read_record(path, _File, absent=absent, advice=_ADVICE)
         blank = None if file.blank is None else file.blank.blank()
-        sha256 = hashlib.sha256(text).hexdigest()
         return cls(file.width, file.height, file.made_at, blank, file.scale, sha256)
 
     def save(self, path: Path) -> None:
@@ -157,19 +146,13 @@ class Calibration:
         OutputError
             It cannot be written; a file of that name is as it was.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, msgspec.json.format(msgspec.json.encode(self._as_file()), indent=1) + b"\n")
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-    def _as_file(self) -> _File:
         blank = None
         if self.blank is not None:
             rows, columns = self.blank.grid.shape[:2]
             rgb = [round(float(value), 2) for value in self.blank.grid.ravel()]
             blank = _BlankPart(self.blank.frames, rows, columns, rgb)
-        return _File(self.made_at, self.width, self.height, "blastcount.calibration/1", self.scale, blank)
+        file = _File(self.made_at, self.width, self.height, "blastcount.calibration/1", self.scale, blank)
+        write_record(path, file)
 
 
 def merged(old: Calibration | None, new: Calibration) -> Calibration:

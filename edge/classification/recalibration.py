@@ -22,10 +22,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge.classification.card import Decision, Digest, ModelCard, Text
-from edge.device.decoding import decode_json
-from edge.device.durable import write_whole
 from edge.device.reading import read_bounded
-from edge.errors import ConfigError, OutputError
+from edge.device.records import read_record, write_record
+from edge.errors import ConfigError
 
 #: Warning of a field that was counted although a recalibration lies there that does not fit.
 UNUSED = "recalibration_unused"
@@ -136,16 +135,11 @@ class Recalibration:
         ConfigError
             It is missing, cannot be read, or holds anything that no recalibration does.
         """
-        try:
-            text = read_bounded(path)
-        except FileNotFoundError as error:
-            raise ConfigError(f"{path}: no such recalibration; {_ADVICE}") from error
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-        file = decode_json(text, _File, source=str(path), advice=_ADVICE, error=ConfigError)
+        absent = f"no such recalibration; {_ADVICE}"
+        file, sha256 = read_record(path, _File, absent=absent, advice=_ADVICE)
         values = msgspec.structs.asdict(file)
         del values["schema"]
-        return cls(**values, sha256=hashlib.sha256(text).hexdigest())
+        return cls(**values, sha256=sha256)
 
     def save(self, path: Path) -> Recalibration:
         """Write the file, whole or not at all, and return it as it will be read back.
@@ -156,12 +150,7 @@ class Recalibration:
             It cannot be written; a file of that name is as it was.
         """
         values = {name: getattr(self, name) for name in _File.__struct_fields__ if name != "schema"}
-        file = _File(schema="blastcount.recalibration/1", **values)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n", durable=True)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        write_record(path, _File(schema="blastcount.recalibration/1", **values))
         return Recalibration.load(path)
 
     @staticmethod
