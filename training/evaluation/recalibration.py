@@ -26,8 +26,8 @@ from edge.verification import fitting
 from edge.verification.fitting import Floats, Labelled, Prior, logit
 from training.data.allidb import LAB as ALL_IDB
 from training.data.collection import Collection
-from training.data.records import MATURE_TYPES, CellRecord
-from training.protocol.figures import MYELOID
+from training.data.records import CellRecord
+from training.protocol.figures import MYELOID, is_mature, is_mature_or_erythroblast
 from training.protocol.judged import JudgedCells, judge
 from training.protocol.plan import plan
 from training.protocol.recipe import Design
@@ -122,9 +122,7 @@ def _serves(cell: CellRecord) -> bool:
         return False
     if cell.label == 1 or cell.lab == ALL_IDB:
         return True
-    if cell.lab in MYELOID:
-        return cell.cell_type in MATURE_TYPES | {"erythroblast"}
-    return cell.cell_type is None or cell.cell_type in MATURE_TYPES
+    return is_mature_or_erythroblast(cell) if cell.lab in MYELOID else is_mature(cell)
 
 
 def write_sites(path: Path, recipe: str, sites: Sequence[Site]) -> None:

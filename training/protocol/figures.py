@@ -93,7 +93,7 @@ def at_thresholds(judged: JudgedCells) -> list[Json]:
         f"{ALL_IDB} {word}": [_is_of(cell, (ALL_IDB,), label) for cell in judged.cells]
         for word, label in (("blasts", 1), ("normal cells", 0))
     } | {
-        f"{lab} mature cells": [_is_of(cell, members, 0) and _is_mature(cell) for cell in judged.cells]
+        f"{lab} mature cells": [_is_of(cell, members, 0) and is_mature(cell) for cell in judged.cells]
         for lab, members in HEALTHY.items()
     }
     parts = {name: judged.take(chosen) for name, chosen in kinds.items() if any(chosen)}
@@ -111,7 +111,8 @@ def _is_of(cell: CellRecord, labs: tuple[str, ...], label: int) -> bool:
     return cell.usable and cell.lab in labs and cell.label == label
 
 
-def _is_mature(cell: CellRecord) -> bool:
+def is_mature(cell: CellRecord) -> bool:
+    """Whether a cell is mature, by its type; of laboratories that name none, every cell is."""
     return cell.cell_type is None or cell.cell_type in MATURE_TYPES
 
 
@@ -204,7 +205,7 @@ def _mature(part: JudgedCells) -> Json:
     """How often normal cells of a laboratory without patients are called blasts."""
     normal = part.take([cell.usable and cell.label == 0 for cell in part.cells])
     kinds = sorted({cell.cell_type for cell in normal.cells if cell.cell_type is not None})
-    mature = normal.take([_is_mature(cell) for cell in normal.cells])
+    mature = normal.take([is_mature(cell) for cell in normal.cells])
     return {
         "figures": _json(_called(mature)),
         "by_type": {
@@ -218,7 +219,7 @@ def _mature(part: JudgedCells) -> Json:
 
 def _myeloid(part: JudgedCells) -> Json:
     """Blasts against mature cells and erythroblasts; other classes are shown by type, not judged."""
-    against = part.take([cell.label == 1 or _is_mature_or_erythroblast(cell) for cell in part.cells])
+    against = part.take([cell.label == 1 or is_mature_or_erythroblast(cell) for cell in part.cells])
     found: Json = {
         "figures": _json(cell_figures(against)),
         "calibration_error_by_chance": calibration_error_by_chance(against.p_blast),
@@ -231,7 +232,8 @@ def _myeloid(part: JudgedCells) -> Json:
     return found
 
 
-def _is_mature_or_erythroblast(cell: CellRecord) -> bool:
+def is_mature_or_erythroblast(cell: CellRecord) -> bool:
+    """Whether a cell is one of those that myeloid blasts are told from."""
     return cell.label == 0 and cell.cell_type in MATURE_TYPES | {"erythroblast"}
 
 
