@@ -13,7 +13,7 @@ from edge.bloodlog import BloodLog
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.verifications import Verification, VerificationEvent
 from edge.calibration.correction import Correction
-from edge.calibration.site import SiteCard, SiteCheck, SiteCode
+from edge.calibration.site import SiteBinding, SiteCard, SiteCheck, SiteCode
 from edge.commands.options import (
     RESULT,
     FiniteRange,
@@ -122,8 +122,8 @@ def _record(log: BloodLog, verification: Verification) -> dict[str, object]:
         "opened_at": verification.at.isoformat(),
         "opened_by": verification.who,
         "cells": len(words.drawn),
-        "unread": words.unread,
-        "unread_twice": words.unread_twice,
+        "unread": words.unread(words.drawn),
+        "unread_twice": words.unread_twice(words.drawn),
         "readers": {reader: len(own) for reader, own in words.held.items()},
         "card": json.loads(end.record) if end is not None and end.event == "closed" else None,
         "why_not": _why_not(end),
@@ -198,8 +198,7 @@ def _refuse_unread(log: BloodLog, words: Words) -> None:
     """
     store = ThumbnailStore.beside(log.path)
     can_be = [one for one in words.drawn if (name := log.thumbnail(one.cell)) and store.size(name)]
-    once = sum(one.id not in words.said for one in can_be)
-    second = sum(one.twice and len(words.said.get(one.id, ())) < 2 for one in can_be)
+    once, second = words.unread(can_be), words.unread_twice(can_be)
     if once or second:
         raise GateError(
             f"verification {words.verification.id}: {once} cells have no word and {second} lack a second "
@@ -283,16 +282,12 @@ def again(who: str, config_path: Path | None, log_path: Path | None) -> None:
 
 def _checked(log: BloodLog, verification: Verification, card: SiteCard, config: Config) -> SiteCheck:
     classifier = load_configured(config)
-    here = Provenance.of(config, classifier.card, classifier.runtime, Correction(None))
-    then = card.binding
-    if (here.model_sha256, here.card_sha256, here.recalibration_sha256) != (
-        then.model_sha256,
-        then.card_sha256,
-        then.recalibration_sha256,
-    ):
+    here = Provenance.of(config, classifier.card, classifier.runtime, Correction(None)).to_json()
+    now = msgspec.json.decode(here, type=SiteBinding)
+    if not {"model", "recalibration"}.isdisjoint(card.binding.changed(now)):
         raise GateError(
-            f"verification {verification.id} is of model {then.model_sha256[:12]}, here is "
-            f"{here.model_sha256[:12]}, or its card or recalibration is another; verify anew"
+            f"verification {verification.id} is of model {card.binding.model_sha256[:12]}, here is "
+            f"{now.model_sha256[:12]}, or its card or recalibration is another; verify anew"
         )
-    code = msgspec.json.decode(here.to_json(), type=SiteCode)
+    code = msgspec.json.decode(here, type=SiteCode)
     return count_again(log, Words.of(log, verification), Pipeline(classifier), code)

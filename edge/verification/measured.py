@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -87,15 +87,13 @@ class Words:
                 said.setdefault(drawn_id, []).append(word)
         return said
 
-    @property
-    def unread(self) -> int:
-        """Number of cells that nobody has read."""
-        return len(self.drawn) - len(self.said)
+    def unread(self, drawn: Iterable[DrawnCell]) -> int:
+        """Count the cells that nobody has read."""
+        return sum(one.id not in self.said for one in drawn)
 
-    @property
-    def unread_twice(self) -> int:
-        """Number of cells that a second reader has still to read."""
-        return sum(one.twice and len(self.said.get(one.id, ())) < 2 for one in self.drawn)
+    def unread_twice(self, drawn: Iterable[DrawnCell]) -> int:
+        """Count the cells that a second reader has still to read."""
+        return sum(one.twice and len(self.said.get(one.id, ())) < 2 for one in drawn)
 
     def program(self, cell: CellRef) -> str:
         """Give the program's word on a drawn cell."""
@@ -147,7 +145,7 @@ def site_card(words: Words, at: datetime) -> SiteCard:
     pairs = [own["program"] for own in shares], [own["readers"] for own in shares]
     details = {
         "plan": plan,
-        "unread": words.unread,
+        "unread": words.unread(words.drawn),
         "words": dict(Counter(word for said in words.said.values() for word in said)),
         "samples": shares,
         "bland_altman": bland_altman(pairs[1], pairs[0]),
