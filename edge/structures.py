@@ -332,6 +332,11 @@ class ClassifiedCell:
         """What the program calls the cell: its label, or ``smudge`` where it has none."""
         return self.label or "smudge"
 
+    @property
+    def counts(self) -> bool:
+        """Whether the cell is in the tally: whole, white, not seen before."""
+        return self.cell.kind == "wbc" and not self.cell.touches_border and self.seen_before is None
+
 
 @dataclass(frozen=True, slots=True)
 class Readings:

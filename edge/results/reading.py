@@ -124,7 +124,7 @@ class Reading:
                 CellRef(logged.id, found.cell.id),
                 found,
                 logged.thumbnails.get(found.cell.id),
-                found.cell.kind == "wbc" and not found.cell.touches_border and found.seen_before is None,
+                found.counts,
                 self._thresholds[logged.result.model],
                 field_px,
                 logged.result.scale.reported_um_per_px,

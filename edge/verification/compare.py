@@ -182,7 +182,7 @@ def _whole(
     """Go through the whole white cells with the number that the row has for the same one, if any."""
     there = {found.cell.bbox: found for found in logged.result.cells}
     for one, other in zip(*cells, strict=True):
-        if one.cell.kind != "wbc" or one.cell.touches_border:
+        if not one.counts:
             continue
         was = there.get(one.cell.bbox)
         if was is None:

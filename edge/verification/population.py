@@ -20,6 +20,7 @@ from edge.i18n import catalogue
 from edge.results.site import made_by, median_scale
 from edge.structures import CellRef
 from edge.verification.drawing import draw, stratum_of
+from edge.verification.words import closed_samples
 
 #: Samples that are taken where none is named: the newest.
 MOST_SAMPLES = 50
@@ -83,11 +84,7 @@ def population(log: BloodLog, names: Sequence[str]) -> Population:
     alike: list[LoggedField] = []
     for sample, own in fields:
         for logged in own:
-            counted = [
-                one
-                for one in logged.result.cells
-                if one.cell.kind == "wbc" and not one.cell.touches_border and one.seen_before is None
-            ]
+            counted = [one for one in logged.result.cells if one.counts]
             if changed := _changed(newest, made_by(logged)):
                 left_out["counted_otherwise"] += len(counted)
                 otherwise.update(dict.fromkeys(changed, len(counted)))
@@ -135,8 +132,7 @@ def _changed(then: tuple[SiteBinding, SiteCode], now: tuple[SiteBinding, SiteCod
 
 def _chosen(log: BloodLog, names: Sequence[str]) -> list[Sample]:
     if not names:
-        patients = [one for one in log.samples() if not one.is_open and one.slide is None]
-        return patients[-MOST_SAMPLES:]
+        return closed_samples(log)[-MOST_SAMPLES:]
     chosen = sorted((log.sample(name) for name in dict.fromkeys(names)), key=lambda sample: sample.id)
     for sample in chosen:
         if sample.slide is not None:
