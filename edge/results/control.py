@@ -128,18 +128,17 @@ class Ledger:
         now : aware UTC; the newest field's day goes on unless the clock has left it
         """
         goes_on = self.today if self.today is not None and self.today >= local_day(now) else None
-        return {
-            slide: {
-                name: follow(chart, days, _restart(alarms, slide), goes_on)
-                for name, chart in CHARTS.items()
-                if (days := self._days(slide, name)) and (slide is not None or not chart.control_only)
-            }
-            for slide in self._going_on
-        }
+        return {slide: self._charts(slide, _restart(alarms, slide), goes_on) for slide in self._going_on}
 
-    def _days(self, slide: Slide, chart: str) -> list[Day]:
+    def _charts(self, slide: Slide, restart: date | None, goes_on: date | None) -> dict[str, list[Point]]:
         day, fields = self._going_on[slide]
-        return [*self._over[slide][chart], *(one for name, one in fields.days(day) if name == chart)]
+        last = dict(fields.days(day))
+        charts = {}
+        for name, chart in CHARTS.items():
+            days = [*self._over[slide][name], *([last[name]] if name in last else [])]
+            if days and (slide is not None or not chart.control_only):
+                charts[name] = follow(chart, days, restart, goes_on)
+        return charts
 
 
 def _restart(alarms: Sequence[Alarm], slide: Slide) -> date | None:
