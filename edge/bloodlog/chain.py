@@ -111,6 +111,12 @@ def head(connection: sqlite3.Connection) -> Head:
     return Head(0, GENESIS) if row is None else Head(*row)
 
 
+def holds(connection: sqlite3.Connection, known: Head) -> bool:
+    """Say whether a link is in the chain; the start of all chains is."""
+    row = connection.execute("SELECT sha256 FROM link WHERE number = ?", (known.number,)).fetchone()
+    return known.number == 0 or row == (known.sha256,)
+
+
 def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> int:
     """Add a row, its values by column, and give its number; it has no link yet."""
     columns, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" for _ in values)

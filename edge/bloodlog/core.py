@@ -331,6 +331,11 @@ class BloodLog(VerifiedRows, ControlRows):
         with self.reading() as connection:
             return chain.head(connection)
 
+    def goes_on_from(self, known: Head) -> bool:
+        """Say whether a head that was read earlier is in the chain: it is the same log, and no less of it."""
+        with self.reading() as connection:
+            return chain.holds(connection, known)
+
     def verify(self, known: Head | None = None) -> tuple[Fault, ...]:
         """Compute the hash chain anew and say what does not fit; nothing for an untouched log.
 

@@ -83,9 +83,10 @@ def run(paths: tuple[Path, ...], slide: str, fields: int, who: str, log_path: Pa
                 _capture(path, fields)
         finally:
             log.change_sample(name, "closed", who=who, role=role)
+        ledger = Ledger()
         if writes_itself(path):  # else its daemon looks as soon as the sample is closed
-            look(log, Ledger(), clock_trusted=WallClock().is_trusted(log.newest_trusted()))
-        click.echo("\n".join(_lines(log, slide)))
+            look(log, ledger, clock_trusted=WallClock().is_trusted(log.newest_trusted()))
+        click.echo("\n".join(_lines(log, slide, ledger)))
 
 
 def _check_pictures(paths: Sequence[Path]) -> None:
@@ -213,9 +214,9 @@ def _record(log: BloodLog, slide: Slide) -> dict[str, object]:
     }
 
 
-def _lines(log: BloodLog, slide: Slide) -> list[str]:
+def _lines(log: BloodLog, slide: Slide, ledger: Ledger | None = None) -> list[str]:
     _ = catalogue()
-    all_charts, alarms = charts_of(log)
+    all_charts, alarms = charts_of(log, ledger)
     charts = all_charts.get(slide, {})
     if not charts:
         whose_ = "samples' fields" if slide is None else f"control slide {slide}"

@@ -30,6 +30,8 @@ _ASKED_EVERY = 500
 
 #: Charts of the samples' fields (None), or of a control slide.
 Slide = str | None
+#: Points by slide and chart.
+Charts = dict[Slide, dict[str, list[Point]]]
 
 
 @dataclass
@@ -119,7 +121,7 @@ class Ledger:
         for name, one in fields.days(day):
             self._over[slide][name].append(one)
 
-    def charts(self, alarms: Sequence[Alarm], now: datetime) -> dict[Slide, dict[str, list[Point]]]:
+    def charts(self, alarms: Sequence[Alarm], now: datetime) -> Charts:
         """Put every day on its charts.
 
         Parameters
@@ -204,9 +206,15 @@ def alarms_during(alarms: Sequence[Alarm], first: datetime, last: datetime) -> t
     )
 
 
-def charts_of(log: BloodLog) -> tuple[dict[Slide, dict[str, list[Point]]], tuple[Alarm, ...]]:
-    """Read a log's charts and alarms; today is judged as it is by a look."""
-    ledger, alarms = Ledger(), log.alarms()
+def charts_of(log: BloodLog, ledger: Ledger | None = None) -> tuple[Charts, tuple[Alarm, ...]]:
+    """Read a log's charts and alarms; today is judged as it is by a look.
+
+    Parameters
+    ----------
+    log : which
+    ledger : of this log, where one has taken up a part of it already
+    """
+    ledger, alarms = ledger or Ledger(), log.alarms()
     ledger.catch_up(log)
     return ledger.charts(alarms, utc_now()), alarms
 

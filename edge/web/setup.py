@@ -17,6 +17,7 @@ from edge.results.reading import ThresholdOf
 from edge.results.summary import ErrorsOf
 from edge.structures import Denominator
 from edge.web.access import Gate, Lock, Sessions
+from edge.web.charted import Charted
 from edge.web.counted import Counted
 from edge.web.hosts import is_loopback
 from edge.web.limits import RateLimit, RefusalLog
@@ -81,6 +82,11 @@ class Setup:
     def counted(self) -> Counted:
         """The sample that was looked at last, shared by all requests."""
         return Counted(self.errors_of, self.denominator, self.threshold_of)
+
+    @cached_property
+    def charted(self) -> Charted:
+        """The fields of the charts, shared by all requests."""
+        return Charted()
 
     @cached_property
     def previews(self) -> Previews:

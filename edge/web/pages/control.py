@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from edge.bloodlog.control import MAX_NOTE, Alarm
 from edge.errors import LogError
 from edge.i18n import Catalogue
-from edge.results.control import Slide, charts_of
+from edge.results.control import Charts, Slide
 from edge.results.control_charts import BASELINE_DAYS, BASELINE_FIELDS, Point
 from edge.results.texts import alarm_text, chart_value_text, usual_text
 from edge.web import preferences, security, store
@@ -58,11 +58,11 @@ class Drawing:
 def page() -> str:
     """Show every chart, and the alarms."""
     _ = preferences.catalogue_of_request()
-    charts: dict[Slide, dict[str, list[Point]]] = {}
+    charts: Charts = {}
     alarms: tuple[Alarm, ...] = ()
     if setup().log_path.exists():
         with store.reading() as log:
-            charts, alarms = charts_of(log)
+            charts, alarms = setup().charted.of(log)
     return render_template(
         "control.html",
         open_alarms=[one for one in alarms if one.acknowledged is None],

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.control import ReadField
 from edge.counting.sample import OpenSample
 from edge.daemon.lines import sample_line
 from edge.results.control import Ledger, look
+from edge.web.charted import Charted
 from tests.edge.bloodlog.days import log_days
 from tests.edge.bloodlog.fields import PROVENANCE
 from tests.edge.commands.invoking import blastcount
@@ -28,6 +33,36 @@ def test_without_days_it_says_so(browser: Browser) -> None:
     page = browser.get("/control").text
     assert "No alarm is open." in page
     assert "<svg" not in page
+
+
+def test_each_field_is_read_once_and_those_of_another_log_anew(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    after: list[int] = []
+    read_fields = BloodLog.read_fields
+
+    def noted(log: BloodLog, start: int = 0) -> Iterator[ReadField]:
+        after.append(start)
+        return read_fields(log, start)
+
+    monkeypatch.setattr(BloodLog, "read_fields", noted)
+    charted = Charted()
+
+    def days(path: Path) -> list[int]:
+        with BloodLog.open(path, read_only=True) as log:
+            return [point.n for point in charted.of(log)[0][None]["refused"]]
+
+    with BloodLog.open(clinic.setup.log_path) as log:
+        log_days(log, [300], monkeypatch)
+    before = days(clinic.setup.log_path)
+    with BloodLog.open(clinic.setup.log_path) as log:
+        log_days(log, [301], monkeypatch)
+        newest = log.last_numbers()[0]
+    assert days(clinic.setup.log_path) == [*before, 4]
+    with BloodLog.open(tmp_path / "other.db") as log:
+        log_days(log, range(302, 307), monkeypatch)
+    assert days(tmp_path / "other.db") == [4] * 5
+    assert after == [0, newest - 4, 0]
 
 
 def test_an_alarm_is_seen_by_somebody_by_name(alarmed: Clinic) -> None:
