@@ -233,8 +233,14 @@ class _Baseline:
         self._errors += day.error2 or 0.0
         self._shares += _per_field(day.n)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it says by itself what is usual between days."""
+        return self.days >= BASELINE_DAYS
+
+    @property
     def judges(self) -> bool:
-        return self.days >= BASELINE_DAYS or self.fields >= BASELINE_FIELDS
+        return self.is_known or self.fields >= BASELINE_FIELDS
 
     def place(self, day: Day) -> tuple[float, float, float]:
         """Give centre, spread and z of a day."""
@@ -243,12 +249,11 @@ class _Baseline:
         within = self._within / self._degrees if self._degrees else 0.0
         total = (self._squares - n * off * off) / (n - 1) / _CUT_OFF if n > 1 else 0.0
         between = total - (self._errors + within * self._shares) / n
-        is_known = n >= BASELINE_DAYS
-        between = max(between, (self._chart.least if is_known else self._chart.usual) ** 2)
+        between = max(between, (self._chart.least if self.is_known else self._chart.usual) ** 2)
         error2 = within * _per_field(day.n) if day.error2 is None else day.error2
         spread = math.sqrt(between + error2)
         t = (day.value - self._first - off) / (spread * math.sqrt(1 + 1 / n))
-        return self._first + off, spread, normal_score(t, n - 1) if is_known else t
+        return self._first + off, spread, normal_score(t, n - 1) if self.is_known else t
 
 
 def _per_field(n: int) -> float:
@@ -304,7 +309,7 @@ class Follower:
 
     def judge(self, day: Day, *, is_over: bool = False) -> Point:
         """Place a day, and remember nothing of it; one that goes on has to lie beyond four."""
-        if not self._baseline.judges():
+        if not self._baseline.judges:
             return Point(day.day, day.value, day.n)
         centre, spread, z = self._baseline.place(day)
         up, down = self._sums(z)
@@ -330,18 +335,14 @@ class Follower:
             return point
         if point.z is not None:
             self._up, self._down = self._sums(point.z)
-        if self._is_known:
+        if self._baseline.is_known:
             self._waiting.append(day)
         else:
             self._baseline.add(day)
         return point
 
-    @property
-    def _is_known(self) -> bool:
-        return self._baseline.days >= BASELINE_DAYS
-
     def _sums(self, z: float) -> tuple[float, float]:
-        if not self._is_known:
+        if not self._baseline.is_known:
             return 0.0, 0.0
         down = 0.0 if self._chart.rises_only else max(0.0, self._down - z - DRIFT_REFERENCE)
         return max(0.0, self._up + z - DRIFT_REFERENCE), down
