@@ -207,7 +207,7 @@ def verdict_of(
     -------
     the verdict, and the cells of the look at which it fell; None without one
     """
-    found, bounded = limits(quota, None if listing is None else (listing.listed, listing.blasts))
+    found, bounded = limits(quota, listing)
     sums = list(accumulate(confirmed, initial=0))
     most = [k + waiting for k, waiting in zip(sums, accumulate(waits, initial=0), strict=True)]
     looks = [(number, cells) for number, cells in enumerate(look_cells(quota)) if cells <= len(confirmed)]
@@ -235,13 +235,13 @@ def look_cells(quota: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=64)
-def limits(quota: int, listed: tuple[int, int] | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def limits(quota: int, listing: Listing | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Give for each look how many confirmed blasts end a search, and with how few it is bounded.
 
     Parameters
     ----------
     quota : of the search
-    listed : blasts that were listed where that was measured, of how many; None where every blast is seen
+    listing : what to allow for; None where every blast is seen
 
     Returns
     -------
@@ -256,11 +256,11 @@ def limits(quota: int, listed: tuple[int, int] | None) -> tuple[tuple[int, ...],
     (-1, 0, 0, 0, 0, 0, 1)
     """
     missed, error = missed_share(quota), ERROR
-    if listed is not None:
-        missed *= least_listed(Listing(*listed, ""), OF_LISTING)
+    if listing is not None:
+        missed *= least_listed(listing, OF_LISTING)
         error -= OF_LISTING
-    steps = _step(quota // LOOKS, _EXPECTED_FALSE / quota), _step(quota // LOOKS, missed)
-    return _found(steps[0]), _bounded(steps[1], error)
+    cells = quota // LOOKS
+    return _found(_step(cells, _EXPECTED_FALSE / quota)), _bounded(_step(cells, missed), error)
 
 
 def _found(step: Sequence[float]) -> tuple[int, ...]:

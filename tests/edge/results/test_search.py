@@ -59,7 +59,7 @@ def test_a_search_ends_wrongly_in_five_of_a_hundred_at_most(
     quota: int, listed: tuple[int, int] | None
 ) -> None:
     """Half a wrong word a search, and the share that must not be missed as far as it is listed at worst."""
-    found, bounded = limits(quota, listed)
+    found, bounded = limits(quota, None if listed is None else Listing(*listed, "a test"))
     assert 0.01 < ever(quota, 0.5 / quota, found, above=True) <= 0.05
     least = 1.0 if listed is None else binom_lower(*listed, 0.01)
     missed = ever(quota, least * missed_share(quota), bounded, above=False)
@@ -154,7 +154,7 @@ def test_the_figures_of_the_pages() -> None:
     assert f"{100 * upper_limit(0, 0, 1240, Listing(*LISTED, '')):.2f}" == "0.30"
     for quota in (500, 1000, 2000):
         found, read = limits(quota, None)
-        listed = limits(quota, LISTED)[1]
+        listed = limits(quota, Listing(*LISTED, ""))[1]
         assert [look_cells(quota)[k.index(0)] / quota for k in (read, listed)] == [0.75, 0.85]
         assert look_cells(quota)[found.count(2) - 1] == 0.45 * quota
         assert 0.029 < ever(quota, 0.5 / quota, found, above=True) < 0.0305
