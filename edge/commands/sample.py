@@ -44,7 +44,7 @@ from edge.results.sheet.page import make_page
 from edge.results.sheet.record import json_text, report_record, sample_record
 from edge.results.sheet.terminal import candidate_lines, list_lines, sample_lines
 from edge.results.stopping import USUAL_QUOTA
-from edge.results.summary import summarise_as_configured
+from edge.results.summary import known_errors, summarise, summarise_as_configured
 from edge.structures import Tally
 
 #: Fields that one command puts into a sample: more than anybody counts into one.
@@ -224,16 +224,17 @@ def list_(log_path: Path | None, as_json: bool) -> None:
     config = config_for("log", "sample", "model")
     counted: list[tuple[Sample, Tally]] = []
     searches: dict[int, Search] = {}
+    errors_of = known_errors(config)  # of each model read once
     if log_path is not None or not _is_absent(config.log_path):  # none before the first use
         with BloodLog.open(log_path or config.log_path, read_only=True) as log:
             for sample in log.samples():
-                of = denominator_of(config.sample.denominator, sample.specimen)
                 if sample.search:
-                    summary = summarise_as_configured(log, sample, config)
+                    summary = summarise(log, sample, errors_of, config.sample.denominator)
                     assert summary.search is not None
                     searches[sample.id] = summary.search
                     counted.append((sample, summary.program))
                 else:
+                    of = denominator_of(config.sample.denominator, sample.specimen)
                     counted.append((sample, tally((logged.result for logged in log.fields(sample.id)), of)))
     if as_json:
         for sample, program in counted:
