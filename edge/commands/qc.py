@@ -24,7 +24,7 @@ from edge.errors import ControlError, EdgeError, FieldError, ImageError, SourceE
 from edge.i18n import catalogue
 from edge.results.control import Ledger, Slide, charts_of, look
 from edge.results.control_charts import BASELINE_DAYS, BASELINE_FIELDS, CHARTS, Point
-from edge.results.texts import alarm_text, chart_value_text, usual_text
+from edge.results.control_texts import alarm_text, chart_value_text, usual_text
 
 #: Longest name of a control slide: with day and time behind it, it is a sample's id.
 _MOST_NAME = 18

@@ -11,7 +11,7 @@ from edge.bloodlog import BloodLog
 from edge.device.clock import WallClock, utc_now
 from edge.i18n import catalogue
 from edge.results.control import Ledger, local_day, look
-from edge.results.texts import alarm_text
+from edge.results.control_texts import alarm_text
 
 _log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from edge.bloodlog import LoggedField, ReviewLabel
 from edge.bloodlog.contours import decode_contours
 from edge.bloodlog.pictures import thumbnail_box
 from edge.i18n import Catalogue
+from edge.results.control_texts import alarms_text
 from edge.results.reading import ReadCell
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.texts import (
     LETTERS,
     TYPE_LETTERS,
-    alarms_text,
     corrects_nothing_text,
     kind_text,
     outdated_text,

@@ -11,13 +11,13 @@ from edge.bloodlog.signatures import Meaning
 from edge.counting.tally import with_share
 from edge.device.clock import utc_now
 from edge.i18n import Catalogue
+from edge.results.control_texts import alarms_text
 from edge.results.corrected import KnownErrors
 from edge.results.sheet.kinds import DifferentialTable, differential_table
 from edge.results.sheet.pictures import PictureBox, chosen_pictures
 from edge.results.stopping import REFERENCE_LINES
 from edge.results.summary import SampleSummary
 from edge.results.texts import (
-    alarms_text,
     counts_text,
     differing_text,
     drawn_text,

@@ -13,7 +13,7 @@ from edge.errors import LogError
 from edge.i18n import Catalogue
 from edge.results.control import Charts, Slide
 from edge.results.control_charts import BASELINE_DAYS, BASELINE_FIELDS, Point
-from edge.results.texts import alarm_text, chart_value_text, usual_text
+from edge.results.control_texts import alarm_text, chart_value_text, usual_text
 from edge.web import preferences, security, store
 from edge.web.setup import setup
 
