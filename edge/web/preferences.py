@@ -75,6 +75,12 @@ def next_path(typed: str | None) -> str:
     return local_path(typed or "", request.script_root)
 
 
+def way_back(usual: str) -> str:
+    """Give the path of the page that a form was on, if it names one beside the start page; else the usual."""
+    following = next_path(request.form.get("next"))
+    return usual if following == next_path(None) else following
+
+
 def local_path(path: str, root: str = "") -> str:
     """Give a path to go on to, if it is one of this server's; else the start page.
 

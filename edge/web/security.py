@@ -80,6 +80,14 @@ def refuse(reason: str) -> NoReturn:
     raise Refused(reason)
 
 
+def named_observer() -> str:
+    """Give the name of who says something; without one it is refused."""
+    observer = preferences.observer()
+    if observer is None:
+        refuse("no_name")
+    return observer
+
+
 def _stale_form(_error: Exception) -> ResponseReturnValue:
     """Answer a form of a session that has ended, with a new token and what was sent.
 

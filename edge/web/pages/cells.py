@@ -116,7 +116,7 @@ def page(sample_id: int) -> Response:
 @blueprint.post("/words")
 def say(sample_id: int) -> ResponseReturnValue:
     """Add an observer's word on one cell."""
-    observer = _observer_or_refuse()
+    observer = security.named_observer()
     ref, word = parse_choice(request.form.get("word", ""))
     if word == "normal" and (kind := request.form.get("kind")):  # chosen beforehand, where no script runs
         word = next((name for name in TYPE_LETTERS if name == kind), None)
@@ -134,7 +134,7 @@ def say(sample_id: int) -> ResponseReturnValue:
 @blueprint.post("/agreed")
 def agree(sample_id: int) -> Response:
     """Add the program's own word for every cell that was shown, was looked at, and has none yet."""
-    observer = _observer_or_refuse()
+    observer = security.named_observer()
     if preferences.hides_program():
         abort(400)
     refs = [parse_ref(text) for text in request.form.get("refs", "").split()]
@@ -150,7 +150,7 @@ def agree(sample_id: int) -> Response:
 @blueprint.post("/undo")
 def undo(sample_id: int) -> ResponseReturnValue:
     """Take back the observer's newest word, if it is still the one that the page knew of."""
-    observer = _observer_or_refuse()
+    observer = security.named_observer()
     last = request.form.get("last", type=int)
     if last is None:
         abort(409)
@@ -191,13 +191,6 @@ def _agreeable(
     return {ref: word for ref, word in words.items() if word is not None}
 
 
-def _observer_or_refuse() -> str:
-    observer = preferences.observer()
-    if observer is None:
-        security.refuse("no_name")
-    return observer
-
-
 def _refuse_if_it_stands(reading: Reading, observer: str, ref: CellRef) -> None:
     """Refuse a user another word on a cell that is a supervisor's to settle."""
     if preferences.account() is not None and reading.stands(observer, ref):
@@ -231,7 +224,5 @@ def _answer(log: BloodLog, sample: Sample, ref: CellRef, observer: str, *, said:
 
 
 def _back(sample_id: int, ref: CellRef | None = None) -> Response:
-    following = preferences.next_path(request.form.get("next"))
-    if following == url_for("samples.start"):
-        following = url_for("cells.page", sample_id=sample_id)
+    following = preferences.way_back(url_for("cells.page", sample_id=sample_id))
     return redirect(following if ref is None else f"{following}#c{ref_text(ref)}")

@@ -73,7 +73,7 @@ def page() -> str:
 @blueprint.post("/words")
 def say() -> ResponseReturnValue:
     """Add a reader's word on one drawn cell."""
-    reader = _reader_or_refuse()
+    reader = security.named_observer()
     ref, word = parse_choice(request.form.get("word", ""))
     if ref is None or word is None:
         abort(400)
@@ -88,7 +88,7 @@ def say() -> ResponseReturnValue:
 @blueprint.post("/undo")
 def undo() -> ResponseReturnValue:
     """Take back the reader's newest word, if it is still the one that the page knew of."""
-    reader = _reader_or_refuse()
+    reader = security.named_observer()
     last = request.form.get("last", type=int)
     if last is None:
         abort(409)
@@ -150,20 +150,11 @@ def _current(log: BloodLog) -> Verification:
     return current
 
 
-def _reader_or_refuse() -> str:
-    reader = preferences.observer()
-    if reader is None:
-        security.refuse("no_name")
-    return reader
-
-
 def _answer(
     log: BloodLog, current: Verification, ref: CellRef, reader: str, said: str
 ) -> ResponseReturnValue:
     if not security.wants_json():
-        following = preferences.next_path(request.form.get("next"))
-        if following == url_for("samples.start"):
-            following = url_for("verification.page")
+        following = preferences.way_back(url_for("verification.page"))
         return redirect(f"{following}#c{ref_text(ref)}")
     _ = preferences.catalogue_of_request()
     drawn, words = log.drawn_cells(current.id), log.verified_words(current.id)
