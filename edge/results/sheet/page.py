@@ -240,9 +240,9 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
     if summary.corrected is None:
         if summary.search is None:
             yield _("report.not_corrected")
-        yield f"{site[0].upper()}{site[1:]}."
+        yield _sentence(site)
     else:
-        yield from _how_corrected(summary.corrected.errors, site, _)
+        yield _how_corrected(summary.corrected.errors, site, _)
         if not summary.corrected.informative:
             yield _("report.uninformative")
     both = summary.agreement
@@ -266,10 +266,10 @@ def _notes(summary: SampleSummary, program: Tally, _: Catalogue) -> Iterable[str
         yield _("report.nothing")
 
 
-def _how_corrected(errors: KnownErrors, site: str, _: Catalogue) -> Iterable[str]:
+def _how_corrected(errors: KnownErrors, site: str, _: Catalogue) -> str:
     if errors.site is not None:
         blasts, others = errors.site.sensitivity, errors.site.specificity
-        yield _(
+        return _(
             "report.how_corrected_site",
             site=site,
             sensitivity=_.percent(blasts.share),
@@ -281,7 +281,6 @@ def _how_corrected(errors: KnownErrors, site: str, _: Catalogue) -> Iterable[str
             specificity_high=_.percent(others.high),
             others=others.n,
         )
-        return
     text = _(
         "report.how_corrected",
         sensitivity=_.percent(errors.sensitivity),
@@ -290,7 +289,11 @@ def _how_corrected(errors: KnownErrors, site: str, _: Catalogue) -> Iterable[str
         others=errors.others,
         source=source_text(_, errors.source),
     )
-    yield f"{text} {site[0].upper()}{site[1:]}."
+    return f"{text} {_sentence(site)}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _other_denominators(program: Tally, _: Catalogue) -> Iterable[str]:
