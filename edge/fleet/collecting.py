@@ -33,12 +33,6 @@ from edge.fleet.verifying import (
     refused_text,
 )
 
-_ADD_LINK = (
-    "INSERT INTO link (device, number, kind, row_id, sha256, seal, received_at, body) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-)
-_ADD_FIELD = f"INSERT INTO field VALUES ({', '.join(['%s'] * 20)})"
-_ADD_SAMPLE = "INSERT INTO sample VALUES (%s, %s, %s, %s, %s, %s, %s)"
 _ADD_INCIDENT = """
 INSERT INTO incident (device, kind, number, last_number, what, first_at, last_at, payload_sha256, payload)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -307,9 +301,9 @@ class Collector:
 
     def _write(self, batch: _Batch) -> None:
         database = self._database
-        database.execute_many(_ADD_LINK, batch.links)
-        database.execute_many(_ADD_FIELD, batch.fields)
-        database.execute_many(_ADD_SAMPLE, batch.samples)
+        database.add("link", batch.links)
+        database.add("field", batch.fields)
+        database.add("sample", batch.samples)
         database.execute_many(_ADD_INCIDENT, batch.incidents)
         for name, device in batch.devices.items():
             end = device.end

@@ -196,6 +196,24 @@ class Database:
             with self._translated():
                 self._connection.cursor().executemany(self._own(statement), rows)
 
+    def add(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        """Add whole rows to a table, each with all of its columns in their order.
+
+        By COPY into PostgreSQL: of 500 rows each INSERT took as long as everything else together.
+        """
+        if not rows:
+            return
+        if self.kind == "sqlite":
+            self.execute_many(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
+            return
+        with (
+            self._translated(),
+            self._connection.cursor() as cursor,
+            cursor.copy(f"COPY {table} FROM STDIN") as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """Read rows, each by its columns' names."""
         with self._translated():

@@ -45,7 +45,7 @@ def need(*programs: str) -> None:
 class Mosquitto:
     """A broker with TLS, passwords and rights, by the commands of docs/fleet.md."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], host: str = "localhost") -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], host: str, saves_s: int) -> None:
         self.folder, self.host, self.port = folder, host, free_port()
         self.etc = folder / "etc"
         for part in ("certs", "conf.d", "data"):
@@ -54,7 +54,7 @@ class Mosquitto:
         conf = self.etc / "conf.d" / "blastcount.conf"
         text = conf.read_text().replace("listener 8883", f"listener {self.port}")
         text = text.replace("/etc/mosquitto", str(self.etc))
-        conf.write_text(text.replace("autosave_interval 30", f"autosave_interval {SAVES_S}"))
+        conf.write_text(text.replace("autosave_interval 30", f"autosave_interval {saves_s}"))
         (self.etc / "mosquitto.conf").write_text(  # Debian's own, with other places
             f"user root\npersistence true\npersistence_location {self.etc}/data/\n"
             f"log_dest file {folder}/mosquitto.log\ninclude_dir {self.etc}/conf.d\n"
@@ -98,10 +98,12 @@ class Mosquitto:
 
 
 @contextmanager
-def mosquitto(folder: Path, names: tuple[str, ...], host: str = "localhost") -> Iterator[Mosquitto]:
+def mosquitto(
+    folder: Path, names: tuple[str, ...], host: str = "localhost", saves_s: int = SAVES_S
+) -> Iterator[Mosquitto]:
     need("mosquitto", "mosquitto_passwd", "openssl")
     folder.mkdir()
-    broker = Mosquitto(folder, names, host)
+    broker = Mosquitto(folder, names, host, saves_s)
     broker.start()
     try:
         broker.wait()
@@ -251,6 +253,12 @@ def collected(database: str, device: str) -> list[tuple[int, str]]:
     with Database.open(database) as opened:
         rows = opened.rows("SELECT number, sha256 FROM link WHERE device = %s ORDER BY number", (device,))
     return [(row["number"], row["sha256"]) for row in rows]
+
+
+def heard(database: str) -> int:
+    """The devices' last links here, added up: how many rows there are where none is missing."""
+    with Database.open(database, read_only=True) as opened:
+        return int(opened.rows("SELECT coalesce(sum(highest), 0) AS n FROM device")[0]["n"])
 
 
 def incidents(database: str) -> dict[tuple[str, str], int]:
