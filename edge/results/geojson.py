@@ -160,13 +160,20 @@ def geometry(parts: Sequence[Polygon]) -> dict[str, Any]:
     return {"type": "MultiPolygon", "coordinates": closed}
 
 
-class _Classification(msgspec.Struct, frozen=True):
+class Classification(msgspec.Struct, frozen=True):
+    """The class of an object in a file."""
+
     name: str | None = None
     names: tuple[str, ...] = ()  # of a class within a class, as "blast: seen"
 
+    @property
+    def shown(self) -> str | None:
+        """The class as QuPath shows it."""
+        return self.name or ": ".join(self.names) or None
+
 
 class _Properties(msgspec.Struct, frozen=True):
-    classification: _Classification | None = None
+    classification: Classification | None = None
 
 
 class _Feature(msgspec.Struct, frozen=True):
@@ -175,9 +182,8 @@ class _Feature(msgspec.Struct, frozen=True):
 
     @property
     def class_name(self) -> str | None:
-        """The class as QuPath shows it."""
         classified = None if self.properties is None else self.properties.classification
-        return None if classified is None else classified.name or ": ".join(classified.names) or None
+        return None if classified is None else classified.shown
 
 
 class _Collection(msgspec.Struct, frozen=True):
@@ -208,7 +214,7 @@ def read_words(files: Iterable[Path], fields: Iterable[LoggedField]) -> ReadWord
     """Read the classes of a sample's cells from files of GeoJSON, of this program and as QuPath writes them.
 
     A cell whose class was not changed was perhaps not looked at: only a class that is not the program's is a
-    person's word. Outlines that were changed are not read.
+    person's word. Outlines that were changed are not looked at; :mod:`edge.results.outlines` reads them.
 
     Parameters
     ----------
@@ -248,15 +254,26 @@ def read_words(files: Iterable[Path], fields: Iterable[LoggedField]) -> ReadWord
 
 
 def _features(file: Path) -> tuple[_Feature, ...]:
+    found = read_document(file, _CONTENT)
+    return found.features if isinstance(found, _Collection) else found
+
+
+def read_document(file: Path, kind: Any) -> Any:  # noqa: ANN401  # a union of structs has no type of its own
+    """Read a file of GeoJSON as it is declared.
+
+    Raises
+    ------
+    DataSetError
+        It cannot be read, or is not as declared.
+    """
     try:
         content = read_bounded(file, _MOST_BYTES)
     except OSError as error:
         raise DataSetError(f"{file}: cannot be read: {error.strerror or error}") from error
-    found: _Collection | tuple[_Feature, ...] = decode_json(
+    return decode_json(
         content,
-        _CONTENT,
+        kind,
         source=f"{file}: no GeoJSON of cells",
         advice="QuPath writes it by File, Export objects as GeoJSON",
         error=DataSetError,
     )
-    return found.features if isinstance(found, _Collection) else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -123,6 +124,34 @@ def polygons(mask: NDArray[np.bool_], left: int = 0, top: int = 0) -> list[Polyg
     for part, corners in holes:
         outer[part].append(corners)
     return [outer[part] for part in range(1, count)]
+
+
+def filled(
+    parts: Sequence[Sequence[Sequence[tuple[float, float]]]], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Give the pixels whose centres lie in polygons: of those of :func:`polygons` the mask itself.
+
+    Parameters
+    ----------
+    parts : polygons, each an outer ring and its holes; a ring may end where it begins, or not
+    shape : height and width of the mask; what lies outside is left out
+
+    Examples
+    --------
+    >>> filled([[[(1, 0), (3, 0), (3, 1), (1, 1)]]], (1, 4))
+    array([[False,  True,  True, False]])
+    """
+    height, width = shape
+    # Where a row of pixels' centres goes into the polygons or out of them.
+    crossed = np.zeros((height, width + 1), bool)
+    for ring in (ring for polygon in parts for ring in polygon):
+        for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
+            first, last = (min(max(math.ceil(y - 0.5), 0), height) for y in sorted((y0, y1)))
+            rows = np.arange(first, last)
+            if len(rows):
+                x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+                crossed[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)] ^= True
+    return np.logical_xor.accumulate(crossed, axis=1)[:, :width]
 
 
 def _rings(framed: NDArray[np.uint8], parts: NDArray[np.int32]) -> Iterator[tuple[int, Ring]]:

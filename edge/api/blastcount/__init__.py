@@ -28,6 +28,7 @@ from edge.device.clock import WallClock
 from edge.errors import EdgeError, ImageError
 from edge.results.annotate import annotate
 from edge.results.geojson import feature_collection
+from edge.results.outlines import OutlinedCell, OutlinedField, read_geojson
 from edge.results.polygons import cell_polygons
 from edge.structures import Cell, ClassifiedCell, FieldResult, Frame, Tally, UInt8Image
 from edge.version import software_version
@@ -41,10 +42,13 @@ __all__ = [
     "EdgeError",
     "FieldResult",
     "LoggedField",
+    "OutlinedCell",
+    "OutlinedField",
     "Sample",
     "Tally",
     "__version__",
     "differential",
+    "read_geojson",
     "read_log",
     "read_samples",
     "tally",

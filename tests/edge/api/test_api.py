@@ -28,7 +28,7 @@ def test_what_the_page_shows_runs(
         fill(log, log.open_sample("S-0142", "blood", 200).id, fields=2)
     page = (repository / "docs" / "api.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     exec(compile("\n".join(blocks), "docs/api.md", "exec"), {})  # what people will copy
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("edge/samples/rendered_0003.jpg counted")

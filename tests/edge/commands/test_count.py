@@ -34,6 +34,7 @@ from edge.counting.recorder import Recorded, Recorder, as_configured
 from edge.counting.tally import tally
 from edge.light.field import Field
 from edge.rendered import RenderedField
+from edge.results.outlines import read_geojson
 from edge.structures import Denominator, Frame, PooledScale
 from tests.edge.commands.invoking import CountCommand, blastcount
 from tests.edge.results.test_polygons import filled
@@ -196,6 +197,13 @@ def test_objects_for_qupath_hold_the_pixels_of_the_masks(count: CountCommand, tm
         assert properties["classification"]["name"] == (cell["class"] or "smudge")
         assert properties["measurements"].get("p_blast") == pytest.approx(cell["p_blast"], abs=1e-4)
     assert objects["blastcount"]["status"] == "counted"
+    back = read_geojson(out / "rendered_0001.geojson")
+    for part, labels in zip(("cells", "nuclei"), back.labels(), strict=True):
+        written = cv2.imread(str(out / f"rendered_0001.{part}.png"), cv2.IMREAD_UNCHANGED)
+        assert (labels == written).all()
+    assert [(found.id, found.name) for found in back.cells] == [
+        (cell["id"], cell["class"] or "smudge") for cell in record["cells"]
+    ]
 
     blank(tmp_path / "dark.png", 1)
     assert count("--geojson", out, tmp_path / "dark.png").exit_code == 0

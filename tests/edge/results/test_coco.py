@@ -14,6 +14,8 @@ from pycocotools.coco import COCO
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.contours import encode_contours
+from edge.results.outlines import read_geojson
+from edge.results.polygons import logged_polygons
 from edge.structures import CellRef, Contours
 from tests.edge.bloodlog.fields import PROVENANCE
 from tests.edge.commands.invoking import blastcount
@@ -95,6 +97,13 @@ def test_qupath_s_objects_of_a_sample_hold_the_pixels_of_its_contours(kept: Path
             drawn = cv2.fillPoly(np.zeros((SIDE, SIDE), np.uint8), [np.array(disc(number, radius))], (1,))
             assert feature[key]["type"] == "Polygon"
             assert (filled([feature[key]["coordinates"]], (SIDE, SIDE)) == drawn).all()
+    back = read_geojson(tmp_path / "out" / files[0])
+    with BloodLog.open(kept, read_only=True) as log:
+        logged = next(log.fields())
+    outlines = logged_polygons(logged)
+    assert [(c.id, c.cell, c.nucleus) for c in back.cells] == [
+        (number, outline.cell, outline.nucleus) for number, outline in outlines.items()
+    ]
     # They come back as words: nobody has changed a class.
     arguments = ("sample", "import", NAME, tmp_path / "out" / files[0], "--observer", "CD", "--log", kept)
     assert "6 cells of the program's class" in blastcount(*arguments).stdout

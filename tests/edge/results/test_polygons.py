@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
+from edge.results import polygons as module
 from edge.results.polygons import Polygon, cell_polygons, polygons
 
 
@@ -30,6 +31,7 @@ def filled(parts: list[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
 def test_the_same_pixels_come_back_from_valid_polygons(mask: NDArray[np.bool_]) -> None:
     parts = polygons(mask)
     assert (filled(parts, (mask.shape[0], mask.shape[1])) == mask).all()
+    assert (module.filled(parts, (mask.shape[0], mask.shape[1])) == mask).all()
     shapes = [shapely.Polygon(outer, holes) for outer, *holes in parts]
     together = shapely.MultiPolygon(shapes)
     assert together.is_valid
@@ -39,6 +41,20 @@ def test_the_same_pixels_come_back_from_valid_polygons(mask: NDArray[np.bool_]) 
         assert shape.exterior.is_ccw
         assert not any(hole.is_ccw for hole in shape.interiors)
     assert polygons(mask, 3, 5) == [[[(x + 3, y + 5) for x, y in ring] for ring in part] for part in parts]
+
+
+@given(st.lists(st.tuples(st.floats(-3, 12), st.floats(-3, 12)), min_size=3, max_size=8))
+@example([(0.5, 0.5), (4.5, 0.5), (4.5, 4.5)])  # through pixels' centres
+def test_a_pixel_is_in_a_drawn_outline_where_its_centre_is(ring: list[tuple[float, float]]) -> None:
+    """By shapely, which knows no pixels. On the line itself it may be either."""
+    drawn = shapely.Polygon(ring)
+    if not drawn.is_valid:
+        return
+    found = module.filled([[ring]], (9, 7))
+    centres = [shapely.Point(x + 0.5, y + 0.5) for y in range(9) for x in range(7)]
+    for centre, inside in zip(centres, found.ravel().tolist(), strict=True):
+        if drawn.exterior.distance(centre) > 1e-9:
+            assert inside == drawn.contains(centre)
 
 
 def test_a_corner_is_where_a_ring_turns() -> None:
