@@ -8,6 +8,7 @@ one has changed. So this module's name and what it reads stay as they are.
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -47,12 +48,12 @@ def log_update(log: BloodLog, update: SoftwareUpdate) -> int:
         return append(connection, "software_update", row)
 
 
-def updates(log: BloodLog) -> tuple[SoftwareUpdate, ...]:
-    """List the steps of all updates, oldest first."""
+def updates(log: BloodLog) -> tuple[tuple[datetime, SoftwareUpdate], ...]:
+    """List the steps of all updates with their wall time in UTC, oldest first."""
     columns = ", ".join(SoftwareUpdate.__struct_fields__)
     with log.reading() as connection:
-        rows = connection.execute(f"SELECT {columns} FROM software_update ORDER BY id").fetchall()
-    return tuple(SoftwareUpdate(*row) for row in rows)
+        rows = connection.execute(f"SELECT at, {columns} FROM software_update ORDER BY id").fetchall()
+    return tuple((datetime.fromisoformat(at), SoftwareUpdate(*row)) for at, *row in rows)
 
 
 def main() -> None:

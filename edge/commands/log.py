@@ -1,4 +1,4 @@
-"""``blastcount log``: verify, show, back up, export, make room in and repair the blood log."""
+"""``blastcount log``: verify, show, back up, export, make room in and repair the blood log; list updates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 import click
+from msgspec import structs
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.backup import back_up, good_manifests, read_manifest
@@ -20,6 +21,7 @@ from edge.bloodlog.inspection import inspect
 from edge.bloodlog.pictures import ThumbnailStore
 from edge.bloodlog.repair import Salvage, repair, spans
 from edge.bloodlog.retention import Policy, retain
+from edge.bloodlog.updates import updates
 from edge.commands.options import FILE, FOLDER, RESULT, config_for, json_option, log_option
 from edge.daemon.served import ServedLog, open_log
 from edge.device.clock import WallClock
@@ -51,7 +53,7 @@ class _HeadType(click.ParamType):  # type: ignore[type-arg]  # generic for mypy 
 
 @click.group("log")
 def log_group() -> None:
-    """Verify, show, back up, export, make room in and repair the blood log.
+    """Verify, show, back up, export, make room in and repair the blood log; list the program's updates.
 
     What it stores and how: docs/log.md.
     """
@@ -137,6 +139,30 @@ def _indented(values: Mapping[str, object], depth: int = 0) -> Iterator[str]:
             yield from _indented(value, depth + 1)
         else:
             yield f"{'  ' * depth}{name}: {value}"
+
+
+@log_group.command("updates")
+@log_option
+@json_option
+def list_updates(log_path: Path | None, as_json: bool) -> None:
+    """List the updates of the program by a signed package: when, to which version, signed by whom.
+
+    One whose last word is `begun` was cut off: either version may be in use. What counted a field stands in
+    its own row: `blastcount log show`.
+    """
+    path = log_path or config_for("log").log_path
+    with BloodLog.open(path, read_only=True) as log:
+        steps = updates(log)
+    if as_json:
+        records = [{"at": at.isoformat(), **structs.asdict(step)} for at, step in steps]
+        click.echo(json.dumps({"schema": "blastcount.updates/1", "log": str(path), "updates": records}))
+        return
+    if not steps:
+        click.echo(f"{printable(path)}: tells of no update")
+    for at, step in steps:
+        what = f"{step.from_version} to {step.to_version}, {step.result.replace('_', ' ')}"
+        by = f"package {step.package_sha256[:12]} signed by {step.signer}"
+        click.echo(printable(f"{at:%Y-%m-%d %H:%M} UTC  {what}; {by}"))
 
 
 @log_group.command("retention")

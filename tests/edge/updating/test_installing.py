@@ -67,7 +67,7 @@ def test_the_log_tells_how_it_ended(
     used = (opt / "blastcount").readlink().name
     assert (used == "blastcount.b") == (result == "installed")
     with BloodLog.open(tmp_path / "log.db", read_only=True) as log:
-        begun, ended = updates(log)
+        (_, begun), (_, ended) = updates(log)
         assert log.verify() == ()
     assert (begun.result, ended.result) == ("begun", result)
     assert (ended.from_version, ended.to_version) == ("1.0.0", "1.1.0")
