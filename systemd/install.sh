@@ -75,12 +75,23 @@ check() {
     [ "$code" = 0 ] || fail "the new version is not fit to count here, see above; what was in use stays in use"
 }
 
-# What a newer program changes in the log's form an older one cannot read: before the change there is a backup.
+# as_service PROGRAM ARGUMENT...: of the version in use, as the service's user.
+as_service() {
+    program=$target/bin/$1
+    shift
+    runuser -u blastcount -- env STATE_DIRECTORY=/var/lib/blastcount "$program" "$@"
+}
+
+# What a newer program changes in the log's form an older one cannot read: before the change there is a backup, of the log
+# that the configuration names.
 back_up() {
-    [ -e /var/lib/blastcount/blastcount.db ] && [ -x "$target/bin/blastcount" ] || return 0
-    runuser -u blastcount -- env STATE_DIRECTORY=/var/lib/blastcount \
-        "$target/bin/blastcount" log backup /var/backups/blastcount ||
-        echo "install.sh: no backup of the log could be made; it stays as it is" >&2
+    [ -x "$target/bin/blastcount" ] || return 0
+    log=$(as_service python -I -c 'from edge.config import load_config; print(load_config(needed=["log"]).log_path)') || {
+        echo "install.sh: no backup of the log could be made: it is not known where the log lies; it stays as it is" >&2
+        return 0
+    }
+    [ ! -e "$log" ] || as_service blastcount log backup /var/backups/blastcount ||
+        echo "install.sh: no backup of $log could be made; it stays as it is" >&2
 }
 
 [ "$(id -u)" = 0 ] || fail "needs root: sudo $0 $*"
@@ -145,6 +156,10 @@ else
     $pip --use-pep517 --no-build-isolation --require-hashes -r "$here/locked/device.txt"
     $pip --no-deps --no-build-isolation "$build"
 fi
+# What root put beside the version in use, for a fleet (docs/fleet.md), goes along: pure Python, which needs nothing else.
+for part in "$target"/lib/python3.*/site-packages/paho "$target"/lib/python3.*/site-packages/paho_mqtt-*.dist-info; do
+    [ ! -e "$part" ] || cp -r "$part" "$other"/lib/python3.*/site-packages
+done
 "$other/bin/python" -I -m edge.manual "$other/pages"
 cp -r "$here" "$other/systemd"
 check "$other"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import paho
 import pytest
 
 from tests.system.conftest import DEVICE
@@ -96,17 +97,30 @@ def test_it_installs_without_a_camera_counts_and_goes(root: Path, run: Callable[
 def test_an_upgrade_replaces_the_code_and_can_be_taken_back(root: Path, run: Callable[..., str]) -> None:
     script = "/usr/share/blastcount/systemd/install.sh"
     assert run(IS_NEWER) == "False\n"
+    beside = Path(next((root / "opt/blastcount.a/lib").glob("python3.*")), "site-packages")
+    for part in Path(paho.__path__[0]).parent.glob("paho*"):
+        shutil.copytree(part, beside / part.name)
     run("apt-get install -y --reinstall /root/new/blastcount_*.deb")
     assert run(IS_NEWER) == "True\n"
+    # What sends the log came along, and pip knows it.
+    assert "paho-mqtt" in run(
+        "/opt/blastcount/bin/pip list && /opt/blastcount/bin/python -c 'import paho.mqtt.client'"
+    )
     # Before the newer program opened the log it was backed up, by its owner.
-    assert list((root / "var/backups/blastcount").rglob("*.db"))
+    (backup,) = (root / "var/backups/blastcount").glob("*.db")
     run(f"{script} --rollback")
     assert run(IS_NEWER) == "False\n"
     run(f"{script} --rollback")
     assert run(IS_NEWER) == "True\n"
+    # The log that is backed up is the one that the configuration names.
+    config = '[camera]\nsource = "rendered"\n[log]\npath = "/srv/blood/other log.db"\n'
+    (root / "etc/blastcount/blastcount.toml").write_text(config)
+    run("install -d -o blastcount -g blastcount /srv/blood; rm -r /var/lib/blastcount/*")
+    run("runuser -u blastcount -- /usr/local/bin/blastcount run --fields 2 --interval 0.1")
     run("apt-get install -y --reinstall --allow-downgrades /root/old/blastcount_*.deb")
     assert run(IS_NEWER) == "False\n"
-    assert (root / "etc/blastcount/blastcount.toml").read_text() == '[camera]\nsource = "rendered"\n'
+    assert len(set((root / "var/backups/blastcount").glob("*.db")) - {backup}) == 1
+    assert (root / "etc/blastcount/blastcount.toml").read_text() == config
     # As the service's user: others have the service write, and none runs in a tree that is not booted.
     assert "2 fields" in run("runuser -u blastcount -- /usr/local/bin/blastcount check")
     # What fails half-way leaves what works.
@@ -130,7 +144,7 @@ def test_removal_and_purge_leave_the_log(root: Path, run: Callable[..., str]) ->
     assert "to remove the log, too, for ever: sudo rm -r /var/lib/blastcount" in said
     left = {path for folder in ("etc", "usr", "opt") for path in (root / folder).rglob("*blastcount*")}
     assert left <= set((root / "etc").glob("*/blastcount*"))  # the user's, not the program's
-    assert (root / "var/lib/blastcount/blastcount.db").exists()
+    assert (root / "srv/blood/other log.db").exists()
 
 
 def test_wheels_that_are_no_set_are_refused(repository: Path, tmp_path: Path) -> None:
