@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,47 @@ TENSORFLOW = frozenset(
         *("training/test_relative", "training/test_types"),
     )
 )
+
+
+class Proof:
+    """Fails a run of the whole suite in which a test did not pass that a page names as proof.
+
+    That one exists is not enough: one that is skipped proves nothing.
+
+    Parameters
+    ----------
+    slow : whether it is the run of the slow tests
+    """
+
+    PAGES = ("docs/hazards.md", "docs/requirements.md")
+
+    def __init__(self, *, slow: bool) -> None:
+        text = "".join((REPOSITORY / page).read_text(encoding="utf-8") for page in self.PAGES)
+        named = set(re.findall(r"`(tests/[\w/]+\.py::test_\w+)`", text))
+        #: Those that have not passed yet.
+        self.open = {name for name in named if name.startswith("tests/system/") == slow}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.open.discard(report.nodeid.partition("[")[0])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.open and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for name in sorted(self.open):
+            terminalreporter.write_line(
+                f"NOT PROVED  {name}: named in {' or '.join(self.PAGES)}; did not pass"
+            )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look at the proofs of a whole run, in the process that has all reports."""
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    if whole and config.option.markexpr in ("slow", "not slow") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Proof(slow=config.option.markexpr == "slow"), "proof")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
