@@ -293,8 +293,8 @@ def test_an_update_that_is_killed_leaves_the_old_or_the_new(
     stand_in(repository, maker, in_tree / "media/usb")
     updating = Updating(in_tree, chroot)
     is_whole(in_tree, chroot, OLD)
-    # How long an update takes that nobody kills, and its part after the new version was complete: the last time,
-    # since the machine may be busier or less busy later on.
+    # How long the last update took that nobody killed, and its part after the new version was complete: the
+    # machine may be busier or less busy later on.
     whole_s = change_s = math.inf
     chance, left, killed, begun = random.Random(21), {OLD: 0, NEW: 0}, 0, time.monotonic()
     while killed < KILLS:
