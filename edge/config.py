@@ -226,8 +226,8 @@ class ReviewConfig(Struct, frozen=True, forbid_unknown_fields=True):
             ) from error
 
 
-#: A device's name stands in topics and file names.
-_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
+#: A device's name stands in topics and file names: a pattern of letters of ASCII.
+DEVICE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 
 
 class BrokerConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -273,7 +273,7 @@ class ForwardConfig(BrokerConfig, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Check the device's name, too."""
         super().__post_init__()
-        if self.device is not None and not _DEVICE.fullmatch(self.device):
+        if self.device is not None and not re.fullmatch(DEVICE_NAME, self.device, re.ASCII):
             raise ConfigError(
                 "forward.device must be letters, digits, '-' and '_', at most 32, the first a letter or "
                 f"digit, got {_shown(self.device)}"

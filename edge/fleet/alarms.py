@@ -26,12 +26,17 @@ FROM (SELECT * FROM field WHERE device = %s ORDER BY number DESC LIMIT %s OFFSET
 """
 
 
+#: Alarms of a device's own charts that stand here at most, the newest: nobody looks at more.
+MOST_OF_CHARTS = 100
 _UNSEEN = """
-SELECT device, body -> 'row' ->> 'chart' AS chart, body -> 'row' ->> 'day' AS day,
-       body -> 'row' ->> 'cause' AS cause
-FROM link WHERE kind = 'alarm' AND NOT EXISTS (
-    SELECT 1 FROM link AS seen WHERE seen.device = link.device AND seen.kind = 'acknowledgement'
-    AND CAST(seen.body -> 'row' ->> 'alarm_id' AS BIGINT) = link.row_id)
+SELECT device, chart, day, cause FROM (
+    SELECT device, body -> 'row' ->> 'chart' AS chart, body -> 'row' ->> 'day' AS day,
+           body -> 'row' ->> 'cause' AS cause,
+           row_number() OVER (PARTITION BY device ORDER BY number DESC) AS place
+    FROM link WHERE kind = 'alarm' AND NOT EXISTS (
+        SELECT 1 FROM link AS seen WHERE seen.device = link.device AND seen.kind = 'acknowledgement'
+        AND CAST(seen.body -> 'row' ->> 'alarm_id' AS BIGINT) = link.row_id)) AS unseen
+WHERE place <= %s
 """
 
 
@@ -90,7 +95,7 @@ def _silent(database: Database, now: datetime, silent_h: float) -> Iterator[Alar
 
 def _quality_control(database: Database) -> Iterator[Alarm]:
     """Alarms of devices' own charts that nobody there has acknowledged."""
-    for row in database.rows(_UNSEEN):
+    for row in database.rows(_UNSEEN, (MOST_OF_CHARTS,)):
         yield Alarm(row["device"], "qc", f"{row['chart']} on {row['day']}: {row['cause']}")
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import signal
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from edge.commands.journal import logging_to_stderr
 from edge.commands.options import PATH, config_option
+from edge.commands.people import PERSON
 from edge.config import Config, ReviewConfig, load_config, state_folder
+from edge.device.printable import printable
 from edge.errors import ConfigError, OutputError
+from edge.fleet.verifying import Kind
 
 #: Name of the embedded database in the state folder.
 DATABASE_NAME = "fleet.db"
@@ -70,6 +74,31 @@ def run(config_path: Path | None, database: str | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: receiver.stop())
     with logging_to_stderr(logging.INFO):
         receiver.run(lambda: PahoConnection(section, receiver.session, TOPICS))
+
+
+@collect_group.command("acknowledge")
+@click.argument("device")
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="Of incidents; all where none is given.")
+@click.option("--who", type=PERSON, metavar="SIGN", required=True, help="Who has looked after it.")
+@click.option("--note", default="", help="What was done about it.")
+@config_option
+@database_option
+def acknowledge(
+    device: str, kind: str | None, who: str, note: str, config_path: Path | None, database: str | None
+) -> None:
+    """Say that what was refused of a device, or is missing, was seen, and by whom.
+
+    It prints what stood, and stays in the database; what comes again stands again.
+    """
+    from edge.fleet import overview
+    from edge.fleet.database import Database
+
+    config = load_config(config_path, needed=("collect",)).changed(collect={"database": database})
+    with Database.open(database_of(config)) as opened:
+        seen = overview.acknowledge(opened, device, kind, who, note)
+    for row in seen:
+        click.echo(printable(f"{row['kind']}, {row['times']} times: {row['what']}"))
+    click.echo(f"{device}: {len(seen)} seen by {who}" if seen else f"{device}: nothing stands")
 
 
 def database_of(config: Config) -> str:

@@ -17,12 +17,14 @@ import msgspec
 
 from edge.device.clock import utc_now
 from edge.fleet.broker import Received
-from edge.fleet.database import Database
+from edge.fleet.database import Database, RowError
 from edge.fleet.messages import encoded
 from edge.fleet.moments import moment
 from edge.fleet.verifying import (
+    ControlRunRow,
     End,
     FieldRow,
+    Kind,
     LinkMessage,
     RefusedError,
     SampleRow,
@@ -31,7 +33,11 @@ from edge.fleet.verifying import (
     read_link,
     read_status,
     refused_text,
+    sender,
 )
+
+#: What of one device is named and kept one by one in a day: 5 MB. What is more is counted.
+MOST_NAMED = 1000
 
 _ADD_INCIDENT = """
 INSERT INTO incident (device, kind, number, last_number, what, first_at, last_at, payload_sha256, payload)
@@ -43,6 +49,7 @@ DO UPDATE SET times = incident.times + 1, last_at = excluded.last_at, closed_at 
 _CLOSE_RESTORED = (
     "UPDATE incident SET closed_at = %s WHERE device = %s AND kind = 'restored_backup' AND closed_at IS NULL"
 )
+_ADD_CONTROL = "INSERT INTO control_run VALUES (%s, %s, %s) ON CONFLICT (device, sample_id) DO NOTHING"
 _ADD_DEVICE = """
 INSERT INTO device (name, first_heard, last_heard, sha256, seal) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (name) DO NOTHING
@@ -77,7 +84,9 @@ class _Batch:
     links: list[tuple[Any, ...]] = field(default_factory=list)
     fields: list[tuple[Any, ...]] = field(default_factory=list)
     samples: list[tuple[Any, ...]] = field(default_factory=list)
-    incidents: list[tuple[Any, ...]] = field(default_factory=list)
+    controls: list[tuple[Any, ...]] = field(default_factory=list)
+    #: By device.
+    incidents: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     devices: dict[str, _Device] = field(default_factory=dict)
     #: Links of this batch, which the database does not know yet.
     fresh: dict[tuple[str, int], LinkMessage] = field(default_factory=dict)
@@ -104,13 +113,28 @@ class Collector:
         Raises
         ------
         DatabaseError
-            Nothing of it was written.
+            The database cannot be written; what was not has to come again.
         """
+        batch = list(messages)
+        try:
+            self._take_together(batch)
+        except RowError as error:
+            if len(batch) > 1:  # one of them the database does not take: no device keeps the others' waiting
+                for message in batch:
+                    self.take((message,))
+            else:
+                self._take_together(batch, RefusedError("malformed", f"cannot be kept: {error}"))
+
+    def _take_together(self, messages: Iterable[Received], refusal: RefusedError | None = None) -> None:
+        """Take in messages in one transaction, or name why they were refused already."""
         batch = _Batch(self._now().isoformat(timespec="milliseconds"))
         try:
             with self._database.transaction():
                 for message in messages:
-                    self._take_one(batch, message)
+                    if refusal is None:
+                        self._take_one(batch, message)
+                    else:
+                        self._refuse(batch, message, refusal)
                 self._write(batch)
         except BaseException:
             self._ends.clear()  # what the batch had moved was not written
@@ -118,16 +142,13 @@ class Collector:
         self._ends.update((name, device.end) for name, device in batch.devices.items())
 
     def _take_one(self, batch: _Batch, message: Received) -> None:
-        parsed = parse_topic(message.topic)
-        if parsed is None:
-            name, what = message.topic[:100].replace("\x00", ""), "link"
-        else:
-            name, what = parsed
         try:
+            parsed = parse_topic(message.topic)
             if parsed is None:
                 raise RefusedError(
                     "malformed", f"came under {message.topic!r:.100}, which is no topic of a device"
                 )
+            name, what = parsed
             device = self._device(batch, name)
             if what == "link":
                 self._link(batch, device, name, read_link(name, message.payload), message.payload)
@@ -136,10 +157,11 @@ class Collector:
             elif what == "online":
                 device.online = message.payload == b"online"
         except RefusedError as refusal:
-            sha256, text = refused_text(message.payload)
-            batch.incidents.append(
-                (name, refusal.kind, refusal.number, None, refusal.what, batch.now, batch.now, sha256, text)
-            )
+            self._refuse(batch, message, refusal)
+
+    def _refuse(self, batch: _Batch, message: Received, refusal: RefusedError) -> None:
+        name = sender(message.topic)
+        self._name(batch, name, refusal.kind, refusal.number, refusal.what, message.payload)
 
     def _device(self, batch: _Batch, name: str) -> _Device:
         if name not in batch.devices:
@@ -229,6 +251,9 @@ class Collector:
                     sample.search,
                 )
             )
+        if message.kind == "control_run":
+            run = msgspec.convert(row, ControlRunRow)
+            batch.controls.append((name, run.sample_id, run.slide))
         if message.kind == "field" and message.tally is not None:
             made = msgspec.convert(row, FieldRow)
             batch.fields.append(
@@ -241,15 +266,13 @@ class Collector:
             )
 
     def _status(self, batch: _Batch, device: _Device, name: str, message: Received) -> None:
-        status = read_status(name, message.payload)
-        device.status = status
-        head = status["head"]
-        number, sha256 = head.get("number"), head.get("sha256")
-        if not isinstance(number, int) or not isinstance(sha256, str) or message.retained:
-            return  # a retained one may be older than what has come since
+        status, device.status = read_status(name, message.payload)
+        number, sha256 = status.head.number, status.head.sha256
+        if message.retained:
+            return  # it may be older than what has come since
         there = self._end_at(batch, name, number) if 0 < number <= device.end.number else None
         is_other = there is not None and there.sha256 != sha256
-        if is_other or (number < device.end.number and self._is_later(batch, device, name, status["at"])):
+        if is_other or (number < device.end.number and self._is_later(batch, device, name, status.at)):
             device.goes_on = False
             self._name(
                 batch,
@@ -277,12 +300,14 @@ class Collector:
             f"blastcount forward --from {first}"
         )
         at, sha256 = batch.now, hashlib.sha256(f"{first}-{last}".encode()).hexdigest()
-        batch.incidents.append((name, "gap", first, last, what, at, at, sha256, None))
+        gap = (name, "gap", first, last, what, at, at, sha256, None)
+        batch.incidents.setdefault(name, []).append(gap)
 
     @staticmethod
-    def _name(batch: _Batch, name: str, kind: str, number: int, what: str, payload: bytes) -> None:
+    def _name(batch: _Batch, name: str, kind: Kind, number: int | None, what: str, payload: bytes) -> None:
         sha256, text = refused_text(payload)
-        batch.incidents.append((name, kind, number, None, what, batch.now, batch.now, sha256, text))
+        incident = (name, kind, number, None, what, batch.now, batch.now, sha256, text)
+        batch.incidents.setdefault(name, []).append(incident)
 
     def _there(self, batch: _Batch, name: str, number: int) -> LinkMessage | None:
         """Find the message of a link that is here."""
@@ -304,7 +329,9 @@ class Collector:
         database.add("link", batch.links)
         database.add("field", batch.fields)
         database.add("sample", batch.samples)
-        database.execute_many(_ADD_INCIDENT, batch.incidents)
+        database.execute_many(_ADD_CONTROL, batch.controls)
+        for name, incidents in batch.incidents.items():
+            self._write_incidents(batch, name, incidents)
         for name, device in batch.devices.items():
             end = device.end
             database.execute(
@@ -323,3 +350,20 @@ class Collector:
                 database.execute(_CLOSE_GAPS, (batch.now, name))
             if device.goes_on:
                 database.execute(_CLOSE_RESTORED, (batch.now, name))
+
+    def _write_incidents(self, batch: _Batch, name: str, incidents: list[tuple[Any, ...]]) -> None:
+        """Write what is named of a device, so many of a day; the others are counted in one row."""
+        day = batch.now[:10]
+        query = "SELECT count(*) AS n FROM incident WHERE device = %s AND first_at >= %s"
+        (today,) = self._database.rows(query, (name, day))
+        room = max(0, MOST_NAMED - int(today["n"]))
+        more = incidents[room:]
+        if more:
+            what = (
+                f"more than {MOST_NAMED} things of this device on {day}; the others are counted here and not "
+                f"kept, the last one: {more[-1][1]}: {more[-1][4]}"
+            )
+            sha256 = hashlib.sha256(day.encode()).hexdigest()
+            flood = (name, "flood", None, None, what, batch.now, batch.now, sha256, None)
+            incidents = [*incidents[:room], *([flood] * len(more))]
+        self._database.execute_many(_ADD_INCIDENT, incidents)

@@ -43,6 +43,10 @@ class DatabaseError(EdgeError):
     """The collector's database cannot be reached, written or understood."""
 
 
+class RowError(DatabaseError):
+    """The database does not take a row: of another form than its columns, or there already."""
+
+
 class Database:
     """An open database. Use :meth:`open` in a ``with`` statement, in one thread.
 
@@ -51,11 +55,12 @@ class Database:
     kind : ``sqlite`` or ``postgresql``
     """
 
-    def __init__(self, connection: Any, kind: str, failures: tuple[type[Exception], ...]) -> None:  # noqa: ANN401
+    def __init__(self, connection: Any, kind: str, library: Any) -> None:  # noqa: ANN401
         self._connection = connection
         self._held = ExitStack()
         self.kind = kind
-        self._failures = failures
+        self._failures: type[Exception] = library.Error
+        self._of_rows: tuple[type[Exception], ...] = (library.DataError, library.IntegrityError)
 
     @classmethod
     def open(cls, where: str, *, read_only: bool = False) -> Self:
@@ -96,7 +101,7 @@ class Database:
             connection = psycopg.connect(where, autocommit=True, row_factory=dict_row)
         except psycopg.Error as error:
             raise DatabaseError(f"{where}: cannot be reached: {error}".strip()) from error
-        return cls(connection, "postgresql", (psycopg.Error,))
+        return cls(connection, "postgresql", psycopg)
 
     @classmethod
     def _sqlite(cls, path: Path, read_only: bool) -> Self:
@@ -122,7 +127,7 @@ class Database:
             raise DatabaseError(
                 f"{path}: cannot be used as the collector's database: {error}; name another file"
             ) from error
-        return cls(connection, "sqlite", (sqlite3.Error,))
+        return cls(connection, "sqlite", sqlite3)
 
     def __enter__(self) -> Self:
         """Return the open database."""
@@ -181,7 +186,7 @@ class Database:
             with self._translated():
                 self._connection.execute("COMMIT")
         except BaseException:
-            with suppress(*self._failures):  # there is no transaction any more, or no connection
+            with suppress(self._failures):  # there is no transaction any more, or no connection
                 self._connection.execute("ROLLBACK")
             raise
 
@@ -228,7 +233,8 @@ class Database:
         try:
             yield
         except self._failures as error:
-            raise DatabaseError(f"the collector's database: {' '.join(str(error).split())}") from error
+            named = RowError if isinstance(error, self._of_rows) else DatabaseError
+            raise named(f"the collector's database: {' '.join(str(error).split())}") from error
 
     def _migrate(self) -> None:
         with self.transaction():

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge.counting.tally import denominator_of, with_share, without_share
+from edge.device.clock import utc_now
 from edge.fleet.database import Database, Row
 from edge.fleet.moments import moment
 from edge.structures import Tally
@@ -29,7 +30,9 @@ SELECT tally.*, (
     AND link.body -> 'row' ->> 'event' IN ('opened', 'closed', 'reopened')
     ORDER BY link.number DESC LIMIT 1) AS event
 FROM sample_tally AS tally
-WHERE tally.sample_id = (SELECT max(row_id) FROM sample WHERE sample.device = tally.device)
+WHERE tally.sample_id = (
+    SELECT max(row_id) FROM sample WHERE sample.device = tally.device AND NOT EXISTS (
+        SELECT 1 FROM control_run WHERE control_run.device = sample.device AND sample_id = sample.row_id))
 """
 _LAST_FIELDS = """
 SELECT field.* FROM field
@@ -42,9 +45,14 @@ SELECT device, max(body -> 'row' ->> 'at') AS at FROM link
 WHERE kind = 'verification_event' AND body -> 'row' ->> 'event' = 'closed' GROUP BY device
 """
 _INCIDENTS = """
-SELECT device, kind, what, first_at, last_at, times, closed_at FROM incident
-WHERE device = %s ORDER BY last_at DESC, id DESC LIMIT %s
+SELECT kind, what, first_at, incident.times, closed_at, seen.at AS seen_at, who, note
+FROM incident LEFT JOIN acknowledgement AS seen ON seen.id = (
+    SELECT max(id) FROM acknowledgement AS one
+    WHERE incident_id = incident.id AND one.times >= incident.times)
+WHERE device = %s ORDER BY last_at DESC, incident.id DESC LIMIT %s
 """
+_STANDING = "SELECT id, kind, what, times FROM standing_incident WHERE device = %s"
+_ADD_SEEN = "INSERT INTO acknowledgement (incident_id, at, who, note, times) VALUES (%s, %s, %s, %s, %s)"
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class SampleFigures:
     tally : of the program's words, with the share's exact interval; without a share where it is searched
     state : ``open``, ``closed`` or None where no event has come
     search : it is searched for few blasts: the program's share is no result
+    control_slide : of which it is a run; None for a patient's sample
     """
 
     device: str
@@ -71,6 +80,7 @@ class SampleFigures:
     tally: Tally
     state: str | None = None
     search: bool = False
+    control_slide: str | None = None
 
     @classmethod
     def of(cls, row: Row) -> SampleFigures:
@@ -100,6 +110,7 @@ class SampleFigures:
             without_share(counts) if row["search"] else counts,
             state,
             bool(row["search"]),
+            row["control_slide"],
         )
 
 
@@ -114,7 +125,7 @@ class DeviceLine:
     online : whether the broker has it connected; None where it has not said
     links : its last link's number here
     status : what it said of itself last
-    sample : its newest sample
+    sample : its newest sample that is no control run
     field : its newest field's columns
     alarms : kinds of alarms that stand
     incidents : kinds of what was refused or is missing, with how often
@@ -144,7 +155,7 @@ def devices(database: Database) -> list[DeviceLine]:
     for row in database.rows("SELECT device, kind FROM alarm WHERE cleared_at IS NULL ORDER BY id"):
         alarms.setdefault(row["device"], []).append(row["kind"])
     incidents: dict[str, Counter[str]] = {}
-    query = "SELECT device, kind, sum(times) AS n FROM incident WHERE closed_at IS NULL GROUP BY device, kind"
+    query = "SELECT device, kind, sum(times) AS n FROM standing_incident GROUP BY device, kind"
     for row in database.rows(query):
         incidents.setdefault(row["device"], Counter())[row["kind"]] += int(row["n"])
     lines = []
@@ -210,8 +221,26 @@ def warnings_of(database: Database, device: str, number: int) -> tuple[dict[str,
 
 
 def incidents_of(database: Database, device: str) -> list[Row]:
-    """Read a device's newest incidents."""
+    """Read a device's newest incidents, each with who has seen it where it has not come again since."""
     return database.rows(_INCIDENTS, (device, MOST_SHOWN))
+
+
+def acknowledge(database: Database, device: str, kind: str | None, who: str, note: str) -> list[Row]:
+    """Note that what stands of a device was seen; give that.
+
+    Parameters
+    ----------
+    database : open for writing
+    kind : of the incidents; None for all
+    who, note : the person, and what was done about it
+    """
+    at = utc_now().isoformat(timespec="seconds")
+    with database.transaction():
+        standing = database.rows(f"{_STANDING} ORDER BY id", (device,))
+        seen = [row for row in standing if kind in (None, row["kind"])]
+        rows = [(row["id"], at, who, note, row["times"]) for row in seen]
+        database.execute_many(_ADD_SEEN, rows)
+    return seen
 
 
 def alarms_of(database: Database, device: str) -> list[Row]:
@@ -221,7 +250,7 @@ def alarms_of(database: Database, device: str) -> list[Row]:
 
 
 def weeks(database: Database, today: datetime) -> tuple[list[str], dict[str, list[int]]]:
-    """Count samples that were opened, by device and ISO week.
+    """Count samples that were opened, by device and ISO week; control runs are none.
 
     Parameters
     ----------
@@ -235,6 +264,8 @@ def weeks(database: Database, today: datetime) -> tuple[list[str], dict[str, lis
     since = (today - timedelta(weeks=WEEKS)).date().isoformat()
     rows = database.rows(
         "SELECT device, substr(opened_at, 1, 10) AS day, count(*) AS n FROM sample WHERE opened_at >= %s "
+        "AND NOT EXISTS (SELECT 1 FROM control_run "
+        "WHERE control_run.device = sample.device AND sample_id = sample.row_id) "
         "GROUP BY device, substr(opened_at, 1, 10)",
         (since,),
     )

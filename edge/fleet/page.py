@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, abort, current_app, render_template
 from flask.blueprints import BlueprintSetupState
 
+from edge.device.printable import printable
 from edge.fleet import overview
 from edge.fleet.database import Database
 from edge.fleet.moments import moment
@@ -99,7 +100,9 @@ def sample(name: str, number: int) -> str:
 
 
 def count_text(_: Catalogue, sample: overview.SampleFigures) -> str:
-    """Say the program's count; of a search only what it lists for people to look at."""
+    """Say the program's count; of a search what it lists for people, of a control run that it is one."""
+    if sample.control_slide is not None:
+        return _("samples.control_run", slide=printable(sample.control_slide))
     if sample.search:
         listed = sample.tally.blasts + sample.tally.uncertain
         return _("fleet.searched", listed=listed, cells=sample.tally.wbc)

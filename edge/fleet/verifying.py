@@ -12,20 +12,29 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge.bloodlog.chain import GENESIS
+from edge.config import DEVICE_NAME
 from edge.errors import EdgeError
 from edge.fleet.messages import LINK_SCHEMA, MAX_BYTES, ROOT, STATUS_SCHEMA, seal
+from edge.fleet.moments import moment
 
 #: What is named. The first five are of messages that are refused, the others of what is kept.
 Kind = Literal[
-    "oversized", "malformed", "stolen_name", "altered", "fork", "restored_backup", "resealed", "gap"
+    "oversized", "malformed", "stolen_name", "altered", "fork", "restored_backup", "resealed", "gap", "flood"
 ]  # fmt: skip
-_TOPIC = re.compile(rf"{ROOT}/([A-Za-z0-9][A-Za-z0-9_-]{{0,31}})/(link|status|online)", re.ASCII)
+_TOPIC = re.compile(rf"{ROOT}/({DEVICE_NAME})/(link|status|online)", re.ASCII)
+_OWNER = re.compile(rf"{ROOT}/({DEVICE_NAME})/.*", re.ASCII | re.DOTALL)
+#: Where messages come from whose topic names no device.
+NOBODY = "?"
+#: A time as devices write it. What is none the views could not read, of any device.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_YEARS = range(1970, 2200)
 _TOO_DEEP = "is nested too deep; a message has few levels"
 #: Of a refused message this much is kept, characters.
 KEPT_CHARACTERS = 4096
 
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Number = Annotated[int, Meta(ge=1, le=2**53)]
+Whole = Annotated[int, Meta(ge=0, le=2**53)]
 Count = Annotated[int, Meta(ge=0, le=10**6)]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*\Z")]
 
@@ -40,6 +49,21 @@ class Tally(Struct, frozen=True):
     smudges: Count
     seen_before: Count
     erythroblasts: Count
+
+
+def _check_moment(value: str | None) -> None:
+    if value is None:
+        return
+    found = moment(value) if _MOMENT.fullmatch(value) else None
+    if found is None or found.year not in _YEARS:
+        raise ValueError(f"expected a time such as 2026-03-01T12:00:00+00:00, got {value!r:.40}")
+
+
+def _check_names(value: str | None) -> None:
+    try:
+        msgspec.json.decode(value or "[]", type=list[Text])
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"expected a JSON array of names, got {value!r:.40}") from error
 
 
 class FieldRow(Struct, frozen=True):
@@ -58,6 +82,13 @@ class FieldRow(Struct, frozen=True):
     config_sha256: Text | None = None
     software_version: Text | None = None
 
+    def __post_init__(self) -> None:
+        """See that times are times, and reasons and warnings names."""
+        for value in (self.logged_at, self.captured_at):
+            _check_moment(value)
+        for value in (self.reasons, self.warnings):
+            _check_names(value)
+
 
 class SampleRow(Struct, frozen=True):
     """A sample's row."""
@@ -68,6 +99,35 @@ class SampleRow(Struct, frozen=True):
     quota: Number
     opened_at: Text
     search: Literal[1] | None = None
+
+    def __post_init__(self) -> None:
+        """See that the time is one."""
+        _check_moment(self.opened_at)
+
+
+class ControlRunRow(Struct, frozen=True):
+    """A sample's being a run of a control slide."""
+
+    id: Number
+    sample_id: Number
+    slide: Text
+
+
+class _SampleEventRow(Struct, frozen=True):
+    id: Number
+    sample_id: Number
+
+
+class _AlarmRow(Struct, frozen=True):
+    id: Number
+    chart: Text
+    day: Text
+    cause: Text
+
+
+class _AcknowledgementRow(Struct, frozen=True):
+    id: Number
+    alarm_id: Number
 
 
 class LinkMessage(Struct, frozen=True):
@@ -90,16 +150,34 @@ class _AnyRow(Struct, frozen=True):
     id: Number
 
 
-_ROWS: Mapping[str, type[Struct]] = {"field": FieldRow, "sample": SampleRow}
+#: Forms of the rows that something is read from here.
+_ROWS: Mapping[str, type[Struct]] = {
+    "field": FieldRow,
+    "sample": SampleRow,
+    "control_run": ControlRunRow,
+    "sample_event": _SampleEventRow,
+    "alarm": _AlarmRow,
+    "acknowledgement": _AcknowledgementRow,
+}
+
+
+class HeadSaid(Struct, frozen=True):
+    """Where a device says that its chain ends."""
+
+    number: Whole
+    sha256: Hash
 
 
 class StatusMessage(Struct, frozen=True):
-    """What a device says of itself."""
+    """What a device says of itself: what of it is read here."""
 
     schema: Literal["blastcount.device/1"]
     device: Text
     at: Text
-    head: dict[str, Any]
+    head: HeadSaid
+    backlog: Whole = 0
+    software_version: Text | None = None
+    disk_free_mb: Whole | None = None
 
 
 class RefusedError(EdgeError):
@@ -140,6 +218,18 @@ def parse_topic(topic: str) -> tuple[str, str] | None:
     return None if match is None else (match[1], match[2])
 
 
+def sender(topic: str) -> str:
+    """Name the device under whose topics a message came, whatever else is wrong with it.
+
+    Examples
+    --------
+    >>> sender("blastcount/1/pi-07/nonsense"), sender("blastcount/1")
+    ('pi-07', '?')
+    """
+    match = _OWNER.fullmatch(topic)
+    return NOBODY if match is None else match[1]
+
+
 def read_link(device: str, payload: bytes) -> LinkMessage:
     """Read the message of a link, and see that it is whole and its sender's own.
 
@@ -170,8 +260,8 @@ def read_link(device: str, payload: bytes) -> LinkMessage:
     return message
 
 
-def read_status(device: str, payload: bytes) -> Mapping[str, Any]:
-    """Read what a device says of itself.
+def read_status(device: str, payload: bytes) -> tuple[StatusMessage, Mapping[str, Any]]:
+    """Read what a device says of itself: what of it is read here, and all of it.
 
     Raises
     ------
@@ -184,7 +274,7 @@ def read_status(device: str, payload: bytes) -> Mapping[str, Any]:
     except msgspec.ValidationError as error:
         raise RefusedError("malformed", f"is not of the form {STATUS_SCHEMA}: {error}") from error
     _check_name(device, status.device, None)
-    return raw
+    return status, raw
 
 
 def check_place(message: LinkMessage, before: End | None, after: LinkMessage | None) -> None:

@@ -265,7 +265,7 @@ def incidents(database: str) -> dict[tuple[str, str], int]:
     """What stands, by device and kind."""
     with Database.open(database) as opened:
         rows = opened.rows(
-            "SELECT device, kind, sum(times) AS n FROM incident WHERE closed_at IS NULL GROUP BY device, kind"
+            "SELECT device, kind, sum(times) AS n FROM standing_incident GROUP BY device, kind"
         )
     return {(row["device"], row["kind"]): int(row["n"]) for row in rows}
 

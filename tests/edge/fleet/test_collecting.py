@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.chain import GENESIS
+from edge.fleet import collecting
 from edge.fleet import database as fleet_database
 from edge.fleet.alarms import watch
 from edge.fleet.broker import Closed, Received
@@ -22,7 +24,7 @@ from edge.fleet.collecting import Collector
 from edge.fleet.database import Database, DatabaseError
 from edge.fleet.forwarding import Forwarder
 from edge.fleet.messages import MAX_BYTES, encoded, seal
-from edge.fleet.overview import devices
+from edge.fleet.overview import acknowledge, devices, incidents_of
 from edge.fleet.receiving import Receiver
 from edge.fleet.verifying import RefusedError, read_link
 from tests.edge.commands.invoking import blastcount
@@ -45,7 +47,7 @@ def links(database: Database) -> list[int]:
 
 
 def incidents(database: Database) -> dict[str, int]:
-    rows = database.rows("SELECT kind, sum(times) AS n FROM incident WHERE closed_at IS NULL GROUP BY kind")
+    rows = database.rows("SELECT kind, sum(times) AS n FROM standing_incident GROUP BY kind")
     return {row["kind"]: row["n"] for row in rows}
 
 
@@ -92,6 +94,28 @@ def changed(payload: bytes, change: Change, *, sealed: bool = False) -> bytes:
     return encoded(message | {"seal": seal(message)} if sealed else message)
 
 
+class Forged:
+    """A device that says whatever one likes, in a chain that fits."""
+
+    def __init__(self, device: str, last: dict[str, Any] | None = None) -> None:
+        self.device = device
+        self._last = last or {"number": 0, "sha256": GENESIS, "seal": GENESIS}
+
+    def says(self, kind: str, row: dict[str, Any]) -> bytes:
+        last, number = self._last, self._last["number"] + 1
+        self._last = {
+            "schema": "blastcount.link/1", "device": self.device, "number": number, "kind": kind, "row": row,
+            "withheld": [], "previous": last["sha256"], "sha256": f"{number:064x}",
+            "previous_seal": last["seal"],
+        }  # fmt: skip
+        self._last["seal"] = seal(self._last)
+        return encoded(self._last)
+
+
+def with_row(**columns: object) -> Callable[[bytes], bytes]:
+    return lambda payload: changed(payload, lambda m: m | {"row": m["row"] | columns}, sealed=True)
+
+
 OTHER = "f" * 64
 REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "not JSON": ("malformed", lambda payload: payload[:-1]),
@@ -110,13 +134,23 @@ REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     ),
     "no row": ("malformed", lambda p: changed(p, lambda m: m | {"row": {}}, sealed=True)),
     "a row of another form": (
-        "malformed", lambda p: changed(p, lambda m: m | {"row": m["row"] | {"status": "fine"}}, sealed=True),
+        "malformed", with_row(status="fine"),
     ),
     "10 MB": ("oversized", lambda payload: payload + b" " * 10_000_000),
     "just too large": ("oversized", lambda payload: payload + b" " * (MAX_BYTES + 1 - len(payload))),
     "an altered row": ("altered", lambda p: changed(p, lambda m: m | {"row": m["row"] | {"id": 99}})),
     "an altered tally": (
         "altered", lambda p: changed(p, lambda m: m | {"tally": m["tally"] | {"blasts": 0}}),
+    ),
+    "a time that is none": (
+        "malformed", with_row(captured_at="soon"),
+    ),
+    "a year that no clock has": (
+        "malformed",
+        with_row(logged_at="0001-01-01T00:00:00+14:00"),
+    ),
+    "warnings that are no JSON": (
+        "malformed", with_row(warnings="{"),
     ),
     "another's name": ("stolen_name", lambda p: changed(p, lambda m: m | {"device": "pi-08"}, sealed=True)),
     "another chain": ("fork", lambda p: changed(p, lambda m: m | {"previous": OTHER}, sealed=True)),
@@ -356,18 +390,7 @@ def test_a_message_that_is_nested_too_deep_is_told_so(database: Database, payloa
 def test_an_alarm_of_a_devices_own_charts_stands_until_somebody_there_has_seen_it(
     database: Database, payloads: list[bytes]
 ) -> None:
-    last = json.loads(payloads[-1])
-
-    def next_one(kind: str, row: dict[str, Any]) -> bytes:
-        nonlocal last
-        number = last["number"] + 1
-        last = {
-            "schema": "blastcount.link/1", "device": "pi-07", "number": number, "kind": kind, "row": row,
-            "withheld": [], "previous": last["sha256"], "sha256": f"{number:064x}",
-            "previous_seal": last["seal"],
-        }  # fmt: skip
-        last["seal"] = seal(last)
-        return encoded(last)
+    device = Forged("pi-07", json.loads(payloads[-1]))
 
     def standing() -> list[tuple[str, str]]:
         watch(database, datetime.now(UTC), 24.0)
@@ -379,10 +402,10 @@ def test_an_alarm_of_a_devices_own_charts_stands_until_somebody_there_has_seen_i
     assert standing() == []
     assert devices(database)[0].qc is None
     alarm = {"id": 1, "chart": "density", "day": "2026-11-02", "cause": "lamp"}
-    collector.take(received([next_one("alarm", alarm)]))
+    collector.take(received([device.says("alarm", alarm)]))
     assert standing() == [("qc", "density on 2026-11-02: lamp")]
     assert devices(database)[0].qc == "alarm"
-    collector.take(received([next_one("acknowledgement", {"id": 1, "alarm_id": 1})]))
+    collector.take(received([device.says("acknowledgement", {"id": 1, "alarm_id": 1})]))
     assert standing() == []
     assert devices(database)[0].qc == "ok"
 
@@ -402,3 +425,93 @@ def test_a_share_that_has_moved_raises_an_alarm(database: Database, rejected: in
         )  # fmt: skip
     watch(database, datetime(2026, 11, 1, tzinfo=UTC), 24.0)
     assert [row["kind"] for row in database.rows("SELECT kind FROM alarm")] == ["drift"] * raised
+
+
+SAMPLE = {"id": 1, "name": "S-1", "specimen": "blood", "quota": 200, "opened_at": "2026-11-01T08:00:00+00:00"}
+
+
+def test_a_row_that_the_database_does_not_take_keeps_nobody_waiting(
+    database: Database, payloads: list[bytes]
+) -> None:
+    hostile = Forged("pi-08")
+    twice = received([hostile.says("sample", SAMPLE), hostile.says("sample", SAMPLE)], "pi-08")
+    after = received([hostile.says("review", {"id": 1})], "pi-08")
+    Collector(database).take([*received(payloads[:5]), *twice, *after, *received(payloads[5:])])
+    rows = database.rows("SELECT device, count(*) AS n FROM link GROUP BY device ORDER BY device")
+    assert [(row["device"], row["n"]) for row in rows] == [("pi-07", 12), ("pi-08", 2)]
+    (named,) = database.rows("SELECT device, kind, what FROM incident WHERE kind <> 'gap'")
+    assert (named["device"], named["kind"]) == ("pi-08", "malformed")
+    assert "cannot be kept: the collector's database: UNIQUE" in named["what"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        ("sample", SAMPLE | {"opened_at": "yesterday"}),
+        ("sample_event", {"id": 1, "sample_id": "one", "event": "closed"}),
+        ("control_run", {"id": 1, "sample_id": 1, "slide": None}),
+        ("alarm", {"id": 1, "chart": "x" * 201, "day": "2026-11-02", "cause": "lamp"}),
+        ("acknowledgement", {"id": 1, "alarm_id": "one"}),
+    ],
+)
+def test_what_pages_and_alarms_could_not_read_is_no_row(
+    database: Database, kind: str, row: dict[str, Any]
+) -> None:
+    """PostgreSQL would refuse to read it, and with it all other devices' rows."""
+    Collector(database).take(received([Forged("pi-07").says(kind, row)]))
+    assert (links(database), incidents(database)) == ([], {"malformed": 1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"head": {"number": -(10**30), "sha256": OTHER}}, {"disk_free_mb": 10**400}, {"backlog": "many"}],
+)
+def test_a_status_that_no_page_could_show_is_refused(database: Database, change: dict[str, Any]) -> None:
+    at = "2026-11-01T08:00:00+00:00"
+    status = {"schema": "blastcount.device/1", "device": "pi-07", "at": at}
+    payload = json.dumps(status | {"head": {"number": 1, "sha256": OTHER}} | change).encode()
+    Collector(database).take(received([payload], what="status"))
+    assert incidents(database) == {"malformed": 1}
+    assert devices(database)[0].status == {}
+
+
+def test_of_one_device_only_so_much_is_named_one_by_one(
+    database: Database, payloads: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MOST_NAMED", 3)
+    collector = Collector(database, lambda: datetime(2026, 11, 1, tzinfo=UTC))
+    under = [Received(f"blastcount/1/pi-07/{number}", b"", number, False) for number in range(4)]
+    collector.take(received([b"1", b"2"]))
+    collector.take([*under, *received([b"3"])])
+    collector.take(received(payloads))  # its rows are taken all the same
+    assert incidents(database) == {"malformed": 3, "flood": 4}
+    assert links(database) == list(range(1, 13))
+    collector.take(received([b"4"], device="pi-08"))
+    Collector(database, lambda: datetime(2026, 11, 2, tzinfo=UTC)).take(received([b"5"]))
+    assert incidents(database) == {"malformed": 5, "flood": 4}
+
+
+def test_what_somebody_has_seen_stands_no_more_until_it_comes_again(
+    database: Database, payloads: list[bytes], tmp_path: Path
+) -> None:
+    collector = Collector(database)
+    collector.take(received(payloads))
+    forks = [changed(payloads[at], lambda message: message | {"sha256": OTHER}, sealed=True) for at in (3, 5)]
+    collector.take(received([*forks, b"{"]))
+    command = ("collect", "acknowledge", "pi-07", "--database", str(tmp_path / "fleet.db"))
+    done = blastcount(*command, "--kind", "fork", "--who", "Ani", "--note", "SD card was exchanged")
+    assert done.exit_code == 0, done.output
+    assert "fork, 1 times: link 4 is ffffffffffff..." in done.output
+    assert "pi-07: 2 seen by Ani" in done.output
+    assert incidents(database) == {"malformed": 1}
+    assert devices(database)[0].incidents == {"malformed": 1}
+    seen = [row for row in incidents_of(database, "pi-07") if row["who"]]
+    assert {(row["kind"], row["who"], row["note"]) for row in seen} == {
+        ("fork", "Ani", "SD card was exchanged")
+    }
+    collector.take(received(forks[:1]))
+    assert incidents(database) == {"malformed": 1, "fork": 2}
+    assert [row["who"] for row in incidents_of(database, "pi-07")].count("Ani") == 1
+    assert len(acknowledge(database, "pi-07", None, "Budi", "")) == 2
+    assert (incidents(database), acknowledge(database, "pi-07", None, "Budi", "")) == ({}, [])
+    assert database.rows("SELECT count(*) AS n FROM acknowledgement") == [{"n": 4}]

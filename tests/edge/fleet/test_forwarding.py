@@ -15,7 +15,7 @@ import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS
-from edge.config import ForwardConfig
+from edge.config import DEVICE_NAME, ForwardConfig
 from edge.errors import LogError, NoLogError, OutputError
 from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError
 from edge.fleet.device_status import make_status
@@ -165,6 +165,11 @@ def test_messages_are_of_the_published_form(
         without = {name: value for name, value in messages[-2].items() if name != key}
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(without, schema)
+
+
+def test_a_device_s_name_has_one_form(repository: Path) -> None:
+    schema = json.loads((repository / "edge" / "fleet" / "messages.schema.json").read_text())
+    assert schema["$defs"]["device"]["pattern"] == f"^{DEVICE_NAME}$"
 
 
 def test_a_row_that_is_too_large_crosses_without_what_is_large(

@@ -16,12 +16,13 @@ from edge.fleet.alarms import watch
 from edge.fleet.collecting import Collector
 from edge.fleet.database import Database, migrations
 from edge.fleet.forwarding import Forwarder
-from edge.fleet.overview import samples_of
+from edge.fleet.overview import samples_of, weeks
 from edge.fleet.page import make_site
 from edge.i18n import catalogue
 from edge.web.access import Lock
 from edge.web.app import create_app
 from edge.web.setup import Setup
+from tests.edge.bloodlog.fields import PROVENANCE, make_result
 from tests.edge.fleet.conftest import Broker, Line, add_fields, received
 
 PATHS = ("/", "/weeks", "/devices/pi-07", "/devices/pi-07/samples/1")
@@ -89,10 +90,14 @@ def test_a_search_that_came_before_the_column_is_known_from_its_message(
     searched: list[bytes], database: Database, tmp_path: Path
 ) -> None:
     Collector(database).take(received(searched))
-    database.execute("DROP VIEW sample_tally")
+    for view in ("sample_tally", "fleet", "standing_incident"):
+        database.execute(f"DROP VIEW {view}")
+    for table in ("acknowledgement", "control_run"):
+        database.execute(f"DROP TABLE {table}")
     database.execute("ALTER TABLE sample DROP COLUMN search")
-    (view,) = (part for part in migrations()[0].sql.split(";") if "CREATE VIEW sample_tally" in part)
-    database.execute(view[view.index("CREATE VIEW sample_tally") :].replace("{moment}", "TEXT"))
+    for name in ("sample_tally", "fleet"):
+        (view,) = (part for part in migrations()[0].sql.split(";") if f"CREATE VIEW {name} " in part)
+        database.execute(view[view.index(f"CREATE VIEW {name}") :].replace("{moment}", "TEXT"))
     database.execute("DELETE FROM migration WHERE number > 1")
     with Database.open(str(tmp_path / "fleet.db")) as newer:
         (sample,) = samples_of(newer, "pi-07")
@@ -123,3 +128,32 @@ def test_nothing_can_be_written(filled: str, tmp_path: Path) -> None:
     assert {rule.endpoint.partition(".")[0] for rule in rules} == {"login"}
     with Database.open(filled, read_only=True) as database, pytest.raises(Exception, match="readonly"):
         database.execute("DELETE FROM link")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "A run of control slide K-1"), ("id", "Hitungan sediaan kontrol K-1")]
+)
+def test_a_control_run_is_no_sample(
+    database: Database,
+    log: BloodLog,
+    make_forwarder: Callable[..., Forwarder],
+    tmp_path: Path,
+    language: str,
+    words: str,
+) -> None:
+    log.change_sample("S-0142", "closed")
+    log.open_control("K-1-monday", "K-1")
+    log.append(make_result(cells=5), **PROVENANCE, sample_id=2)
+    broker = Broker()
+    make_forwarder().run(lambda: Line(broker), once=True)
+    Collector(database).take(received(broker.payloads()))
+    client = client_of(str(tmp_path / "fleet.db"), tmp_path)
+    pages = [client.get(path, headers={"Accept-Language": language}).text for path in PATHS]
+    assert "K-1-monday" not in pages[0]
+    assert "15 / 200" in pages[0]
+    _, counts = weeks(database, utc_now())
+    assert [sum(of_weeks) for of_weeks in counts.values()] == [1]
+    assert words in pages[2]
+    run = client.get("/devices/pi-07/samples/2", headers={"Accept-Language": language}).text
+    assert words in run
+    assert "<svg" not in run
