@@ -108,10 +108,13 @@ class RedCellScale:
     ----------
     um_per_px : µm per px of the input image
     confidence : 0 to 1, see :func:`edge.segmentation.scale.measure_scale`
+    bend : how much the lens bends the picture, see :func:`edge.segmentation.bend.measure_bend`; 0 where the
+        red cells do not tell. Neither stored nor compared
     """
 
     um_per_px: float
     confidence: float
+    bend: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

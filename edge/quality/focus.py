@@ -6,6 +6,7 @@ import math
 
 from edge.light.field import Field
 from edge.quality.cover import shows_one_cell
+from edge.quality.fringes import has_colours_apart
 from edge.quality.ghost import has_ghost
 
 #: Blur from which a field is out of focus, as the standard deviation of an edge. A cone of NA 1.25 is blurred
@@ -37,7 +38,7 @@ def focus_judgement(field: Field, um_per_px: float, cover: float) -> tuple[tuple
     Returns
     -------
     reasons to refuse it, ``out_of_focus`` or none; and warnings, ``moved``, ``partly_blurred``,
-    ``double_exposure`` or none
+    ``double_exposure``, ``colours_apart`` or none
     """
     blur = field.blur(um_per_px)
     # Blank slide has no edge, and neither has stain that is far out of focus.
@@ -49,5 +50,10 @@ def focus_judgement(field: Field, um_per_px: float, cover: float) -> tuple[tuple
     moved = math.sqrt(softest**2 - sharpest**2) > MAX_MOVED_UM
     limits = zip(blur.parts_um, (MAX_PART_UM, MAX_SECOND_PART_UM), strict=False)
     partly = any(part > limit for part, limit in limits)
-    found = {"moved": moved, "partly_blurred": partly, "double_exposure": has_ghost(field.image, um_per_px)}
+    found = {
+        "moved": moved,
+        "partly_blurred": partly,
+        "double_exposure": has_ghost(field.image, um_per_px),
+        "colours_apart": has_colours_apart(field, um_per_px),
+    }
     return (), tuple(name for name, is_so in found.items() if is_so)

@@ -10,7 +10,7 @@ from edge.quality.cover import cover_reasons, crowding_reasons
 from edge.quality.edges import find_seams, is_stretched
 from edge.quality.focus import focus_judgement
 from edge.quality.integrity import file_doubts
-from edge.quality.light import light_reasons
+from edge.quality.light import is_noisy, light_reasons
 from edge.quality.look import cover_of, look_at
 from edge.quality.reference import Reference, drift_reasons
 from edge.quality.smear import smear_judgement, stain_judgement
@@ -48,6 +48,9 @@ WARNINGS = {
     "overlay": "lettering or a scale bar lies in the picture: store fields without it",
     "scale_changed": "the red cells do not fit the given scale or the other fields: check the objective",
     "scale_uncertain": "too few red cells give the scale: give it, or count the fields of a sample together",
+    "noisy": "noise hides what is pale: more light, less gain, count anew",
+    "colours_apart": "red lies beside green: check the lens and the video's cable, store single frames",
+    "bent": "the lens bends the picture, and sizes differ over it: use the objective's own adapter",
     "stretched": "pixels are wider than high or higher than wide: store fields as the camera gave them",
     "partly_blurred": "a part is out of focus or under oil: level the slide, clean the lens, focus again",
     "moved": "the stage moved while the field was exposed: wait until it is still, count anew",
@@ -117,6 +120,7 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
         return Judgement(reasons)
     look = look_at(field, common=reference is not None)
     smear = Judgement(*smear_judgement(field)) + _edges_judgement(field)
+    smear += Judgement(warnings=("noisy",) if is_noisy(field.image) else ())
     judgement = smear + Judgement(cover_reasons(look))
     if reference is not None:
         judgement += Judgement(drift_reasons(look, reference))

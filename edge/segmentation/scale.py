@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from edge.segmentation.bend import measure_bend
 from edge.segmentation.diameter import Contour, commonest_diameter, outer_contours, round_diameters_px
 from edge.segmentation.labels import Mask
 from edge.segmentation.pooled import scale_of_red_cells
@@ -107,4 +108,6 @@ def measure_scale(
         diameter = float(np.median(isolated))
     support = 1.0 - float(np.exp(-vote.circles / _CONFIDENT_CIRCLES))
     agreement = min(1.0, vote.share / _CONFIDENT_SHARE)
-    return scale_of_red_cells(RedCellScale(RED_CELL_DIAMETER_UM / diameter / shrink, agreement * support))
+    um_per_px = RED_CELL_DIAMETER_UM / diameter / shrink
+    bend = measure_bend(contours, red_cells.shape)
+    return scale_of_red_cells(RedCellScale(um_per_px, agreement * support, bend))

@@ -419,6 +419,90 @@ def _see_through(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
     return _bytes(under + (image - under) * (alpha[..., None] / 255.0))
 
 
+def _dark(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Little light and much gain: a phone by night, or a short exposure that a program made bright."""
+    if rng.random() < 0.5:
+        return _bytes(image + rng.normal(0, rng.uniform(10, 45), image.shape))
+    light = rng.poisson(image * rng.uniform(0.03, 0.3)).astype(np.float32)
+    light *= 220 / max(1.0, float(np.percentile(light, 90)))
+    return _bytes(light + rng.normal(0, rng.uniform(2, 10), light.shape))
+
+
+def _mosaic(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A sensor's colour mosaic that is read as grey, or from the wrong corner."""
+    mosaic = image[..., 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = image[::2, ::2, 0], image[1::2, 1::2, 2]
+    orders = (cv2.COLOR_BayerGB2RGB, cv2.COLOR_BayerGR2RGB, cv2.COLOR_BayerRG2RGB, cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.cvtColor(mosaic, _pick(rng, *orders)), np.uint8)
+
+
+def _coarse_colour(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """Colour in blocks of 8 to 24 px, as a coarse video keeps it."""
+    chroma = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    step = 1 / int(_pick(rng, 8, 16, 24))
+    small = cv2.resize(chroma[..., 1:], None, fx=step, fy=step, interpolation=cv2.INTER_AREA)
+    way = _pick(rng, cv2.INTER_NEAREST, cv2.INTER_LINEAR)
+    chroma[..., 1:] = cv2.resize(small, image.shape[1::-1], interpolation=way)
+    return np.asarray(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB), np.uint8)
+
+
+def _under_a_map(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A heat map of a network laid over the field."""
+    height, width = image.shape[:2]
+    small = cv2.GaussianBlur(rng.normal(size=(60, 80)).astype(np.float32), (0, 0), 5)
+    heat = cv2.resize((small - small.min()) / (small.max() - small.min()), (width, height))
+    maps = (cv2.COLORMAP_JET, cv2.COLORMAP_HOT, cv2.COLORMAP_VIRIDIS)
+    colours = cv2.applyColorMap(_bytes(255 * heat), _pick(rng, *maps))[..., ::-1]
+    share = rng.uniform(0.15, 0.5)
+    return _bytes((1 - share) * image.astype(np.float32) + share * colours)
+
+
+def _off_a_screen(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A screen that was photographed: its grid of pixels, not quite level."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    turn, step = rng.uniform(-0.1, 0.1), 2 * np.pi / rng.uniform(2.1, 9)
+    across, down = np.cos(step * (columns + turn * rows)), np.cos(step * (rows - turn * columns))
+    strength = np.float32(rng.uniform(0.05, 0.3) / 2)
+    grid = 1 - strength * (across[..., None] * np.array([1, 0.8, 0.6], np.float32) + 0.7 * down[..., None])
+    return _bytes(image * grid * np.float32(rng.uniform(0.85, 1.0)))
+
+
+def _behind_a_reticle(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """An eyepiece's cross hair, pointer or ruler, a little out of focus."""
+    height, width = image.shape[:2]
+    thick, kind = max(1, int(rng.uniform(0.002, 0.006) * height)), int(rng.integers(3))
+    drawn = np.zeros((height, width), np.uint8)
+    if kind == 0:
+        cv2.line(drawn, (0, height // 2), (width, height // 2), (255,), thick)
+        cv2.line(drawn, (width // 2, 0), (width // 2, height), (255,), thick)
+    elif kind == 1:
+        end = (width, int(rng.uniform(0, 1) * height))
+        cv2.line(drawn, (width // 2, height // 2), end, (255,), 3 * thick)
+    else:
+        for x in range(0, width, max(8, width // 40)):
+            cv2.line(drawn, (x, height // 2 - 3 * thick), (x, height // 2 + 3 * thick), (255,), thick)
+    share = cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), thick * rng.uniform(0.5, 2))[..., None]
+    return _bytes(image * (1 - share) + int(rng.integers(60)) * share)
+
+
+def _reflecting(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
+    """A reflection: spots of light, or coloured light from one side."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    if rng.random() < 0.5:
+        along = columns[..., None] / width if rng.random() < 0.5 else 1 - columns[..., None] / width
+        colour = np.array(_pick(rng, (1, 0, 0), (0, 0, 1), (0, 1, 0), (0, 0.5, 1), (1, 0.5, 0)), np.float32)
+        return _bytes(image * (1 - along * np.float32(rng.uniform(0.1, 0.5)) * colour))
+    light = image.astype(np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        away = np.hypot(rows - rng.uniform(0, 1) * height, columns - rng.uniform(0, 1) * width)
+        spot = np.clip(1 - away / (rng.uniform(0.05, 0.3) * width), 0, 1) ** _pick(rng, 0.3, 1.0, 2.0)
+        colour = np.array(_pick(rng, (1, 1, 1), (1, 0.9, 0.6), (0.6, 1, 0.7)), np.float32)
+        light += np.float32(rng.uniform(30, 160)) * spot[..., None] * colour
+    return _bytes(light)
+
+
 #: By the kind's name: how a good field is altered.
 ALTERATIONS: dict[str, Alter] = {
     "red and blue swapped": _permuted((2, 1, 0)),
@@ -448,6 +532,13 @@ ALTERATIONS: dict[str, Alter] = {
     "colour beside brightness": _chroma_shifted,
     "bent by the lens": _distorted,
     "half-transparent": _see_through,
+    "noise of little light": _dark,
+    "sensor's mosaic misread": _mosaic,
+    "coarse colour": _coarse_colour,
+    "under a heat map": _under_a_map,
+    "photographed off a screen": _off_a_screen,
+    "behind a reticle": _behind_a_reticle,
+    "reflection": _reflecting,
 }
 
 

@@ -55,6 +55,7 @@ MUTANTS = [
                 "MAX_BURNT_OUT": "0.9996",
                 "GREY_LEVELS": "5",
                 "BLANK_RANGE": "21",
+                "MAX_NOISE": "14",
             },
             "cover": {
                 "MAX_OPAQUE": "0.0073",
@@ -115,6 +116,45 @@ MUTANTS = [
         },
     ),
     *constants(
+        "edge/quality/ghost.py",
+        "tests/edge/quality/test_ghost.py",
+        {
+            "_NEAREST_UM, _FARTHEST_UM": "3.5, 14.0",
+            "_FLOOR": "1e-2",
+            "_LEAST_ECHO": "20.0",
+        },
+    ),
+    *constants(
+        "edge/quality/ghost.py",
+        "tests/edge/quality/test_ghost.py",
+        {"_NEAREST_UM, _FARTHEST_UM": "2.5, 12.0", "_LEAST_ECHO": "8.0"},
+    ),
+    *constants(
+        "edge/quality/fringes.py",
+        "tests/edge/quality/test_fringes.py",
+        {"_LEAST_WAY_UM": "0.36", "_LEAST_EXPLAINED": "0.23"},
+    ),
+    *constants(
+        "edge/segmentation/bend.py",
+        f"{_SEGMENTATION}/test_bend.py",
+        {"_MOST_CONTOURS, _LEAST_CELLS": "128, 11", "_LEAST_ERRORS": "4.6"},
+    ),
+    *constants(
+        "edge/quality/integrity.py",
+        "tests/edge/quality/test_integrity.py",
+        {"_LEAST_SIDE_PX": "410", "_NEAR, _LEAST_USUAL": "6, 2.0"},
+    ),
+    *constants(
+        "edge/light/sharpness.py",
+        "tests/edge/light",
+        {
+            "_LEAST_STEEP": "2.0",
+            "_DIRECTIONS, _LEAST_PX_OF_DIRECTION": "4, 300",
+            "_COLUMNS, _ROWS, _LEAST_PX_OF_PART, _LEAST_OF_TOP": "4, 3, 20, 0.5",
+            "_SHADE_UM": "2.0",
+        },
+    ),
+    *constants(
         "edge/quality/smear.py",
         "tests/edge/quality/test_smear.py",
         {
@@ -142,6 +182,8 @@ MUTANTS = [
             "_MOST_OF_BLUE": "0.55",
             "_LEAST_SCALE_CONFIDENCE": "0.12",
             "_MOST_BEND": "0.043",
+            "_MOST_GREEN_LESS": "0.13",
+            "MAX_BEND": "0.07",
         },
     ),
     *constants(

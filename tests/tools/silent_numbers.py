@@ -77,6 +77,15 @@ JOINED = (
         "bent by the lens",
         "half-transparent",
     },
+    {
+        "noise of little light",
+        "sensor's mosaic misread",
+        "coarse colour",
+        "under a heat map",
+        "photographed off a screen",
+        "behind a reticle",
+        "reflection",
+    },
 )
 #: Factors of a scale that is given wrong: another objective, a camera's binning, a wrong adapter.
 WRONG_SCALES = (1 / 3, 1 / 2, 1 / 1.4, 1.4, 2, 3)
@@ -144,7 +153,8 @@ def _numbers(row: dict[str, Any]) -> tuple[int, int]:
 
 def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Iterator[Trial]:
     """Write the pictures and files of all kinds."""
-    rng, joined, latest = (np.random.default_rng(key) for key in (seed, [seed, 1], [seed, 2]))
+    rng = np.random.default_rng(seed)
+    joined = [np.random.default_rng([seed, number]) for number in range(1, len(JOINED) + 1)]
     for source, pattern in FIELDS.items():
         for number, good in enumerate(spread(sorted(data.glob(pattern)), fields)):
             image = read_image(good).image
@@ -152,10 +162,12 @@ def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Ite
             shutil.copyfile(good, whole)
             for kind in ALTERATIONS:
                 path = folder / f"{source}-{number}-{list(ALTERATIONS).index(kind)}.png"
-                drawn = joined if kind in JOINED[0] else latest if kind in JOINED[1] else rng
+                drawn = next((own for own, kinds in zip(joined, JOINED, strict=True) if kind in kinds), rng)
                 path.write_bytes(as_png(altered(image, kind, int(drawn.integers(2**31)))))
                 yield Trial(kind, path, whole)
-            scale = segment(Field(Frame(image, source))).scale.um_per_px * float(joined.choice(WRONG_SCALES))
+            scale = segment(Field(Frame(image, source))).scale.um_per_px * float(
+                joined[0].choice(WRONG_SCALES)
+            )
             path = folder / f"{source}-{number}-scale.png"
             path.write_bytes(as_png(image))
             yield Trial("scale given wrong", path, whole, um_per_px=min(max(scale, LEAST_SCALE), MOST_SCALE))

@@ -10,15 +10,15 @@ import pytest
 
 from edge.light.field import Field
 from edge.light.sharpness import Blur
-from edge.quality import Reference, assess_scaled, gate
+from edge.quality import Reference, assess, assess_scaled, gate
 from edge.quality.cover import cover_reasons, crowding_reasons
 from edge.quality.focus import focus_judgement
 from edge.quality.integrity import damage
-from edge.quality.light import light_reasons
+from edge.quality.light import is_noisy, light_reasons
 from edge.quality.look import Look, look_at
 from edge.quality.reference import drift_reasons
 from edge.structures import Background, Frame, UInt8Image
-from tests.edge.quality.drawn import COLOUR
+from tests.edge.quality.drawn import COLOUR, FIELD
 
 LOOK = Look(blank=(2.3, 2.3, 2.3), cover=0.4, opaque=0.0, common=(0.1, 0.3, 0.2))
 #: A slide of level 200 and a patch of another colour over half of it.
@@ -58,6 +58,24 @@ def test_what_is_left_of_a_burnt_out_field(dark_px: int, reasons: tuple[str, ...
     image = np.full((300, 400, 3), 255, np.uint8)
     image[100, :dark_px] = (110, 60, 140)
     assert light_reasons(Field(Frame(image, "drawn"))) == reasons
+
+
+@pytest.mark.parametrize(("change", "noisy"), [(6, False), (7, True)])
+def test_noise(change: int, noisy: bool) -> None:
+    image = np.full((90, 120, 3), 150, np.uint8)
+    image[:, ::2, 1] += np.uint8(change)
+    assert is_noisy(image) == noisy
+    # Edges are few, and no noise.
+    image[:, 48:] = 150
+    assert not is_noisy(image)
+    seen = Field(Frame(np.repeat(np.repeat(image, 4, 0), 4, 1), "drawn"))
+    assert "noisy" not in assess(seen).warnings
+
+
+def test_noise_is_a_warning_of_any_picture() -> None:
+    noise = np.random.default_rng(0).normal(0, 15, FIELD.shape)
+    seen = Field(Frame(np.clip(FIELD + noise, 0, 255).astype(np.uint8), "drawn"))
+    assert "noisy" in assess(seen).warnings
 
 
 @pytest.mark.parametrize(("opaque", "reasons"), [(0.0068, ()), (0.0072, ("obstructed",))])

@@ -21,7 +21,7 @@ from edge.quality.smear import (
 )
 from edge.rendered import Population, RenderSettings, render_field
 from edge.segmentation import segment
-from edge.structures import Background, Frame, Scale, UInt8Image
+from edge.structures import Background, Frame, RedCellScale, Scale, UInt8Image
 from tests.edge.quality.drawn import COLOUR, FIELD
 from tests.tools.altered_fields import altered, no_smear
 
@@ -256,6 +256,8 @@ def test_what_stands_out_has_a_nucleus_colour(colour: Colour, nuclei: Nuclei | N
         (COLOUR, replace(NUCLEI, apart=0.054), ("implausible_white_share",)),
         (COLOUR, replace(NUCLEI, apart=0.74), ()),
         (COLOUR, replace(NUCLEI, apart=0.76), ("channels_swapped",)),
+        (replace(COLOUR, usual=np.array([0.4, 0.285, 0.415], np.float32)), NUCLEI, ()),
+        (replace(COLOUR, usual=np.array([0.415, 0.28, 0.405], np.float32)), NUCLEI, ("channels_swapped",)),
     ],
 )
 def test_light(colour: Colour, nuclei: Nuclei | None, warnings: tuple[str, ...]) -> None:
@@ -358,6 +360,14 @@ def test_a_scale_of_few_red_cells_is_doubted(scale: Scale, doubted: bool) -> Non
     seen = field()
     seen.colour = COLOUR
     assert ("scale_uncertain" in stain_judgement(seen, (), scale)[1]) == doubted
+
+
+@pytest.mark.parametrize(("bend", "warned"), [(0.064, False), (0.066, True), (-0.064, False), (-0.066, True)])
+def test_a_lens_that_bends_the_picture(bend: float, warned: bool) -> None:
+    seen = field()
+    seen.colour = COLOUR
+    scale = Scale(0.2, "pooled", 0.9, red_cells=RedCellScale(0.2, 0.9, bend))
+    assert ("bent" in stain_judgement(seen, (), scale)[1]) == warned
 
 
 def test_nuclei_are_the_darkest_third_of_their_boxes() -> None:
