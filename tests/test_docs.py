@@ -43,7 +43,7 @@ def shown_commands(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_command_shown_is_understood(page: Path) -> None:
-    assert len(shown_commands(page)) >= {"README.md": 7, "engineer.md": 3}.get(page.name, 0)
+    assert len(shown_commands(page)) >= {"engineer.md": 10}.get(page.name, 0)
     for line in shown_commands(page):
         # --help stops the command after its options were parsed, so an unknown option still fails.
         words = [word.rstrip(".") for word in shlex.split(line)[1:]]
@@ -81,14 +81,14 @@ def without_times(text: str) -> list[list[str]]:
     return rows
 
 
-def test_the_readme_shows_what_counting_the_samples_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_shows_what_counting_the_samples_prints_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     shown = next(block for block in blocks(ROOT / "README.md") if "rendered_0001.jpg" in block)
     result = CliRunner().invoke(main, ["count", "edge/samples"])
     assert result.exit_code == 0, result.stderr
-    # The line that names interpreter and version differs between installs.
-    printed = [row for row in without_times(result.stdout) if row[0] != "model"]
-    assert [row for row in without_times(shown) if row[0] != "model"] == printed
+    rows = without_times(shown)
+    assert len(rows) >= 8
+    assert rows == without_times(result.stdout)[: len(rows)]
 
 
 def table_rows(page: Path) -> list[list[str]]:

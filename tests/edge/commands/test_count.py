@@ -179,6 +179,7 @@ def test_masks_hold_the_ids_of_the_cells(count: CountCommand, tmp_path: Path) ->
     assert set(np.unique(nuclei)) <= set(np.unique(cells))
 
 
+@pytest.mark.requirement(24)
 def test_objects_for_qupath_hold_the_pixels_of_the_masks(count: CountCommand, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (record,) = count.records("--masks", out, "--geojson", out, count.folder)

@@ -18,6 +18,7 @@ from tests.edge.results.conftest import NAME, export
 pytestmark = pytest.mark.usefixtures("no_system_config")
 
 
+@pytest.mark.requirement(24)
 def test_pixels_scale_and_channel_come_back(sample_log: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ome"
     assert export(sample_log, "--ome", folder).exit_code == 0

@@ -30,6 +30,7 @@ def drawn(geometry: Feature, name: str | None = None) -> Feature:
     return {"type": "Feature", "id": "x", "geometry": geometry, "properties": properties}
 
 
+@pytest.mark.requirement(24)
 def test_all_that_was_written_comes_back(tmp_path: Path) -> None:
     """With a hole, a nucleus in two pieces, parts that touch at a corner alone, and the last pixel."""
     cells, nuclei = (np.zeros((SIDE, SIDE), np.uint16) for _ in range(2))
