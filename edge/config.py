@@ -268,6 +268,8 @@ class ForwardConfig(BrokerConfig, frozen=True, forbid_unknown_fields=True):
     #: What the broker took within this time is sent again after a lost connection: it may have lost it.
     broker_saves_s: Annotated[float, Meta(ge=0.0, le=86_400.0, description="broker's saves, s apart")] = 60.0
     status_s: Annotated[float, Meta(ge=5.0, le=86_400.0, description="status to status, s")] = 300.0
+    #: Small pictures of cells that are called uncertain: pictures of a patient's cells leave the device.
+    thumbnails: Annotated[Literal["doubtful"] | None, Meta(description="pictures that go, too")] = None
     home_assistant: Annotated[bool, Meta(description="announce the device to Home Assistant")] = True
 
     def __post_init__(self) -> None:

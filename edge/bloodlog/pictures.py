@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -14,12 +13,11 @@ import numpy as np
 import simplejpeg
 
 from edge.bloodlog.locks import USUAL, Patience, locked
+from edge.bloodlog.picture_files import PictureFiles, pictures_beside
 from edge.device.durable import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder, write_whole
-from edge.errors import NO_ROOM, DiskFullError, ImageError, OutputError
+from edge.errors import NO_ROOM, DiskFullError, OutputError
 from edge.structures import UInt8Image
 
-#: Name of the folder beside the log.
-FOLDER = "pictures"
 #: JPEG quality: cells at 64 to 128 px take 2 to 6 kB, and nothing that a reader looks at is lost.
 QUALITY = 90
 #: Of fields, whose pictures are counted as they are kept: against counting what came from the camera, p_blast
@@ -30,7 +28,6 @@ FIELD_QUALITY = 95
 _MARGIN = 0.25
 #: ... and of fields made small to be looked at.
 _SMALL_QUALITY = 80
-_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 def encode(image: UInt8Image, quality: int = QUALITY, sampling: Literal["420", "444"] = "420") -> bytes:
@@ -79,11 +76,8 @@ def thumbnail_box(bbox: tuple[int, int, int, int], width: int, height: int) -> t
     return max(0, x - dx), max(0, y - dy), min(width, x + w + dx), min(height, y + h + dy)
 
 
-class ThumbnailStore:
-    """A folder of JPEG files, each named by the SHA-256 of its bytes.
-
-    A picture that is there already is not written again. Files lie in 256 folders by their first two digits,
-    because a folder of 100,000 files is slow to list on an SD card.
+class ThumbnailStore(PictureFiles):
+    """A folder of pictures that are written, too; one that is there already is not written again.
 
     Parameters
     ----------
@@ -92,13 +86,13 @@ class ThumbnailStore:
     """
 
     def __init__(self, folder: Path, patience: Patience = USUAL) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._patience = patience
 
     @classmethod
     def beside(cls, log: Path, patience: Patience = USUAL) -> ThumbnailStore:
         """Give the store that belongs to a log's file, by whatever symbolic link one came to it."""
-        return cls(log.resolve().parent / FOLDER, patience)
+        return cls(pictures_beside(log), patience)
 
     def put(self, image: UInt8Image, quality: int = QUALITY) -> str:
         """Store a picture; it is on the disk when this returns.
@@ -142,37 +136,10 @@ class ThumbnailStore:
             raise _refused(f"{path}: the picture was not stored", error) from error
         return sha256
 
-    def path(self, sha256: str) -> Path:
-        """Say where a picture lies or would lie.
-
-        Raises
-        ------
-        ImageError
-            This is no SHA-256: names that come from elsewhere never become paths.
-        """
-        if not _NAME.fullmatch(sha256):
-            raise ImageError(f"a picture is named by 64 hexadecimal digits, got {sha256!r}")
-        return self.folder / sha256[:2] / f"{sha256}.jpg"
-
-    def read(self, sha256: str) -> bytes | None:
-        """Read a picture's file; None where it was removed or is damaged."""
-        try:
-            data = self.path(sha256).read_bytes()
-        except OSError:
-            return None
-        return data if hashlib.sha256(data).hexdigest() == sha256 else None
-
     def get(self, sha256: str) -> UInt8Image | None:
         """Read a picture as (H, W, 3) uint8 RGB; None where it was removed or is damaged."""
         data = self.read(sha256)
         return None if data is None else decode(data)
-
-    def size(self, sha256: str) -> int:
-        """Bytes that a picture takes, 0 where it is not there."""
-        try:
-            return self.path(sha256).stat().st_size
-        except FileNotFoundError:
-            return 0
 
     def holding(self) -> AbstractContextManager[None]:
         """Keep others from tidying up while pictures are stored whose row is not in the log yet.

@@ -26,11 +26,14 @@ from edge.fleet.verifying import (
     FieldRow,
     Kind,
     LinkMessage,
+    PictureMessage,
     RefusedError,
+    RemovalRow,
     SampleRow,
     check_place,
     parse_topic,
     read_link,
+    read_picture,
     read_status,
     refused_text,
     sender,
@@ -38,6 +41,8 @@ from edge.fleet.verifying import (
 
 #: What of one device is named and kept one by one in a day: 5 MB. What is more is counted.
 MOST_NAMED = 1000
+#: Pictures of one device that are kept, the newest: 10 MB, and never more than 32.
+MOST_PICTURES = 2000
 
 _ADD_INCIDENT = """
 INSERT INTO incident (device, kind, number, last_number, what, first_at, last_at, payload_sha256, payload)
@@ -50,6 +55,15 @@ _CLOSE_RESTORED = (
     "UPDATE incident SET closed_at = %s WHERE device = %s AND kind = 'restored_backup' AND closed_at IS NULL"
 )
 _ADD_CONTROL = "INSERT INTO control_run VALUES (%s, %s, %s) ON CONFLICT (device, sample_id) DO NOTHING"
+_ADD_PICTURE = (
+    "INSERT INTO picture VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (device, field_id, cell_id) DO NOTHING"
+)
+_REMOVE_PICTURES = "DELETE FROM picture WHERE device = %s AND field_id = %s"
+_KEEP_NEWEST = """
+DELETE FROM picture WHERE device = %s AND (field_id, cell_id) <= (
+    SELECT field_id, cell_id FROM picture WHERE device = %s
+    ORDER BY field_id DESC, cell_id DESC LIMIT 1 OFFSET %s)
+"""
 _ADD_DEVICE = """
 INSERT INTO device (name, first_heard, last_heard, sha256, seal) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (name) DO NOTHING
@@ -85,6 +99,10 @@ class _Batch:
     fields: list[tuple[Any, ...]] = field(default_factory=list)
     samples: list[tuple[Any, ...]] = field(default_factory=list)
     controls: list[tuple[Any, ...]] = field(default_factory=list)
+    #: By device, field and cell.
+    pictures: dict[tuple[str, int, int], PictureMessage] = field(default_factory=dict)
+    #: Device and field.
+    removed: list[tuple[str, int]] = field(default_factory=list)
     #: By device.
     incidents: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     devices: dict[str, _Device] = field(default_factory=dict)
@@ -152,6 +170,8 @@ class Collector:
             device = self._device(batch, name)
             if what == "link":
                 self._link(batch, device, name, read_link(name, message.payload), message.payload)
+            elif what == "picture":
+                self._picture(batch, name, read_picture(name, message.payload))
             elif what == "status":
                 self._status(batch, device, name, message)
             elif what == "online":
@@ -251,6 +271,8 @@ class Collector:
                     sample.search,
                 )
             )
+        if message.kind == "removal":
+            batch.removed.append((name, msgspec.convert(row, RemovalRow).field_id))
         if message.kind == "control_run":
             run = msgspec.convert(row, ControlRunRow)
             batch.controls.append((name, run.sample_id, run.slide))
@@ -263,6 +285,20 @@ class Collector:
                     *(made.source_kind, made.model_name, made.model_sha256, made.config_sha256),
                     made.software_version,
                 )
+            )
+
+    def _picture(self, batch: _Batch, name: str, picture: PictureMessage) -> None:
+        place = (name, picture.field_id, picture.cell_id)
+        if (fresh := batch.pictures.get(place)) is not None:
+            there = fresh.sha256
+        else:
+            query = "SELECT sha256 FROM picture WHERE device = %s AND field_id = %s AND cell_id = %s"
+            there = next((row["sha256"] for row in self._database.rows(query, place)), picture.sha256)
+            batch.pictures[place] = picture
+        if there != picture.sha256:
+            raise RefusedError(
+                "fork",
+                f"is another picture of cell {picture.cell_id} of field {picture.field_id} than is here",
             )
 
     def _status(self, batch: _Batch, device: _Device, name: str, message: Received) -> None:
@@ -330,6 +366,7 @@ class Collector:
         database.add("field", batch.fields)
         database.add("sample", batch.samples)
         database.execute_many(_ADD_CONTROL, batch.controls)
+        self._write_pictures(batch)
         for name, incidents in batch.incidents.items():
             self._write_incidents(batch, name, incidents)
         for name, device in batch.devices.items():
@@ -350,6 +387,13 @@ class Collector:
                 database.execute(_CLOSE_GAPS, (batch.now, name))
             if device.goes_on:
                 database.execute(_CLOSE_RESTORED, (batch.now, name))
+
+    def _write_pictures(self, batch: _Batch) -> None:
+        rows = [(*place, one.sha256, batch.now, one.jpeg) for place, one in batch.pictures.items()]
+        self._database.execute_many(_ADD_PICTURE, rows)
+        self._database.execute_many(_REMOVE_PICTURES, batch.removed)
+        for name in {place[0] for place in batch.pictures}:
+            self._database.execute(_KEEP_NEWEST, (name, name, MOST_PICTURES))
 
     def _write_incidents(self, batch: _Batch, name: str, incidents: list[tuple[Any, ...]]) -> None:
         """Write what is named of a device, so many of a day; the others are counted in one row."""

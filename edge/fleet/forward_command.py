@@ -59,7 +59,7 @@ def forward(
     if once:
         check_there(log)
     kept = State(log.parent / STATE_NAME if state is None else state, device)
-    outbox = Outbox(log, device, kept.key)
+    outbox = Outbox(log, device, kept.key, thumbnails=section.thumbnails == "doubtful")
     forwarder = Forwarder(
         section,
         outbox,

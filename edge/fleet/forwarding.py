@@ -187,10 +187,10 @@ class Forwarder:
                 if not ready and now_s >= look_s:
                     ready.extend(self._outbox.after(read, _BATCH))
                     read = ready[-1].after if ready else read
-                    look_s = now_s if len(ready) == _BATCH else now_s + POLL_S
+                    look_s = now_s if ready else now_s + POLL_S
                 while ready and sending.has_room:
                     outgoing = ready.popleft()
-                    sending.publish(topic(self._device, "link"), outgoing)
+                    sending.publish(topic(self._device, outgoing.what), outgoing)
                 if now_s >= status_s:
                     status = self._make_status(self._outbox.head(), sending.progress.taken)
                     connection.publish(topic(self._device, "status"), encoded(status), retain=True)
@@ -251,7 +251,7 @@ class _Sending:
         return len(self.waiting) < self.connection.window
 
     def publish(self, where: str, outgoing: Outgoing) -> None:
-        """Send one link."""
+        """Send one message."""
         underway = _Underway(outgoing)
         self.waiting[self.connection.publish(where, outgoing.payload)] = underway
         self._order.append(underway)

@@ -11,6 +11,7 @@ People's names cross as pseudonyms: HMAC-SHA256 under a key that never leaves th
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -22,8 +23,11 @@ from edge.bloodlog.pseudonym import personal_doubt
 
 LINK_SCHEMA = "blastcount.link/1"
 STATUS_SCHEMA = "blastcount.device/1"
+PICTURE_SCHEMA = "blastcount.picture/1"
 #: Largest message, bytes. A field's row takes 2 kB; a larger row crosses without what is large.
 MAX_BYTES = 64 * 1024
+#: Pictures of one field that cross at most, and the largest, bytes: a cell's takes 2 to 6 kB.
+MOST_PICTURES, MAX_PICTURE_BYTES = 20, 16 * 1024
 ROOT = "blastcount/1"
 
 #: Columns that cross, by kind; of a kind that is not named here the number alone does. A file's name
@@ -62,7 +66,7 @@ PEOPLE = frozenset({"who", "observer", "reader"})
 
 
 def topic(device: str, what: str) -> str:
-    """Name where a device's messages go: ``link``, ``status`` or ``online``.
+    """Name where a device's messages go: ``link``, ``picture``, ``status`` or ``online``.
 
     Examples
     --------
@@ -158,6 +162,36 @@ def _group(cell: Mapping[str, Any]) -> str:
     if cell.get("label") == "normal" and cell.get("type") == "erythroblast":
         return "erythroblasts"
     return {"blast": "blasts", "normal": "normal"}.get(cell.get("label", ""), "uncertain")
+
+
+def doubtful(cells: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
+    """Find a field's cells that are called uncertain and have a picture: id and the picture's SHA-256."""
+    found = [
+        (cell["id"], cell["thumbnail_sha256"])
+        for cell in cells
+        if "thumbnail_sha256" in cell and _group(cell) == "uncertain"
+    ]
+    return found[:MOST_PICTURES]
+
+
+def picture_message(device: str, field_id: int, cell_id: int, sha256: str, jpeg: bytes) -> dict[str, Any]:
+    """Make the message of one cell's picture.
+
+    Parameters
+    ----------
+    device : name of this device
+    field_id, cell_id : of the cell in the device's log
+    sha256 : of the file, as the field's link has it
+    jpeg : the file; nothing is in it but the picture
+    """
+    return {
+        "schema": PICTURE_SCHEMA,
+        "device": device,
+        "field_id": field_id,
+        "cell_id": cell_id,
+        "sha256": sha256,
+        "jpeg": base64.b64encode(jpeg).decode("ascii"),
+    }
 
 
 def encoded(message: Mapping[str, Any]) -> bytes:

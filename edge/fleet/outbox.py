@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -15,13 +16,16 @@ from edge.bloodlog.chain import GENESIS, Head, is_link, read_content
 from edge.bloodlog.chain import head as chain_head
 from edge.bloodlog.connection import DAMAGE, connect, snapshot, unusable
 from edge.bloodlog.locks import Patience, locked
+from edge.bloodlog.picture_files import PictureFiles, pictures_beside
 from edge.device.durable import write_whole
 from edge.errors import LogBusyError, LogError, OutputError
-from edge.fleet.messages import encoded, link_message
+from edge.fleet.messages import MAX_PICTURE_BYTES, doubtful, encoded, link_message, picture_message
 
 _KEY_BYTES = 32
 #: Links that are gone through at once, to find one of them again.
 _AT_ONCE = 500
+#: ... and what their messages may take together, bytes, so that pictures do not fill the memory.
+_BYTES_AT_ONCE = 1_000_000
 _LINKS = "SELECT number, kind, row_id, sha256 FROM link WHERE number > ? ORDER BY number LIMIT ?"
 _LINK = "SELECT number, sha256 FROM link WHERE number = ?"
 
@@ -46,16 +50,18 @@ class Cursor(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outgoing(Struct, frozen=True):
-    """One link's message, ready to go.
+    """One message, ready to go.
 
     Attributes
     ----------
-    after : the cursor once the broker has taken it
+    after : the cursor once the broker has taken it; a picture, which goes before its field's link, moves none
     payload : JSON
+    what : ``link`` or ``picture``
     """
 
     after: Cursor
     payload: bytes
+    what: str = "link"
 
 
 class State:
@@ -143,10 +149,12 @@ class Outbox:
     path : the log
     device : name of this device
     key : of people's pseudonyms
+    thumbnails : pictures of cells that are called uncertain go, too
     """
 
-    def __init__(self, path: Path, device: str, key: bytes) -> None:
+    def __init__(self, path: Path, device: str, key: bytes, *, thumbnails: bool = False) -> None:
         self._path = path
+        self._pictures = PictureFiles(pictures_beside(path)) if thumbnails else None
         self._device = device
         self._key = key
 
@@ -164,7 +172,7 @@ class Outbox:
             return chain_head(connection)
 
     def after(self, cursor: Cursor, most: int) -> list[Outgoing]:
-        """Read the links behind a cursor, at most so many.
+        """Read the messages of the links behind a cursor, of at most so many; none where there is no link.
 
         Raises
         ------
@@ -177,9 +185,14 @@ class Outbox:
         with self._reading() as connection:
             self._check_same(connection, cursor)
             rows = connection.execute(_LINKS, (cursor.number, most)).fetchall()
+            size = 0
             for number, kind, row_id, sha256 in rows:
-                found.append(self._message(connection, cursor, Head(number, sha256), kind, row_id))
+                messages = self._messages(connection, cursor, Head(number, sha256), kind, row_id)
+                found += messages
                 cursor = found[-1].after
+                size += sum(len(one.payload) for one in messages)
+                if size > _BYTES_AT_ONCE:
+                    break
         return found
 
     def before(self, first: int, sent: Cursor) -> Cursor:
@@ -202,9 +215,9 @@ class Outbox:
             cursor = self.after(cursor, min(_AT_ONCE, first - 1 - cursor.number))[-1].after
         return cursor
 
-    def _message(
+    def _messages(
         self, connection: sqlite3.Connection, cursor: Cursor, link: Head, kind: str, row_id: int
-    ) -> Outgoing:
+    ) -> list[Outgoing]:
         content = read_content(connection, kind, row_id)  # type: ignore[arg-type]  # refuses what is no kind
         follows = link.number == cursor.number + 1
         if content is None or not follows or not is_link(link.sha256, cursor.sha256, content):
@@ -214,7 +227,17 @@ class Outbox:
             )
         message = link_message(self._device, link, cursor.head, cursor.seal, content, self._key)
         after = Cursor(link.number, link.sha256, message["seal"])
-        return Outgoing(after, encoded(message))
+        pictures = self._doubtful(row_id, content["cells"]) if kind == "field" else ()
+        return [*(Outgoing(cursor, one, "picture") for one in pictures), Outgoing(after, encoded(message))]
+
+    def _doubtful(self, field_id: int, cells: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+        """Give the messages of a field's pictures; of those that were removed there is none."""
+        if self._pictures is None:
+            return
+        for cell_id, sha256 in doubtful(cells):
+            jpeg = self._pictures.read(sha256)
+            if jpeg is not None and len(jpeg) <= MAX_PICTURE_BYTES:
+                yield encoded(picture_message(self._device, field_id, cell_id, sha256, jpeg))
 
     def _check_same(self, connection: sqlite3.Connection, cursor: Cursor) -> None:
         if cursor.number == 0:

@@ -220,6 +220,23 @@ def warnings_of(database: Database, device: str, number: int) -> tuple[dict[str,
     return dict(counts.most_common()), warned
 
 
+def pictures_of(database: Database, device: str, number: int) -> list[Row]:
+    """Read which cells' pictures of a sample are here: field and cell, the newest."""
+    return database.rows(
+        "SELECT field_id, cell_id FROM picture JOIN field ON field.device = picture.device "
+        "AND field.row_id = picture.field_id WHERE picture.device = %s AND sample_id = %s "
+        "ORDER BY field_id DESC, cell_id LIMIT %s",
+        (device, number, MOST_SHOWN),
+    )
+
+
+def picture_of(database: Database, device: str, field_id: int, cell_id: int) -> bytes | None:
+    """Read one cell's picture, a JPEG file; None where it is not here."""
+    query = "SELECT jpeg FROM picture WHERE device = %s AND field_id = %s AND cell_id = %s"
+    rows = database.rows(query, (device, field_id, cell_id))
+    return bytes(rows[0]["jpeg"]) if rows else None
+
+
 def incidents_of(database: Database, device: str) -> list[Row]:
     """Read a device's newest incidents, each with who has seen it where it has not come again since."""
     return database.rows(_INCIDENTS, (device, MOST_SHOWN))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from flask import Blueprint, abort, current_app, render_template
+from flask import Blueprint, Response, abort, current_app, render_template
 from flask.blueprints import BlueprintSetupState
 
 from edge.device.printable import printable
@@ -96,7 +96,18 @@ def sample(name: str, number: int) -> str:
             headline=count_text(_, found),
             doubts=warned_text(_, counts, warned, found.tally.fields),
             made_by=overview.made_by(database, name, number),
+            pictures=overview.pictures_of(database, name, number),
         )
+
+
+@blueprint.get("/devices/<name>/fields/<int:field>/cells/<int:cell>.jpg")
+def picture(name: str, field: int, cell: int) -> Response:
+    """Give one cell's picture."""
+    with _reading() as database:
+        jpeg = overview.picture_of(database, name, field, cell) if max(field, cell) < 2**53 else None
+    if jpeg is None:
+        abort(404)
+    return Response(jpeg, mimetype="image/jpeg")
 
 
 def count_text(_: Catalogue, sample: overview.SampleFigures) -> str:

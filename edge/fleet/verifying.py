@@ -14,20 +14,30 @@ from msgspec import Meta, Struct
 from edge.bloodlog.chain import GENESIS
 from edge.config import DEVICE_NAME
 from edge.errors import EdgeError
-from edge.fleet.messages import LINK_SCHEMA, MAX_BYTES, ROOT, STATUS_SCHEMA, seal
+from edge.fleet.messages import (
+    LINK_SCHEMA,
+    MAX_BYTES,
+    MAX_PICTURE_BYTES,
+    PICTURE_SCHEMA,
+    ROOT,
+    STATUS_SCHEMA,
+    seal,
+)
 from edge.fleet.moments import moment
 
 #: What is named. The first five are of messages that are refused, the others of what is kept.
 Kind = Literal[
     "oversized", "malformed", "stolen_name", "altered", "fork", "restored_backup", "resealed", "gap", "flood"
 ]  # fmt: skip
-_TOPIC = re.compile(rf"{ROOT}/({DEVICE_NAME})/(link|status|online)", re.ASCII)
+_TOPIC = re.compile(rf"{ROOT}/({DEVICE_NAME})/(link|picture|status|online)", re.ASCII)
 _OWNER = re.compile(rf"{ROOT}/({DEVICE_NAME})/.*", re.ASCII | re.DOTALL)
 #: Where messages come from whose topic names no device.
 NOBODY = "?"
 #: A time as devices write it. What is none the views could not read, of any device.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _YEARS = range(1970, 2200)
+#: Longest side of a cell's picture.
+_MOST_PX = 1024
 _TOO_DEEP = "is nested too deep; a message has few levels"
 #: Of a refused message this much is kept, characters.
 KEPT_CHARACTERS = 4096
@@ -118,6 +128,13 @@ class _SampleEventRow(Struct, frozen=True):
     sample_id: Number
 
 
+class RemovalRow(Struct, frozen=True):
+    """Of a field the pictures were removed."""
+
+    id: Number
+    field_id: Number
+
+
 class _AlarmRow(Struct, frozen=True):
     id: Number
     chart: Text
@@ -155,6 +172,7 @@ _ROWS: Mapping[str, type[Struct]] = {
     "field": FieldRow,
     "sample": SampleRow,
     "control_run": ControlRunRow,
+    "removal": RemovalRow,
     "sample_event": _SampleEventRow,
     "alarm": _AlarmRow,
     "acknowledgement": _AcknowledgementRow,
@@ -178,6 +196,17 @@ class StatusMessage(Struct, frozen=True):
     backlog: Whole = 0
     software_version: Text | None = None
     disk_free_mb: Whole | None = None
+
+
+class PictureMessage(Struct, frozen=True):
+    """A cell's picture as it crossed."""
+
+    schema: Literal["blastcount.picture/1"]
+    device: Text
+    field_id: Number
+    cell_id: Number
+    sha256: Hash
+    jpeg: Annotated[bytes, Meta(max_length=MAX_PICTURE_BYTES)]
 
 
 class RefusedError(EdgeError):
@@ -275,6 +304,30 @@ def read_status(device: str, payload: bytes) -> tuple[StatusMessage, Mapping[str
         raise RefusedError("malformed", f"is not of the form {STATUS_SCHEMA}: {error}") from error
     _check_name(device, status.device, None)
     return status, raw
+
+
+def read_picture(device: str, payload: bytes) -> PictureMessage:
+    """Read a cell's picture, and see that it is a small one, and its sender's own.
+
+    Raises
+    ------
+    RefusedError
+        It is not.
+    """
+    import simplejpeg
+
+    raw = _decode(payload, PICTURE_SCHEMA)
+    try:
+        picture = msgspec.convert(raw, PictureMessage)
+        height, width, _, _ = simplejpeg.decode_jpeg_header(picture.jpeg)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise RefusedError("malformed", f"is not of the form {PICTURE_SCHEMA}: {error}") from error
+    _check_name(device, picture.device, None)
+    if max(width, height) > _MOST_PX:
+        raise RefusedError("oversized", f"shows {width} x {height} px, expected at most {_MOST_PX}")
+    if hashlib.sha256(picture.jpeg).hexdigest() != picture.sha256:
+        raise RefusedError("altered", "was changed on its way: its hash is of something else")
+    return picture
 
 
 def check_place(message: LinkMessage, before: End | None, after: LinkMessage | None) -> None:

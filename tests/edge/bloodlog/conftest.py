@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
-from edge.bloodlog.pictures import FOLDER, ThumbnailStore
+from edge.bloodlog.picture_files import FOLDER
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.structures import CellRef
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 

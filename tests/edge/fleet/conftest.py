@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pytest
 
 from edge.bloodlog import BloodLog
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.config import ForwardConfig
 from edge.fleet.broker import NO_SUBSCRIBERS, Closed, Event, Received, Taken
 from edge.fleet.database import Database
 from edge.fleet.forwarding import Forwarder
 from edge.fleet.outbox import Outbox, State
+from edge.structures import Cell, ClassifiedCell
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
 
 CONFIG = ForwardConfig(broker="localhost", tls=False, device="pi-07", window=8, broker_saves_s=0.0)
@@ -89,6 +92,20 @@ def add_fields(log: BloodLog, number: int) -> None:
         log.append(make_result(f"patients/siti-{i}.jpg", cells=5), **PROVENANCE, sample_id=1)
 
 
+def add_doubtful(log: BloodLog, sample_id: int = 1, side: int = 64) -> list[str]:
+    """Add a field of a blast, a normal and two uncertain cells, each with a picture; give the hashes."""
+    store, cells, pictures = ThumbnailStore.beside(log.path), [], {}
+    result = make_result(cells=0)
+    for number, label in enumerate(("blast", "normal", "uncertain", "uncertain"), start=1):
+        cell = Cell(number, 10.5, 20.25, (5, 6, 30, 31), 700, 300, "wbc", touches_border=False)
+        cells.append(ClassifiedCell(cell, label, 0.5))  # type: ignore[arg-type]  # a plain string in tests
+        noise = np.random.default_rng(number).integers(0, 255, (side, side, 3), np.uint8)
+        pictures[number] = store.put(noise)
+    fields = PROVENANCE | {"sample_id": sample_id, "thumbnails": pictures}
+    log.append(replace(result, cells=tuple(cells)), **fields)
+    return list(pictures.values())
+
+
 @pytest.fixture
 def make_forwarder(tmp_path: Path) -> Callable[..., Forwarder]:
     """Makes what sends the log, as it starts anew each time."""
@@ -96,7 +113,9 @@ def make_forwarder(tmp_path: Path) -> Callable[..., Forwarder]:
     def make(config: ForwardConfig = CONFIG, **more: Any) -> Forwarder:
         assert config.device is not None
         state = State(tmp_path / "state", config.device)
-        outbox = Outbox(tmp_path / "blood.db", config.device, state.key)
+        outbox = Outbox(
+            tmp_path / "blood.db", config.device, state.key, thumbnails=config.thumbnails == "doubtful"
+        )
         status: Callable[..., dict[str, Any]] = lambda head, taken: {"head": head.number}  # noqa: E731
         return Forwarder(config, outbox, state, status, **more)
 

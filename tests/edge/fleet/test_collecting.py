@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import Result
 from hypothesis import given
@@ -23,12 +26,12 @@ from edge.fleet.broker import Closed, Received
 from edge.fleet.collecting import Collector
 from edge.fleet.database import Database, DatabaseError
 from edge.fleet.forwarding import Forwarder
-from edge.fleet.messages import MAX_BYTES, encoded, seal
-from edge.fleet.overview import acknowledge, devices, incidents_of
+from edge.fleet.messages import MAX_BYTES, MAX_PICTURE_BYTES, encoded, seal
+from edge.fleet.overview import acknowledge, devices, incidents_of, picture_of, pictures_of
 from edge.fleet.receiving import Receiver
 from edge.fleet.verifying import RefusedError, read_link
 from tests.edge.commands.invoking import blastcount
-from tests.edge.fleet.conftest import Broker, Line, add_fields, received
+from tests.edge.fleet.conftest import CONFIG, Broker, Line, add_doubtful, add_fields, received
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -515,3 +518,75 @@ def test_what_somebody_has_seen_stands_no_more_until_it_comes_again(
     assert len(acknowledge(database, "pi-07", None, "Budi", "")) == 2
     assert (incidents(database), acknowledge(database, "pi-07", None, "Budi", "")) == ({}, [])
     assert database.rows("SELECT count(*) AS n FROM acknowledgement") == [{"n": 4}]
+
+
+@pytest.fixture
+def with_pictures(log: BloodLog, make_forwarder: Callable[..., Forwarder]) -> Broker:
+    """Twelve links and two pictures, of the sixth field."""
+    add_doubtful(log)
+    add_fields(log, 4)
+    broker = Broker()
+    config = msgspec.structs.replace(CONFIG, thumbnails="doubtful")
+    make_forwarder(config).run(lambda: Line(broker), once=True)
+    return broker
+
+
+def pictures(database: Database) -> list[tuple[int, int]]:
+    rows = database.rows("SELECT field_id, cell_id FROM picture ORDER BY field_id, cell_id")
+    return [(row["field_id"], row["cell_id"]) for row in rows]
+
+
+def test_pictures_are_kept_once_and_go_when_the_device_removes_them(
+    database: Database, with_pictures: Broker
+) -> None:
+    came = [*received(with_pictures.payloads("picture"), what="picture"), *received(with_pictures.payloads())]
+    collector = Collector(database)
+    collector.take([*came, *came])
+    assert pictures(database) == [(6, 3), (6, 4)]
+    assert [(row["field_id"], row["cell_id"]) for row in pictures_of(database, "pi-07", 1)] == [
+        (6, 3),
+        (6, 4),
+    ]
+    said = json.loads(with_pictures.payloads("picture")[0])
+    assert picture_of(database, "pi-07", 6, 3) == base64.b64decode(said["jpeg"])
+    assert (incidents(database), links(database)) == ({}, list(range(1, 13)))
+    device = Forged("pi-07", json.loads(with_pictures.payloads()[-1]))
+    collector.take(received([device.says("removal", {"id": 1, "field_id": 6})]))
+    assert pictures(database) == []
+
+
+def test_a_picture_that_is_none_or_another_is_refused(database: Database, with_pictures: Broker) -> None:
+    first, second = (json.loads(payload) for payload in with_pictures.payloads("picture"))
+    jpeg = base64.b64decode(first["jpeg"])
+    huge = jpeg.replace(b"\x00\x40\x00\x40\x03", b"\x40\x00\x40\x00\x03", 1)  # what it says of its size
+    assert huge != jpeg
+
+    def with_jpeg(data: bytes) -> dict[str, Any]:
+        said = {"jpeg": base64.b64encode(data).decode(), "sha256": hashlib.sha256(data).hexdigest()}
+        return first | said
+
+    bad = [
+        first | {"sha256": OTHER},
+        with_jpeg(b"GIF89a"),
+        with_jpeg(jpeg + bytes(MAX_PICTURE_BYTES)),
+        with_jpeg(huge),
+        first | {"device": "pi-08"},
+        second | {"cell_id": first["cell_id"]},
+    ]
+    Collector(database).take(received([encoded(one) for one in (first, *bad)], what="picture"))
+    assert pictures(database) == [(6, 3)]
+    assert incidents(database) == {"altered": 1, "malformed": 2, "oversized": 1, "stolen_name": 1, "fork": 1}
+
+
+def test_the_newest_pictures_of_each_device_are_kept(
+    database: Database, with_pictures: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MOST_PICTURES", 3)
+    first = json.loads(with_pictures.payloads("picture")[0])
+    for field in (4, 9, 1, 8, 7):
+        said = [encoded(first | {"field_id": field})]
+        Collector(database).take(received(said, what="picture"))
+        Collector(database).take(received([encoded(first | {"device": "pi-08"})], "pi-08", "picture"))
+    rows = database.rows("SELECT field_id FROM picture WHERE device = 'pi-07' ORDER BY field_id")
+    assert [row["field_id"] for row in rows] == [7, 8, 9]
+    assert len(pictures(database)) == 4

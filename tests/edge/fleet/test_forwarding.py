@@ -11,22 +11,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS
+from edge.bloodlog.pictures import ThumbnailStore
 from edge.config import DEVICE_NAME, ForwardConfig
 from edge.errors import LogError, NoLogError, OutputError
+from edge.fleet import outbox as fleet_outbox
 from edge.fleet.broker import NO_SUBSCRIBERS, BrokerError
 from edge.fleet.device_status import make_status
 from edge.fleet.forwarding import Forwarder, Progress
 from edge.fleet.messages import ALLOWED, MAX_BYTES, seal
 from edge.fleet.outbox import Cursor, Outbox, State
-from edge.fleet.verifying import read_link
+from edge.fleet.verifying import read_link, read_picture
 from edge.structures import FieldResult
 from tests.edge.bloodlog.fields import make_result
 from tests.edge.commands.invoking import blastcount
-from tests.edge.fleet.conftest import CONFIG, Broker, Line, add_fields
+from tests.edge.fleet.conftest import CONFIG, Broker, Line, add_doubtful, add_fields
 
 MakeForwarder = Callable[..., Forwarder]
 
@@ -170,6 +173,61 @@ def test_messages_are_of_the_published_form(
 def test_a_device_s_name_has_one_form(repository: Path) -> None:
     schema = json.loads((repository / "edge" / "fleet" / "messages.schema.json").read_text())
     assert schema["$defs"]["device"]["pattern"] == f"^{DEVICE_NAME}$"
+
+
+WITH_PICTURES = msgspec.structs.replace(CONFIG, thumbnails="doubtful")
+
+
+def test_pictures_of_uncertain_cells_alone_cross_and_only_where_it_is_said(
+    log: BloodLog, make_forwarder: MakeForwarder, repository: Path
+) -> None:
+    pictures = add_doubtful(log)
+    broker, other = Broker(), Broker()
+    send(make_forwarder, other)
+    assert other.payloads("picture") == []
+    (log.path.parent / "state" / "pi-07.cursor.json").unlink()  # and all of it once more
+    make_forwarder(WITH_PICTURES).run(lambda: Line(broker), once=True)
+    kinds = [where.rpartition("/")[2] for where, _ in broker.taken]
+    assert [kind for kind in kinds if kind != "status"][-3:] == ["picture", "picture", "link"]
+    sent = [json.loads(payload) for payload in broker.payloads("picture")]
+    assert [(one["field_id"], one["cell_id"], one["sha256"]) for one in sent] == [
+        (6, 3, pictures[2]), (6, 4, pictures[3]),
+    ]  # fmt: skip
+    store = ThumbnailStore.beside(log.path)
+    schema = json.loads((repository / "edge" / "fleet" / "messages.schema.json").read_text())
+    for payload, one in zip(broker.payloads("picture"), sent, strict=True):
+        jsonschema.validate(one, schema)
+        assert read_picture("pi-07", payload).jpeg == store.read(one["sha256"])
+    # The links are the same ones, pictures or none.
+    assert broker.payloads() == other.payloads()
+
+
+def test_a_picture_that_was_removed_or_is_large_does_not_cross(
+    log: BloodLog, make_forwarder: MakeForwarder
+) -> None:
+    pictures = add_doubtful(log)
+    ThumbnailStore.beside(log.path).path(pictures[2]).unlink()
+    add_doubtful(log, side=256)
+    broker = Broker()
+    make_forwarder(WITH_PICTURES).run(lambda: Line(broker), once=True)
+    assert [json.loads(one)["sha256"] for one in broker.payloads("picture")] == pictures[3:]
+    assert numbers(broker) == list(range(1, 10))
+
+
+def test_pictures_do_not_fill_the_memory(
+    log: BloodLog, make_forwarder: MakeForwarder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fleet_outbox, "_BYTES_AT_ONCE", 5000)
+    for _ in range(3):
+        add_doubtful(log)
+    outbox = Outbox(log.path, "pi-07", bytes(32), thumbnails=True)
+    at_once = outbox.after(Cursor(), 200)
+    assert sum(len(one.payload) for one in at_once[:-1]) <= 5000 + 20_000
+    assert len(at_once) < 10
+    broker = Broker()
+    make_forwarder(WITH_PICTURES).run(lambda: Line(broker), once=True)
+    assert numbers(broker) == list(range(1, 11))
+    assert len(broker.payloads("picture")) == 6
 
 
 def test_a_row_that_is_too_large_crosses_without_what_is_large(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from flask.testing import FlaskClient
 
@@ -13,6 +15,7 @@ from edge.bloodlog import BloodLog
 from edge.device.clock import utc_now
 from edge.device.passwords import password_hash
 from edge.fleet.alarms import watch
+from edge.fleet.broker import Received
 from edge.fleet.collecting import Collector
 from edge.fleet.database import Database, migrations
 from edge.fleet.forwarding import Forwarder
@@ -23,7 +26,7 @@ from edge.web.access import Lock
 from edge.web.app import create_app
 from edge.web.setup import Setup
 from tests.edge.bloodlog.fields import PROVENANCE, make_result
-from tests.edge.fleet.conftest import Broker, Line, add_fields, received
+from tests.edge.fleet.conftest import CONFIG, Broker, Line, add_doubtful, add_fields, received
 
 PATHS = ("/", "/weeks", "/devices/pi-07", "/devices/pi-07/samples/1")
 
@@ -92,8 +95,9 @@ def test_a_search_that_came_before_the_column_is_known_from_its_message(
     Collector(database).take(received(searched))
     for view in ("sample_tally", "fleet", "standing_incident"):
         database.execute(f"DROP VIEW {view}")
-    for table in ("acknowledgement", "control_run"):
+    for table in ("acknowledgement", "control_run", "picture"):
         database.execute(f"DROP TABLE {table}")
+    database.execute("DROP INDEX field_row")
     database.execute("ALTER TABLE sample DROP COLUMN search")
     for name in ("sample_tally", "fleet"):
         (view,) = (part for part in migrations()[0].sql.split(";") if f"CREATE VIEW {name} " in part)
@@ -157,3 +161,23 @@ def test_a_control_run_is_no_sample(
     run = client.get("/devices/pi-07/samples/2", headers={"Accept-Language": language}).text
     assert words in run
     assert "<svg" not in run
+
+
+def test_a_sheet_shows_the_pictures_that_came(
+    database: Database, log: BloodLog, make_forwarder: Callable[..., Forwarder], tmp_path: Path
+) -> None:
+    pictures = add_doubtful(log)
+    broker = Broker()
+    make_forwarder(msgspec.structs.replace(CONFIG, thumbnails="doubtful")).run(
+        lambda: Line(broker), once=True
+    )
+    Collector(database).take([Received(topic, payload, 1, False) for topic, payload in broker.taken])
+    client = client_of(str(tmp_path / "fleet.db"), tmp_path)
+    shown = re.findall(r'<img src="(/devices/[^"]+)"', client.get("/devices/pi-07/samples/1").text)
+    assert len(shown) == 2
+    answer = client.get(shown[0])
+    assert (answer.mimetype, hashlib.sha256(answer.data).hexdigest()) == ("image/jpeg", pictures[2])
+    for path in ("/devices/pi-07/fields/6/cells/1.jpg", f"/devices/pi-07/fields/6/cells/{10**30}.jpg"):
+        assert client.get(path).status_code == 404
+    locked = client_of(str(tmp_path / "fleet.db"), tmp_path, Lock(password_hash("a long enough token")))
+    assert locked.get(shown[0], headers={"Accept": "text/html"}).status_code == 302
