@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.pyramid import picked
 from edge.structures import UInt8Image
 
 #: What a picture is counted with that may have a seam; see :data:`edge.quality.WARNINGS`.
@@ -76,11 +78,15 @@ def find_seam(pixels: UInt8Image, block_height: int, block_width: int) -> Seam:
     rows, columns = np.arange(block_height, height - 1, block_height), width // block_width
     if len(rows) < _LEAST_SIDE or columns < _LEAST_SIDE:
         return "none"
-    seen = pixels[:, :: max(1, width // _COLUMNS)]
-    steps = seen[rows].astype(np.int16) - seen[rows - 1]
-    half = steps.shape[1] // 2
-    sums = np.stack([steps[:, :half].sum(axis=1), steps[:, half : 2 * half].sum(axis=1)])
-    suspects = np.flatnonzero((np.abs(sums) > half * _SUSPECT_STEP).any(axis=(0, 2)))
+    every = max(1, width // _COLUMNS)
+    seen = pixels[:, ::every]
+    below = picked(pixels, np.s_[block_height : height - 1 : block_height], np.s_[::every])
+    above = picked(pixels, np.s_[block_height - 1 : height - 2 : block_height], np.s_[::every])
+    half = seen.shape[1] // 2
+    steps = cv2.subtract(below, above, dtype=cv2.CV_32F)[:, : 2 * half].reshape(2 * len(rows), 3 * half)
+    # One product adds the steps of each half and channel; whole numbers of this size are exact in float32.
+    sums = steps @ np.tile(np.eye(3, dtype=np.float32), (half, 1))
+    suspects = np.flatnonzero((np.abs(sums) > half * _SUSPECT_STEP).reshape(len(rows), -1).any(axis=1))
     if not len(suspects):
         return "none"
     closely = _steps(seen[:, : 2 * half], rows[suspects])[0].reshape(len(suspects), 2, half, 3)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.light.background import estimate_background
 from edge.light.colour import Colour, measure_colour
 from edge.light.density import optical_density
-from edge.light.pyramid import Pyramid
+from edge.light.pyramid import Pyramid, picked
 from edge.light.sharpness import Blur, measure_blur
 from edge.structures import Background, Frame, UInt8Image
 
@@ -80,7 +80,7 @@ class Field:
     def sampled(self) -> UInt8Image:
         """Every n-th px of the image."""
         step = self.sampling_px
-        return np.ascontiguousarray(self.image[::step, ::step])
+        return picked(self.image, np.s_[::step], np.s_[::step])
 
     @cached_property
     def density(self) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.field import Field
+from edge.light.pyramid import picked
 from edge.light.sharpness import quantiles
 from edge.structures import UInt8Image
 
@@ -90,17 +91,12 @@ def find_seams(image: UInt8Image) -> Seams:
     colour = light = False
     height, width = image.shape[:2]
     rows = np.ascontiguousarray(image[:: max(1, height // _SEAM_PX)])
-    for lines in (rows, cv2.transpose(_columns(image, max(1, width // _SEAM_PX)))):
+    columns = picked(image, np.s_[:], np.s_[:: max(1, width // _SEAM_PX)])
+    for lines in (rows, cv2.transpose(columns)):
         red, green, blue = cv2.split(lines)
         colour |= _has_seam(cv2.subtract(red, blue, dtype=cv2.CV_16S))
         light |= _has_seam(green)
     return Seams(colour, light and (colour or min(height, width) >= _LEAST_SIDE_PX))
-
-
-def _columns(image: UInt8Image, step: int) -> UInt8Image:
-    """Every n-th column, in a quarter of the time that NumPy takes to copy them byte by byte."""
-    px = np.ascontiguousarray(image).view("V3")[:, ::step]
-    return np.ascontiguousarray(px).view(np.uint8)
 
 
 def _has_seam(lines: NDArray[Any]) -> bool:
