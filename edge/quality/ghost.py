@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.light.median import median
 from edge.light.pyramid import shrunk
 from edge.structures import UInt8Image
 
@@ -82,9 +83,9 @@ def _highest_echo(green: NDArray[np.uint8], um_per_px: float) -> float:
     y, x = np.ogrid[: down + 1, -across : across + 1]
     away_um = um_per_px * np.hypot(y, x)
     echoes = near[(away_um > _NEAREST_UM) & (away_um < _FARTHEST_UM)]
-    median = np.median(echoes)
-    spread = _MAD_TO_SD * float(np.median(np.abs(echoes - median)))
-    return float(echoes.max() - median) / spread if spread else 0.0
+    usual = median(echoes)
+    spread = _MAD_TO_SD * float(median(np.abs(echoes - usual)))
+    return float(echoes.max() - usual) / spread if spread else 0.0
 
 
 @lru_cache(maxsize=4)

@@ -194,8 +194,11 @@ def _is_brighter_than_slide(field: Field) -> bool:
 
 def _is_inverted(field: Field) -> bool:
     total = field.total[::3, ::2]
-    least, middle, most = np.percentile(total, (1, 50, 99.5)).tolist()
-    if middle <= _INVERTED_DENSITY or middle - least <= _INVERTED_MEDIAN * (most - least):
+    middle = float(median(total.ravel()))
+    if middle <= _INVERTED_DENSITY:
+        return False
+    least, most = np.percentile(total, (1, 99.5)).tolist()
+    if middle - least <= _INVERTED_MEDIAN * (most - least):
         return False
     return bool(np.count_nonzero(total < _BLANK_DENSITY) < _BLANK_SHARE * total.size)
 
@@ -353,15 +356,21 @@ def _is_paint(image: UInt8Image, cell: Cell) -> bool:
     """Whether what was taken for a cell has one colour without noise: a letter, a spot, a strip."""
     x, y, width, height = cell.bbox
     box = image[y : y + height, x : x + width]
-    here, right, below = box[:-1:_PAINT_ROWS, :-1], box[:-1:_PAINT_ROWS, 1:], box[1::_PAINT_ROWS, :-1]
-    # Green alone says no for most cells, and in a tenth of the time.
-    alike = (here[..., 1] == right[..., 1]) & (here[..., 1] == below[..., 1])
+    # Green alone says no for most cells, and in a twentieth of the time.
+    here, right, below = _neighbours(np.asarray(cv2.extractChannel(box, 1), np.uint8))
+    alike = (here == right) & (here == below)
     if np.count_nonzero(alike) <= _MOST_PAINT * _NUCLEUS_SHARE * alike.size:
         return False
+    here, right, below = _neighbours(box)
     flat = alike & ((here == right) & (here == below)).all(axis=2)
     brightness = here.sum(axis=2, dtype=np.int32)
     nucleus = brightness <= np.quantile(brightness, _NUCLEUS_SHARE)
     return float(flat[nucleus].mean()) > _MOST_PAINT
+
+
+def _neighbours(box: UInt8Image) -> tuple[UInt8Image, UInt8Image, UInt8Image]:
+    """Px of every n-th row, those to their right and those below."""
+    return box[:-1:_PAINT_ROWS, :-1], box[:-1:_PAINT_ROWS, 1:], box[1::_PAINT_ROWS, :-1]
 
 
 def _bend(field: Field) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.light.colour import LEAST_STAINED_PX, STAINED
 from edge.light.density import Against
+from edge.light.median import median
 from edge.segmentation.stain import MAD_TO_SIGMA
 
 #: Pixels of a nucleus that the strongest contrast is taken over: one of 6 µm in a field 230 µm wide.
@@ -54,10 +55,10 @@ def stain_axis(density: NDArray[np.float32], total: NDArray[np.float32]) -> Agai
 
 def _signal(difference: NDArray[Any], total: NDArray[Any], stained: NDArray[np.bool_]) -> float:
     """How far the strongest contrast stands out of what is stained, in sigmas of its lower half."""
-    ratio = float(np.median(difference[stained] / total[stained]))
+    ratio = float(median(difference[stained] / total[stained]))
     contrast = cv2.addWeighted(difference, 1.0, total, -ratio, 0.0)
     below = contrast[stained & (contrast < 0)]
-    spread = -MAD_TO_SIGMA * float(np.median(below)) if below.size else 0.0
+    spread = -MAD_TO_SIGMA * float(median(below)) if below.size else 0.0
     inner = cv2.erode(contrast, np.ones((3, 3), np.uint8)).ravel()
     strongest = float(np.partition(inner, -_NUCLEUS_PX)[-_NUCLEUS_PX])
     return strongest / max(spread, _LEAST_SPREAD)
