@@ -164,8 +164,8 @@ def _adjacency(cells: Labels, parts: Labels, bboxes: NDArray[np.int64], gap_px: 
     """For each part those whose cells touch its own, or that lie no farther from it than the gap."""
     adjacent: dict[int, set[int]] = {int(i): set() for i in np.flatnonzero(bboxes[:, 2] >= 0)}
     for here, there in ((cells[:, :-1], cells[:, 1:]), (cells[:-1], cells[1:])):
-        differ = here != there
-        first, second = here[differ].astype(np.int64), there[differ]
+        row, column = np.divmod(np.flatnonzero(here != there), here.shape[1])
+        first, second = here[row, column].astype(np.int64), there[row, column]
         keys = np.unique((first * (MOST_LABELS + 1) + second)[(first > 0) & (second > 0)])
         for a, b in zip(*(side.tolist() for side in np.divmod(keys, MOST_LABELS + 1)), strict=True):
             adjacent[a].add(b)

@@ -18,7 +18,6 @@ from edge.segmentation.labels import (
     above,
     as_mask,
     as_uint8,
-    edge_connected_components,
     elliptic_kernel,
     fill_holes,
     histograms_by_label,
@@ -26,6 +25,7 @@ from edge.segmentation.labels import (
     map_labels,
     quantile_by_label,
     region_properties,
+    unmeasured_components,
 )
 from edge.segmentation.stain import CONTRAST_LEVELS, DENSITY_LEVELS
 
@@ -238,7 +238,7 @@ def smooth_cells(
     seeds = nucleus & boundary_free
     whole = as_uint8(cv2.morphologyEx(fill_holes(as_mask(own & boundary_free)), cv2.MORPH_OPEN, thread))
     whole |= as_mask(seeds)
-    components, number = edge_connected_components(whole)
+    components, number = unmeasured_components(whole, connectivity=4)
     has_nucleus = np.zeros(number, np.uint8)
     # Each run of a seed in a row lies in one component: its first px says which.
     starts = seeds.copy()
@@ -269,7 +269,8 @@ def _trim_to_ovals(cells: Labels, nuclei: Labels, count: int, um_per_px: float) 
     ys, xs = np.divmod(at, cells.shape[1])
     radius, direction = _polar(xs, ys, shapes, label)
     extent = np.zeros((count + 1, _DIRECTIONS))
-    np.maximum.at(extent, (label, direction), radius)
+    # With one index for both NumPy takes a tenth of the time.
+    np.maximum.at(extent.reshape(-1), label.astype(np.intp) * _DIRECTIONS + direction, radius)
     steps = np.abs(extent - np.roll(extent, 1, axis=1)).mean(axis=1)
     ragged = steps > _RAGGED * extent.mean(axis=1)
     factor, margin_um = np.where(
@@ -307,5 +308,7 @@ def _oval(extent: NDArray[np.float64]) -> NDArray[np.float64]:
             weighted.transpose(0, 2, 1) @ terms, weighted.transpose(0, 2, 1) @ extent[:, :, None]
         )
         fitted = (terms @ solution)[:, :, 0]
-        weights = np.where(extent > fitted, _OUTSIDE_WEIGHT, 1.0)
+        before, weights = weights, np.where(extent > fitted, _OUTSIDE_WEIGHT, 1.0)
+        if np.array_equal(weights, before):
+            break  # and so would every further fit be
     return fitted

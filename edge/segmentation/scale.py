@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.segmentation.bend import measure_bend
 from edge.segmentation.diameter import Contour, commonest_diameter, outer_contours, round_diameters_px
@@ -63,7 +64,7 @@ def white_cell_scale(isolated: list[Contour], nuclei: Mask, shrink: float) -> fl
 
 def measure_scale(
     red_cells: Mask,
-    nuclei: Mask,
+    to_nucleus_px: NDArray[np.float32] | None,
     shrink: float,
     expected_um_per_px: float | None = None,
     nucleus_radius_px: float = 0.0,
@@ -73,10 +74,11 @@ def measure_scale(
     Parameters
     ----------
     red_cells : (h, w) uint8 mask of red cells, in the reduced image; holes count as filled
-    nuclei : (h, w) uint8 mask of the nuclei, whose surroundings are no red cells
-    shrink : input px per px of the masks
+    to_nucleus_px : (h, w) float32 px to the nearest nucleus, whose surroundings are no red cells; None where
+        there is none
+    shrink : input px per px of the mask
     expected_um_per_px : what the size of the nuclei suggests for the input, or None
-    nucleus_radius_px : of the largest circle in the nuclei, px of the masks; no nucleus may come out larger
+    nucleus_radius_px : of the largest circle in the nuclei, px of the mask; no nucleus may come out larger
         than any is
 
     Returns
@@ -94,9 +96,6 @@ def measure_scale(
     if expected_um_per_px is not None:
         expected_px = RED_CELL_DIAMETER_UM / expected_um_per_px / shrink
     least_px = RED_CELL_DIAMETER_UM * nucleus_radius_px / math.sqrt(_LARGEST_NUCLEUS_CIRCLE_UM2 / math.pi)
-    to_nucleus_px = None
-    if nuclei.any():
-        to_nucleus_px = np.asarray(cv2.distanceTransform(1 - nuclei, cv2.DIST_L2, 3), dtype=np.float32)
     contours = outer_contours(red_cells)
     vote = commonest_diameter(contours, red_cells.shape, to_nucleus_px, expected_px, least_px)
     if vote.circles < _LEAST_CIRCLES:

@@ -138,14 +138,17 @@ def survey(stain: DensityPlanes, shrink: float) -> Survey:
     # Colour fringes of red cells out of focus are stained, too; with them their outlines would be gone.
     nuclei = as_uint8(cv2.morphologyEx(stained, cv2.MORPH_OPEN, elliptic_kernel(_NUCLEUS_WIDTH_PX)))
     nucleus_px = _nucleus_area(nuclei)
-    away_from_nuclei = _away_from(nuclei, nucleus_px)
+    to_nucleus_px = None
+    if cv2.countNonZero(nuclei):
+        to_nucleus_px = np.asarray(cv2.distanceTransform(1 - nuclei, cv2.DIST_L2, 3), np.float32)
+    away_from_nuclei = _away_from(to_nucleus_px, nucleus_px, nuclei.shape)
     foreground_density = (
         foreground_threshold(total, away_from_nuclei) if away_from_nuclei.any() else _USUAL_FOREGROUND
     )
     foreground = above(total, foreground_density * DENSITY_LEVELS)
     ratio = measure_red_cell_ratio(ratios, total, foreground_density, away_from_nuclei)
     red_cells = _measure_red_cells(stain, total, foreground & away_from_nuclei, ratio)
-    scale = _find_scale(as_mask(foreground), nuclei, nucleus_px, shrink)
+    scale = _find_scale(as_mask(foreground), nuclei, to_nucleus_px, nucleus_px, shrink)
     return Survey(
         scale,
         red_cells.ratio,
@@ -182,21 +185,28 @@ def _measure_red_cells(
     return _RedCells(ratio, total_density, red_density, spread)
 
 
-def _away_from(nuclei: Mask, nucleus_px: float | None) -> NDArray[np.bool_]:
+def _away_from(
+    to_nucleus_px: NDArray[np.float32] | None, nucleus_px: float | None, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
     """Where no white cell can be: farther from every nucleus than cytoplasm reaches."""
-    if nucleus_px is None:
-        return np.ones(nuclei.shape, np.bool_)
-    distance = cv2.distanceTransform(1 - nuclei, cv2.DIST_L2, 3)
-    return np.asarray(distance > _CYTOPLASM_REACH * math.sqrt(nucleus_px), np.bool_)
+    if to_nucleus_px is None or nucleus_px is None:
+        return np.ones(shape, np.bool_)
+    return np.asarray(to_nucleus_px > np.float32(_CYTOPLASM_REACH * math.sqrt(nucleus_px)), np.bool_)
 
 
-def _find_scale(foreground: Mask, nuclei: Mask, nucleus_px: float | None, shrink: float) -> Scale:
+def _find_scale(
+    foreground: Mask,
+    nuclei: Mask,
+    to_nucleus_px: NDArray[np.float32] | None,
+    nucleus_px: float | None,
+    shrink: float,
+) -> Scale:
     isolated = isolated_white_cells(foreground, nuclei)
     margin = np.ones((_RED_CELL_MARGIN_PX, _RED_CELL_MARGIN_PX), np.uint8)
     red_cells = foreground & as_mask(cv2.dilate(nuclei, margin) == 0)
     cv2.drawContours(red_cells, isolated, -1, (0,), cv2.FILLED)
     guess = None if nucleus_px is None else math.sqrt(_USUAL_NUCLEUS_UM2 / nucleus_px) / shrink
-    scale = measure_scale(red_cells, nuclei, shrink, guess, _largest_radius_px(nuclei))
+    scale = measure_scale(red_cells, to_nucleus_px, shrink, guess, _largest_radius_px(nuclei))
     if scale is not None:
         return scale
     whole = white_cell_scale(isolated, nuclei, shrink)

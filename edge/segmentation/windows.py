@@ -20,12 +20,14 @@ from edge.segmentation.histogram import histogram
 from edge.segmentation.labels import (
     Labels,
     Mask,
+    areas_by_label,
     as_mask,
     connected_components,
     elliptic_kernel,
     map_labels,
     numbered,
     runs_by_label,
+    unmeasured_components,
 )
 from edge.segmentation.stain import CONTRAST_LEVELS
 from edge.structures import UInt8Image
@@ -223,10 +225,10 @@ def find_rois(opened: Mask, threshold: int, um_per_px: float) -> tuple[Bboxes, L
     height, width = opened.shape
     seeds = as_mask(opened > _SEED_THRESHOLD_SHARE * threshold)
     um2 = um_per_px**2
-    pieces, stats = connected_components(seeds)
-    speck = stats[:, 4] * um2 < _LEAST_SEED_UM2
-    if speck.any():
-        seeds[speck[pieces]] = 0
+    pieces, number = unmeasured_components(seeds)
+    speck = areas_by_label(pieces, number - 1) * um2 < _LEAST_SEED_UM2
+    if speck[1:].any():
+        seeds &= map_labels(pieces, as_mask(~speck))
     distance = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 3)
     nearby = as_mask(distance <= _REACH_UM / um_per_px)
     roi_labels, stats = connected_components(nearby)
