@@ -73,7 +73,7 @@ def decode_picture(path: Path) -> Picture:
     Grey is replicated to three channels, transparency is laid on white (the colour of a blank
     slide), palettes and CMYK become RGB, and the EXIF orientation is applied, so that pixel
     coordinates are those of the picture as viewers show it. 16-bit values are scaled to 8 bits
-    by :func:`edge.camera.pixels.to_8_bit`. Of a photograph with previews (MPO, TIFF with reduced pages) the
+    by :func:`edge.camera.pixels.scaled`. Of a photograph with previews (MPO, TIFF with reduced pages) the
     photograph is read. OME-TIFF may tell the scale.
 
     Parameters

@@ -41,8 +41,8 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def to_8_bit(values: NDArray[np.uint16], bits: int | None = None) -> UInt8Image:
-    """Scale 16-bit values to 8 bits by the smallest full scale of 8, 10, 12, 14 or 16 bits that holds them.
+def sensor_bits(highest: int, bits: int | None = None) -> int:
+    """Find how many bits a sensor has that gives such a value: the fewest of 8, 10, 12, 14 and 16 that do.
 
     Cameras store 10, 12 or 14-bit values in 16-bit files without saying so. A dim image may be
     taken for one of fewer bits and come out brighter; colours are judged relative to the blank
@@ -50,23 +50,14 @@ def to_8_bit(values: NDArray[np.uint16], bits: int | None = None) -> UInt8Image:
 
     Parameters
     ----------
-    values : array of uint16
-    bits : how many of them count, where the file says so and no value is larger
-
-    Returns
-    -------
-    Array of uint8 with the same shape
+    highest : value of the picture
+    bits : how many count, where the file says so and no value is larger
 
     Examples
     --------
-    >>> to_8_bit(np.array([0, 2048, 4095], np.uint16)).tolist()
-    [0, 128, 255]
+    >>> sensor_bits(4095), sensor_bits(4096)
+    (12, 14)
     """
-    return scaled(values, sensor_bits(int(values.max(initial=0)), bits))
-
-
-def sensor_bits(highest: int, bits: int | None = None) -> int:
-    """Find how many bits a sensor has that gives such a value; see :func:`to_8_bit`."""
     choices = (bits, *_SENSOR_BITS) if bits else _SENSOR_BITS
     return next(choice for choice in choices if highest < 2**choice)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from edge.camera.decode import decode_picture
-from edge.camera.pixels import scaled, to_8_bit
+from edge.camera.pixels import scaled, sensor_bits
 from edge.errors import ImageError
 from tests.edge.camera.files import decode_image, png_header
 
@@ -144,12 +144,12 @@ def test_16_bit_grey_and_transparency(tmp_path: Path, name: str) -> None:
 
 
 @given(st.integers(0, 65535))
-def test_to_8_bit_keeps_order_and_stays_in_range(highest: int) -> None:
+def test_scaling_keeps_order_and_stays_in_range(highest: int) -> None:
     values = np.linspace(0, highest, 50).astype(np.uint16)
-    scaled = to_8_bit(values).astype(int)
-    assert (np.diff(scaled) >= 0).all()
+    levels = scaled(values, sensor_bits(highest)).astype(int)
+    assert (np.diff(levels) >= 0).all()
     # The smallest full scale that holds the highest value is less than four times it, but for dim 8-bit ones.
-    assert scaled[-1] >= min(highest, 63)
+    assert levels[-1] >= min(highest, 63)
 
 
 @pytest.mark.parametrize("bits", range(8, 17))
@@ -183,7 +183,8 @@ def test_both_bytes_of_a_png_of_16_bits_count(
 
 
 def test_8_bit_values_in_16_bit_files_are_kept() -> None:
-    np.testing.assert_array_equal(to_8_bit(np.arange(256, dtype=np.uint16)), np.arange(256))
+    values = np.arange(256, dtype=np.uint16)
+    np.testing.assert_array_equal(scaled(values, sensor_bits(255)), values)
 
 
 def test_a_preview_or_a_reduced_page_is_no_second_field(tmp_path: Path) -> None:

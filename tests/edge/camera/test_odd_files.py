@@ -20,7 +20,7 @@ from edge.camera.containers import check_bmp, check_holes, check_webp
 from edge.camera.decode import decode_picture
 from edge.camera.files import read_image
 from edge.camera.jpeg import read_header
-from edge.camera.pixels import to_8_bit
+from edge.camera.pixels import scaled
 from edge.camera.signature import kind_of
 from edge.errors import ImageError
 from tests.edge.camera.files import decode_image
@@ -142,7 +142,7 @@ def test_a_value_that_needs_more_bits_than_the_first_ones(
     for options in ({}, {"planarconfig": "separate"}):
         stored = deep.transpose(2, 0, 1) if options else deep
         tifffile.imwrite(path, stored, photometric="rgb", rowsperstrip=8, **options)
-        np.testing.assert_array_equal(decode_image(path), to_8_bit(deep))
+        np.testing.assert_array_equal(decode_image(path), scaled(deep, 16))
 
 
 def multi(path: Path, pages: int) -> Path:
