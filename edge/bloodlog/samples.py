@@ -91,7 +91,7 @@ def add_sample(
     Raises
     ------
     LogError
-        The name is taken, another sample is open, or a value cannot be.
+        The name is taken or a control slide's code, another sample is open, or a value cannot be.
     """
     if not 1 <= len(name) <= 64 or not name.isprintable():
         raise LogError(f"a sample's id must be 1 to 64 printable characters, got {name!r}")
@@ -107,6 +107,8 @@ def add_sample(
             f"sample {name} exists already, {'open' if there.is_open else 'closed'} since "
             f"{(there.closed_at or there.opened_at):%Y-%m-%d %H:%M} UTC; choose another id, or reopen it"
         )
+    if connection.execute("SELECT 1 FROM control_run WHERE slide = ?", (name,)).fetchone():
+        raise LogError(f"{name} is the code of a control slide; give the sample a code of its own")
     _refuse_second(connection, name)
     at = utc_now().isoformat()
     row = {"name": name, "specimen": specimen, "quota": quota, "opened_at": at, "search": search or None}

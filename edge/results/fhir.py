@@ -26,6 +26,7 @@ from edge.results.texts import (
     settled_text,
     site_text,
     source_text,
+    stop_text,
     warned_text,
 )
 from edge.structures import Denominator, Tally
@@ -311,13 +312,14 @@ def _loinc(code: tuple[str, str]) -> Resource:
 
 
 def _doubts(summary: SampleSummary) -> list[str]:
-    """Say what to know of every figure: fields drawn, warned of, wrongly dated; words settled or changed."""
+    """Say what to know of every figure: drawn fields, warnings, wrong dates, changed words, a control run."""
     said = (
         drawn_text(catalogue(), summary),
         warned_text(catalogue(), summary.warned, summary.warned_fields, summary.program.fields),
         clock_text(catalogue(), summary),
         settled_text(catalogue(), summary),
         outdated_text(catalogue(), summary),
+        None if summary.sample.slide is None else stop_text(catalogue(), summary.stopping, summary.sample),
     )
     return [text for text in said if text is not None]
 

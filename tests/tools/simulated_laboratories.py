@@ -122,18 +122,24 @@ def as_errors(blasts: Rate, others: Rate) -> KnownErrors:
 
 
 def at_the_line(rng: np.random.Generator, lab: Laboratory, errors: KnownErrors) -> dict[str, float]:
-    """Count samples at the line: how far corrected and counted share are from it."""
+    """Count samples at the line: how far corrected and counted share are from it.
+
+    ``right_way`` is whether Rogan and Gladen's share lies to that side of the count on which the truth is:
+    where it does not, no rule that goes a part of the way is nearer to the truth than the count.
+    """
     called = LINE * lab.sensitivity + (1.0 - LINE) * (1.0 - lab.specificity)
     # By itself, without the chance of a count: what a large sample would show.
     large = corrected_share(round(1_000_000 * called), 1_000_000, errors)
     counts = rng.binomial(COUNTED, called, _AT_LINE)
     found = [corrected_share(int(count), COUNTED, errors) for count in counts]
     assert large is not None
+    whole = (called + errors.specificity - 1.0) / (errors.sensitivity + errors.specificity - 1.0)
     shares = np.array([one.share for one in found if one is not None])
     covered = np.mean([one.low <= LINE <= one.high for one in found if one is not None])
     return {
         "corrected": abs(large.share - LINE),
         "counted": abs(called - LINE),
+        "right_way": float((whole > called) == (called < LINE)),
         "corrected_200": float(np.sqrt(np.mean((shares - LINE) ** 2))),
         "counted_200": float(np.sqrt(np.mean((counts / COUNTED - LINE) ** 2))),
         "covered": float(covered),
@@ -161,6 +167,7 @@ def simulate(laboratories: int, seed: int, wanted: int | None = None) -> dict[st
         "sensitivity_width": float(np.median([one[0] for one in widths])),
         "specificity_width": float(np.median([one[1] for one in widths])),
         "smaller": float(np.mean(of["corrected"] < of["counted"])),
+        "right_way": float(of["right_way"].mean()),
         "smaller_where_2_points_off": float(np.mean((of["corrected"] < of["counted"])[far])),
         "share_2_points_off": float(far.mean()),
         "larger_by_a_point": float(np.mean(of["corrected"] > of["counted"] + 0.01)),

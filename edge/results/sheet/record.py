@@ -44,6 +44,8 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
     what ``json.dumps`` takes; shares are 0 to 1, times aware UTC
     """
     sample, stopping = summary.sample, summary.stopping
+    # A search has its own end, and a control run is done whatever it holds.
+    asked = summary.search is None and sample.slide is None
     return {
         "schema": SCHEMA,
         "intended_use": "research use only, not for diagnosis",
@@ -61,13 +63,11 @@ def report_record(summary: SampleSummary) -> dict[str, Any]:
         "signed": bool(summary.signed),
         "signatures": [_signature(one, summary) for one in summary.signatures],
         "stop": {
-            "line": LINE
-            if summary.search is None
-            else None,  # no question of a search, which has its own end
-            "advice": stopping.advice if summary.search is None else None,
+            "line": LINE if asked else None,
+            "advice": stopping.advice if asked else None,
             "cells": stopping.cells,
-            "quota_reached": stopping.quota_reached,
-            "more_cells": stopping.more_cells if summary.search is None else None,
+            "quota_reached": stopping.quota_reached if sample.slide is None else None,
+            "more_cells": stopping.more_cells if asked else None,
         },
         **({} if summary.search is None else {"search": _search(summary.search, sample)}),
         "fields": {
@@ -91,7 +91,7 @@ def sample_record(sample: Sample) -> dict[str, Any]:
     return {
         "id": sample.name,
         "specimen": sample.specimen,
-        "quota": sample.quota,
+        "quota": sample.quota if sample.slide is None else None,
         "opened_at": sample.opened_at.isoformat(),
         "closed_at": None if sample.closed_at is None else sample.closed_at.isoformat(),
         "closed_by": sample.closed_by,
@@ -182,7 +182,7 @@ def _share(tally: Tally) -> dict[str, Any]:
     return {
         "n": tally.wbc,
         "blast_fraction": tally.blast_fraction,
-        "ci95": [tally.ci_low, tally.ci_high],
+        "ci95": None if tally.blast_fraction is None else [tally.ci_low, tally.ci_high],
     }
 
 

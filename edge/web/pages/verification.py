@@ -34,10 +34,11 @@ def page() -> str:
     if not setup().log_path.exists():
         return render_template("verification.html", current=None, cards=())
     with store.reading() as log:
-        current = log.current_verification()
+        verifications = log.verifications()
+        current = next((one for one in verifications if one.is_open), None)
         cards = [
             SiteCard.from_json(one.end.record, f"verification {one.id}")
-            for one in reversed(log.verifications())
+            for one in reversed(verifications)
             if one.end is not None and one.end.event == "closed"
         ]
         if current is None:

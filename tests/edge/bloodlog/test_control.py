@@ -69,6 +69,9 @@ def test_a_patient_s_sample_is_no_control_slide(log: BloodLog) -> None:
         log.open_control("S-1-260503", "S-1")
     assert [(one.name, one.slide) for one in log.samples()] == [("S-1", None)]
     log.open_control("QC-1-260503", "QC-1")
+    log.change_sample("QC-1-260503", "closed")
+    with pytest.raises(LogError, match=r"QC-1 is the code of a control slide; give .* a code of its own"):
+        log.open_sample("QC-1", "blood", 200)
 
 
 @pytest.mark.parametrize("table", ["control_run", "alarm", "acknowledgement"])

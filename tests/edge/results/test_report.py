@@ -186,6 +186,25 @@ def test_the_record_holds_every_figure(sample_log: Path) -> None:
     assert record["made_by"][0]["model"]["sha256"] == "a" * 64
 
 
+def test_a_control_run_has_no_quota_and_is_asked_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with BloodLog.open(path) as log:
+        fill(log, log.open_control(NAME, "QC-1").id)
+    summary = summary_of(path)
+    record = report_record(summary)
+    assert (record["sample"]["control_slide"], record["sample"]["quota"]) == ("QC-1", None)
+    asked = dict.fromkeys(("line", "advice", "quota_reached", "more_cells"))
+    assert record["stop"] == asked | {"cells": 28}
+    observations = [
+        entry["resource"]
+        for entry in fhir_bundle(summary)["entry"]
+        if entry["resource"]["resourceType"] == "Observation"
+    ]
+    assert observations
+    for one in observations:
+        assert any("control slide QC-1" in note["text"] for note in one["note"])
+
+
 def test_fields_of_two_calibrations_are_not_said_to_be_of_one_making(sample_log: Path) -> None:
     with BloodLog.open(sample_log) as log:
         for calibration in ("c" * 64, "d" * 64):

@@ -309,6 +309,8 @@ def test_before_anybody_has_looked_there_is_no_result(searched: Path, language: 
     assert not any("valueRange" in part for part in found["component"])
     record = report_record(summary)["search"]
     assert (record["ci95"], record["looked_at"], record["waiting"]) == (None, 0, 5)
+    program = report_record(summary)["program"]
+    assert (program["blast_fraction"], program["ci95"]) == (None, None), "what has no share has no limits"
     assert "Nobody has looked yet" in record["text"]
     say(searched, {1: "normal"})
     some = summed(searched)
