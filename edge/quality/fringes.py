@@ -15,7 +15,7 @@ _LEAST_DENSITY, _MOST_DENSITY = -0.05, 0.5
 #: whose lens does it and whose red light shows other things than its green.
 _LEAST_WAY_UM = 0.35
 #: ... and share that it explains of what red is beyond its share of green: up to 0.19 in those. Of 60 fields
-#: whose red, blue or colour was moved by 1 to 3 µm, or enlarged, it is more in 35.
+#: whose colours were moved by 1 to 3 µm, or enlarged, 34 have more of both.
 _LEAST_EXPLAINED = 0.22
 
 

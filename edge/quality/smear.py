@@ -106,8 +106,8 @@ _LEAST_SCALE_CONFIDENCE = 0.1
 #: matters where there are so many cells. Four of five sources have up to 0.054; a lens that shades colour
 #: by 15 % gives 0.05 to 0.1.
 _MOST_BEND = 0.04
-#: Bend of the picture by the lens that changes the cells' sizes too much: up to 0.05 in 58 fields of four
-#: sources, 0.07 and more in 19 of the 35 of these in which a barrel or pincushion of 0.1 to 0.2 was measured.
+#: Bend of the picture by the lens that changes the cells' sizes too much: up to 0.05 in 58 fields of five
+#: sources, 0.07 and more in 14 of these with a barrel or pincushion of 0.1 to 0.2; others have too few cells.
 MAX_BEND = 0.065
 
 

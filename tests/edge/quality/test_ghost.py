@@ -12,8 +12,10 @@ from PIL import Image
 
 from edge.light.field import Field
 from edge.light.pyramid import shrunk
+from edge.quality import ghost
 from edge.quality.focus import focus_judgement
 from edge.quality.ghost import has_ghost
+from edge.quality.look import cover_of
 from edge.structures import Frame, UInt8Image
 from tests.edge.quality.drawn import FIELD
 
@@ -34,6 +36,14 @@ def test_a_field_over_itself_is_warned_of(way_um: float, degrees: float) -> None
     assert has_ghost(image, UM_PER_PX)
     judged = focus_judgement(Field(Frame(image, "drawn")), UM_PER_PX, 0.4)
     assert "double_exposure" in judged[1]
+
+
+@pytest.mark.parametrize(("echo", "told"), [(11.9, False), (12.1, True)])
+def test_an_echo_is_more_than_cells_that_are_alike_give(
+    monkeypatch: pytest.MonkeyPatch, echo: float, told: bool
+) -> None:
+    monkeypatch.setattr(ghost, "_highest_echo", lambda *_: echo)
+    assert has_ghost(FIELD, UM_PER_PX) == told
 
 
 def test_the_way_is_in_um_at_every_scale() -> None:
@@ -73,3 +83,22 @@ def test_good_fields_have_none_and_all_of_them_over_themselves_do(real_data: Pat
             way = 8.0 * UM_PER_PX / um_per_px
             assert has_ghost(doubled(image, way, 40.0 * number, 0.4), um_per_px), file
     assert looked > 20
+
+
+@pytest.mark.real_data
+def test_two_places_on_one_picture_look_like_a_field_of_another_laboratory(real_data: Path) -> None:
+    """Why most are not told: nuclei stand out as little elsewhere, and as much is covered."""
+    looks: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    for folder in ("all-idb1/im", "bccd/images", "wbc-chula/images", "all-taleqani", "lisc"):
+        files = sorted(path for path in (real_data / folder).rglob("*") if path.suffix in (".jpg", ".png"))
+        for file in files[:: max(1, len(files) // 4)]:
+            image = np.array(Image.open(file).convert("RGB"))
+            over = np.asarray(cv2.addWeighted(image, 0.6, image[:, ::-1].copy(), 0.4, 0), np.uint8)
+            for doubled_up, picture in ((False, image), (True, over)):
+                seen = Field(Frame(picture, "real"))
+                assert seen.colour is not None
+                looks[doubled_up].append((seen.colour.strength / seen.colour.density, cover_of(seen)))
+    good, two = np.array(looks[False]), np.array(looks[True])
+    assert len(good) >= 20
+    inside = ((two >= good.min(axis=0)) & (two <= good.max(axis=0))).all(axis=1)
+    assert inside.mean() > 2 / 3

@@ -53,4 +53,6 @@ def test_a_file_of_two_pictures_is_counted_with_a_doubt() -> None:
     torn = cut(FIELD, 200, OTHER[200:])
     assert "possibly_damaged" in assess(Field(Frame(torn, "test"))).warnings
     assert not assess(Field(Frame(FIELD, "test"))).warnings
-    assert not file_doubts(np.ascontiguousarray(torn[:380]))  # one cell, cut out
+    # Under 384 px it may be one cell, cut out.
+    assert not file_doubts(np.ascontiguousarray(torn[:383]))
+    assert file_doubts(np.ascontiguousarray(torn[:384]))
