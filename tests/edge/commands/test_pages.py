@@ -95,7 +95,7 @@ BY_NONE = {
     "make install-dev": "made the environment that runs the tests",
     ". .venv-dev/bin/activate": "a shell's own, in that environment",
     "pip install 'blastcount[": "would download the package from an index, where it is not",
-    "sudo apt install mosquitto": "would download it",
+    "sudo apt install": "would download packages of Debian",
     "sudo systemctl restart mosquitto": "the tests start a broker with this configuration themselves",
     "createdb blastcount": "the tests make a database in a PostgreSQL of their own",
     "blastcount collect page": "ends by Ctrl-C alone; tests/edge/fleet/test_page.py asks what it serves",
