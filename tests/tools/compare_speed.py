@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.stats import quantile_test
 
 from edge.bench import CROWDED
 from edge.rendered import render_field
@@ -113,9 +114,11 @@ def main() -> int:
             times = paired(base, files, arguments.rounds)
             for clock, (before, after) in zip(("wall", "processor"), times.transpose(2, 1, 0), strict=True):
                 p5, median = np.percentile([before, after, after / before], (5, 50), axis=1)
+                interval = quantile_test(after / before, q=1.0, p=0.5).confidence_interval(0.95)
                 sys.stdout.write(
                     f"{name}, {clock}: p5 {p5[0]:.1f} -> {p5[1]:.1f} ms, median {median[0]:.1f} -> "
-                    f"{median[1]:.1f} ms; ratio p5 {p5[2]:.3f}, median {median[2]:.3f} ({len(times)} pairs)\n"
+                    f"{median[1]:.1f} ms; ratio {median[2]:.3f}, in the median of {len(times)} pairs "
+                    f"(95 % interval {interval.low:.3f} to {interval.high:.3f})\n"
                 )
                 slower |= clock == "processor" and float(median[2]) > arguments.most
     return int(slower)
