@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from click.testing import Result
 from distributed import Client, KilledWorker
@@ -189,6 +190,24 @@ def test_a_scheduler_that_is_not_there_is_named(
     assert "tcp://127.0.0.1:9: no Dask scheduler answers there" in result.stderr
     assert "batches" not in result.stderr  # nothing was begun
     assert blastcount("archive", "--scheduler", "tcp://h:1", "--workers", 2, *arguments).exit_code == 2
+
+
+def test_workers_of_this_machine_are_not_watched_while_they_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Dask does all the time beside the work took a tenth of it."""
+    honest = run.LocalCluster
+    seen: list[bool] = []
+
+    def cluster(*, processes: bool, **options: Any) -> Any:
+        assert processes
+        return honest(processes=False, **options)  # a thread of this process, which reads the same settings
+
+    monkeypatch.setattr(run, "LocalCluster", cluster)
+    with run.connected(None, 1) as client:
+        for worker in client.cluster.workers.values():
+            seen.append("profile" in worker.periodic_callbacks)
+            assert worker.periodic_callbacks["tick"].callback_time >= 1000
+    assert seen == [False]
+    assert dask.config.get("distributed.worker.profile.enabled")  # in there alone
 
 
 @pytest.mark.parametrize("inside", [".", "S-1", "new/tables", "../link/tables"])
