@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -146,7 +145,7 @@ def _list_stored(root: str, name: str, recursive: bool) -> tuple[list[StoredFile
 
     found = walk(Path(), inside, recursive=recursive)
     for failed in found.errors:
-        failed.args = (f"{name}/{failed}",)
+        failed.args = (f"{name}/{failed}".replace("/.: ", ": ", 1),)  # the top is called "." in there
     if found.errors and not found.files:
         raise found.errors[0]
     if not (found.files or found.left_out or found.folders.total()):
@@ -200,8 +199,7 @@ def at_hand(file: StoredFile) -> Iterator[Path]:
         try:
             with field_guard(file.source):  # each kind of store fails in ways of its own
                 system, _ = _opened(file.root)
-                with system.open(file.place, "rb") as stored, path.open("wb") as here:
-                    shutil.copyfileobj(stored, here, 1 << 20)
+                system.get_file(file.place, str(path))  # SFTP asks for all parts at once here, not one by one
         except FieldError as error:
             cause = error.__cause__
             said = str(cause) or type(cause).__name__

@@ -31,9 +31,7 @@ def rows(out: Path, table: str) -> list[dict[str, Any]]:
     return sorted(read, key=lambda row: (row["source"], row.get("id")))
 
 
-@pytest.fixture
-def archive(tmp_path: Path, no_system_config: None) -> Path:
-    root = tmp_path / "archive"
+def write_archive(root: Path) -> None:
     seed = 0
     for folder, number, um_per_px in FOLDERS:
         (root / folder).mkdir(parents=True)
@@ -46,7 +44,12 @@ def archive(tmp_path: Path, no_system_config: None) -> Path:
     mask[50:90, 60:120] = 255
     Image.fromarray(mask).save(root / "S-3" / "mask.png")
     (root / "notes.txt").write_text("not a field")
-    return root
+
+
+@pytest.fixture
+def archive(tmp_path: Path, no_system_config: None) -> Path:
+    write_archive(tmp_path / "archive")
+    return tmp_path / "archive"
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -30,6 +33,23 @@ def in_memory(archive: Path) -> Iterator[str]:
     memory.put(str(archive), "/stored", recursive=True)
     yield "memory://stored"
     memory.rm("/stored", recursive=True)
+
+
+@pytest.fixture
+def on_the_web(archive: Path) -> Iterator[str]:
+    """The same archive on a web server, which tells neither sizes nor dates in its listings."""
+    pytest.importorskip("aiohttp", reason="needs aiohttp")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(archive))) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
 
 
 def below(files: list[StoredFile], root: str) -> list[str]:
@@ -58,6 +78,23 @@ def test_every_store_gives_the_pixels_of_the_file(archive: Path, zipped: Path, i
         assert (frame.source, frame.is_drawn, frame.um_per_px) == (f"{path}/S-1/f0.png", True, 0.2)
         assert np.array_equal(frame.image, expected.image)
         assert np.array_equal(read_picture(file).image, expected.image)
+
+
+def test_a_web_server_is_read_as_a_folder_is(archive: Path, on_the_web: str) -> None:
+    files, listed = list_files(f"{on_the_web}/")
+    assert below(files, on_the_web) == below(list_files(str(archive))[0], str(archive))
+    assert listed.left_out == {".txt": 1}
+    (expected,) = read_frames(archive / "S-1" / "f0.png")
+    (frame,) = read_stored(files[0])
+    assert (frame.source, frame.is_drawn) == (f"{on_the_web}/S-1/f0.png", True)
+    assert np.array_equal(frame.image, expected.image)
+    (single,), _ = list_files(f"{on_the_web}/S-2/f1.png")
+    assert single.source == f"{on_the_web}/S-2/f1.png"
+    (archive / "S-2" / "f1.png").unlink()
+    with pytest.raises(StoreError, match=r"S-2/f1\.png: cannot be fetched"):
+        next(read_stored(single))
+    with pytest.raises(SourceError, match=f"{on_the_web}/none: "):
+        list_files(f"{on_the_web}/none")
 
 
 def test_one_stored_file_can_be_named(in_memory: str) -> None:
