@@ -101,6 +101,29 @@ def test_asking_the_daemon_loads_no_image_library(repository: Path) -> None:
     assert not loaded & {"cv2", "PIL", "simplejpeg"}
 
 
+@pytest.mark.requirement(16)
+@pytest.mark.parametrize("words", [["count", "--help"], ["count", "edge/samples/rendered_0001.jpg"]])
+def test_counting_loads_nothing_of_the_extras(words: list[str], repository: Path) -> None:
+    loaded = loaded_by(
+        f"from edge.cli import main\ntry: main({words}, prog_name='blastcount')\nexcept SystemExit: pass",
+        repository,
+    )
+    assert "edge.commands.count" in loaded
+    extras = {
+        "dask",
+        "distributed",
+        "pyarrow",
+        "fsspec",
+        "paho",
+        "psycopg",
+        "tensorflow",
+        "sklearn",
+        "matplotlib",
+    }
+    assert not loaded & extras
+    assert not [module for module in loaded if module.startswith(("edge.archive", "edge.fleet"))]
+
+
 CODES = {
     1: (EdgeError, ImageError, SourceError, CameraError, LogError, OutputError, DataSetError),
     3: (ConfigError, ModelError, RuntimeMissingError),
