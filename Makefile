@@ -97,7 +97,7 @@ published: $(DEV)/.installed
 mutants: $(DEV)/.installed
 	$(DEV)/bin/python -m tests.tools.mutants
 
-# An archive against plain counting, hours; writes docs/archive.json.
+# An archive against plain counting, an hour; writes docs/archive.json, then `make docs`.
 archive-cost: $(DEV)/.installed
 	$(DEV)/bin/python -m tests.tools.archive_cost --json docs/archive.json
 

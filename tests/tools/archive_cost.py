@@ -1,9 +1,19 @@
 """What an archive costs beside plain counting: ``make archive-cost``.
 
-The same fields are counted by one process, by ``xargs -P2`` of ``count``, and by ``archive`` with one worker
-and with two, in turn and in a new order each round, so that whatever else the machine does meets all of them.
-Of each run wall time, processor time of all its processes together, and the memory of each while it runs are
-taken. Rendered fields are drawn at several scales; real ones, where there are any, are repeated with noise.
+Three parts, each of which writes its own part of the document and leaves the others as they are:
+
+constants
+    What a field, a batch and a file cost, in one process, by the processor's clock.
+turns
+    The same fields counted by one process, by two of which each has half, by ``xargs -P2`` of ``count`` and
+    by ``archive`` with two workers, in turn and in a new order each round, so that whatever else the machine
+    does meets all of them. What each takes for a single field, its start, is measured beside it. Rounds are
+    added to those that are there.
+whole
+    A large archive by two workers, with a damaged file among each thousand: the memory of each worker while
+    it runs, and whether every field came once.
+
+Rendered fields are drawn at several scales; real ones, where there are any, are repeated with noise.
 """
 
 from __future__ import annotations
@@ -21,8 +31,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
+import tracemalloc
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,14 +42,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import psutil
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from distributed import Client
 from PIL import Image
 
-from edge.archive import work
+from edge.archive import run, work
 from edge.archive.plan import Batch, plan
 from edge.archive.store import StoredFile, list_files
-from edge.archive.tables import CountedBatch, Results
+from edge.archive.tables import TABLES, CountedBatch, Results
 from edge.camera.files import read_frames
 from edge.commands.printing import field_json
 from edge.config import Config, load_config
@@ -62,6 +74,15 @@ DIFFERENT = 6
 NOISE = 1.5
 #: A process that holds more has loaded the line, or Dask.
 COUNTING_MB = 80.0
+#: Fields of the archives of each part; the last is what ratios are reckoned for, too.
+FIELDS = {"constants": 270, "turns": 2_000, "whole": 20_000}
+RECKONED = FIELDS["whole"]
+#: One damaged file among so many.
+A_DAMAGED = 1_000
+#: Calls of ``count`` by which xargs has it all counted.
+CALLS = 8
+ONE, HALVES, XARGS, ARCHIVED = "one process", "two processes", "xargs -P2", "two workers"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 COUNT = [sys.executable, "-m", "edge.cli", "count", "--json", "--threads", "1"]
 ARCHIVE = [sys.executable, "-m", "edge.cli", "archive", "--quiet"]
 
@@ -87,7 +108,7 @@ def write_archive(root: Path, fields: int, data: Path) -> None:
     noise = np.rint(drawn.normal(0.0, NOISE, 1 << 16)).astype(np.int16)
     for number in range(fields):
         sample = (number - large) // A_FOLDER
-        folder = root / ("S-large" if number < large else f"S-{sample:05d}")
+        folder = root / ("L" if number < large else f"S-{sample:05d}")
         picture = pictures[0 if number < large else sample % len(pictures)]
         folder.mkdir(parents=True, exist_ok=True)
         # One row of noise from another place each time: drawing it anew takes longer than counting.
@@ -96,70 +117,80 @@ def write_archive(root: Path, fields: int, data: Path) -> None:
         image.save(folder / f"f{number:06d}.jpg", quality=92)
 
 
-def variants(root: Path, out: Path, folders_a_call: int) -> dict[str, list[str]]:
-    """Commands by name."""
-    folders = " ".join(f"{folder}" for folder in sorted(root.iterdir()))
-    command = " ".join(COUNT)
+def commands(root: Path, out: Path) -> dict[str, list[str]]:
+    """Ways to count an archive, by name."""
+    folders = sorted(root.iterdir())
+    behind = np.cumsum([len(list(folder.iterdir())) for folder in folders])
+    half = int(np.searchsorted(behind, behind[-1] / 2)) + 1
+    plain = " ".join(COUNT)
+    first, second, every = (" ".join(map(str, part)) for part in (folders[:half], folders[half:], folders))
+    both = f"{plain} {first} & {plain} {second}; wait" if second else f"{plain} {first}"
+    in_calls = f"echo {every} | xargs -P2 -n{-(-len(folders) // CALLS)} {plain}"
     return {
-        "count": [*COUNT, str(root)],
-        "xargs -P2": ["sh", "-c", f"echo {folders} | xargs -P2 -n{folders_a_call} {command}"],
-        "archive, 1 worker": [*ARCHIVE, str(root), "--out", str(out), "--workers", "1"],
-        "archive, 2 workers": [*ARCHIVE, str(root), "--out", str(out), "--workers", "2"],
+        ONE: [*COUNT, str(root)],
+        HALVES: ["sh", "-c", both],
+        XARGS: ["sh", "-c", in_calls],
+        ARCHIVED: [*ARCHIVE, str(root), "--out", str(out), "--workers", "2"],
     }
 
 
 def sampled(process: psutil.Process, memory: dict[int, list[float]], every_s: float = 1.0) -> None:
-    """Note the memory of all processes below one, MB, until it ends."""
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        for child in process.children(recursive=True):
-            try:
-                memory[child.pid].append(child.memory_info().rss / 1e6)
-            except psutil.NoSuchProcess:
-                continue
-        time.sleep(every_s)
+    """Note the memory of a process and of all below it, MB, until it ends."""
+    with suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            for one in (process, *process.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    memory[one.pid].append(one.memory_info().rss / 1e6)
+            time.sleep(every_s)
 
 
-def measure(command: list[str]) -> dict[str, Any]:
+def measure(command: list[str], codes: tuple[int, ...] = (0,)) -> dict[str, Any]:
     """Run a command to its end."""
     memory: dict[int, list[float]] = defaultdict(list)
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
         watching = threading.Thread(target=sampled, args=(psutil.Process(process.pid), memory), daemon=True)
         watching.start()
     wall_s, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     watching.join()
-    if process.returncode:
+    if process.returncode not in codes:
         raise SystemExit(f"{command}: exit code {process.returncode}")
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {
-        "wall_s": wall_s,
-        "cpu_s": cpu_s,
-        "memory": [rise(v) for v in memory.values() if max(v) > COUNTING_MB],
-    }
+    counting = [values for values in memory.values() if max(values) > COUNTING_MB]
+    return {"wall_s": wall_s, "cpu_s": cpu_s, "memory_mb": [fifths(values) for values in counting]}
 
 
-def rise(values: list[float]) -> dict[str, float]:
-    """Say how much a process holds, and how much more in its last third than in the third before."""
-    thirds = np.array_split(np.array(values), 3)
-    grown = float(np.median(thirds[2]) - np.median(thirds[1])) if len(values) >= 9 else 0.0
-    return {"most_mb": max(values), "grown_mb": grown}
+def fifths(values: list[float]) -> list[float]:
+    """Give the median of each fifth of the time that a process ran."""
+    return [round(float(np.median(part)), 1) for part in np.array_split(values, 5) if len(part)]
 
 
-def ratios(rounds: list[dict[str, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """Paired ratios of one round each: median, least and most."""
-    one, two, plain = "archive, 1 worker", "archive, 2 workers", "xargs -P2"
+def ratios(turns: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Paired ratios of one round each: median, least and most.
+
+    What is reckoned for another number of fields has as many starts as here, and the rest so often.
+    """
+
+    def took(turn: dict[str, Any], way: str, clock: str, fields: int) -> float:
+        starts = 1 if way != XARGS else CALLS if clock == "cpu_s" else CALLS / 2
+        start = starts * float(turn["start"][way][clock])
+        return start + (float(turn["all"][way][clock]) - start) * fields / float(turns["fields"])
+
     for name, clock, above, below in (
-        ("two workers against one process, wall", "wall_s", "count", two),
-        ("two workers against one worker, wall", "wall_s", one, two),
-        ("two workers against xargs -P2, wall", "wall_s", two, plain),
-        ("two workers against one process, processor", "cpu_s", two, "count"),
-        ("one worker against one process, processor", "cpu_s", one, "count"),
-        ("two workers against xargs -P2, processor", "cpu_s", two, plain),
+        ("one process to two workers", "wall_s", ONE, ARCHIVED),
+        ("one process to two processes", "wall_s", ONE, HALVES),
+        ("xargs -P2 to two workers", "wall_s", XARGS, ARCHIVED),
+        ("two processes to two workers", "wall_s", HALVES, ARCHIVED),
+        ("two workers to one process, processor time", "cpu_s", ARCHIVED, ONE),
+        ("two workers to two processes, processor time", "cpu_s", ARCHIVED, HALVES),
     ):
-        each = [round_[above][clock] / round_[below][clock] for round_ in rounds]
-        yield {"name": name, "median": float(np.median(each)), "least": min(each), "most": max(each)}
+        for fields in (turns["fields"], RECKONED):
+            each = [
+                took(turn, above, clock, fields) / took(turn, below, clock, fields)
+                for turn in turns["rounds"]
+            ]
+            found = {"median": float(np.median(each)), "least": min(each), "most": max(each)}
+            yield {"name": name, "fields": fields, **found}
 
 
 def plainly_counted(config: Config, files: tuple[StoredFile, ...]) -> str:
@@ -197,7 +228,10 @@ def constants(root: Path, out: Path) -> dict[str, Any]:
     config = load_config().changed(model={"threads": 1})
     provenance = work.line(config).provenance
     listing = timed(time.process_time, lambda: list_files(str(root)))
+    tracemalloc.start()
     files, _ = list_files(str(root))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     planned = plan(files, least=1, most=A_FOLDER)
     batches = [batch for batch in planned if not batch.looks and len(batch.files) == A_FOLDER][:PAIRED]
     pairs, counted = [], []
@@ -216,7 +250,8 @@ def constants(root: Path, out: Path) -> dict[str, Any]:
     fields = A_FOLDER * len(batches)
     results = Results(out, provenance)
     written = [timed(time.process_time, partial(results.write, f"{n}", c)) for n, c in enumerate(counted)]
-    with Client(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as client:
+    summing = timed(time.process_time, lambda: results.sums(results.keys()))
+    with run.connected(None, 1) as client:
         large = max(plan(files), key=lambda batch: len(batch.files))
         back = max(counted, key=lambda batch: len(batch.files["cells"]))
         more = {table: content * 10 for table, content in back.files.items()}  # 300 fields, at the most
@@ -233,10 +268,12 @@ def constants(root: Path, out: Path) -> dict[str, Any]:
         "n": fields,
         "batches": len(batches),
         "listed_us_a_file": 1e6 * listing / len(files),
+        "held_bytes_a_file": held / len(files),
         "count_ms_a_field": 1e3 * sum(plain for _, plain in pairs) / fields,
         "archive_ms_a_field": 1e3 * sum(archived for archived, _ in pairs) / fields,
         "archive_to_count": {"median": float(np.median(ratios)), "least": min(ratios), "most": max(ratios)},
         "written_ms_a_batch": 1e3 * float(np.median(written)),
+        "summed_ms_a_batch": 1e3 * summing / len(batches),
         "scheduled_ms_a_batch": 1e3 * travelling,
         "sent_bytes_a_file": len(pickle.dumps(large)) / len(large.files),
         "bytes_a_field": {
@@ -248,6 +285,56 @@ def constants(root: Path, out: Path) -> dict[str, Any]:
     }
 
 
+def add_turns(
+    turns: dict[str, Any] | None, rounds: int, root: Path, fields: int, out: Path
+) -> dict[str, Any]:
+    """Measure rounds of all commands beside those that there are."""
+    if turns is None or turns["fields"] != fields:
+        turns = {"fields": fields, "rounds": [], "load": []}
+    single = root.parent / "single" / "S"
+    single.mkdir(parents=True)
+    shutil.copy(next(root.rglob("*.jpg")), single)
+    for _ in range(rounds):
+        each: dict[str, dict[str, Any]] = {"start": {}, "all": {}}
+        ways = list(commands(root, out))
+        random.Random(len(turns["rounds"])).shuffle(ways)
+        for way in ways:
+            for what, below in (("start", single.parent), ("all", root)):
+                shutil.rmtree(out, ignore_errors=True)
+                each[what][way] = measure(commands(below, out)[way])
+            sys.stdout.write(
+                f"{way}: {each['start'][way]['wall_s']:.1f} s, {each['all'][way]['wall_s']:.1f} s\n"
+            )
+            sys.stdout.flush()
+        turns["rounds"].append(each)
+        turns["load"].append(os.getloadavg()[0])
+    turns["ratios"] = list(ratios(turns))
+    for ratio in turns["ratios"]:
+        sys.stdout.write(
+            "{name}, {fields} fields: {median:.3f} ({least:.3f} to {most:.3f})\n".format(**ratio)
+        )
+    return turns
+
+
+def whole(root: Path, out: Path) -> dict[str, Any]:
+    """Count a large archive with two workers; see what came of every file."""
+    files, _ = list_files(str(root))
+    for file in files[:: len(files) // max(1, len(files) // A_DAMAGED)]:
+        os.truncate(file.source, Path(file.source).stat().st_size // 2)
+    took = measure(commands(root, out)[ARCHIVED], codes=(1,))
+    fields, failures = (ds.dataset(out / name).to_table().to_pylist() for name in ("fields", "failures"))
+    came = Counter(row["source"] for row in (*fields, *failures))
+    return {
+        "fields": len(files),
+        **took,
+        "status": Counter(row["status"] for row in fields),
+        "failures": Counter(row["kind"] for row in failures),
+        "lost": sum(came[file.source] == 0 for file in files),
+        "doubled": sum(number > 1 for number in came.values()),
+        "bytes": {name: bytes_below(out / name) for name in TABLES},
+    }
+
+
 def bytes_below(folder: Path) -> int:
     """Add up the files of a table."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -255,47 +342,30 @@ def bytes_below(folder: Path) -> int:
 
 def main() -> None:
     """Measure and print; write the figures where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fields", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=list(FIELDS), help="all if none is named")
+    parser.add_argument("--fields", type=int, help="of the archive that a part counts")
+    parser.add_argument("--rounds", type=int, default=3, help="of the turns")
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="the document")
     arguments = parser.parse_args()
-    rounds: list[dict[str, dict[str, Any]]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        root, out = Path(folder) / "archive", Path(folder) / "out"
-        write_archive(root, arguments.fields, arguments.data)
-        costs = constants(root, Path(folder) / "constants")
-        sys.stdout.write(json.dumps(costs, indent=1) + "\n")
-        commands = variants(root, out, max(1, arguments.fields // A_FOLDER // 8))
-        load = [os.getloadavg()[0]]
-        for number in range(arguments.rounds):
-            order = list(commands)
-            random.Random(number).shuffle(order)
-            measured = {}
-            for name in order:
-                shutil.rmtree(out, ignore_errors=True)
-                measured[name] = measure(commands[name])
-                load.append(os.getloadavg()[0])
-                took = measured[name]
-                sys.stdout.write(f"{number} {name}: wall {took['wall_s']:.1f} s, cpu {took['cpu_s']:.1f} s\n")
-                sys.stdout.flush()
-            rounds.append(measured)
-        kept = {table.name: bytes_below(table) for table in out.iterdir()} if out.exists() else {}
-    document = {
-        "machine": describe_machine(),
-        "software": describe_software(),
-        "fields": arguments.fields,
-        "load": [min(load), max(load)],
-        "constants": costs,
-        "rounds": rounds,
-        "ratios": list(ratios(rounds)) if rounds else [],
-        "bytes": kept,
-    }
-    for ratio in document["ratios"]:
-        sys.stdout.write("{name}: {median:.3f} ({least:.3f} to {most:.3f})\n".format(**ratio))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    there = arguments.json and arguments.json.exists()
+    document = json.loads(arguments.json.read_text()) if there else {}
+    document |= {"machine": describe_machine(), "software": describe_software()}
+    for part in arguments.parts or FIELDS:
+        fields = arguments.fields or FIELDS[part]
+        with tempfile.TemporaryDirectory() as folder:
+            root, out = Path(folder) / "archive", Path(folder) / "out"
+            write_archive(root, fields, arguments.data)
+            if part == "constants":
+                document[part] = constants(root, out)
+            elif part == "turns":
+                document[part] = add_turns(document.get(part), arguments.rounds, root, fields, out)
+            else:
+                document[part] = whole(root, out)
+        sys.stdout.write(json.dumps(document[part], indent=1) + "\n")
+        if arguments.json:
+            arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge import bench
 from edge.device.printable import markdown_table
-from training.report import cardpage, control, published, recalibration
+from training.report import archive, cardpage, control, published, recalibration
 from training.report import evaluation as report
 from training.report import types as type_report
 from training.report.page import Block, body, markdown
@@ -18,6 +18,8 @@ from training.report.page import Block, body, markdown
 _SILENT, _END = "<!-- docs/silent.json -->", "<!-- end -->"
 #: ... ``docs/control.md`` those of ``docs/control.json``, and ``docs/recalibration.md`` those of its own.
 _CONTROL, _RECALIBRATION = "<!-- docs/control.json -->", "<!-- docs/recalibration.json -->"
+#: ... and ``docs/archive.md`` those of ``docs/archive.json``.
+_ARCHIVE = "<!-- docs/archive.json -->"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,7 +36,7 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     ``docs/evaluation-NAME.json``, ``docs/types.md``, ``docs/published.md`` of ``training/models/published``,
     ``docs/bench.md`` and ``docs/bench-NAME.md``, and ``docs/quality.md`` with the tables of
     ``docs/silent.json`` between its marks, as ``docs/control.md`` has those of ``docs/control.json`` and
-    ``docs/recalibration.md`` those of ``docs/recalibration.json``
+    ``docs/recalibration.md`` and ``docs/archive.md`` those of their own
     """
     docs = root / "docs"
     for card in sorted((root / "edge" / "classification" / "models").glob("*.json")):
@@ -54,6 +56,8 @@ def pages(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     yield _between_marks(docs / "control.md", _CONTROL, body(control.blocks(drifts)))
     curve = json.loads((docs / "recalibration.json").read_text("utf-8"))
     yield _between_marks(docs / "recalibration.md", _RECALIBRATION, body(recalibration.blocks(curve)))
+    costs = json.loads((docs / "archive.json").read_text("utf-8"))
+    yield _between_marks(docs / "archive.md", _ARCHIVE, body(archive.blocks(costs)))
 
 
 def _between_marks(page: Path, mark: str, tables: str) -> tuple[Path, str]:

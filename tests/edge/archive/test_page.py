@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -48,22 +47,3 @@ def test_the_page_names_every_column_and_kind(repository: Path) -> None:
         assert not missing
     assert {"damaged", "video", "library", "unreachable"} <= named
     assert kind_of_failure(ValueError()) in named
-
-
-def test_the_page_shows_the_recorded_costs(repository: Path) -> None:
-    """docs/archive.json is written by the command that the page names."""
-    recorded = json.loads((repository / "docs" / "archive.json").read_text())["constants"]
-    lines = (repository / "docs" / "archive.md").read_text(encoding="utf-8").splitlines()
-    shown = [line.split(" | ")[-1].rstrip(" |") for line in lines if line.startswith("| ")]
-    ratio = recorded["archive_to_count"]
-    expected = [
-        f"{recorded['count_ms_a_field']:.1f} ms",
-        f"{recorded['archive_ms_a_field']:.1f} ms",
-        "{median:.3f} ({least:.3f} to {most:.3f})".format(**ratio),
-        f"{recorded['scheduled_ms_a_batch']:.1f} ms",
-        f"{recorded['written_ms_a_batch']:.1f} ms",
-        f"{recorded['listed_us_a_file']:.0f} µs",
-        f"{recorded['sent_bytes_a_file']:.0f} bytes",
-        f"{sum(recorded['bytes_a_field'].values()):.0f} bytes",
-    ]
-    assert [cell for cell in shown if cell in expected] == expected
