@@ -169,7 +169,7 @@ MUTANTS = [
             "_LEAST_SCALE_CONFIDENCE": "0.12",
             "_MOST_BEND": "0.043",
             "_MOST_GREEN_LESS": "0.13",
-            "MAX_BEND": "0.07",
+            "MAX_BEND": "0.13",
         },
     ),
     *constants(

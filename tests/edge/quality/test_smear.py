@@ -362,7 +362,7 @@ def test_a_scale_of_few_red_cells_is_doubted(scale: Scale, doubted: bool) -> Non
     assert ("scale_uncertain" in stain_judgement(seen, (), scale)[1]) == doubted
 
 
-@pytest.mark.parametrize(("bend", "warned"), [(0.064, False), (0.066, True), (-0.064, False), (-0.066, True)])
+@pytest.mark.parametrize(("bend", "warned"), [(0.119, False), (0.121, True), (-0.119, False), (-0.121, True)])
 def test_a_lens_that_bends_the_picture(bend: float, warned: bool) -> None:
     seen = field()
     seen.colour = COLOUR
