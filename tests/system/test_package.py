@@ -113,16 +113,17 @@ def test_an_upgrade_replaces_the_code_and_can_be_taken_back(root: Path, run: Cal
     run(f"{script} --rollback")
     assert run(IS_NEWER) == "True\n"
     # The log that is backed up is the one that the configuration names.
-    config = '[camera]\nsource = "rendered"\n[log]\npath = "/srv/blood/other log.db"\n'
+    config = '[camera]\nsource = "rendered"\n[log]\npath = "/srv/the blood/blastcount.db"\n'
     (root / "etc/blastcount/blastcount.toml").write_text(config)
-    run("install -d -o blastcount -g blastcount /srv/blood; rm -r /var/lib/blastcount/*")
+    run("install -d -o blastcount -g blastcount '/srv/the blood'; mv /var/lib/blastcount/* '/srv/the blood'")
     run("runuser -u blastcount -- /usr/local/bin/blastcount run --fields 2 --interval 0.1")
     run("apt-get install -y --reinstall --allow-downgrades /root/old/blastcount_*.deb")
     assert run(IS_NEWER) == "False\n"
-    assert len(set((root / "var/backups/blastcount").glob("*.db")) - {backup}) == 1
+    (second,) = set((root / "var/backups/blastcount").glob("*.db")) - {backup}
+    assert not second.stem.endswith("-faulty")
     assert (root / "etc/blastcount/blastcount.toml").read_text() == config
     # As the service's user: others have the service write, and none runs in a tree that is not booted.
-    assert "2 fields" in run("runuser -u blastcount -- /usr/local/bin/blastcount check")
+    assert "4 fields" in run("runuser -u blastcount -- /usr/local/bin/blastcount check")
     # What fails half-way leaves what works.
     (root / "root/empty").mkdir()
     assert "lists no wheels with their hashes" in run(f"{script} /root/empty", 1)
@@ -144,7 +145,7 @@ def test_removal_and_purge_leave_the_log(root: Path, run: Callable[..., str]) ->
     assert "to remove the log, too, for ever: sudo rm -r /var/lib/blastcount" in said
     left = {path for folder in ("etc", "usr", "opt") for path in (root / folder).rglob("*blastcount*")}
     assert left <= set((root / "etc").glob("*/blastcount*"))  # the user's, not the program's
-    assert (root / "srv/blood/other log.db").exists()
+    assert (root / "srv/the blood/blastcount.db").exists()
 
 
 def test_wheels_that_are_no_set_are_refused(repository: Path, tmp_path: Path) -> None:
