@@ -75,10 +75,10 @@ test-log-crash: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m slow --timeout=3600 -rs -s tests/system/test_log_kill.py tests/system/test_log_power_cut.py tests/system/test_log_disk.py
 
 # A real Mosquitto and a real PostgreSQL, killed and cut off; both from Debian: mosquitto, postgresql. Part of test-system,
-# too. KILLS=1000 kills for as long as that takes.
+# too. KILLS=1000 kills for as long as that takes; MEASURE=1 ROWS=20000 holds the rates of docs/fleet.md on a quiet machine.
 test-fleet: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest tests/edge/fleet -q
-	$(DEV)/bin/python -m pytest -m slow --timeout=7200 -rs -s tests/system/test_fleet.py tests/system/test_fleet_network.py
+	$(DEV)/bin/python -m pytest -m slow --timeout=7200 -rs -s tests/system/test_fleet.py tests/system/test_fleet_network.py tests/system/test_fleet_browser.py
 
 # Every real image counted by this state and by the commit BASE: a move of code must change no line.
 compare: $(DEV)/.installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,15 @@ OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
 )  # fmt: skip
+
+#: The rules of an accessibility checker, of https://github.com/dequelabs/axe-core, and what runs them.
+AXE = "axe-core@4.14.1"
+RUN_AXE = """
+const done = arguments[0];
+axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => done(violations
+  .filter(({impact}) => ["serious", "critical"].includes(impact))
+  .map(({id, nodes}) => `${id}: ${nodes[0].html} ${nodes[0].failureSummary}`)));
+"""
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
@@ -73,6 +83,18 @@ def complaints(chrome: Chrome) -> list[str]:
     return [
         entry["message"] for entry in chrome.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
     ]
+
+
+def wide_by(chrome: Chrome) -> int:
+    """By how many px a page has to be scrolled sideways."""
+    root = "document.documentElement"
+    return int(chrome.execute_script(f"return {root}.scrollWidth - {root}.clientWidth"))
+
+
+def keeps(chrome: Chrome, name: str) -> None:
+    """Leave what is seen in the folder that ``BLASTCOUNT_PICTURES`` names, where it names one."""
+    if folder := os.environ.get("BLASTCOUNT_PICTURES"):
+        chrome.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
 def read_the_rest(chrome: Chrome, sample: str, word: str) -> None:

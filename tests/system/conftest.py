@@ -229,3 +229,20 @@ def browse(tmp_path: Path) -> Iterator[Callable[..., Chrome]]:
             return chrome
 
         yield open_
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The checker's script, downloaded once."""
+    from tests.system.browser import AXE
+
+    folder = cache_folder() / AXE
+    script = folder / "package" / "axe.min.js"
+    if not script.exists():
+        if shutil.which("npm") is None:
+            pytest.skip("needs npm: apt-get install npm")
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, check=True, timeout=300)
+        (packed,) = folder.glob("*.tgz")
+        subprocess.run(["tar", "xzf", packed.name], cwd=folder, check=True, timeout=60)
+    return script.read_text(encoding="utf-8")

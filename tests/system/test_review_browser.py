@@ -25,7 +25,7 @@ from edge.results.reading import Reading
 from edge.structures import CellRef
 from edge.web.access import new_token, write_token_file
 from edge.web.limits import BURST
-from tests.system.conftest import cache_folder, free_port
+from tests.system.conftest import free_port
 from tests.system.pages import blocks, commands
 
 selenium = pytest.importorskip("selenium")
@@ -35,6 +35,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 
 from tests.system.browser import (  # noqa: E402
+    RUN_AXE,
     Chrome,
     complaints,
     press,
@@ -44,6 +45,7 @@ from tests.system.browser import (  # noqa: E402
     text_of,
     turn_hiding,
     wait_for,
+    wide_by,
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -501,12 +503,6 @@ WIDTHS = {"phone": 320, "200 %": 640, "desktop": 1280}
 FINGER_PX = 44
 
 
-def wide_by(chrome: Chrome) -> int:
-    """By how many px a page has to be scrolled sideways."""
-    root = "document.documentElement"
-    return int(chrome.execute_script(f"return {root}.scrollWidth - {root}.clientWidth"))
-
-
 @pytest.mark.parametrize("language", ["en", "id"])
 def test_every_page_fits_and_every_control_has_a_name(
     start: Callable[..., Page],
@@ -563,31 +559,6 @@ def test_every_page_fits_and_every_control_has_a_name(
         {"width": WIDTHS["phone"], "height": 900, "deviceScaleFactor": 1, "mobile": False},
     )
     assert wide_by(chrome) <= 0
-
-
-#: The rules of an accessibility checker, of https://github.com/dequelabs/axe-core, and what runs them.
-AXE = "axe-core@4.14.1"
-RUN_AXE = """
-const done = arguments[0];
-axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => done(violations
-  .filter(({impact}) => ["serious", "critical"].includes(impact))
-  .map(({id, nodes}) => `${id}: ${nodes[0].html} ${nodes[0].failureSummary}`)));
-"""
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The checker's script, downloaded once."""
-    folder = cache_folder() / AXE
-    script = folder / "package" / "axe.min.js"
-    if not script.exists():
-        if shutil.which("npm") is None:
-            pytest.skip("needs npm: apt-get install npm")
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, check=True, timeout=300)
-        (packed,) = folder.glob("*.tgz")
-        subprocess.run(["tar", "xzf", packed.name], cwd=folder, check=True, timeout=60)
-    return script.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -26,7 +26,7 @@ from selenium.webdriver.common.by import By
 
 from tests.edge.commands.invoking import blastcount
 from tests.system import browser
-from tests.system.browser import complaints, press, saying, says_who, text_of, wait_for
+from tests.system.browser import complaints, keeps, press, saying, says_who, text_of, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -123,11 +123,6 @@ def reads(chrome: browser.Chrome, address: str, truth: dict[CellRef, str], slip:
         if not chrome.find_elements(By.CSS_SELECTOR, "[rel=next]"):
             return read
         page += 1
-
-
-def keeps(chrome: browser.Chrome, name: str) -> None:
-    if folder := os.environ.get("BLASTCOUNT_PICTURES"):
-        chrome.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
 def test_the_afternoon(machine: Machine, browsers: list[browser.Chrome], tmp_path: Path) -> None:
