@@ -141,6 +141,15 @@ MUTANTS = [
         {"_LEAST_SIDE_PX": "386"},
     ),
     *constants(
+        "edge/light/sharpness.py",
+        "tests/edge/light",
+        {
+            "_LEAST_STEEP": "2.0",
+            "_COLUMNS, _ROWS, _LEAST_PX_OF_PART, _LEAST_OF_TOP": "4, 3, 20, 0.5",
+            "_SHADE_UM": "2.0",
+        },
+    ),
+    *constants(
         "edge/quality/smear.py",
         "tests/edge/quality/test_smear.py",
         {
