@@ -58,8 +58,9 @@ class Nested(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    factory_error, error : the mean error of the share over shares of 0 to 1, by the card and by such fits;
-        where only one class is there, the share of its cells that were called the other one
+    factory_error, error : the mean error of the share over shares of 0 to 0.5 (in older files of 0 to 1), by
+        the card and by such fits; where only one class is there, the share of its cells that were called the
+        other one
     blast, normal : the calls of such fits, by people's class
     """
 

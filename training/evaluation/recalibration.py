@@ -22,8 +22,9 @@ from edge.classification.card import Decision
 from edge.device.durable import write_whole
 from edge.device.machine import describe_machine, describe_software
 from edge.errors import DataSetError
+from edge.results.corrected import KnownErrors, corrected_share
 from edge.verification import fitting
-from edge.verification.fitting import Floats, Labelled, Prior, logit
+from edge.verification.fitting import SHARES, Bools, Floats, Labelled, Prior, logit
 from training.data.allidb import LAB as ALL_IDB
 from training.data.collection import Collection
 from training.data.records import CellRecord
@@ -41,12 +42,14 @@ GIVEN = (0, 20, 50, 100, 200, 500)
 MOST_OF_GROUP = 10
 #: Cells of each class that must be left to try a fit on.
 LEAST_TRIED = 15
-#: The share at which a reader's line lies.
-LINE = 0.2
+#: The share at which a reader's line lies, and all shares alike.
+LINE, ALL_SHARES = 0.2, np.linspace(0.0, 1.0, 11)
 #: What is believed before any laboratory was seen, worth as much as one: a factor of e in the odds, and of
 #: e^0.5 in how sure the network is.
 _BEFORE = np.diag([1.0, 0.25])
 _RESAMPLES = 50
+#: Cells of a sample that is so large that its count has no chance in it.
+_LARGE = 1_000_000
 
 
 class Site(Struct, frozen=True, forbid_unknown_fields=True):
@@ -259,9 +262,9 @@ def curve(site: Site, prior: Prior, draws: int, seed: int = 0) -> list[Json]:
 
 
 _COLUMNS = (
-    "factory", "fit", "used", "factory_at_line", "fit_at_line", "used_at_line", "factory_called",
-    "fit_called", "used_called", "factory_sensitivity", "fit_sensitivity", "used_sensitivity", "refused",
-    "tried",
+    "factory", "fit", "used", "factory_even", "fit_even", "used_even", "factory_at_line", "fit_at_line",
+    "used_at_line", "factory_called", "fit_called", "used_called", "factory_sensitivity", "fit_sensitivity",
+    "used_sensitivity", "corrected", "corrected_at_line", "refused", "tried",
 )  # fmt: skip
 
 
@@ -270,11 +273,15 @@ def _row(k: int, table: NDArray[np.float64]) -> Json:
         return None if np.isnan(value) else round(float(value), 4)
 
     row: Json = {"k": k, "draws": len(table)}
-    row |= {name: shown(table[:, i].mean()) for i, name in enumerate(_COLUMNS)}
+    # What is corrected is known of the draws that were not refused.
+    row |= {
+        name: shown(of.mean() if len(of := table[~np.isnan(table[:, i]), i]) else np.nan)
+        for i, name in enumerate(_COLUMNS)
+    }
     gained = table[:, 0] - table[:, 2]
     row["gain"] = shown(gained.mean())
     row["gain_95"] = [shown(value) for value in np.quantile(gained, (0.025, 0.975))]
-    row["used_called_95"] = shown(np.quantile(table[:, 8], 0.95))
+    row["used_called_95"] = shown(np.quantile(table[:, _COLUMNS.index("used_called")], 0.95))
     row["worse"] = shown(float((gained < -1e-9).mean()))
     return row
 
@@ -283,7 +290,7 @@ def _drawn(
     cells: Labelled,
     decision: Decision,
     prior: Prior,
-    by_factory: fitting.Bools,
+    by_factory: Bools,
     k: int,
     seed: int,
 ) -> list[float] | None:
@@ -299,30 +306,47 @@ def _drawn(
     own = cells.take(given)
     fitted = fitting.fit(own, decision, prior) if k else fitting.factory(decision)
     factory, fit = by_factory[tried], fitted.called_blast(rest.p_blast)
-    is_refused = not k or _is_refused(own, decision, prior)
+    errors = _unseen_errors(own, decision, prior) if k else None
+    is_refused = errors is None
     called = [factory, fit, factory if is_refused else fit]
     rates = [
         (float(one[rest.is_blast].mean()) if has_blasts else np.nan, float(one[~rest.is_blast].mean()))
         for one in called
     ]
-    errors = [
-        float(fitting.share_error(sensitivity, false)) if has_blasts else false
-        for sensitivity, false in rates
+    means = [
+        [float(fitting.share_error(*rate, shares)) if has_blasts else rate[1] for rate in rates]
+        for shares in (SHARES, ALL_SHARES)
     ]
     at_line = [abs(LINE * (sensitivity - 1) + (1 - LINE) * false) for sensitivity, false in rates]
+    corrected = _corrected_errors(rates[2], errors if has_blasts else None)
     return [
-        *errors, *at_line, *(false for _, false in rates), *(sensitivity for sensitivity, _ in rates),
-        float(is_refused), float(len(rest)),
+        *means[0], *means[1], *at_line, *(false for _, false in rates),
+        *(sensitivity for sensitivity, _ in rates), float(corrected.mean()),
+        float(corrected[np.isclose(SHARES, LINE)][0]), float(is_refused), float(len(rest)),
     ]  # fmt: skip
 
 
-def _is_refused(own: Labelled, decision: Decision, prior: Prior) -> bool:
-    """Say what `blastcount recalibrate fit` would."""
+def _unseen_errors(own: Labelled, decision: Decision, prior: Prior) -> KnownErrors | None:
+    """Give what `blastcount recalibrate fit` would correct by; None where it would refuse."""
     if fitting.why_too_few(own) is not None:
-        return True
+        return None
     before = fitting.factory(decision).called_blast(own.p_blast)
     after = fitting.nested(own, decision, prior)
-    return fitting.why_not_better(own, before, after) is not None
+    if fitting.why_not_better(own, before, after) is not None:
+        return None
+    blasts, others = after[own.is_blast], after[~own.is_blast]
+    return KnownErrors(len(blasts), int(blasts.sum()), len(others), int(others.sum()), "unseen")
+
+
+def _corrected_errors(rates: tuple[float, float], errors: KnownErrors | None) -> Floats:
+    """Give the error of the corrected share at each of ``SHARES``, without the chance of a single count."""
+    if errors is None or not errors.blasts:
+        return np.full(len(SHARES), np.nan)
+    called = SHARES * rates[0] + (1 - SHARES) * rates[1]
+    found = [corrected_share(round(_LARGE * float(one)), _LARGE, errors) for one in called]
+    return np.array(
+        [np.nan if one is None else abs(one.share - s) for one, s in zip(found, SHARES, strict=True)]
+    )
 
 
 def _deal(
@@ -369,6 +393,7 @@ def document(sites: Sequence[Site], draws: int, step: Callable[[], None] = lambd
             "least_cells": fitting.LEAST_CELLS,
             "least_of_class": fitting.LEAST_OF_CLASS,
             "most_called": fitting.MOST_CALLED,
+            "most_often": fitting.MOST_OFTEN,
             "most_of_group": MOST_OF_GROUP,
             "least_tried": LEAST_TRIED,
         },

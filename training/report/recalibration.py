@@ -44,13 +44,15 @@ def blocks(document: Json) -> Iterator[Block]:
     yield Heading("Blasts and other cells", 3)
     yield Table(
         (
-            "left out", "k", "error, own threshold", "fitted", "used", "at 20 %: own", "used",
-            "blasts called: own", "used", "others called: own", "used", "refused", "worse",
+            "left out", "k", "error, own threshold", "used", "corrected", "any share: own", "used",
+            "at 20 %: own", "used", "corrected", "blasts called: own", "used", "others called: own", "used",
+            "refused", "worse",
         ),
         tuple(
             (
-                _name(site), str(row["k"]), _3(row["factory"]), _3(row["fit"]), _3(row["used"]),
-                _3(row["factory_at_line"]), _3(row["used_at_line"]), _3(row["factory_sensitivity"]),
+                _name(site), str(row["k"]), _3(row["factory"]), _3(row["used"]), _3(row["corrected"]),
+                _3(row["factory_even"]), _3(row["used_even"]), _3(row["factory_at_line"]),
+                _3(row["used_at_line"]), _3(row["corrected_at_line"]), _3(row["factory_sensitivity"]),
                 _3(row["used_sensitivity"]), _3(row["factory_called"]), _3(row["used_called"]),
                 _percent(row["refused"]), _percent(row["worse"]),
             )
@@ -82,9 +84,10 @@ def wanted(sites: Sequence[Json]) -> Iterator[str]:
         row = next((row for row in site["curve"] if row["k"] == 200), site["curve"][-1])
         at = "at 200" if row["k"] == 200 else f"has too few cells for 200; at {row['k']}"
         if site["cells"]["blast"]:
-            reached = row["used"] < row["factory"]
+            reached = row["used"] < row["factory"] and row["used_even"] < row["factory_even"]
             said = (
-                f"the share's error is {_3(row['used'])}, by the model's own threshold {_3(row['factory'])}"
+                f"the share's error is {_3(row['used'])}, by the model's own threshold {_3(row['factory'])}; "
+                f"over all shares {_3(row['used_even'])} and {_3(row['factory_even'])}"
             )
         else:
             reached = row["used_called"] <= MOST_CALLED
