@@ -172,7 +172,7 @@ def test_what_does_not_hold_is_refused(site: Path, tmp_path: Path) -> None:
                 {CellRef(row.id, i + 1): "blast" if rng.random() < 0.5 else "normal" for i in range(CELLS)},
                 "AK",
             )
-    with pytest.raises(GateError, match="of blasts only .* the model tells nothing of these slides"):
+    with pytest.raises(GateError, match=r"of blasts only .* the model tells nothing of these slides"):
         blastcount("--debug", "recalibrate", "fit", "--who", "AK")
     assert blastcount("recalibrate", "fit", "--who", "AK").exit_code == 4
     assert not site.exists()
