@@ -78,7 +78,7 @@ test-log-crash: $(DEV)/.installed
 # too. KILLS=1000 kills for as long as that takes; MEASURE=1 ROWS=20000 holds the rates of docs/fleet.md on a quiet machine.
 test-fleet: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest tests/edge/fleet -q
-	$(DEV)/bin/python -m pytest -m slow --timeout=7200 -rs -s tests/system/test_fleet.py tests/system/test_fleet_network.py tests/system/test_fleet_browser.py
+	$(DEV)/bin/python -m pytest -m slow --timeout=7200 -rs -s tests/system/test_fleet.py tests/system/test_fleet_network.py tests/system/test_fleet_browser.py tests/system/test_fleet_unit.py
 
 # Every real image counted by this state and by the commit BASE: a move of code must change no line.
 compare: $(DEV)/.installed
