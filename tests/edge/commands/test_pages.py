@@ -44,8 +44,8 @@ TYPED = {
     "log.md": {"blastcount log": f"{HERE}::test_the_page_of_the_log"},
     "formats.md": {"blastcount sample import": f"{HERE}::test_words_from_another_program"},
     "fleet.md": dict.fromkeys(
-        ["openssl", "sudo install", "sudo mosquitto_passwd"],
-        "tests/system/test_fleet_network.py::test_a_network_that_is_cut_for_seconds_and_for_weeks",
+        ["openssl", "sudo install", "sudo mosquitto_passwd", "sudo systemctl", "createdb"],
+        "tests/system/test_fleet_unit.py::test_a_device_sends_to_a_broker_as_the_page_says",
     ),
     "review.md": {"openssl": "tests/system/test_story.py::test_a_phone_reviews_through_an_https_proxy"},
 }
@@ -96,10 +96,7 @@ BY_NONE = {
     ". .venv-dev/bin/activate": "a shell's own, in that environment",
     "pip install 'blastcount[": "would download the package from an index, where it is not",
     "sudo apt install": "would download packages of Debian",
-    "sudo systemctl restart mosquitto": "the tests start a broker with this configuration themselves",
-    "createdb blastcount": "the tests make a database in a PostgreSQL of their own",
     "blastcount collect page": "ends by Ctrl-C alone; tests/edge/fleet/test_page.py asks what it serves",
-    "sudo systemctl enable --now blastcount-forward": "has never been started under systemd",
     "sudo systemctl enable --now blastcount-review": "started under systemd in tests/system/test_story.py "
     "by its unit's name alone",
     "dask scheduler": "a server of another program; the tests start one in their own process",
