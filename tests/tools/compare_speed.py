@@ -25,14 +25,16 @@ from edge.rendered import render_field
 from tests.tools.compare_counts import REPOSITORY, worktree
 
 #: Counts its arguments, and before each field waits for a byte; says how long it took, by the clock on the
-#: wall and by the processor's. Only the command is used, so that it runs with every state of the code.
+#: wall and by the processor's, and the most memory that it had by then. Only the command is used, so that it
+#: runs with every state of the code.
 WORKER = """
-import io, runpy, sys, time
+import io, re, runpy, sys, time
 class Paced(io.TextIOWrapper):
     def write(self, text):
         if "\\n" in text:
             took = time.perf_counter() - self.wall, time.process_time() - self.cpu
-            sys.__stdout__.write("%f %f\\n" % took)
+            peak = int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+            sys.__stdout__.write("%f %f %f\\n" % (*took, peak))
             sys.__stdout__.flush()
             self.wait()
         return len(text)
@@ -48,7 +50,7 @@ runpy.run_module("edge.cli", run_name="__main__")
 
 @contextmanager
 def counting(code: Path, files: list[Path]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that counts files one by one, each when asked to by :func:`next_ms`."""
+    """A process that counts files one by one, each when asked to by :func:`next_field`."""
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, *map(str, files)],
         cwd=code,
@@ -63,25 +65,25 @@ def counting(code: Path, files: list[Path]) -> Iterator[subprocess.Popen[bytes]]
             process.kill()
 
 
-def next_ms(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Let one more field be counted; wall and processor time that it took."""
+def next_field(process: subprocess.Popen[bytes]) -> tuple[float, float, float]:
+    """Let one more field be counted; wall and processor ms that it took, and the peak of memory, MB."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b".")
     process.stdin.flush()
-    wall, cpu = process.stdout.readline().split()
-    return 1e3 * float(wall), 1e3 * float(cpu)
+    wall, cpu, peak_mb = map(float, process.stdout.readline().split())
+    return 1e3 * wall, 1e3 * cpu, peak_mb
 
 
 def paired(base: Path, files: list[Path], rounds: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Times of each field by both states, (fields * rounds, 2, 2): base and this one; wall and processor."""
+    """What :func:`next_field` says of each field, (fields * rounds, 2, 3): by the base and by this state."""
     times = []
     for number in range(rounds):
         # The first field stands for the start and is not looked at.
         with counting(base, files) as before, counting(REPOSITORY, files) as after:
             for n in range(len(files)):
                 order = (before, after) if (n + number) % 2 else (after, before)
-                took = {process: next_ms(process) for process in order}
+                took = {process: next_field(process) for process in order}
                 if n:
                     times.append((took[before], took[after]))
     return np.array(times)
@@ -112,7 +114,8 @@ def main() -> int:
             sets["ALL-IDB1"] = real[:: max(1, len(real) // arguments.fields)][: arguments.fields + 1]
         for name, files in sets.items():
             times = paired(base, files, arguments.rounds)
-            for clock, (before, after) in zip(("wall", "processor"), times.transpose(2, 1, 0), strict=True):
+            *clocks, peaks_mb = times.transpose(2, 1, 0)
+            for clock, (before, after) in zip(("wall", "processor"), clocks, strict=True):
                 p5, median = np.percentile([before, after, after / before], (5, 50), axis=1)
                 interval = quantile_test(after / before, q=1.0, p=0.5).confidence_interval(0.95)
                 sys.stdout.write(
@@ -121,6 +124,8 @@ def main() -> int:
                     f"(95 % interval {interval.low:.3f} to {interval.high:.3f})\n"
                 )
                 slower |= clock == "processor" and float(median[2]) > arguments.most
+            before_mb, after_mb = peaks_mb.max(axis=1)
+            sys.stdout.write(f"{name}, peak memory: {before_mb:.0f} -> {after_mb:.0f} MB\n")
     return int(slower)
 
 
