@@ -148,7 +148,6 @@ def test_what_a_maker_s_command_makes_is_taken(
     assert "sparc-cp313: expected aarch64-cp313" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_two_hundred_bad_packages_are_refused_by_name(device: Device, maker: Maker, stranger: Maker) -> None:
     refused: Counter[str] = Counter()
     for number in range(REFUSALS):
