@@ -22,6 +22,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 #: So many nuclei of 6 µm, side by side, cover 2 mm².
 MOST_LABELS = 65_535
+_COUNTED_PX = 131_072  # 1 MB of them
 _STRIP_PX = 16_384  # 128 kB of indices
 #: So many labels, none among them, fit into a byte, by which OpenCV looks values of these types up.
 _BYTE_LABELS = 256
@@ -152,10 +153,16 @@ def histograms_by_label(
     -------
     (count + 1, 256) int64
     """
-    keys = labels[mask].astype(np.intp)
-    keys *= 256
-    keys += levels[mask]
-    return np.bincount(keys, minlength=(count + 1) * 256).reshape(count + 1, 256)
+    counts = np.zeros((count + 1) * 256, np.int64)
+    # NumPy counts numbers of 8 bytes: a part of the rows at a time bounds what they take.
+    rows = max(1, _COUNTED_PX // max(1, labels.shape[1]))
+    for top in range(0, len(labels), rows):
+        chosen = mask[top : top + rows]
+        keys = labels[top : top + rows][chosen].astype(np.intp)
+        keys *= 256
+        keys += levels[top : top + rows][chosen]
+        counts += np.bincount(keys, minlength=len(counts))
+    return counts.reshape(count + 1, 256)
 
 
 def quantile_by_label(histograms: NDArray[np.int64], share: float) -> NDArray[np.int64]:

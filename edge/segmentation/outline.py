@@ -221,13 +221,27 @@ def smooth_cells(
     the cells, opened, with their holes filled. All cells are done at once: lines of one px along the Voronoi
     diagram part those that touch.
     """
+    cells = _whole_cells(planes, voronoi, cell_mask, nuclei, count)
+    _trim_to_ovals(cells, nuclei, count, planes.um_per_px)
+    return cells
+
+
+def _whole_cells(
+    planes: CanvasPlanes, voronoi: Labels, cell_mask: NDArray[np.bool_], nuclei: Labels, count: int
+) -> Labels:
+    """Whole cells before their ovals are asked, see :func:`smooth_cells`.
+
+    A step of its own, so that its dozen masks of a crowded field are let go before the next.
+    """
     thread, edge = (elliptic_kernel(width_um / planes.um_per_px) for width_um in (_THREAD_UM, _EDGE_WIDTH_UM))
     nucleus = nuclei > 0
     histograms = histograms_by_label(voronoi, planes.total, cell_mask & ~nucleus, count)
     limit = np.minimum(_RIM_LIMIT * quantile_by_label(histograms, 0.5), _DENSEST_LIMIT).astype(np.uint8)
     limit[histograms.sum(axis=1) == 0] = 0
-    high = cv2.min(cv2.dilate(planes.total, edge), map_labels(voronoi, limit))
-    own = cell_mask & (cv2.convertScaleAbs(planes.total, alpha=1 / _CELL_EDGE_SHARE) > high)
+    own = cell_mask & (
+        cv2.convertScaleAbs(planes.total, alpha=1 / _CELL_EDGE_SHARE)
+        > cv2.min(cv2.dilate(planes.total, edge), map_labels(voronoi, limit))
+    )
     own |= nucleus
     # A line of one px parts cells that touch, so that what follows needs no loop over them.
     boundary_free = np.ones(own.shape, np.bool_)
@@ -236,20 +250,21 @@ def smooth_cells(
     boundary_free[1:, 1:] &= voronoi[1:, 1:] == voronoi[:-1, :-1]
     boundary_free[1:, :-1] &= voronoi[1:, :-1] == voronoi[:-1, 1:]
     seeds = nucleus & boundary_free
-    whole = as_uint8(cv2.morphologyEx(fill_holes(as_mask(own & boundary_free)), cv2.MORPH_OPEN, thread))
+    own &= boundary_free
+    del boundary_free
+    whole = as_uint8(cv2.morphologyEx(fill_holes(as_mask(own)), cv2.MORPH_OPEN, thread))
+    del own
     whole |= as_mask(seeds)
     components, number = unmeasured_components(whole, connectivity=4)
     has_nucleus = np.zeros(number, np.uint8)
     # Each run of a seed in a row lies in one component: its first px says which.
-    starts = seeds.copy()
-    starts[:, 1:] &= ~seeds[:, :-1]
-    has_nucleus[components[starts]] = 1
+    seeds[:, 1:] &= ~seeds[:, :-1]
+    has_nucleus[components[seeds]] = 1
+    del seeds
     has_nucleus[0] = 0
     whole = fill_holes(map_labels(components, has_nucleus)) | as_mask(nucleus)
     whole &= as_mask(planes.in_frame)
-    cells = np.asarray(voronoi * whole, np.uint16)
-    _trim_to_ovals(cells, nuclei, count, planes.um_per_px)
-    return cells
+    return np.asarray(voronoi * whole, np.uint16)
 
 
 def _trim_to_ovals(cells: Labels, nuclei: Labels, count: int, um_per_px: float) -> None:

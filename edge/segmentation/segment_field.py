@@ -208,8 +208,7 @@ def _outline(planes: CanvasPlanes, detection: _Detection) -> tuple[Labels, Label
         merge_parts(voronoi * cell_mask, parts, planes.contrast, count, planes.um_per_px)
     )
     voronoi = map_labels(voronoi, numbers)
-    parts = np.asarray(voronoi * (parts > 0), np.uint16)
-    nuclei = refine_nuclei(planes, parts, voronoi, cell_mask, count)
+    nuclei = refine_nuclei(planes, np.asarray(voronoi * (parts > 0), np.uint16), voronoi, cell_mask, count)
     return nuclei, smooth_cells(planes, voronoi, cell_mask, nuclei, count), count
 
 
