@@ -44,7 +44,6 @@ def answers(port: int) -> bool:
 @pytest.fixture
 def sftp(fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """OpenSSH's server with the archive, which knows a key in the home of who asks."""
-    pytest.importorskip("paramiko", reason="needs paramiko")
     if SSHD is None or os.geteuid() != 0:
         pytest.skip("needs root and sshd: apt-get install openssh-server")
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

@@ -38,8 +38,6 @@ def in_memory(archive: Path) -> Iterator[str]:
 @pytest.fixture
 def on_the_web(archive: Path) -> Iterator[str]:
     """The same archive on a web server, which tells neither sizes nor dates in its listings."""
-    pytest.importorskip("aiohttp", reason="needs aiohttp")
-
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
