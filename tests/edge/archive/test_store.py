@@ -38,6 +38,7 @@ def in_memory(archive: Path) -> Iterator[str]:
 @pytest.fixture
 def on_the_web(archive: Path) -> Iterator[str]:
     """The same archive on a web server, which tells neither sizes nor dates in its listings."""
+
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
