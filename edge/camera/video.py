@@ -19,6 +19,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -229,7 +230,7 @@ def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, str, bool]]:
             raise SourceError(f"{path}: the file is empty; copy it again from the camera")
         if not _CONTAINER.match(head):
             raise SourceError(f"{path}: not a video by its beginning; convert it to MP4 or AVI")
-        cv2.setLogLevel(_SILENT)  # what it warns of stands in the message
+        _silence()  # what it warns of stands in the message
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "protocol_whitelist;file"
         # By its number, because FFmpeg takes "10:30.avi" for an address, and a name that is no UTF-8 ends
         # OpenCV by a segmentation fault. One decoder thread: the default keeps a frame a core in memory.
@@ -241,6 +242,12 @@ def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, str, bool]]:
             yield capture, name, head.startswith(_AVI)
         finally:
             capture.release()
+
+
+def _silence() -> None:
+    """Have OpenCV print no messages, by the name that its version has for that (4.11, and 4.14 on)."""
+    set_level = getattr(cv2, "setLogLevel", None) or import_module("cv2.utils.logging").setLogLevel
+    set_level(_SILENT)
 
 
 def _numbered(capture: cv2.VideoCapture) -> Iterator[tuple[int, bool]]:
@@ -283,7 +290,7 @@ def _complaints() -> list[bytes]:
     if library is not None:
         # Where OPENCV_FFMPEG_LOGLEVEL is set, as by the command line, OpenCV takes the messages for itself,
         # but only once, when it first opens anything.
-        cv2.setLogLevel(_SILENT)
+        _silence()
         cv2.VideoCapture(os.devnull, cv2.CAP_FFMPEG).release()
         library.av_log_set_callback(hear_c)
         _KEPT.append(hear_c)  # FFmpeg calls it as long as the process lives
