@@ -55,7 +55,7 @@ def is_noisy(image: UInt8Image) -> bool:
     """
     rows = np.ascontiguousarray(image[:: max(1, round(image.size / 3 / _NOISE_PX)), :, 1])
     difference = cv2.filter2D(rows, cv2.CV_16S, _SECOND_DIFFERENCE)
-    return np.count_nonzero(np.abs(difference) > MAX_NOISE) > difference.size / 2
+    return bool(np.count_nonzero(np.abs(difference) > MAX_NOISE) > difference.size / 2)
 
 
 def light_reasons(field: Field) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ class Disk:
         self._names: dict[PurePosixPath, _File | None] = {self._root: None}  # as the program sees them
         self._durable: dict[PurePosixPath, _File | None] = {self._root: None}
         self._changes: list[_Change] = []
-        self._open: dict[int, tuple[PurePosixPath, _File | None, int]] = {}
+        self._opened: dict[int, tuple[PurePosixPath, _File | None, int]] = {}
         self._told = b""
 
     @property
@@ -165,7 +165,7 @@ class Disk:
             return False
         paths = [PurePosixPath(text.decode(errors="replace")) for text in call.strings[:2]]
         assert not any(self._is_ours(path) for path in paths), f"{call.name} is not replayed"
-        assert call.descriptor not in self._open, f"{call.name} is not replayed"
+        assert call.descriptor not in self._opened, f"{call.name} is not replayed"
         return False
 
     def after_cut(self, target: Path, chance: random.Random) -> None:
@@ -190,7 +190,7 @@ class Disk:
 
     def _openat(self, call: Call) -> bool:
         path = PurePosixPath(call.strings[-1].decode(errors="replace"))
-        self._open.pop(call.result, None)
+        self._opened.pop(call.result, None)
         if not self._is_ours(path):
             return False
         flags = call.arguments[2]
@@ -203,40 +203,40 @@ class Disk:
         if "O_TRUNC" in flags and node is not None and node.size:
             node.pending.append((0, None))
             node.size, changed = 0, True
-        self._open[call.result] = (path, node, 0)
+        self._opened[call.result] = (path, node, 0)
         return changed
 
     def _close(self, call: Call) -> bool:
         assert call.descriptor is not None
-        self._open.pop(call.descriptor, None)
+        self._opened.pop(call.descriptor, None)
         return False
 
     def _write(self, call: Call) -> bool:
         if call.descriptor == 1:
             self._told += call.strings[-1]
             return True
-        if call.descriptor not in self._open:
+        if call.descriptor not in self._opened:
             return False
-        path, node, place = self._open[call.descriptor]
-        self._open[call.descriptor] = (path, node, place + call.result)
+        path, node, place = self._opened[call.descriptor]
+        self._opened[call.descriptor] = (path, node, place + call.result)
         return self._put(node, place, call.strings[-1][: call.result])
 
     def _pwrite64(self, call: Call) -> bool:
-        if call.descriptor not in self._open:
+        if call.descriptor not in self._opened:
             return False
-        _, node, _ = self._open[call.descriptor]
+        _, node, _ = self._opened[call.descriptor]
         return self._put(node, int(call.arguments[-1]), call.strings[-1][: call.result])
 
     def _lseek(self, call: Call) -> bool:
-        if call.descriptor in self._open:
-            path, node, _ = self._open[call.descriptor]
-            self._open[call.descriptor] = (path, node, call.result)
+        if call.descriptor in self._opened:
+            path, node, _ = self._opened[call.descriptor]
+            self._opened[call.descriptor] = (path, node, call.result)
         return False
 
     def _ftruncate(self, call: Call) -> bool:
-        if call.descriptor not in self._open:
+        if call.descriptor not in self._opened:
             return False
-        _, node, _ = self._open[call.descriptor]
+        _, node, _ = self._opened[call.descriptor]
         assert node is not None
         node.size = int(call.arguments[-1])
         node.pending.append((node.size, None))
@@ -249,9 +249,9 @@ class Disk:
         return True
 
     def _fsync(self, call: Call) -> bool:
-        if call.descriptor not in self._open:
+        if call.descriptor not in self._opened:
             return False
-        path, node, _ = self._open[call.descriptor]
+        path, node, _ = self._opened[call.descriptor]
         if node is not None:
             node.force()
             return True

@@ -154,8 +154,13 @@ def test_chunks_of_an_avi_may_be_padded_or_not(padding: bytes) -> None:
 
 
 def test_what_cannot_tell_damage_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceError, match="FFV1 without checksums"):
-        next(read_frames(written(tmp_path / "v1.avi", "FFV1")))
+    path = written(tmp_path / "v1.avi", "FFV1")
+    data = path.read_bytes()
+    if data[data.index(b"strf") + 4] == 40:  # a bare header: version 1, as OpenCV 4.11 writes
+        with pytest.raises(SourceError, match="FFV1 without checksums"):
+            next(read_frames(path))
+    else:  # version 3, as 4.14 writes
+        assert next(read_frames(path)).width == 320
     path = written(tmp_path / "v.avi", "XVID")
     assert next(read_frames(path)).width == 320
     monkeypatch.setattr(video_module, "loaded_library", lambda _name: None)

@@ -62,6 +62,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.requirement(24)
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # theirs, with NumPy 2
 def test_coco_s_own_tools_read_every_pixel(kept: Path, tmp_path: Path) -> None:
     said = export(kept, "--coco", tmp_path / "coco").stderr
     assert "1 of 3 counted fields written" in said

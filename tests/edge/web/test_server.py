@@ -160,7 +160,8 @@ def test_it_is_small(served: Server) -> None:
     for path in 5 * ("/", "/live", "/pictures/1/1", *sample):
         assert served.ask(path)[0] == 200, path
     running = psutil.Process(served.processes[0].pid)
-    assert running.memory_info().rss < 60e6 * 1.1  # 10 % for other versions of Python and NumPy
+    # For other versions: 66.7 MB with Python 3.13 and NumPy 2.4.
+    assert running.memory_info().rss < 60e6 * 1.15
     mapped = {Path(part.path).name for part in running.memory_maps()}
     assert not [name for name in mapped if re.search("cv2|tensorflow|litert|tflite", name)]
 
