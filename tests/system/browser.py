@@ -13,6 +13,7 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
 
 #: Chromium without a screen, and without its own talk to the world.
 OPTIONS = (
@@ -66,7 +67,10 @@ def turn_hiding(chrome: Chrome) -> None:
     """Hide what the program says from who has a name already, or show it again."""
     chrome.find_element(By.CSS_SELECTOR, ".who summary").click()
     chrome.find_element(By.NAME, "hide_program").click()
-    chrome.find_element(By.CSS_SELECTOR, "form.observer button").click()
+    sent = chrome.find_element(By.CSS_SELECTOR, "form.observer button")
+    sent.click()
+    # What is asked for before the answer comes, the answer would take the place of.
+    wait_for(lambda: staleness_of(sent)(chrome))
 
 
 def press(chrome: Chrome, *keys: str) -> None:
