@@ -22,7 +22,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 #: So many nuclei of 6 µm, side by side, cover 2 mm².
 MOST_LABELS = 65_535
-_COUNTED_PX = 131_072  # 1 MB of them
+_COUNTED_PX = 131_072  # 1 MB of keys
 _STRIP_PX = 16_384  # 128 kB of indices
 #: So many labels, none among them, fit into a byte, by which OpenCV looks values of these types up.
 _BYTE_LABELS = 256

@@ -12,6 +12,7 @@ from edge.light.field import Field
 from edge.quality.focus import focus_judgement
 from edge.quality.fringes import has_colours_apart
 from edge.structures import Frame, UInt8Image
+from tests.edge.quality.conftest import spread_over
 from tests.edge.quality.drawn import FIELD
 
 UM_PER_PX = 0.2
@@ -56,8 +57,7 @@ def test_good_fields_have_none(real_data: Path) -> None:
     }
     looked = found = 0
     for folder, um_per_px in sets.items():
-        files = sorted(path for path in (real_data / folder).rglob("*") if path.suffix in (".jpg", ".png"))
-        for file in files[:: max(1, len(files) // 6)]:
+        for file in spread_over(real_data / folder, 6):
             looked += 1
             frame = read_image(file)
             assert not has_colours_apart(Field(frame), um_per_px), file

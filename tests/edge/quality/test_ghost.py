@@ -17,6 +17,7 @@ from edge.quality.focus import focus_judgement
 from edge.quality.ghost import has_ghost
 from edge.quality.look import cover_of
 from edge.structures import Frame, UInt8Image
+from tests.edge.quality.conftest import spread_over
 from tests.edge.quality.drawn import FIELD
 
 UM_PER_PX = 0.2
@@ -64,19 +65,14 @@ def test_a_crowded_field_another_place_and_a_flat_one_are_none() -> None:
 def test_good_fields_have_none_and_all_of_them_over_themselves_do(real_data: Path) -> None:
     sets = {
         "all-idb1/im": 0.1,
-        "bccd/BCCD/JPEGImages": 0.15,
+        "bccd/images": 0.15,
         "wbc-chula": 0.2,
         "all-taleqani": 0.35,
         "lisc": 0.15,
     }
     looked = 0
     for number, (folder, um_per_px) in enumerate(sets.items()):
-        files = [
-            file
-            for file in sorted((real_data / folder).rglob("*"))
-            if file.suffix in (".jpg", ".png") and "mask" not in str(file)
-        ]
-        for file in files[:: max(1, len(files) // 6)]:
+        for file in spread_over(real_data / folder, 6):
             image = np.array(Image.open(file).convert("RGB"))
             looked += 1
             assert not has_ghost(image, um_per_px), file
@@ -90,8 +86,7 @@ def test_two_places_on_one_picture_look_like_a_field_of_another_laboratory(real_
     """Why most are not told: nuclei stand out as little elsewhere, and as much is covered."""
     looks: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for folder in ("all-idb1/im", "bccd/images", "wbc-chula/images", "all-taleqani", "lisc"):
-        files = sorted(path for path in (real_data / folder).rglob("*") if path.suffix in (".jpg", ".png"))
-        for file in files[:: max(1, len(files) // 4)]:
+        for file in spread_over(real_data / folder, 4):
             image = np.array(Image.open(file).convert("RGB"))
             over = np.asarray(cv2.addWeighted(image, 0.6, image[:, ::-1].copy(), 0.4, 0), np.uint8)
             for doubled_up, picture in ((False, image), (True, over)):
