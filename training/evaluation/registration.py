@@ -26,7 +26,7 @@ from edge.registration import (
 from edge.rendered import RenderedField
 from edge.rendered.settings import WHITE_KINDS
 from edge.segmentation import Segmentation, segment
-from edge.structures import Frame
+from edge.structures import CellKind, Frame
 from training.evaluation.figures import Figure, proportion
 
 
@@ -36,11 +36,12 @@ class Outcome:
 
     Attributes
     ----------
-    cells : white cells and smudges that were found whole in at least one field
-    twice : how often one of them was counted once more
+    cells : white cells that were found whole in at least one field, and smudges that were found cut or whole
+    twice : how often one of them was counted once more, as a white cell or as a smudge
+    as_smudge_too : how many of them were counted as a white cell and as a smudge, once each
     lost : how many of them were counted in no field
-    sightings : whole sightings of cells that had been counted before
-    shared : pairs of fields that show a whole found cell in common
+    sightings : sightings of cells that had been counted before
+    shared : pairs of fields that show such a cell in common
     shared_found : how many of these pairs were registered
     claimed : pairs of fields that were registered
     false : registered pairs that do not overlap, or lie elsewhere on each other
@@ -51,6 +52,7 @@ class Outcome:
 
     cells: int = 0
     twice: int = 0
+    as_smudge_too: int = 0
     lost: int = 0
     sightings: int = 0
     shared: int = 0
@@ -68,6 +70,7 @@ class Outcome:
         fraction = np.array(self.place_ms) / np.array(self.segment_ms)
         return [
             proportion("cells_counted_twice", self.twice, self.cells),
+            proportion("counted_as_smudge_too", self.as_smudge_too, self.cells),
             proportion("cells_lost", self.lost, self.cells),
             proportion("overlaps_found", self.shared_found, self.shared),
             proportion("false_registrations", self.false, self.claimed),
@@ -98,8 +101,8 @@ def follow_slide(
     """
     mosaic = Mosaic()
     views: list[RenderedField] = []
-    counted: dict[str, set[int]] = defaultdict(set)
-    whole_in: dict[str, set[int]] = defaultdict(set)
+    counted: dict[str, dict[CellKind, set[int]]] = defaultdict(lambda: defaultdict(set))
+    found_in: dict[str, set[int]] = defaultdict(set)
     claims: list[tuple[int, int]] = []
     for number, view in enumerate(fields):
         field = Field(Frame(view.image, f"field {number}", um_per_px=view.um_per_px))
@@ -113,22 +116,24 @@ def follow_slide(
         keys = _identities(found, view)
         for cell in found.cells:
             key = keys.get(cell.id)
-            if key is None or cell.touches_border:
+            # As the tally has it: a smudge counts as one cut or whole, a white cell where it is whole.
+            if key is None or (cell.touches_border and cell.kind != "smudge"):
                 continue
-            outcome.sightings += bool(counted[key]) and number not in whole_in[key]
-            whole_in[key].add(number)
+            outcome.sightings += bool(counted[key]) and number not in found_in[key]
+            found_in[key].add(number)
             if cell.id not in placement.seen:
-                counted[key].add(number)
+                counted[key][cell.kind].add(number)
         views.append(_without_pictures(view))
         claims += [(old, number) for old in placement.overlaps]
         if placement.stage_um is not None:
             outcome.place_errors_um.append(_place_error_um(placement, view, views[0]))
         on_field()
     outcome.fields += len(views)
-    outcome.cells += len(whole_in)
-    outcome.twice += sum(max(0, len(fields_of) - 1) for fields_of in counted.values())
-    outcome.lost += sum(not counted[key] for key in whole_in)
-    shared = {pair for fields_of in whole_in.values() for pair in _pairs(sorted(fields_of))}
+    outcome.cells += len(found_in)
+    outcome.twice += sum(len(fields_of) - 1 for kinds in counted.values() for fields_of in kinds.values())
+    outcome.as_smudge_too += sum(len(kinds) - 1 for kinds in counted.values() if kinds)
+    outcome.lost += sum(not counted[key] for key in found_in)
+    shared = {pair for fields_of in found_in.values() for pair in _pairs(sorted(fields_of))}
     outcome.shared += len(shared)
     outcome.shared_found += len(shared & set(claims))
     outcome.claimed += len(claims)

@@ -40,6 +40,14 @@ def test_a_scan_is_counted_once(scanned: list[RenderedField]) -> None:
     assert outcome.shared_found == outcome.shared > 0
 
 
+def test_a_smudge_that_was_counted_where_it_was_cut_is_not_lost() -> None:
+    """The fourth field shows a smudge whole that an earlier one had cut."""
+    outcome = Outcome()
+    follow_slide(scan(20, 4, SETTINGS, Scan(overlap=(0.4, 0.6), jumps=0.0, returns=0.3)), outcome)
+    assert (outcome.twice, outcome.lost) == (0, 0)
+    assert outcome.sightings > 0
+
+
 class Forgetful(Mosaic):
     """Never recognises anything."""
 
@@ -63,7 +71,7 @@ def test_the_measure_sees_what_goes_wrong(
     twice = Outcome()
     monkeypatch.setattr(registration, "Mosaic", Forgetful)
     follow_slide(scanned, twice)
-    assert twice.twice == twice.sightings > 5
+    assert twice.twice + twice.as_smudge_too == twice.sightings > 5
     assert twice.shared_found == 0
     wrong = Outcome()
     monkeypatch.setattr(registration, "Mosaic", Confused)
