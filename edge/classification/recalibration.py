@@ -54,14 +54,14 @@ class Calls(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Nested(Struct, frozen=True, forbid_unknown_fields=True):
-    """What cells of samples say that the fit had not seen: whole samples were left out in turn.
+    """What cells of samples say that a fit had not seen.
 
     Attributes
     ----------
-    factory_error, error : the mean error of the share over shares of 0 to 0.5 (in older files of 0 to 1), by
-        the card and by such fits; where only one class is there, the share of its cells that were called the
-        other one
-    blast, normal : the calls of such fits, by people's class
+    factory_error, error : the mean error of the share over shares of 0 to 0.5, by the card and by fits of one
+        half of the samples on the other (in older files over shares of 0 to 1, or of whole samples left out
+        in turn); where only one class is there, the share of its cells that were called the other one
+    blast, normal : the calls of fits that left whole samples out in turn, by people's class
     """
 
     factory_error: _Share

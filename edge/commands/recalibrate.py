@@ -18,7 +18,7 @@ from edge.device.printable import printable
 from edge.errors import ConfigError, GateError
 from edge.results.dataset import read_dataset
 from edge.verification import fitting
-from edge.verification.fitting import Bools, Fitted, Labelled, expit
+from edge.verification.fitting import Bools, Fitted, Labelled, Unseen, expit
 from edge.verification.prior import PRIOR
 from edge.verification.words import Words, closed_samples, closed_verifications
 
@@ -86,14 +86,15 @@ def fit(
     fitted = fitting.fit(cells, card.decision, PRIOR)
     before = fitting.factory(card.decision).called_blast(cells.p_blast)
     after = fitting.nested(cells, card.decision, PRIOR)
-    for line in _table(cells, before, after):
+    unseen = fitting.unseen(cells, card.decision, PRIOR)
+    for line in _table(cells, before, after, unseen):
         click.echo(line)
-    if (why := fitting.why_not_better(cells, before, after)) is not None:
+    if (why := fitting.why_not_better(cells, unseen, after)) is not None:
         raise GateError(f"not recalibrated: {why}")
     click.echo(_words(fitted))
     if dry_run:
         return
-    recalibration = _record(card, fitted, cells, before, after, who)
+    recalibration = _record(card, fitted, cells, after, unseen, who)
     path = config.recalibration_path
     _put_aside(path)
     saved = recalibration.save(path)
@@ -170,11 +171,14 @@ def _samples(cells: Labelled) -> int:
     return len(set(cells.sample.tolist()))
 
 
-def _table(cells: Labelled, before: Bools, after: Bools) -> list[str]:
+def _table(cells: Labelled, before: Bools, after: Bools, unseen: Unseen) -> list[str]:
     rows: list[tuple[str, ...]] = [("called blast", "blasts", "others", "error of the share")]
-    for name, called in (("model's own threshold", before), ("recalibrated, unseen samples", after)):
+    for name, called, error in (
+        ("model's own threshold", before, unseen.own),
+        ("recalibrated, unseen samples", after, unseen.error),
+    ):
         calls = [f"{called[of].sum()} of {of.sum()}" for of in (cells.is_blast, ~cells.is_blast)]
-        rows.append((name, *calls, f"{fitting.error_of(cells, called):.3f}"))
+        rows.append((name, *calls, f"{error:.3f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -193,10 +197,9 @@ def _words(fitted: Fitted) -> str:
 
 
 def _record(
-    card: ModelCard, fitted: Fitted, cells: Labelled, before: Bools, after: Bools, who: str
+    card: ModelCard, fitted: Fitted, cells: Labelled, after: Bools, unseen: Unseen, who: str
 ) -> Recalibration:
     calls = [Calls(int(of.sum()), int(after[of].sum())) for of in (cells.is_blast, ~cells.is_blast)]
-    errors = [fitting.error_of(cells, called) for called in (before, after)]
     return Recalibration(
         made_at=utc_now(),
         made_by=who,
@@ -209,5 +212,5 @@ def _record(
         uncertain_low=float(expit(fitted.low)),
         uncertain_high=float(expit(fitted.high)),
         samples=_samples(cells),
-        nested=Nested(errors[0], errors[1], calls[0], calls[1]),
+        nested=Nested(unseen.own, unseen.error, calls[0], calls[1]),
     )

@@ -48,6 +48,10 @@ SHARES = np.linspace(0.0, 0.5, 11)
 #: Sensitivity and specificity less 1 below which a model tells nothing: words by chance on 50 cells of each
 #: class are above it once in 500 times.
 LEAST_APART = 0.25
+#: Times that samples are dealt into halves: the chance of the dealing is then a fifth of a standard error.
+_DEALINGS = 20
+#: Cells of a class below which a half says nothing of it.
+_LEAST_IN_HALF = 5
 #: Resamples of a gain: its standard error is then off by 5 %.
 _RESAMPLES = 200
 #: Log odds are kept within those of a probability of 1e-7.
@@ -191,6 +195,11 @@ def why_too_few(cells: Labelled) -> str | None:
         return (
             f"{others} labelled cells are no blasts, {LEAST_OF_CLASS} needed; blasts alone do not say where "
             "a threshold lies"
+        )
+    if cells.has_both and len(_halves(cells)) < _DEALINGS / 2:
+        return (
+            f"half of the samples mostly has fewer than {_LEAST_IN_HALF} cells of a class, so that a fit of "
+            "the other half cannot be tried on it; have cells of more samples labelled"
         )
     return None
 
@@ -366,70 +375,122 @@ def share_error(sensitivity: Floats | float, called: Floats | float, shares: Flo
     return np.asarray(np.abs(off).mean(axis=-1))
 
 
-def error_of(cells: Labelled, called: Bools) -> float:
-    """Give the error of the share by what labelled cells were called; of one class, how many were mistaken.
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What cells say of fits that had not seen their samples.
+
+    Attributes
+    ----------
+    own, error : of the share by the card's own decision and by such fits; of one class alone, the share of
+        its cells that were mistaken
+    chance : one standard error of their difference
+    """
+
+    own: float
+    error: float
+    chance: float
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the error is less by more than may be chance."""
+        return self.own - self.error > self.chance
+
+
+def unseen(cells: Labelled, decision: Decision, prior: Prior) -> Unseen:
+    """Estimate what a fit gains on samples that it has not seen.
+
+    Where both classes are there, samples are dealt into two halves again and again; a fit of one half is
+    tried on the other, beside the card's own decision on the same cells, and the errors are averaged. They
+    must not be taken of all cells together, each called by a fit without its sample: a fit balances misses
+    and false calls on nearly the same cells, so that they cancel there as they do nowhere else, and a fit
+    that loses looks like a gain. Halves overlap from one dealing to the next; the standard error is Nadeau
+    and Bengio's, which counts that [1]_. Shares of one class cannot cancel: there all cells are taken
+    together.
 
     Parameters
     ----------
-    cells : labelled
-    called : (n,) called blasts
+    cells : labelled, and not too few (:func:`why_too_few`)
+    decision, prior : as for :func:`fit`
+
+    References
+    ----------
+    .. [1] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003) 239-281.
     """
-    return float(_errors(cells, called, np.ones((1, len(np.unique(cells.sample)))))[0])
-
-
-def _errors(cells: Labelled, called: Bools, times: Floats) -> Floats:
-    """Give the error where each sample is there so many times, (resamples, samples)."""
-    _, of = np.unique(cells.sample, return_inverse=True)
-
-    def rate(members: Bools) -> Floats:
-        of_class = np.bincount(of, cells.weight * members)
-        there = times @ of_class
-        whole = float(np.average(called[members], weights=cells.weight[members]))
-        hits = times @ np.bincount(of, cells.weight * (members & called))
-        return np.divide(hits, there, out=np.full(len(times), whole), where=there > 0.0)
-
-    if not (~cells.is_blast).any():
-        return 1.0 - rate(cells.is_blast)
+    own = factory(decision).called_blast(cells.p_blast)
     if not cells.has_both:
-        return rate(~cells.is_blast)
-    return share_error(rate(cells.is_blast), rate(~cells.is_blast))
+        return _unseen_of_one_class(cells, own, nested(cells, decision, prior))
+    errors = []
+    for out in _halves(cells):
+        tried = cells.take(out)
+        called = fit(cells.take(~out), decision, prior).called_blast(tried.p_blast)
+        errors.append([float(share_error(*_rates(tried, one))) for one in (own[out], called)])
+    before, after = np.array(errors).T
+    # As many cells are tried as fitted: 1 / J + n2 / n1.
+    chance = np.sqrt((1.0 / len(errors) + 1.0) * np.var(before - after, ddof=1))
+    return Unseen(float(before.mean()), float(after.mean()), float(chance))
 
 
-def _youden(cells: Labelled, called: Bools) -> float:
-    rates = [
+def _halves(cells: Labelled) -> list[Bools]:
+    """Deal samples into halves, and give those dealings whose second half has enough of both classes."""
+    rng = np.random.default_rng(0)
+    names = np.unique(cells.sample)
+    dealt = [np.isin(cells.sample, rng.permutation(names)[: (len(names) + 1) // 2]) for _ in range(_DEALINGS)]
+    return [
+        out
+        for out in dealt
+        if min((out & cells.is_blast).sum(), (out & ~cells.is_blast).sum()) >= _LEAST_IN_HALF
+    ]
+
+
+def _unseen_of_one_class(cells: Labelled, own: Bools, called: Bools) -> Unseen:
+    """Of cells that are no blasts: how many are called so, and the spread over whole samples drawn again."""
+    _, of = np.unique(cells.sample, return_inverse=True)
+    samples = int(of.max()) + 1
+    others = ~cells.is_blast
+    there = np.bincount(of, cells.weight * others)
+    hits = [np.bincount(of, cells.weight * (others & one)) for one in (own, called)]
+    times = np.random.default_rng(0).multinomial(samples, np.full(samples, 1.0 / samples), _RESAMPLES)
+    drawn = times @ there
+    gained = np.divide(times @ (hits[0] - hits[1]), drawn, out=np.zeros(_RESAMPLES), where=drawn > 0.0)
+    before, after = (float(hit.sum() / there.sum()) for hit in hits)
+    return Unseen(before, after, float(np.std(gained)))
+
+
+def _rates(cells: Labelled, called: Bools) -> tuple[float, float]:
+    """Give the shares of blasts and of other cells that are called blasts."""
+    blasts, others = (
         float(np.average(called[members], weights=cells.weight[members]))
         for members in (cells.is_blast, ~cells.is_blast)
-    ]
-    return rates[0] - rates[1]
+    )
+    return blasts, others
 
 
-def why_not_better(cells: Labelled, before: Bools, after: Bools) -> str | None:
-    """Say why calls of cells that a fit had not seen do not speak for it; None where they do.
+def why_not_better(cells: Labelled, found: Unseen, called: Bools) -> str | None:
+    """Say why cells that a fit had not seen do not speak for it; None where they do.
 
-    They do where the error is less by more than one standard error of the difference, which is that of whole
-    samples drawn again with replacement: of two that are alike the simpler one is kept [1]_.
+    They do where the error is less by more than one standard error of the difference: of two that are alike
+    the simpler one is kept [1]_.
 
     Parameters
     ----------
     cells : labelled
-    before, after : (n,) called blasts, by the card's own decision and as :func:`nested` calls them
+    found : of :func:`unseen`
+    called : (n,) called blasts, as :func:`nested` calls them
 
     References
     ----------
     .. [1] L. Breiman and others, "Classification and Regression Trees", 1984, section 3.4.3.
     """
-    own, error = error_of(cells, before), error_of(cells, after)
-    samples = len(np.unique(cells.sample))
-    times = np.random.default_rng(0).multinomial(samples, np.full(samples, 1.0 / samples), _RESAMPLES)
-    resampled = [_errors(cells, called, times.astype(np.float64)) for called in (before, after)]
-    chance = float(np.std(resampled[0] - resampled[1]))
-    unseen = f"on cells of samples that a fit had not seen the error is {error:.3f}"
-    if not own - error > chance:
+    unseen = f"on cells of samples that a fit had not seen the error is {found.error:.3f}"
+    if not found.is_gain:
         return (
-            f"{unseen}, by the model's own threshold {own:.3f}, and {chance:.3f} may be chance; label more "
-            "cells, or leave it as it is"
+            f"{unseen}, by the model's own threshold {found.own:.3f}, and {found.chance:.3f} may be chance; "
+            "label more cells, or leave it as it is"
         )
-    if cells.has_both and (apart := _youden(cells, after)) < LEAST_APART:
+    if not cells.has_both:
+        return None
+    sensitivity, false = _rates(cells, called)
+    if (apart := sensitivity - false) < LEAST_APART:
         return (
             f"{unseen}, but of blasts only {apart:.2f} more than of other cells are called so, "
             f"{LEAST_APART:g} needed: the model tells nothing of these slides; do not count with it, and "

@@ -330,9 +330,11 @@ def _unseen_errors(own: Labelled, decision: Decision, prior: Prior) -> KnownErro
     """Give what `blastcount recalibrate fit` would correct by; None where it would refuse."""
     if fitting.why_too_few(own) is not None:
         return None
-    before = fitting.factory(decision).called_blast(own.p_blast)
+    found = fitting.unseen(own, decision, prior)
+    if not found.is_gain:
+        return None
     after = fitting.nested(own, decision, prior)
-    if fitting.why_not_better(own, before, after) is not None:
+    if fitting.why_not_better(own, found, after) is not None:
         return None
     blasts, others = after[own.is_blast], after[~own.is_blast]
     return KnownErrors(len(blasts), int(blasts.sum()), len(others), int(others.sum()), "unseen")

@@ -10,7 +10,7 @@ from scipy import stats
 
 from edge.classification.card import Decision
 from edge.verification import fitting
-from edge.verification.fitting import Labelled, Line, expit, logit
+from edge.verification.fitting import Labelled, Line, Unseen, expit, logit
 from edge.verification.prior import PRIOR
 
 CARD = Decision(0.576, 0.443, 0.699, 1.0)
@@ -30,7 +30,13 @@ def site(
 
 
 def error(cells: Labelled, called: fitting.Bools) -> float:
-    return fitting.error_of(cells, called)
+    return float(fitting.share_error(called[cells.is_blast].mean(), called[~cells.is_blast].mean()))
+
+
+def not_better(cells: Labelled, card: Decision = CARD) -> str | None:
+    """What the nested estimate says against a fit."""
+    calls = fitting.nested(cells, card, PRIOR)
+    return fitting.why_not_better(cells, fitting.unseen(cells, card, PRIOR), calls)
 
 
 def test_without_cells_the_card_holds() -> None:
@@ -119,35 +125,48 @@ def test_where_nothing_can_be_gained_the_nested_estimate_says_so() -> None:
     refused = 0
     for seed in range(20):
         cells = site(100, seed=seed)
-        right = fitting.factory(best).called_blast(cells.p_blast)
-        refused += fitting.why_not_better(cells, right, fitting.nested(cells, best, PRIOR)) is not None
+        refused += not_better(cells, best) is not None
         by_chance = np.random.default_rng(seed).permutation(cells.is_blast)
-        shuffled = Labelled.of(cells.p_blast, by_chance, cells.sample)
-        by_card = fitting.factory(CARD).called_blast(shuffled.p_blast)
-        assert fitting.why_not_better(shuffled, by_card, fitting.nested(shuffled, CARD, PRIOR)) is not None
-    assert refused >= 12
-    gained = [
-        fitting.why_not_better(
-            cells,
-            fitting.factory(best).called_blast(cells.p_blast),
-            fitting.nested(cells, best, PRIOR),
-        )
-        is None
-        for cells in (site(100, 2.5, seed=seed) for seed in range(20))
-    ]
+        assert not_better(Labelled.of(cells.p_blast, by_chance, cells.sample)) is not None
+    assert refused >= 18
+    gained = [not_better(site(100, 2.5, seed=seed), best) is None for seed in range(20)]
     assert sum(gained) >= 18
+
+
+def test_the_estimate_of_unseen_samples_promises_no_more_than_there_is() -> None:
+    """All cells together, each called by a fit without its sample, promise a gain where a fit loses."""
+    best = Decision(0.56, 0.46, 0.655, 1.0)
+    tried = site(20_000, seed=1000)
+    own = error(tried, fitting.factory(best).called_blast(tried.p_blast))
+    promised, pooled, true = [], [], []
+    for seed in range(40):
+        cells = site(100, seed=seed)
+        found = fitting.unseen(cells, best, PRIOR)
+        promised.append(found.own - found.error)
+        before = fitting.factory(best).called_blast(cells.p_blast)
+        pooled.append(error(cells, before) - error(cells, fitting.nested(cells, best, PRIOR)))
+        true.append(own - error(tried, fitting.fit(cells, best, PRIOR).called_blast(tried.p_blast)))
+    assert np.mean(true) < 0.0
+    assert np.mean(promised) < 0.0
+    assert np.mean(pooled) > np.mean(true) + 0.004
 
 
 def test_a_gain_that_may_be_chance_is_none() -> None:
     cells = site(200)
-    own = fitting.factory(CARD).called_blast(cells.p_blast)
-    false, right = np.flatnonzero(own & ~cells.is_blast), np.flatnonzero(~own & ~cells.is_blast)
-    after = own.copy()
-    after[false[:3]], after[right[:2]] = False, True
-    before, after = sorted((own, after), key=lambda called: error(cells, called), reverse=True)
-    assert error(cells, after) < error(cells, before)
-    assert "may be chance" in str(fitting.why_not_better(cells, before, after))
-    assert fitting.why_not_better(cells, ~cells.is_blast, cells.is_blast) is None
+    right = cells.is_blast
+    assert "may be chance" in str(fitting.why_not_better(cells, Unseen(0.09, 0.05, 0.05), right))
+    assert fitting.why_not_better(cells, Unseen(0.09, 0.05, 0.03), right) is None
+
+
+def test_halves_that_lack_a_class_are_too_few() -> None:
+    """Twelve blasts of one sample are in one half at a time."""
+    cells = site(120, blasts=0.0)
+    is_blast = np.arange(120) < 12
+    sample = np.where(is_blast, "S-0", cells.sample)
+    few = Labelled.of(cells.p_blast, is_blast, sample)
+    assert few.has_both
+    assert "half of the samples" in str(fitting.why_too_few(few))
+    assert fitting.why_too_few(site(120, blasts=0.2)) is None
 
 
 def test_of_mature_cells_the_limit_holds_in_three_of_four_laboratories() -> None:
