@@ -259,7 +259,7 @@ def _summary(card: dict[str, Any], training: Training) -> Iterator[str]:
         blocks.append(Text(f"{document['trainings']} trainings, {minutes:.0f} minutes of processor time"))
         blocks.append(report.goals_table(document))
         if compared := document.get("before_and_after"):
-            blocks.append(report.before_and_after_table(compared))
+            blocks += report.before_and_after(compared)
     for block in blocks:
         if isinstance(block, Table):
             yield markdown_table(block.header, block.rows)

@@ -21,6 +21,13 @@ from edge.results.sheet.html import environment
 from edge.structures import ModelIdentity
 from edge.verification.compare import MOST_PICTURES, WORDS, Comparison, compare
 
+#: What the last columns say, and what they do not.
+_READ = (
+    "Read are cells on which people agree; as read, those that a model calls as they do. Of a model that has",
+    "learned from these words that is no proof: see what its training says of samples that it had not seen.",
+    "",
+)
+
 
 @click.command("compare")
 @click.argument("first", metavar="A", type=PATH)
@@ -102,6 +109,7 @@ def summary(found: Comparison) -> str:
             ],
         ),
         "",
+        *(_READ if whole.read else ()),
         "For research use only; not for diagnosis.",
     ]
     return "\n".join(lines)

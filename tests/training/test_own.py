@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from training.protocol.plan import plan
 from training.protocol.recipe import check_enough
 from training.recipes.akbar2024 import Akbar2024
 from training.recipes.relative import Relative
+from training.report import evaluation
+from training.report.page import Table
 
 Draw = Callable[..., Any]
 
@@ -171,3 +174,19 @@ def test_before_is_what_was_counted_and_after_what_networks_say_that_had_not_see
     assert [pair["after"]["value"] for pair in pairs] == [0.9, 0.1, 0.05]
     recorded = next(test for test in shipped if test["test"] == "session")["mature"]["pbc"]
     assert pairs[2]["before"] == recorded["figures"]["called_blast"]
+
+
+def test_the_page_of_an_evaluation_has_before_and_after() -> None:
+    """Whoever has only the folder of a training sees it, too."""
+    document = json.loads(
+        (Path(__file__).parents[2] / "docs" / "evaluation-relative.json").read_text("utf-8")
+    )
+    figure = document["goals"][0]["figure"]
+    pair = {"test": "session", "laboratory": "own", "figure": "blasts called blast"}
+    with_own = document | {"before_and_after": [pair | {"before": figure, "after": figure}]}
+    (table,) = [
+        block
+        for block in evaluation.blocks(with_own)
+        if isinstance(block, Table) and "before" in block.header and block.rows
+    ]
+    assert table.rows[0][:3] == ("session", "own", "blasts called blast")

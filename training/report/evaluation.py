@@ -67,6 +67,8 @@ def blocks(document: Json) -> Iterator[Block]:
     yield goals_table(document)
     for text in document["not_tested"]:
         yield Text(f"Not tested: {text}.")
+    if compared := document.get("before_and_after"):
+        yield from before_and_after(compared)
     for test in document["tests"]:
         yield from _test(test)
     yield from _background(document)
@@ -89,9 +91,16 @@ def goals_table(document: Json) -> Table:
     return Table(("figure", "goal", "value", "95 % interval", "n", "reached"), rows, missed)
 
 
-def before_and_after_table(pairs: Sequence[Json]) -> Table:
+def before_and_after(pairs: Sequence[Json]) -> Iterator[Block]:
     """Lay out what corrections change, of :func:`training.protocol.also.before_and_after`."""
-    return Table(
+    yield Heading("Before and after your corrections")
+    yield Text(
+        "On your own cells (own) *before* is what the program had called them when they were counted, and "
+        "*after* what networks call them that were trained without their sample. On the other laboratories "
+        "*before* is of the shipped network, *after* of networks that have your cells, too: it speaks of "
+        "your cells alone where the same laboratories were there to learn from."
+    )
+    yield Table(
         ("test", "laboratory", "figure", "before", "after", "n before, after"),
         tuple(
             (
