@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from edge.archive.forkserver import start_early
 from edge.commands.options import FOLDER, FiniteRange, model_option
 from edge.commands.outputs import prepare_folder
 from edge.commands.progress import Progress
@@ -57,6 +58,8 @@ def archive(
     """
     if scheduler is not None and workers is not None:
         raise click.UsageError("--workers are processes here; with --scheduler the cluster has its own")
+    if scheduler is None:
+        start_early()
     try:
         from edge.archive.job import Job  # Dask and Arrow are of the extra
     except ImportError as error:

@@ -8,7 +8,7 @@ import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,17 @@ _LEAST, _MOST = 100, 300
 #: A batch that is large enough ends behind one in so many folders, which their names choose. So a new folder
 #: moves the ends of the batches around it only, and those behind stay what they are.
 _ENDING = 4
+#: At the end, where workers would have nothing more to do while one counts a batch, batches are counted in
+#: pieces. A piece is half of what is left for each worker, as in factoring, so that one whose fields take
+#: longer than others still ends before the rest.
+_PART = 0.5
+#: Files of a piece at the least: it costs the scheduler, client and worker some 20 ms, 3 % of counting them.
+_LEAST_PIECE = 10
+#: What a piece costs the scheduler and the client, 10 ms, in fields of a worker: many workers together must
+#: not ask for pieces faster than these two hand them out.
+_COST_IN_FIELDS = 0.15
+#: A folder with no more files is not divided: its look, before the pieces, would be half of what it costs.
+_UNDIVIDED = 20
 
 
 class Batch(Struct, frozen=True):
@@ -81,8 +92,7 @@ def plan(files: Iterable[StoredFile], least: int = _LEAST, most: int = _MOST) ->
     for folder, members in folders.items():
         if len(members) > most:
             close()
-            by_key = {file.key: file for file in members}
-            looks = tuple(by_key[key] for key in to_look_at(by_key))
+            looks = _looks(members)
             parts = math.ceil(len(members) / most)
             cuts = [len(members) * part // parts for part in range(parts + 1)]
             batches += [Batch(tuple(members[first:last]), looks) for first, last in pairwise(cuts)]
@@ -94,3 +104,61 @@ def plan(files: Iterable[StoredFile], least: int = _LEAST, most: int = _MOST) ->
             close()
     close()
     return batches
+
+
+def pieces(batch: Batch, left: int, workers: int) -> list[Batch]:
+    """Cut a batch so that no worker waits long for another one at the end.
+
+    What is kept is the batch, whatever the pieces: the rows are the same.
+
+    Parameters
+    ----------
+    batch : to be handed out now
+    left : files that are to be handed out from now on, its own too
+    workers : that count
+
+    Returns
+    -------
+    pieces in the order of its files, the batch alone where much is left
+
+    References
+    ----------
+    Hummel, Schonberg, Flynn: Factoring: a method for scheduling parallel loops. Communications of the ACM
+    35(8), 90-101 (1992).
+    """
+    if workers == 1:
+        return [batch]
+    least = max(_LEAST_PIECE, int(_COST_IN_FIELDS * workers))
+    cut: list[Batch] = []
+    waiting: list[StoredFile] = []
+
+    def close() -> None:
+        if waiting:
+            cut.append(Batch(tuple(waiting)))
+            waiting.clear()
+
+    def size() -> int:
+        rest = left - sum(len(piece.files) for piece in cut)
+        return max(least, int(_PART * rest / workers))
+
+    for _, folder in groupby(batch.files, lambda file: file.folder):
+        members = tuple(folder)
+        if batch.looks or len(members) > max(size(), _UNDIVIDED):
+            close()
+            looks = batch.looks or _looks(members)
+            while members:
+                most = size()
+                cut.append(Batch(members[:most], looks))
+                members = members[most:]
+            continue
+        waiting += members
+        if len(waiting) >= size():
+            close()
+    close()
+    return cut
+
+
+def _looks(folder: Iterable[StoredFile]) -> tuple[StoredFile, ...]:
+    """Choose the pictures that say the scale of a folder."""
+    by_key = {file.key: file for file in folder}
+    return tuple(by_key[key] for key in to_look_at(by_key))

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice, pairwise
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 
 from edge.archive import work
-from edge.archive.plan import Batch
+from edge.archive.plan import Batch, pieces
 from edge.archive.store import StoredFile
-from edge.archive.tables import CountedBatch
+from edge.archive.tables import CountedBatch, joined
 from edge.config import Config
 from edge.counting.provenance import Provenance
 from edge.errors import ArchiveError
 
-#: Batches that are handed out for each worker, so that none is idle while results travel. What has not been
-#: handed out takes no memory of the scheduler, however many batches there are.
+#: Batches or pieces that are handed out for each worker, so that none is idle while results travel. What has
+#: not been handed out takes no memory of the scheduler, however many batches there are.
 _AHEAD = 2
 #: What Dask does in every process beside its work: each 10 ms it looks at what a worker does, for a plot
-#: on its page, each 20 ms at its own loop, each 100 ms at its memory. Together that takes 5 to 15 % of what
-#: counting takes. Memory is looked at each second: no field needs so much that this would be too late.
+#: on its page, each 20 ms at its own loop, each 100 ms at its memory, each 500 ms at disk and network.
+#: Together that takes 5 to 15 % of what counting takes. Memory is looked at each second: no field needs so
+#: much that this would be too late.
 _UNWATCHED = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.worker.memory.monitor-interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
 }
+#: The scheduler hands a worker nothing while it counts: behind a long piece, another one would wait.
+_IN_TURN = {"distributed.scheduler.worker-saturation": 1.0}
+#: Workers come from the process of :mod:`edge.archive.forkserver`, which has loaded what they need.
+_FORKED = {"distributed.worker.multiprocessing-method": "forkserver"}
 #: A scheduler that does not answer for so long is not there.
 _PATIENCE_S = 30
 
@@ -50,9 +58,10 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters to a person is said here
+    gc.freeze()  # what is loaded stays: Python's last look through all of it would take a third of a second
     if scheduler is None:
         with (
-            dask.config.set(_UNWATCHED),
+            dask.config.set(_UNWATCHED | _IN_TURN | _FORKED),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -101,23 +110,28 @@ def count_batches(
     EdgeError
         A worker refuses to count.
     """
-    under_way: dict[Future, str] = {}
+    under_way: dict[Future, tuple[str, int, int]] = {}
+    came: dict[str, dict[int, CountedBatch | None]] = defaultdict(dict)
     following = _submitted(client, config, provenance, batches)
     done = as_completed()
     while True:
-        for key, future in islice(following, max(0, _room(client) - len(under_way))):
-            under_way[future] = key
+        room = _AHEAD * _workers(client) - len(under_way)
+        for place, future in islice(following, max(0, room)):
+            under_way[future] = place
             done.add(future)
         if not under_way:
             return
         future = next(done)
-        yield under_way.pop(future), _result(client, future)
+        key, number, of = under_way.pop(future)
+        came[key][number] = _result(client, future)
+        if len(came[key]) == of:
+            yield key, _whole(came.pop(key))
 
 
-def _room(client: Client) -> int:
-    """Say how many batches may be under way: workers come and go."""
+def _workers(client: Client) -> int:
+    """Say how many workers there are: they come and go."""
     try:
-        return _AHEAD * max(1, len(client.nthreads()))
+        return max(1, len(client.nthreads()))
     except OSError as error:
         raise _gone(client) from error
 
@@ -128,15 +142,36 @@ def _gone(client: Client) -> ArchiveError:
 
 def _submitted(
     client: Client, config: Config, provenance: Provenance, batches: Mapping[str, Batch]
-) -> Iterator[tuple[str, Future]]:
-    """Hand out one batch each time one is asked for; before a folder's first one, the look at the folder."""
-    looks: tuple[StoredFile, ...] = ()
-    scales: Future | None = None
+) -> Iterator[tuple[tuple[str, int, int], Future]]:
+    """Hand out one piece each time one is asked for: its batch, its number, of how many.
+
+    The looks at a batch's folders go before the pieces of the batch before it, so that none waits for them.
+    """
+    scales: dict[tuple[StoredFile, ...], Future] = {}
+    for (key, cut), (_, following) in pairwise(chain(_cut(client, batches), [("", [])])):
+        looks = dict.fromkeys(piece.looks for piece in (*cut, *following) if piece.looks)
+        scales = {
+            each: scales[each]
+            if each in scales
+            else client.submit(work.look, config, provenance, each, pure=False)
+            for each in looks
+        }
+        for number, piece in enumerate(cut):
+            scale = scales.get(piece.looks)
+            future = client.submit(work.count_batch, config, provenance, piece, scale, pure=False)
+            yield (key, number, len(cut)), future
+
+
+def _cut(client: Client, batches: Mapping[str, Batch]) -> Iterator[tuple[str, list[Batch]]]:
+    left = sum(len(batch.files) for batch in batches.values())
     for key, batch in batches.items():
-        if batch.looks != looks:
-            looks = batch.looks
-            scales = client.submit(work.look, config, provenance, looks, pure=False) if looks else None
-        yield key, client.submit(work.count_batch, config, provenance, batch, scales, pure=False)
+        yield key, pieces(batch, left, _workers(client))
+        left -= len(batch.files)
+
+
+def _whole(came: Mapping[int, CountedBatch | None]) -> CountedBatch | None:
+    parts = [part for number in sorted(came) if (part := came[number]) is not None]
+    return joined(parts) if len(parts) == len(came) else None
 
 
 def _result(client: Client, future: Future) -> CountedBatch | None:

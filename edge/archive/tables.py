@@ -104,6 +104,27 @@ class CountedBatch(Struct, frozen=True):
     resident_mb: float
 
 
+def joined(parts: Sequence[CountedBatch]) -> CountedBatch:
+    """Put the pieces of a batch together: the bytes are those of the batch in one."""
+    if len(parts) == 1:
+        return parts[0]
+    files = {}
+    for name, schema in TABLES.items():
+        tables = [pq.read_table(io.BytesIO(part.files[name])) for part in parts]
+        if name == "failures":  # a picture that could not be looked at is named by each piece of its folder
+            rows = [row for table in tables for row in table.to_pylist()]
+            files[name] = _encoded([row for n, row in enumerate(rows) if row not in rows[:n]], schema)
+        else:
+            files[name] = _as_parquet(pa.concat_tables(tables).cast(schema).combine_chunks())
+    return CountedBatch(
+        files=files,
+        provenances={sha256: text for part in parts for sha256, text in part.provenances.items()},
+        fields=sum(part.fields for part in parts),
+        failures=pq.read_metadata(io.BytesIO(files["failures"])).num_rows,
+        resident_mb=max(part.resident_mb for part in parts),
+    )
+
+
 class Rows:
     """Rows of one batch, as they come."""
 
@@ -206,8 +227,12 @@ def kind_of_failure(error: Exception) -> str:
 
 
 def _encoded(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
+    return _as_parquet(pa.Table.from_pylist(list(rows), schema=schema))
+
+
+def _as_parquet(table: pa.Table) -> bytes:
     content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), content, compression="zstd")
+    pq.write_table(table, content, compression="zstd")
     return content.getvalue()
 
 

@@ -19,6 +19,7 @@ Rendered fields are drawn at several scales; real ones, where there are any, are
 from __future__ import annotations
 
 import argparse
+import ctypes
 import io
 import json
 import os
@@ -74,6 +75,8 @@ DIFFERENT = 6
 NOISE = 1.5
 #: A process that holds more has loaded the line, or Dask.
 COUNTING_MB = 80.0
+#: From <linux/prctl.h>.
+_PR_SET_CHILD_SUBREAPER = 36
 #: Fields of the archives of each part; the last is what ratios are reckoned for, too.
 FIELDS = {"constants": 270, "turns": 2_000, "whole": 20_000}
 RECKONED = FIELDS["whole"]
@@ -145,14 +148,19 @@ def sampled(process: psutil.Process, memory: dict[int, list[float]], every_s: fl
 
 
 def measure(command: list[str], codes: tuple[int, ...] = (0,)) -> dict[str, Any]:
-    """Run a command to its end."""
+    """Run a command to its end; what it leaves behind becomes a child of this process, and is waited for."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     memory: dict[int, list[float]] = defaultdict(list)
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with subprocess.Popen(command, cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
         watching = threading.Thread(target=sampled, args=(psutil.Process(process.pid), memory), daemon=True)
         watching.start()
-    wall_s, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall_s = time.perf_counter() - started
     watching.join()
+    with suppress(ChildProcessError):  # the workers' time comes with the process that they were forked from
+        while os.wait():
+            pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode not in codes:
         raise SystemExit(f"{command}: exit code {process.returncode}")
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -42,15 +42,18 @@ def test_a_million_fields() -> None:
         "**first**: a store on 10 Gbit/s gives 1.2 GB/s, to 58 of these workers",
     )
     assert million["tables"][0] == "0.9 GB in 16,668 files"
-    assert million["last batches"][0].startswith("up to 300 × 96 ms = 29 s")
+    assert million["last pieces of batches"][0].startswith("up to 60 × 96 ms = 6 s")
 
 
 @pytest.mark.parametrize(("median", "said"), [(1.81, "≥ 1.8: reached"), (1.79, "≥ 1.8: **not reached**")])
 def test_what_was_wanted_is_judged_by_what_is_reckoned(median: float, said: str) -> None:
     ratio = {"name": "one process to two workers", "least": 1.0, "most": 2.0}
     ratios = [ratio | {"fields": 2000, "median": 1.75}, ratio | {"fields": 20_000, "median": median}]
-    turns = {"fields": 2000, "rounds": [{}], "ratios": ratios}
-    _, shown, _ = tables({"constants": COSTS, "turns": turns})
+    took = {"all": {"two workers": {"wall_s": 70.0, "cpu_s": 130.0}}}
+    took["start"] = {"two workers": {"wall_s": 2.0, "cpu_s": 3.0}}
+    turns = {"fields": 2000, "rounds": [took], "ratios": ratios}
+    _, shown, times, _ = tables({"constants": COSTS, "turns": turns})
+    assert times == {"two workers": ("70.0", "2.0", "130.0", "10.0")}
     assert shown["one process to two workers"] == (
         "1.750 (1.000 to 2.000)",
         f"{median:.3f} (1.000 to 2.000)",
@@ -66,8 +69,8 @@ def test_a_growing_worker_is_named(last: float, said: str) -> None:
         "failures": {"damaged": 20},
         "lost": 0,
         "doubled": 0,
-        "memory_mb": [[500.0] * 5, [150.0, 200.0, 201.0, 202.0, last]],
+        "memory_mb": [[500.0] * 5, [120.0] * 5, [200.0] * 5, [150.0, 200.0, 201.0, 202.0, last]],
     }
-    rows, memory = archive._whole(whole)
+    rows, _, memory = archive._whole(whole)
     assert rows == "19,000 counted, 980 rejected, failures: 20 damaged; 0 lost, 0 doubled"
     assert memory.endswith(f"MB: {said}")

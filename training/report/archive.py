@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from training.report.page import Block, Bullets, Heading, Table
 
 Json = Mapping[str, Any]
 
-#: What is reckoned: fields and their size, machines with cores, what a store's network card gives, and fields
-#: of a batch, which has 100 to 300.
-MILLION, FIELD_MB, MACHINES, CORES, STORE_GB_A_S, A_BATCH, LARGEST = 1_000_000, 2.0, 100, 4, 1.2, 180, 300
+#: What is reckoned: fields and their size, machines with cores, what a store's network card gives, fields of
+#: a batch, which has 100 to 300, and of a piece at the end, of which so many workers get no smaller ones.
+MILLION, FIELD_MB, MACHINES, CORES, STORE_GB_A_S, A_BATCH, A_PIECE = 1_000_000, 2.0, 100, 4, 1.2, 180, 60
+#: Workers of the large archive.
+WORKERS = 2
 #: What was wanted of the turns: a ratio, and whether it is to be at least or at most that.
 WANTED = {
     "one process to two workers": (1.8, True),
@@ -39,6 +42,8 @@ def blocks(document: Json) -> Iterator[Block]:
             f"{_fields(turns['fields'])}, rounds: {len(turns['rounds'])}",
         )
         yield Table((*header, "reckoned for 20,000", "wanted"), tuple(_ratios(turns)))
+        parts = ("all", "with one field: its start", "processor", "two cores idle")
+        yield Table(("seconds, median", *parts), tuple(_times(turns)))
     if whole := document.get("whole"):
         yield Heading(f"{_fields(whole['fields'])} by two workers", 3)
         yield Bullets(tuple(_whole(whole)))
@@ -74,6 +79,18 @@ def _ratios(turns: Json) -> Iterator[tuple[str, str, str, str]]:
         yield name, _spread(row), _spread(more[name]), wanted
 
 
+def _times(turns: Json) -> Iterator[tuple[str, str, str, str, str]]:
+    """Say what the time of each way is made of; a way that has one process leaves the other core idle."""
+
+    def median(what: str, way: str, clock: str) -> float:
+        return statistics.median(float(turn[what][way][clock]) for turn in turns["rounds"])
+
+    for way in turns["rounds"][0]["all"]:
+        wall_s, cpu_s = median("all", way, "wall_s"), median("all", way, "cpu_s")
+        start_s = median("start", way, "wall_s")
+        yield way, f"{wall_s:.1f}", f"{start_s:.1f}", f"{cpu_s:.1f}", f"{2 * wall_s - cpu_s:.1f}"
+
+
 def _whole(whole: Json) -> Iterator[str]:
     yield (
         f"{_count(whole['status'].get('counted', 0))} counted, {_count(whole['status'].get('rejected', 0))} "
@@ -81,7 +98,8 @@ def _whole(whole: Json) -> Iterator[str]:
         + ", ".join(f"{_count(number)} {kind}" for kind, number in whole["failures"].items())
         + f"; {whole['lost']} lost, {whole['doubled']} doubled"
     )
-    for number, fifths in enumerate(whole["memory_mb"][1:], 1):  # the first is client and scheduler
+    # Before them are client and scheduler, and what the workers are forked from.
+    for number, fifths in enumerate(whole["memory_mb"][-WORKERS:], 1):
         flat = fifths[-1] <= FLAT * fifths[1]
         yield (
             f"memory of worker {number}, median of each fifth of its time: "
@@ -99,7 +117,7 @@ def _million(costs: Json) -> Iterator[tuple[str, str, str]]:
     read_gb_a_s = MILLION * FIELD_MB / 1e3 / counting_s
     readers = STORE_GB_A_S * 1e3 / FIELD_MB * field_s
     most = A_BATCH * field_s * 1e3 / batch_ms
-    last_s = LARGEST * field_s
+    last_s = A_PIECE * field_s
     sums_s = batches * costs["summed_ms_a_batch"] / 1e3
     yield (
         "counting",
@@ -135,8 +153,8 @@ def _million(costs: Json) -> Iterator[tuple[str, str, str]]:
         f"**first**: a store on 10 Gbit/s gives {STORE_GB_A_S:g} GB/s, to {readers:.0f} of these workers",
     )
     yield (
-        "last batches",
-        f"up to {LARGEST} × {field_s * 1e3:.0f} ms = {_time(last_s)} in which the others are idle",
+        "last pieces of batches",
+        f"up to {A_PIECE} × {field_s * 1e3:.0f} ms = {_time(last_s)} in which the others are idle",
         f"{100 * last_s / counting_s:.0f} % of the counting",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from click.testing import Result
 from distributed import Client, KilledWorker
 from distributed.comm import CommClosedError
 
-from edge.archive import job, plan, run
+from edge.archive import command, job, plan, run
 from edge.archive.store import list_files
 from edge.errors import ArchiveError
 from tests.edge.archive.conftest import rows
@@ -38,6 +39,7 @@ def archiving(client: Client, tiny_model: Path, monkeypatch: pytest.MonkeyPatch)
     def connected(_scheduler: str | None, _workers: int) -> Iterator[Client]:
         yield client
 
+    monkeypatch.setattr(command, "start_early", lambda: None)
     monkeypatch.setattr(run, "connected", connected)
     monkeypatch.setattr(job, "plan", lambda files: plan.plan(files, least=1, most=3))
 
@@ -154,6 +156,84 @@ def test_a_batch_that_ends_its_workers_is_named_and_the_others_are_counted(
     assert 0 < len(rows(tmp_path / "out", "fields")) < 8
 
 
+@pytest.fixture
+def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of all files, in pieces of a file or two."""
+    monkeypatch.setattr(job, "plan", plan.plan)
+    monkeypatch.setattr(plan, "_LEAST_PIECE", 1)
+    monkeypatch.setattr(plan, "_UNDIVIDED", 1)
+
+
+def test_the_end_in_pieces_leaves_the_bytes_of_whole_batches(
+    archiving: Any, archive: Path, tmp_path: Path, in_small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, came = run._result, []
+
+    def result_of(client: Client, future: Any) -> Any:
+        came.append(honest(client, future))
+        return came[-1]
+
+    monkeypatch.setattr(run, "_result", result_of)
+    archiving(archive, "--out", tmp_path / "pieces")
+    assert len(came) > 3
+    monkeypatch.setattr(run, "pieces", lambda batch, left, workers: [batch])
+    archiving(archive, "--out", tmp_path / "whole")
+    parts = sorted((tmp_path / "whole").rglob("*.parquet"))
+    assert len(parts) == 3
+    for part in parts:
+        same = tmp_path / "pieces" / part.relative_to(tmp_path / "whole")
+        assert same.read_bytes() == part.read_bytes()
+
+
+def test_a_batch_that_lacks_a_piece_is_not_kept(
+    archiving: Any, archive: Path, tmp_path: Path, in_small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, came = run._result, []
+
+    def result_of(client: Client, future: Any) -> Any:
+        came.append(honest(client, future))
+        return None if len(came) == 2 else came[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_result", result_of)
+        result = archiving(archive, "--out", tmp_path / "out")
+    assert "not counted, this batch ended every worker that tried it" in result.stderr
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    archiving(archive, "--out", tmp_path / "out")
+    assert len(rows(tmp_path / "out", "fields")) == 8
+
+
+def test_workers_are_forked_from_what_has_loaded_their_work(tmp_path: Path, repository: Path) -> None:
+    """Not from the command, and none of them is ended by the Ctrl-C that is the command's."""
+    script = tmp_path / "started.py"
+    script.write_text(
+        """
+import os, signal, sys
+from multiprocessing import get_context
+
+def tell(pipe):
+    told = ["edge.archive.work" in sys.modules, signal.getsignal(signal.SIGINT) == signal.SIG_IGN]
+    pipe.send([*told, os.environ["OPENBLAS_NUM_THREADS"]])
+
+if __name__ == "__main__":
+    from edge.archive.forkserver import start_early
+    start_early()
+    ours, theirs = get_context("forkserver").Pipe()
+    worker = get_context("forkserver").Process(target=tell, args=(theirs,))
+    worker.start()
+    print(ours.recv(), "edge.archive.work" in sys.modules)
+    worker.join()
+    print(signal.getsignal(signal.SIGINT) == signal.default_int_handler)
+"""
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repository), *sys.path])}
+    environment.pop("OPENBLAS_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[True, True, '1'] False\nTrue\n"
+
+
 def test_a_lost_future_is_a_lost_scheduler_and_a_killed_worker_is_none() -> None:
     class Lost:
         status = "running"
@@ -173,10 +253,10 @@ def test_a_lost_future_is_a_lost_scheduler_and_a_killed_worker_is_none() -> None
                 raise CommClosedError
             return {"one": 1, "two": 4}
 
-    for ask in (lambda: run._result(Lost(True), Lost(True)), lambda: run._room(Lost(True))):  # type: ignore[arg-type]
+    for ask in (lambda: run._result(Lost(True), Lost(True)), lambda: run._workers(Lost(True))):  # type: ignore[arg-type]
         with pytest.raises(ArchiveError, match="tcp://here:1: the Dask scheduler is gone"):
             ask()
-    assert run._room(Lost(False)) == 4  # type: ignore[arg-type]
+    assert run._workers(Lost(False)) == 2  # type: ignore[arg-type]
     assert run._result(Lost(False), Lost(False)) is None  # type: ignore[arg-type]
 
 
@@ -199,6 +279,7 @@ def test_workers_of_this_machine_are_not_watched_while_they_count(monkeypatch: p
 
     def cluster(*, processes: bool, **options: Any) -> Any:
         assert processes
+        seen.append(dask.config.get("distributed.worker.multiprocessing-method") != "forkserver")
         return honest(processes=False, **options)  # a thread of this process, which reads the same settings
 
     monkeypatch.setattr(run, "LocalCluster", cluster)
@@ -206,7 +287,7 @@ def test_workers_of_this_machine_are_not_watched_while_they_count(monkeypatch: p
         for worker in client.cluster.workers.values():
             seen.append("profile" in worker.periodic_callbacks)
             assert worker.periodic_callbacks["tick"].callback_time >= 1000
-    assert seen == [False]
+    assert seen == [False, False]
     assert dask.config.get("distributed.worker.profile.enabled")  # in there alone
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from edge.archive.plan import Batch, each_once, plan
+from edge.archive.plan import Batch, each_once, pieces, plan
 from edge.archive.store import StoredFile
 from edge.counting.folder import to_look_at
 
@@ -69,3 +70,41 @@ def test_what_is_given_twice_is_counted_once(tmp_path: Path) -> None:
     given = [StoredFile(str(tmp_path / name / "f.jpg"), "1 1", is_drawn=False) for name in ("a", "b", "a")]
     assert each_once(given) == given[:1]
     assert each_once(cohort(3)) == cohort(3)
+
+
+def uncut(given: list[Batch]) -> list[StoredFile]:
+    return [file for piece in given for file in piece.files]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("each", [7, 30, 65, 150, 700])
+def test_pieces_are_the_files_of_their_batches_and_no_folder_lacks_its_look(workers: int, each: int) -> None:
+    batches = plan(cohort(2000 // each, each))
+    left = 2000 // each * each
+    for batch in batches:
+        cut = pieces(batch, left, workers)
+        assert uncut(cut) == list(batch.files)
+        by_folder = {name: list(files) for name, files in groupby(batch.files, lambda file: file.folder)}
+        for piece in cut:
+            if piece.looks:
+                (folder,) = {file.folder for file in piece.files}
+                whole = files(folder.rpartition("/")[2], each)
+                assert [file.key for file in piece.looks] == to_look_at(file.key for file in whole)
+            else:
+                assert all(set(by_folder[file.folder]) <= set(piece.files) for file in piece.files)
+        left -= len(batch.files)
+
+
+def test_batches_are_cut_where_the_rest_is_too_little_for_all_workers() -> None:
+    (batch,) = plan(cohort(9, 20), least=180)
+    assert pieces(batch, 100_000, 2) == pieces(batch, 720, 2) == pieces(batch, 180, 1) == [batch]
+    assert [len(piece.files) for piece in pieces(batch, 400, 2)] == [100, 80]
+    assert [len(piece.files) for piece in pieces(batch, 180, 2)] == [60, 40, 20, 20, 20, 20]
+    assert [len(piece.files) for piece in pieces(batch, 180, 20)] == [20] * 9
+    assert [len(piece.files) for piece in pieces(batch, 180, 400)] == [60] * 3  # no faster than the client
+    (large,) = plan(files("large", 100))
+    sizes = [len(piece.files) for piece in pieces(large, 100, 2)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (sizes[0], min(sizes[:-1])) == (25, 10)
+    (small,) = plan(files("small", 20))
+    assert pieces(small, 20, 8) == [small]

@@ -11,10 +11,10 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from edge.archive import work
-from edge.archive.plan import Batch, plan
+from edge.archive import plan, work
+from edge.archive.plan import Batch
 from edge.archive.store import StoredFile, list_files
-from edge.archive.tables import CountedBatch
+from edge.archive.tables import CountedBatch, joined
 from edge.config import Config
 from edge.errors import GateError, StoreError
 from edge.structures import Frame
@@ -40,7 +40,7 @@ def counted(config: Config, batches: list[Batch]) -> list[CountedBatch]:
 @pytest.mark.parametrize("most", [3, 100])
 def test_the_rows_are_those_of_count(archive: Path, config: Config, tiny_model: Path, most: int) -> None:
     """A folder of five, cut in two by ``most=3``, is pooled over all of its pictures."""
-    batches = plan(list_files(str(archive))[0], least=1, most=most)
+    batches = plan.plan(list_files(str(archive))[0], least=1, most=most)
     assert any(batch.looks for batch in batches) == (most == 3)
     given = counted(config, batches)
     printed = blastcount("count", "--json", "--threads", 1, "--model", tiny_model, archive)
@@ -72,7 +72,7 @@ def test_the_rows_are_those_of_count(archive: Path, config: Config, tiny_model: 
 
 
 def test_provenance_drawing_and_failures_are_told(archive: Path, config: Config) -> None:
-    (batch,) = counted(config, plan(list_files(str(archive))[0]))
+    (batch,) = counted(config, plan.plan(list_files(str(archive))[0]))
     provenance = work.line(config).provenance
     assert batch.provenances == {provenance.sha256: provenance.to_json()}
     assert {row["provenance_sha256"] for row in rows([batch], "fields")} == {provenance.sha256}
@@ -88,13 +88,51 @@ def test_provenance_drawing_and_failures_are_told(archive: Path, config: Config)
 
 
 def test_a_batch_counted_twice_gives_the_same_bytes(archive: Path, config: Config) -> None:
-    batches = plan(list_files(f"{archive}/S-1")[0])
+    batches = plan.plan(list_files(f"{archive}/S-1")[0])
     (first,), (second,) = counted(config, batches), counted(config, batches)
     assert first.files == second.files
 
 
+@pytest.mark.parametrize("undivided", [64, 2])
+def test_a_batch_in_pieces_gives_the_bytes_of_one(
+    archive: Path, config: Config, monkeypatch: pytest.MonkeyPatch, undivided: int
+) -> None:
+    """A picture fails, one cannot be looked at, a folder is divided or none."""
+    (batch,) = plan.plan(list_files(str(archive))[0])
+    monkeypatch.setattr(plan, "_LEAST_PIECE", 2)
+    monkeypatch.setattr(plan, "_UNDIVIDED", undivided)
+    cut = plan.pieces(batch, len(batch.files), 2)
+    assert len(cut) > 2
+    assert any(piece.looks for piece in cut) == (undivided == 2)
+    (whole,) = counted(config, [batch])
+    together = joined(counted(config, cut))
+    assert together.files == whole.files
+    assert msgspec.structs.replace(together, resident_mb=0.0) == msgspec.structs.replace(
+        whole, resident_mb=0.0
+    )
+
+
+def test_what_every_piece_lacked_is_one_failure(
+    archive: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(file: StoredFile) -> Frame:
+        raise StoreError(f"{file.source}: the network is away")
+
+    (batch,) = plan.plan(list_files(f"{archive}/S-2")[0])
+    monkeypatch.setattr(work, "read_picture", read)
+    monkeypatch.setattr(plan, "_LEAST_PIECE", 2)
+    monkeypatch.setattr(plan, "_UNDIVIDED", 2)
+    cut = counted(config, plan.pieces(batch, 4, 2))
+    (whole,) = counted(config, [batch])
+    together = joined(cut)
+    assert len(cut) > 1
+    assert together.failures == whole.failures < sum(piece.failures for piece in cut)
+    messages = [sorted(row["message"] for row in rows([each], "failures")) for each in (together, whole)]
+    assert messages[0] == messages[1]
+
+
 def test_a_file_that_went_away_may_come_back(archive: Path, config: Config) -> None:
-    batches = plan(list_files(f"{archive}/S-1")[0])
+    batches = plan.plan(list_files(f"{archive}/S-1")[0])
     (archive / "S-1" / "f1.png").unlink()
     (batch,) = counted(config, batches)
     assert [(row["kind"], row["folder"]) for row in rows([batch], "failures")] == [
@@ -116,7 +154,7 @@ def test_a_scale_that_lacks_a_picture_is_not_final(
         return honest(file)
 
     monkeypatch.setattr(work, "read_picture", read)
-    given = counted(config, plan(list_files(f"{archive}/S-2")[0], least=1, most=most))
+    given = counted(config, plan.plan(list_files(f"{archive}/S-2")[0], least=1, most=most))
     assert len(rows(given, "fields")) == 4
     for batch in given:
         unreachable = [row for row in rows([batch], "failures") if row["kind"] == "unreachable"]
@@ -124,7 +162,7 @@ def test_a_scale_that_lacks_a_picture_is_not_final(
 
 
 def test_a_worker_that_would_count_otherwise_refuses(archive: Path, config: Config) -> None:
-    (batch,) = plan(list_files(f"{archive}/S-1")[0])
+    (batch,) = plan.plan(list_files(f"{archive}/S-1")[0])
     other = msgspec.structs.replace(work.line(config).provenance, opencv="4.9.9")
     with pytest.raises(GateError, match=r"opencv .*, expected 4\.9\.9; install the same version"):
         work.count_batch(config, other, batch)
