@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from edge.archive.forkserver import start_early
-from edge.commands.options import FOLDER, FiniteRange, model_option
+from edge.commands.options import ADDRESS, FOLDER, FiniteRange, model_option
 from edge.commands.outputs import prepare_folder
 from edge.commands.progress import Progress
 from edge.config import load_config
@@ -21,7 +21,7 @@ from edge.structures import COARSEST_UM_PER_PX, FINEST_UM_PER_PX
 
 
 @click.command("archive")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=ADDRESS)
 @click.option(
     "--out", type=FOLDER, required=True, metavar="DIR", help="Folder for the tables; a stopped run goes on."
 )

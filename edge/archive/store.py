@@ -176,6 +176,8 @@ def _stamp(entry: dict[str, Any]) -> str:
 
 @cache
 def _opened(root: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    for protocol in ("sftp", "ssh"):
+        fsspec.register_implementation(protocol, "edge.archive.sftp.KnownHosts", clobber=True)
     system, top = url_to_fs(root)
     return system, top
 

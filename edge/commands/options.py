@@ -76,6 +76,8 @@ class Shard:
 
 
 PATH = _Named(path_type=Path)
+#: A path, or the address of a store elsewhere, which is not one.
+ADDRESS = _Named(path_type=str)
 FILE = _Named(path_type=Path, dir_okay=False)
 FOLDER = _Named(path_type=Path, file_okay=False)
 #: A file for a result, or ``-`` for stdout.

@@ -55,6 +55,8 @@ def sftp(fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         f"AuthorizedKeysFile {home}/.ssh/id_ed25519.pub\nStrictModes no\nUsePAM no\n"
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
     )
+    public = (tmp_path / "server" / "key.pub").read_text()
+    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
     monkeypatch.setenv("HOME", str(home))
     with subprocess.Popen([SSHD, "-D", "-e", "-f", tmp_path / "sshd_config"]) as server:
         wait_for(lambda: answers(port), "sshd")

@@ -144,6 +144,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("compare a.tflite", 2, "Missing argument 'B'"),
     ("compare absent.tflite b.tflite", 3, "model file absent.json cannot be read"),
     ("archive", 2, "Missing argument 'PATH...'"),
+    ("archive '' --out tables", 2, "the name is empty"),
     ("archive f.png --out ''", 2, "'--out': the name is empty"),
     ("archive absent --out tables", 1, "absent: no such file or folder"),
     ("archive folder --out tables", 1, "no images or videos in this folder"),
