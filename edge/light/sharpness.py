@@ -224,11 +224,22 @@ def quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[floa
     top = float(values.max())
     if top <= 0:
         return [0.0] * len(shares)
-    ends = np.linspace(0, top, _BINS + 1)
     # The upper end of a histogram does not belong to it.
     counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [_BINS], [0, np.nextafter(top, np.inf)])
-    cumulative = np.concatenate([[0], np.cumsum(counts)])
-    return [float(np.interp(share * cumulative[-1], cumulative, ends)) for share in shares]
+    cumulative = np.cumsum(counts)
+    width, total = top / _BINS, float(cumulative[-1])
+    found = []
+    for share in shares:
+        # Between the bin's ends by proportion, as NumPy interpolates, in a third of its time for a part's px.
+        goal = share * total
+        bin_ = int(np.searchsorted(cumulative, goal, side="right"))
+        if bin_ >= _BINS:
+            found.append(top)
+            continue
+        below, above = float(cumulative[bin_ - 1]) if bin_ else 0.0, float(cumulative[bin_])
+        low, high = bin_ * width, top if bin_ + 1 == _BINS else (bin_ + 1) * width
+        found.append((high - low) / (above - below) * (goal - below) + low)
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -71,7 +71,7 @@ def _highest_echo(green: NDArray[np.uint8], um_per_px: float) -> float:
     power = cv2.mulSpectrums(
         spectrum := cv2.dft(detail, flags=cv2.DFT_COMPLEX_OUTPUT), spectrum, 0, conjB=True
     )
-    power = np.ascontiguousarray(power[..., 0])
+    power = cv2.extractChannel(power, 0)
     if not (mean := float(power.mean())):
         return 0.0
     log = cv2.log(power + np.float32(_FLOOR * mean))
@@ -80,12 +80,18 @@ def _highest_echo(green: NDArray[np.uint8], um_per_px: float) -> float:
     reach = int(_FARTHEST_UM / um_per_px)
     down, across = min(reach, height // 2 - 1), min(reach, width // 2 - 1)
     near = np.hstack([cepstrum[: down + 1, width - across :], cepstrum[: down + 1, : across + 1]])
-    y, x = np.ogrid[: down + 1, -across : across + 1]
-    away_um = um_per_px * np.hypot(y, x)
-    echoes = near[(away_um > _NEAREST_UM) & (away_um < _FARTHEST_UM)]
+    echoes = near[_is_within_reach(down, across, um_per_px)]
     usual = median(echoes)
     spread = _MAD_TO_SD * float(median(np.abs(echoes - usual)))
     return float(echoes.max() - usual) / spread if spread else 0.0
+
+
+@lru_cache(maxsize=4)
+def _is_within_reach(down: int, across: int, um_per_px: float) -> NDArray[np.bool_]:
+    """Which px of a half plane, rows from the middle on, are as far from it as the two images may lie."""
+    y, x = np.ogrid[: down + 1, -across : across + 1]
+    away_um = um_per_px * np.hypot(y, x)
+    return np.asarray((away_um > _NEAREST_UM) & (away_um < _FARTHEST_UM), np.bool_)
 
 
 @lru_cache(maxsize=4)

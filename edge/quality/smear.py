@@ -356,11 +356,18 @@ def nucleus_densities(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32
 def _is_paint(image: UInt8Image, cell: Cell) -> bool:
     """Whether what was taken for a cell has one colour without noise: a letter, a spot, a strip."""
     x, y, width, height = cell.bbox
+    if min(width, height) < 2:
+        return False
     box = image[y : y + height, x : x + width]
-    # Green alone says no for most cells, and in a twentieth of the time.
-    here, right, below = _neighbours(np.asarray(cv2.extractChannel(box, 1), np.uint8))
-    alike = (here == right) & (here == below)
-    if np.count_nonzero(alike) <= _MOST_PAINT * _NUCLEUS_SHARE * alike.size:
+    # Green beside green says no for most cells, in a fiftieth of the time that all of it takes.
+    rows = np.asarray(cv2.extractChannel(box[:-1:_PAINT_ROWS], 1), np.uint8)
+    alike = rows[:, :-1] == rows[:, 1:]
+    most = _MOST_PAINT * _NUCLEUS_SHARE * alike.size
+    if np.count_nonzero(alike) <= most:
+        return False
+    below = np.asarray(cv2.extractChannel(box[1::_PAINT_ROWS], 1), np.uint8)
+    alike &= rows[:, :-1] == below[:, :-1]
+    if np.count_nonzero(alike) <= most:
         return False
     here, right, below = _neighbours(box)
     flat = alike & ((here == right) & (here == below)).all(axis=2)
