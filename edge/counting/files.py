@@ -59,9 +59,10 @@ def count_file(
             started = time.perf_counter()
             for frame in frames:
                 pooled = replace(frame, pooled=scales.pooled(file, frame))
+                seen = scales.seen(file)
                 del frame
                 try:
-                    recorded = recorder.record(pooled)
+                    recorded = recorder.record(pooled, seen)
                 except FieldError as error:  # the next frame of a video may be well
                     yield error
                     continue

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from edge.camera.files import read_image
 from edge.camera.folders import VIDEO_SUFFIXES
+from edge.counting.pipeline import Seen
 from edge.counting.recorder import field_guard
 from edge.errors import EdgeError
 from edge.light.field import Field
-from edge.quality import assess
-from edge.segmentation import BETWEEN_PERSONS, ScalePool, own_scale
+from edge.segmentation import BETWEEN_PERSONS, ScalePool
 from edge.structures import Frame, PooledScale, Scale
 
 #: Pictures of a folder that are looked at: no more than so many, and after the first of them no more than so
@@ -66,12 +66,18 @@ class FolderScales:
         for file in files:
             self._files[file.parent].append(file)
         self._common: dict[Path, CommonScales] = dict(known or {})
+        self._seen: dict[Path, Seen] = {}
 
     def look(self, file: Path) -> None:
         """See to it that the folder of a file was looked at, before the file itself takes memory."""
         if file.parent not in self._common:
             files = to_look_at(self._files.pop(file.parent, []))
-            self._common[file.parent] = common_scales(files, self._corrected, self._read)
+            self._seen.clear()  # of the folder before
+            self._common[file.parent] = common_scales(files, self._corrected, self._read, self._seen)
+
+    def seen(self, file: Path) -> Seen | None:
+        """Give, once, what was seen of a file's picture when its folder was looked at; None for most."""
+        return self._seen.pop(file, None)
 
     def pooled(self, file: Path, frame: Frame) -> PooledScale | None:
         """Give the scale that a file's picture shares with its neighbours; None where they have no word."""
@@ -155,6 +161,7 @@ def common_scales(
     files: Sequence[Path],
     corrected: Callable[[Frame], Frame],
     read: Callable[[Path], Frame] = read_image,
+    seen: dict[Path, Seen] | None = None,
 ) -> CommonScales:
     """Look at pictures of one folder, as :func:`to_look_at` chose them, for the scale that they share.
 
@@ -162,6 +169,7 @@ def common_scales(
     ----------
     files : in their order; one that cannot be read is passed over
     corrected, read : as for :class:`FolderScales`
+    seen : is given what was seen of each
     """
     looked: dict[_Sides, list[tuple[Scale, Tint]]] = defaultdict(list)
     megapixels = 0.0
@@ -173,8 +181,11 @@ def common_scales(
                 # A scale that was given is no evidence: the red cells may contradict it.
                 field = Field(replace(corrected(read(file)), um_per_px=None))
                 megapixels += field.width * field.height / 1e6
-                if not assess(field).reasons:
-                    looked[_sides(field.frame)].append((own_scale(field), _tint(field)))
+                this = Seen.of(field)
+                if this.look is not None:
+                    looked[_sides(field.frame)].append((this.look.survey.scale, _tint(field)))
+                if seen is not None:
+                    seen[file] = this
                 del field  # before the next picture is decoded
         except EdgeError:
             continue  # it is named when its turn to be counted comes

@@ -18,7 +18,7 @@ from edge.classification.crop import Cutter
 from edge.classification.stains import red_cell_colour
 from edge.light.field import Field
 from edge.quality import Judgement, Reference, assess, assess_cells, readings_of
-from edge.segmentation import Segmentation, has_changed, segment
+from edge.segmentation import FirstLook, Segmentation, first_look, has_changed, segment
 from edge.structures import (
     Cell,
     CellClass,
@@ -94,6 +94,28 @@ class ProcessedField:
     field: Field
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a picture by itself, before it is counted.
+
+    Attributes
+    ----------
+    checksum : of the picture, see :attr:`edge.light.field.Field.checksum`
+    judgement : of its light
+    look : at its scale and its red cells; None where the light is refused
+    """
+
+    checksum: int
+    judgement: Judgement
+    look: FirstLook | None
+
+    @classmethod
+    def of(cls, field: Field) -> Seen:
+        """Judge a field whose scale is not given, and look at it once."""
+        judgement = assess(field)
+        return cls(field.checksum, judgement, None if judgement.reasons else first_look(field))
+
+
 class Pipeline:
     """Quality gate, segmentation, the one crop, classification.
 
@@ -114,13 +136,16 @@ class Pipeline:
         self._types = types
         self._clock = clock
 
-    def process(self, frame: Frame, reference: Reference | None = None) -> ProcessedField:
+    def process(
+        self, frame: Frame, reference: Reference | None = None, seen: Seen | None = None
+    ) -> ProcessedField:
         """Count one field.
 
         Parameters
         ----------
         frame : the field
         reference : how the sample's first fields looked, for a live sample; None for a picture by itself
+        seen : what was seen of it before; of another picture it is not used
 
         Returns
         -------
@@ -130,12 +155,16 @@ class Pipeline:
         stage_ms: dict[str, float] = {}
         started = self._clock()
         field = Field(frame)
-        judgement = Judgement(warnings=frame.warnings) + assess(field, reference)
+        if seen is not None and seen.checksum != field.checksum:
+            seen = None
+        alone = reference is None and frame.um_per_px is None
+        judgement = Judgement(warnings=frame.warnings)
+        judgement += seen.judgement if seen is not None and alone else assess(field, reference)
         started = self._lap(stage_ms, "quality", started)
         if judgement.reasons:
             scale = _known_scale(frame)
             return ProcessedField(self._result(frame, scale, judgement, (), stage_ms), None, field)
-        segmentation = segment(field)
+        segmentation = segment(field, None if seen is None else seen.look)
         started = self._lap(stage_ms, "segment", started)
         judgement += assess_cells(field, segmentation.cells, segmentation.scale)
         if has_changed(segmentation.scale, frame):

@@ -24,7 +24,7 @@ from edge.calibration.correction import UNUSED, Correction
 from edge.classification.classifier import Classifier
 from edge.classification.recalibration import UNUSED as RECALIBRATION_UNUSED
 from edge.config import Config
-from edge.counting.pipeline import Pipeline, ProcessedField, TypeClassifier
+from edge.counting.pipeline import Pipeline, ProcessedField, Seen, TypeClassifier
 from edge.counting.provenance import Context, Provenance
 from edge.counting.sample import Entry, OpenSample
 from edge.device.clock import WallClock
@@ -39,7 +39,9 @@ _log = logging.getLogger(__name__)
 class FieldCounter(Protocol):
     """What is needed of :class:`edge.counting.pipeline.Pipeline`."""
 
-    def process(self, frame: Frame, reference: Reference | None = None) -> ProcessedField:
+    def process(
+        self, frame: Frame, reference: Reference | None = None, seen: Seen | None = None
+    ) -> ProcessedField:
         """Count one field."""
         ...
 
@@ -181,8 +183,13 @@ class Recorder:
             _log.info("sample %(name)s: open, %(fields)d fields counted so far", opened.status())
         return not same
 
-    def record(self, frame: Frame) -> Recorded:
+    def record(self, frame: Frame, seen: Seen | None = None) -> Recorded:
         """Count a field and log it; :meth:`refresh` has looked for the sample.
+
+        Parameters
+        ----------
+        frame : the field
+        seen : what was seen of it before, see :meth:`edge.counting.folder.FolderScales.seen`
 
         Raises
         ------
@@ -193,7 +200,7 @@ class Recorder:
             It could not be logged, or its pictures not stored.
         """
         with field_guard(frame.source):
-            return self._record(frame)
+            return self._record(frame, seen)
 
     def corrected(self, frame: Frame) -> Frame:
         """Give a frame as it would be counted: with even light, and with its scale where that is known."""
@@ -202,7 +209,7 @@ class Recorder:
             return corrected
         return dataclasses.replace(corrected, warnings=(*corrected.warnings, *self._warnings))
 
-    def _record(self, frame: Frame) -> Recorded:
+    def _record(self, frame: Frame, seen: Seen | None) -> Recorded:
         corrected = self.corrected(frame)
         provenance = self._provenance
         if UNUSED in corrected.warnings and provenance.calibration_sha256 is not None:
@@ -214,14 +221,14 @@ class Recorder:
             context = None if pooled is None else Context(None, pooled)
             if (logged := self._standing(corrected, provenance, context)) is not None:
                 return Recorded(corrected, logged.result, None, logged.id, None, provenance)
-            processed = self._counter.process(corrected)
+            processed = self._counter.process(corrected, None, seen)
             row = self._append(Entry.alone(processed), provenance, kind, context=context)
             return Recorded(corrected, processed.result, processed.segmentation, row, None, provenance)
         corrected = sample.kept(corrected)
         sample.catch_up()
         reference = sample.reference
         corrected = sample.prepared(corrected)
-        processed = self._counter.process(corrected, reference)
+        processed = self._counter.process(corrected, reference, seen)
         context = Context(reference, corrected.pooled)
         while True:
             with sample.turn():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cached_property
 
 import cv2
@@ -17,6 +18,8 @@ from edge.structures import Background, Frame, UInt8Image
 
 #: Longer side of :attr:`Field.density`, about: every n-th row and column of the image.
 _DENSITY_SIDE_PX = 210
+#: Short side of what the checksum is of, at most; the background is estimated on it, too.
+_CHECKED_SIDE_PX = 256
 
 
 class Field:
@@ -65,6 +68,11 @@ class Field:
     def pyramid(self) -> Pyramid:
         """Halved copies of the image."""
         return Pyramid(self.image)
+
+    @cached_property
+    def checksum(self) -> int:
+        """Of a copy of at most 256 px that every pixel has a share in: the same for the same picture."""
+        return zlib.crc32(np.ascontiguousarray(self.pyramid.sampled(_CHECKED_SIDE_PX)).data)
 
     @cached_property
     def background(self) -> Background:

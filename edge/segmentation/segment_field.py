@@ -54,7 +54,21 @@ _LEAST_CONTRAST = 0.05
 _RED_CELL_SIGMAS = 2.0
 
 
-def segment(field: Field) -> Segmentation:
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What a look at a whole field at low resolution gives; it takes a fraction of the time of the rest.
+
+    Attributes
+    ----------
+    against : channel whose density is taken from green's, see :func:`edge.segmentation.axis.stain_axis`
+    survey : its scale and its red cells
+    """
+
+    against: Against
+    survey: Survey
+
+
+def segment(field: Field, look: FirstLook | None = None) -> Segmentation:
     """Find the white cells of a field.
 
     The whole field is looked at once, at low resolution: its scale, its red cells, and where something is
@@ -63,6 +77,7 @@ def segment(field: Field) -> Segmentation:
     Parameters
     ----------
     field : to be segmented; ``frame.um_per_px``, where given, is the scale, else ``frame.pooled`` has a word
+    look : of :func:`first_look`, where somebody has taken it already
 
     Returns
     -------
@@ -78,7 +93,7 @@ def segment(field: Field) -> Segmentation:
     4. Cells: the Voronoi diagram of the nuclei within the cytoplasm (:mod:`.outline`).
     5. Verdict: which objects are white cells, smudges or neither (:mod:`.verdict`).
     """
-    detection = _detect(field)
+    detection = _detect(field, look)
     if not len(detection.windows.regions):
         nothing = np.zeros((1, 1), np.uint16)
         return Segmentation((), detection.scale, field.background, nothing, nothing, detection.windows, ())
@@ -107,10 +122,9 @@ def segment(field: Field) -> Segmentation:
     )
 
 
-def own_scale(field: Field) -> Scale:
-    """Find the scale that a field by itself has, and nothing else of it, in a fraction of the time."""
-    _, step, stain = _reduced(field)
-    return survey(stain, step).scale
+def first_look(field: Field) -> FirstLook:
+    """Look at a field once: the scale that it has by itself, its stain and its red cells."""
+    return _first_look(field)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +153,18 @@ class _Detection:
     isolated: NDArray[np.bool_]
 
 
-def _detect(field: Field) -> _Detection:
+def _detect(field: Field, look: FirstLook | None) -> _Detection:
     """Find the scale and what is stained; the copies of the whole field that this takes end here."""
-    against, step, stain = _reduced(field)
-    found = survey(stain, step)
+    stain = None
+    if look is None:
+        look, stain = _first_look(field)
+    against, found, step = look.against, look.survey, _survey_step(field)
     scale = settle(found.scale, field.frame)
     if scale.um_per_px * step < _WORK_UM_PER_PX / _LEAST_SHRINK:
         step = _WORK_UM_PER_PX / scale.um_per_px
-        small = field.pyramid.reduced(step)
-        stain = density_planes(
-            small, blank_planes(field.background, small.shape[1], small.shape[0], against), against
-        )
+        stain = None
+    if stain is None:
+        stain = _reduced(field, step, against)
     um_per_px = scale.um_per_px * step
     smooth = stain.smoothed(um_per_px)
     opened = open_contrast(contrast_levels(smooth.contrast(found.ratio)), um_per_px)
@@ -166,13 +181,23 @@ def _detect(field: Field) -> _Detection:
     return _Detection(against, found, scale, threshold, windows, shrink, roi, isolated > 0)
 
 
-def _reduced(field: Field) -> tuple[Against, float, DensityPlanes]:
-    """Channel that green is compared with, and the whole field's densities with what they are reduced by."""
-    against = stain_axis(field.density, field.total)
-    step = _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
+def _first_look(field: Field) -> tuple[FirstLook, DensityPlanes]:
+    """Take the first look, and give what it was taken at."""
+    against, step = stain_axis(field.density, field.total), _survey_step(field)
+    stain = _reduced(field, step, against)
+    return FirstLook(against, survey(stain, step)), stain
+
+
+def _survey_step(field: Field) -> float:
+    """Px of the input per px of what the first look is taken at."""
+    return _worthwhile(max(field.width, field.height) / SURVEY_SIDE_PX)
+
+
+def _reduced(field: Field, step: float, against: Against) -> DensityPlanes:
+    """Densities of the whole field, reduced by a step."""
     small = field.pyramid.reduced(step)
     blank = blank_planes(field.background, small.shape[1], small.shape[0], against)
-    return against, step, density_planes(small, blank, against)
+    return density_planes(small, blank, against)
 
 
 def _canvas_planes(detection: _Detection, field: Field) -> CanvasPlanes:

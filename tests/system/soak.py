@@ -75,7 +75,7 @@ class Source:
 class WithoutPixels:
     """Stands in for the pipeline where the daemon's own keeping is looked at."""
 
-    def process(self, frame: Frame, reference: object = None) -> ProcessedField:
+    def process(self, frame: Frame, *_: object) -> ProcessedField:
         reasons = ("out_of_focus",) if int(frame.image[0, 0, 0]) > 230 else ()
         result = FieldResult(
             source=frame.source, width=frame.width, height=frame.height, captured_at=datetime.now(UTC),

@@ -20,7 +20,7 @@ from PIL import Image
 from skimage import data
 
 from edge.light.field import Field
-from edge.segmentation import own_scale
+from edge.segmentation import first_look
 from edge.structures import Frame, UInt8Image
 
 Alter = Callable[[UInt8Image, np.random.Generator], UInt8Image]
@@ -299,7 +299,7 @@ def _pale_marks(image: UInt8Image, rng: np.random.Generator) -> UInt8Image:
 
 def _um_per_px(image: UInt8Image) -> float:
     """Scale of a good field: faults of the lens and of the stage are so many µm wide."""
-    return own_scale(Field(Frame(image, "good"))).um_per_px
+    return first_look(Field(Frame(image, "good"))).survey.scale.um_per_px
 
 
 def _blurred(image: UInt8Image, sigma_px: float) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from edge.light.field import Field
 from edge.light.pyramid import shrunk
 from edge.rendered import RenderSettings, Slide
 from edge.results.control_charts import chart_values
-from edge.segmentation import own_scale
+from edge.segmentation import first_look
 from edge.structures import Frame, UInt8Image
 from tests.tools.altered_fields import altered
 from training.data.allidb import read_exif, sessions
@@ -106,7 +106,7 @@ def _photograph(path: Path) -> Callable[[str | None, float], UInt8Image]:
             blank = Field(Frame(image, path.name)).background.at(columns, rows)
             return _levels(blank * (np.maximum(image, 1) / blank) ** (1 - STAIN * dose))
         if kind == "focus":
-            sigma = BLUR_UM / own_scale(Field(Frame(image, path.name))).um_per_px
+            sigma = BLUR_UM / first_look(Field(Frame(image, path.name))).survey.scale.um_per_px
             return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
         if kind == "objective":
             return np.asarray(shrunk(image, 1 / OBJECTIVE), np.uint8)

@@ -22,6 +22,7 @@ from edge.config import load_config
 from edge.counting.differential import Differential, differential
 from edge.counting.folder import FolderScales
 from edge.counting.golden import load_configured
+from edge.counting.pipeline import Seen
 from edge.counting.recorder import Recorded, as_configured
 from edge.counting.tally import tally
 from edge.device.clock import WallClock
@@ -161,10 +162,10 @@ class Counter:
         for path in paths:
             scales.look(path)
             for frame in read_frames(path, um_per_px=self._um_per_px):
-                yield self._count(replace(frame, pooled=scales.pooled(path, frame)))
+                yield self._count(replace(frame, pooled=scales.pooled(path, frame)), scales.seen(path))
 
-    def _count(self, frame: Frame) -> CountedField:
-        recorded = self._recorder.record(frame)
+    def _count(self, frame: Frame, seen: Seen | None = None) -> CountedField:
+        recorded = self._recorder.record(frame, seen)
         return CountedField(recorded.frame.image, recorded.result, recorded)
 
 

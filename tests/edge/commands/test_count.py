@@ -262,11 +262,11 @@ def test_ctrl_c_prints_the_sum_of_what_is_in_the_log(
     honest = Recorder.record
     fields: list[str] = []
 
-    def record(self: Recorder, frame: Frame) -> Recorded:
+    def record(self: Recorder, frame: Frame, *seen: Any) -> Recorded:
         fields.append(frame.source)
         if len(fields) == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        return honest(self, frame)
+        return honest(self, frame, *seen)
 
     monkeypatch.setattr(Recorder, "record", record)
     before = signal.getsignal(signal.SIGINT)
@@ -290,7 +290,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_at_once(count: CountCommand, monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(self: Recorder, frame: Frame) -> Recorded:
+    def record(self: Recorder, frame: Frame, *seen: Any) -> Recorded:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("it went on")
@@ -457,10 +457,10 @@ def test_a_field_on_which_a_library_fails_is_named_and_the_others_are_counted(
     module = pipeline if where == "segment" else count_module
     honest = getattr(module, where)
 
-    def failing(of: Field | Path, **options: object) -> object:
+    def failing(of: Field | Path, *seen: object, **options: object) -> object:
         if "b.png" in (of.frame.source if isinstance(of, Field) else of.name):
             raise raised
-        return honest(of, **options)
+        return honest(of, *seen, **options)
 
     monkeypatch.setattr(module, where, failing)
     folder = tmp_path / "blank"

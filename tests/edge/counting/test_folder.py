@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge.camera.files import read_image
 from edge.counting.folder import CommonScale, FolderScales, spread_evenly
+from edge.light.field import Field
 from edge.rendered import RenderSettings, render_field
 from edge.segmentation.pooled import scale_of_red_cells
 from edge.structures import Frame, RedCellScale, Scale, UInt8Image
@@ -60,6 +62,17 @@ def test_a_folders_pictures_have_one_scale_whatever_their_order(tmp_path: Path) 
     assert scales_of(files).pooled(files[0], frame(220, 300)) == found
     assert scales_of(files).pooled(files[0], frame(301, 220)) is None
     assert scales_of(files).pooled(tmp_path / "b" / "f1.png", frame()) is None
+
+
+def test_what_the_look_at_a_folder_saw_is_given_once(tmp_path: Path) -> None:
+    files = write(tmp_path, 0.25)
+    scales = scales_of(files)
+    for file in files:
+        seen = scales.seen(file)
+        assert seen is not None
+        assert seen.checksum == Field(read_image(file)).checksum
+        assert scales.seen(file) is None
+    assert scales.seen(tmp_path / "another.png") is None
 
 
 def test_sizes_are_pooled_apart(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.classification.card import ModelCard, load_bundle
 from edge.classification.crop import to_input
 from edge.counting import pipeline as pipeline_module
-from edge.counting.pipeline import BATCH, Pipeline
+from edge.counting.pipeline import BATCH, Pipeline, Seen
 from edge.light.field import Field
 from edge.quality import Judgement
 from edge.rendered import RenderedField
@@ -164,7 +164,7 @@ def test_a_blank_field_is_counted_and_empty(classifier: TellingClassifier) -> No
 def test_smudges_are_reported_but_never_shown_to_the_classifier(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_smudge(field: Field) -> Segmentation:
+    def with_smudge(field: Field, *_: object) -> Segmentation:
         found = segment(field)
         return replace(found, cells=(replace(found.cells[0], kind="smudge"), *found.cells[1:]))
 
@@ -178,7 +178,7 @@ def test_smudges_are_reported_but_never_shown_to_the_classifier(
 def test_crops_are_cut_in_batches_whatever_was_found(
     classifier: TellingClassifier, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def many(field: Field) -> Segmentation:
+    def many(field: Field, *_: object) -> Segmentation:
         found = segment(field)
         cells = tuple(replace(found.cells[0], id=i + 1, x=10.0 + 5 * i) for i in range(2 * BATCH + 3))
         return replace(found, cells=cells, window_of=found.window_of[:1] * len(cells))
@@ -189,3 +189,23 @@ def test_crops_are_cut_in_batches_whatever_was_found(
     assert classifier.batches[0].shape[1:] == (32, 32, 3)
     assert [c.cell.id for c in result.cells] == list(range(1, 2 * BATCH + 4))
     assert all(c.p_blast is not None for c in result.cells)
+
+
+def test_what_was_seen_of_a_picture_is_not_looked_at_again_and_of_another_one_not_used(
+    classifier: TellingClassifier, small_field: RenderedField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Frame(small_field.image, "a picture by itself")
+    other = replace(alone, image=np.ascontiguousarray(alone.image[:, ::-1]))
+    seen = Seen.of(Field(alone))
+    line = Pipeline(classifier, lambda: 0.0)
+    expected, mirrored = line.process(alone).result, line.process(other).result
+    assert line.process(other, None, seen).result == mirrored
+    # A scale that is given is judged by; then the light is looked at again.
+    given = replace(alone, um_per_px=0.2)
+    assert line.process(given, None, seen).result == line.process(given).result
+
+    def looked(*_: object) -> None:
+        raise AssertionError("looked again")
+
+    monkeypatch.setattr(pipeline_module, "assess", looked)
+    assert line.process(alone, None, seen).result == expected

@@ -28,7 +28,6 @@ from edge.counting.recorder import Recorded, Recorder
 from edge.counting.tally import tally
 from edge.daemon.lines import sample_line
 from edge.errors import FieldError
-from edge.quality import Reference
 from edge.rendered import Population, RenderSettings, Slide
 from edge.structures import Frame, UInt8Image
 from tests.edge.made_by import PROVENANCE
@@ -296,9 +295,9 @@ def test_a_sample_that_is_closed_meanwhile_does_not_take_the_field(
     desk.scan(recorder, 0.0)
     process = desk.pipeline.process
 
-    def slowly(frame: Frame, reference: Reference | None = None) -> ProcessedField:
+    def slowly(frame: Frame, *given: Any) -> ProcessedField:
         desk.log.change_sample("S-1", "closed")
-        return process(frame, reference)
+        return process(frame, *given)
 
     monkeypatch.setattr(desk.pipeline, "process", slowly)
     with pytest.raises(FieldError, match="sample S-1 was closed while it was counted"):
