@@ -19,6 +19,7 @@ from edge.light.field import Field
 from edge.light.median import median
 from edge.quality.cover import shows_one_cell
 from edge.quality.edges import is_too_sharp
+from edge.quality.overlaid import has_coarse_colour, is_patchy
 from edge.structures import Cell, Scale, UInt8Image
 
 #: Spread of colour among what is equally dark, as a share of the density, below which the picture is a grey
@@ -102,6 +103,9 @@ _MOST_NUCLEI, _NUCLEUS_SHARE = 24, 1 / 3
 #: Confidence of a scale below which the sizes of cells, and with them the crops, are in doubt: red cells that
 #: give less of it are off by a factor of 1.6 in one field of twenty, and nuclei alone by any.
 _LEAST_SCALE_CONFIDENCE = 0.1
+#: White cells from which a picture that may be one of a single cell is none: of 721 such pictures of seven
+#: sources one has so many.
+_CROWD = 4
 #: Change of the blank slide's colour from the centre outwards (log10 of one channel over another) that
 #: matters where there are so many cells. Four of five sources have up to 0.054; a lens that shades colour
 #: by 15 % gives 0.05 to 0.1.
@@ -240,14 +244,16 @@ def stain_judgement(
         return (), ()
     nuclei = measure_nuclei(field, colour, cells)
     painted = ("overlay",) if any(_is_paint(field.image, cell) for cell in cells) else ()
-    if shows_one_cell(field.width, field.height, scale.um_per_px):
+    crowd = sum(cell.kind == "wbc" for cell in cells) >= _CROWD
+    if not crowd and shows_one_cell(field.width, field.height, scale.um_per_px):
         swapped = nuclei is not None and nuclei.red_blue < _LEAST_RED_BLUE
         return (), (*painted, *(("channels_swapped",) if swapped else ()))
     reasons = ("channels_swapped",) if is_swapped(colour, nuclei) else ()
     doubts: tuple[str, ...] = (*painted, *light_warnings(field, colour, nuclei, len(cells)))
     measured = scale.source == "configured" or scale.confidence >= _LEAST_SCALE_CONFIDENCE
-    uncertain = scale.source == "assumed" or not measured
-    doubts += ("scale_uncertain",) if uncertain else ()
+    doubts += ("scale_uncertain",) if scale.source == "assumed" or not measured else ()
+    doubts += ("uneven_colour",) if is_patchy(field) else ()
+    doubts += ("coarse_colour",) if has_coarse_colour(field.image) else ()
     doubts += ("too_sharp",) if is_too_sharp(field.image, scale.um_per_px) else ()
     doubts += ("bent",) if scale.red_cells is not None and abs(scale.red_cells.bend) > MAX_BEND else ()
     return reasons, tuple(dict.fromkeys(doubts))

@@ -125,6 +125,25 @@ MUTANTS = [
         "tests/edge/quality/test_ghost.py",
         {"_NEAREST_UM, _FARTHEST_UM": "2.5, 12.0"},
     ),
+    *(
+        mutant
+        for wrong in (
+            {
+                "MAX_PATCHY": "0.056",
+                "_SLIDE, _LEAST_TILES": "0.12, 11",
+                "_EDGES, _LEAST_EDGE": "0.03, 3.0",
+                "MIN_FOLLOWING": "0.19",
+            },
+            {
+                "MAX_PATCHY": "0.05",
+                "_SLIDE, _LEAST_TILES": "0.2, 9",
+                "_EDGES, _LEAST_EDGE": "0.03, 2.2",
+                "MIN_FOLLOWING": "0.25",
+            },
+        )
+        for mutant in constants("edge/quality/overlaid.py", "tests/edge/quality/test_overlaid.py", wrong)
+    ),
+    *constants("edge/quality/smear.py", "tests/edge/quality/test_smear.py", {"_CROWD": "5"}),
     *constants(
         "edge/quality/fringes.py",
         "tests/edge/quality/test_fringes.py",

@@ -165,12 +165,13 @@ def trials(data: Path, folder: Path, fields: int, others: int, seed: int) -> Ite
                 drawn = next((own for own, kinds in zip(joined, JOINED, strict=True) if kind in kinds), rng)
                 path.write_bytes(as_png(altered(image, kind, int(drawn.integers(2**31)))))
                 yield Trial(kind, path, whole)
-            scale = segment(Field(Frame(image, source))).scale.um_per_px * float(
-                joined[0].choice(WRONG_SCALES)
-            )
+            right = segment(Field(Frame(image, source))).scale.um_per_px
+            factor = float(joined[0].choice(WRONG_SCALES))
+            # What cannot be given would be cut off, and then hardly be wrong: that far the other way, then.
+            scale = right * factor if LEAST_SCALE <= right * factor <= MOST_SCALE else right / factor
             path = folder / f"{source}-{number}-scale.png"
             path.write_bytes(as_png(image))
-            yield Trial("scale given wrong", path, whole, um_per_px=min(max(scale, LEAST_SCALE), MOST_SCALE))
+            yield Trial("scale given wrong", path, whole, um_per_px=scale)
     for kind in NO_SMEARS:
         for number in range(others):
             path = folder / f"other-{list(NO_SMEARS).index(kind)}-{number}.png"

@@ -362,6 +362,21 @@ def test_a_scale_of_few_red_cells_is_doubted(scale: Scale, doubted: bool) -> Non
     assert ("scale_uncertain" in stain_judgement(seen, (), scale)[1]) == doubted
 
 
+@pytest.mark.parametrize(
+    ("white", "confidence", "doubted"), [(4, 0.09, True), (3, 0.09, False), (4, 0.11, False)]
+)
+def test_a_picture_as_small_as_one_cells_that_shows_several_has_a_scale_to_doubt(
+    white: int, confidence: float, doubted: bool
+) -> None:
+    seen = field(np.ascontiguousarray(FIELD[:200, :200]))
+    seen.colour = COLOUR
+    cell = next(cell for cell in segment(field()).cells if cell.kind == "wbc")
+    cell = replace(cell, bbox=(20, 20, 40, 40))
+    cells = [cell] * white + [replace(cell, kind="smudge")] * 4
+    found = stain_judgement(seen, cells, Scale(0.2, "red_cells", confidence))[1]
+    assert ("scale_uncertain" in found) == doubted
+
+
 @pytest.mark.parametrize(("bend", "warned"), [(0.119, False), (0.121, True), (-0.119, False), (-0.121, True)])
 def test_a_lens_that_bends_the_picture(bend: float, warned: bool) -> None:
     seen = field()
