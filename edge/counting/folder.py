@@ -73,7 +73,9 @@ class FolderScales:
         if file.parent not in self._common:
             files = to_look_at(self._files.pop(file.parent, []))
             self._seen.clear()  # of the folder before
-            self._common[file.parent] = common_scales(files, self._corrected, self._read, self._seen)
+            # One picture shares its scale with no other.
+            looked_at = files if len(files) > 1 else []
+            self._common[file.parent] = common_scales(looked_at, self._corrected, self._read, self._seen)
 
     def seen(self, file: Path) -> Seen | None:
         """Give, once, what was seen of a file's picture when its folder was looked at; None for most."""

@@ -2,7 +2,8 @@
 
 Both run as ``count --json`` on one thread, each in a process of its own, field by field, now the one first
 and now the other, so that whatever else the machine does meets both. What is measured is the whole field:
-decoded, judged, segmented, cropped, classified, hashed, printed.
+decoded, judged, segmented, cropped, classified, hashed, printed. Each lies in a folder of its own: the look
+at a folder comes before the first of its fields, and what it saw would be missing in theirs.
 """
 
 from __future__ import annotations
@@ -97,6 +98,15 @@ def crowded(folder: Path, number: int) -> list[Path]:
     return files
 
 
+def apart(folder: Path, files: list[Path]) -> list[Path]:
+    """Links to files, each in a folder of its own."""
+    links = [folder / str(number) / file.name for number, file in enumerate(files)]
+    for link, file in zip(links, files, strict=True):
+        link.parent.mkdir(parents=True)
+        link.symlink_to(file)
+    return links
+
+
 def main() -> int:
     """Compare and print; 1 where the median of the ratios is above ``--most``."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,7 +123,7 @@ def main() -> int:
         if real:
             sets["ALL-IDB1"] = real[:: max(1, len(real) // arguments.fields)][: arguments.fields + 1]
         for name, files in sets.items():
-            times = paired(base, files, arguments.rounds)
+            times = paired(base, apart(Path(folder) / name, files), arguments.rounds)
             *clocks, peaks_mb = times.transpose(2, 1, 0)
             for clock, (before, after) in zip(("wall", "processor"), clocks, strict=True):
                 p5, median = np.percentile([before, after, after / before], (5, 50), axis=1)

@@ -143,8 +143,12 @@ def is_wrong(trial: Trial, lines: Lines) -> bool:
     if not before or not rows:
         return False
     cells = before[0]["wbc"]
-    most = max(_CELL, _SHARE * cells)
-    return any(abs(rows[0][name] - before[0][name]) > most for name in ("wbc", "blasts"))
+    return any(is_changed(rows[0][name], before[0][name], cells) for name in ("wbc", "blasts"))
+
+
+def is_changed(number: int, before: int, cells: int) -> bool:
+    """Whether a number of a field with so many white cells is another than before."""
+    return abs(number - before) > max(_CELL, _SHARE * cells)
 
 
 def _numbers(row: dict[str, Any]) -> tuple[int, int]:

@@ -75,6 +75,18 @@ def test_what_the_look_at_a_folder_saw_is_given_once(tmp_path: Path) -> None:
     assert scales.seen(tmp_path / "another.png") is None
 
 
+def test_one_picture_is_not_looked_at_before_it_is_counted(tmp_path: Path) -> None:
+    (file,) = write(tmp_path, 0.25, count=1)
+
+    def read(path: Path) -> Frame:
+        raise AssertionError(f"{path} was read")
+
+    scales = FolderScales([file], lambda frame: frame, read)
+    scales.look(file)
+    assert scales.pooled(file, frame()) is None
+    assert scales.seen(file) is None
+
+
 def test_sizes_are_pooled_apart(tmp_path: Path) -> None:
     files = [*write(tmp_path, 0.25), *write(tmp_path, 0.35, width=302)]
     scales = scales_of(files)
