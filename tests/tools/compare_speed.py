@@ -114,6 +114,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--fields", type=int, default=12, help="of each set")
+    parser.add_argument("--together", action="store_true", help="leave fields in the folders they lie in")
     parser.add_argument("--most", type=float, default=1.0, help="highest median of the ratios that passes")
     arguments = parser.parse_args()
     slower = False
@@ -123,7 +124,9 @@ def main() -> int:
         if real:
             sets["ALL-IDB1"] = real[:: max(1, len(real) // arguments.fields)][: arguments.fields + 1]
         for name, files in sets.items():
-            times = paired(base, apart(Path(folder) / name, files), arguments.rounds)
+            if not arguments.together:
+                files = apart(Path(folder) / name, files)
+            times = paired(base, files, arguments.rounds)
             *clocks, peaks_mb = times.transpose(2, 1, 0)
             for clock, (before, after) in zip(("wall", "processor"), clocks, strict=True):
                 p5, median = np.percentile([before, after, after / before], (5, 50), axis=1)
