@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import paramiko
@@ -30,8 +31,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             connection, _ = listening.accept()
             transport = paramiko.Transport(connection)
             transport.add_server_key(KEY)
-            transport.start_server(server=paramiko.ServerInterface())
-            transport.join(30)
+            # Who does not know the key hangs up, at any moment.
+            with suppress(OSError, EOFError, paramiko.SSHException):
+                transport.start_server(server=paramiko.ServerInterface())
+                transport.join(30)
             transport.close()
 
         serving = threading.Thread(target=serve)
