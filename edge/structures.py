@@ -33,7 +33,7 @@ ScaleSource = Literal["configured", "red_cells", "pooled", "assumed"]
 FieldStatus = Literal["counted", "rejected"]
 
 #: What the three planes of a crop are, see :func:`edge.classification.crop.to_input`.
-CHANNELS = ("RGB", "density+cell+nucleus", "nucleus+red_cells+rest")
+CHANNELS = ("RGB", "density+cell+nucleus", "density+rest+outlines", "nucleus+red_cells+rest")
 
 #: Smallest side of a usable image. A white cell of 12 µm at the coarsest supported
 #: scale (0.4 µm/px) is 30 px wide; an image smaller than that holds no whole cell.
@@ -275,8 +275,9 @@ class InputSpec:
     size_px : side of the square crop in px
     field_of_view_um : side of the square crop in µm
     white_point : value that the blank background is brought to in each channel, 1 to 255
-    channels : what the three planes are: ``RGB``; ``density+cell+nucleus``, which holds no colour; or
-        ``nucleus+red_cells+rest``, colour in the basis of the cell's nucleus and the field's red cells
+    channels : what the three planes are: ``RGB``; ``density+cell+nucleus``, which holds no colour;
+        ``nucleus+red_cells+rest``, colour in the basis of the cell's nucleus and the field's red cells; or
+        ``density+rest+outlines``, of that colour what neither nucleus nor red cells have
     """
 
     size_px: int = 128
@@ -304,7 +305,7 @@ class InputSpec:
     @property
     def shows_red_cells(self) -> bool:
         """Whether a crop is made with the colour of its field's red cells."""
-        return "red_cells" in self.channels
+        return "rest" in self.channels
 
 
 @dataclass(frozen=True, slots=True)

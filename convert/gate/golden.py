@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.classification.crop import Cutter
+from edge.classification.stains import red_cell_colour
 from edge.light.field import Field
 from edge.rendered import Population, RenderSettings, Sensor, Stain, render_field
+from edge.segmentation import segment
 from edge.structures import Frame, InputSpec, Outline
 
 #: Sixteen show a swapped channel or a shifted zero point as well as a hundred do (see the tests), in 0.3 MB.
@@ -122,7 +124,9 @@ def _field_crops(spec: InputSpec, seed: int, look: int) -> NDArray[np.uint8]:
     )
     height, width = field.image.shape[:2]
     whole = [cell for cell in field.cells if cell.nucleus_area_px and not cell.touches_border]
-    cutter = Cutter(Field(Frame(field.image, "rendered")), spec, um_per_px=field.um_per_px)
+    drawn = Field(Frame(field.image, "rendered", um_per_px=field.um_per_px))
+    red_cells = red_cell_colour(drawn, segment(drawn).cells) if spec.shows_red_cells else None
+    cutter = Cutter(drawn, spec, um_per_px=field.um_per_px, red_cells=red_cells)
     return cutter.cut(
         [(cell.x, cell.y) for cell in whole],
         [Outline(field.cell_labels, field.nucleus_labels, cell.id, (0, 0, width, height)) for cell in whole],

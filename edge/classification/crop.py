@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classification.stains import stain_planes
+from edge.classification.stains import rest_plane, stain_planes
 from edge.errors import ImageError
 from edge.light.density import density_of_levels
 from edge.light.field import Field
@@ -18,6 +18,8 @@ from edge.structures import Background, Frame, InputSpec, Outline, UInt8Image
 #: Level of a nucleus's own mean density in the density plane. Cytoplasm is paler and clumped chromatin up
 #: to twice as dense, so both find room.
 NUCLEUS_LEVEL = 128.0
+#: Level of the cytoplasm in a plane of both outlines: half of the nucleus's.
+_CYTOPLASM_LEVEL = np.uint8(128)
 #: Summed density of three channels below which a nucleus is no nucleus: the palest measured have 0.35
 #: (see docs/classifier.md); the floor only keeps the ratio finite.
 _LEAST_DENSITY = 0.15
@@ -42,7 +44,8 @@ class Cutter:
     its cells (2x2 averages), and what is left is interpolated. Each channel is multiplied so that the blank
     slide at the cell's centre becomes ``spec.white_point``. One gain per channel is von Kries'
     adaptation [1]_ with the blank slide as the illuminant. With ``RGB`` channels that is the crop; with
-    others, :func:`planes_of` or :func:`edge.classification.stains.stain_planes` are made of it.
+    others, :func:`planes_of`, :func:`coloured_planes_of` or
+    :func:`edge.classification.stains.stain_planes` are made of it.
 
     Parameters
     ----------
@@ -109,12 +112,13 @@ class Cutter:
             )
         inside = self._inside(corners, outlines)
         if spec.shows_red_cells:
+            made = coloured_planes_of if spec.channels == "density+rest+outlines" else stain_planes
             densities = np.empty(crops.shape, np.float32)
             for crop, table, coloured in zip(
                 crops, _densities(spec.white_point)[tables], densities, strict=True
             ):
                 cv2.LUT(crop, table[None], coloured)
-            return stain_planes(densities, *inside, self._red_cells)
+            return made(densities, *inside, self._red_cells)
         density = np.empty(crops.shape[:3], np.float32)
         coloured = np.empty(crops.shape[1:], np.float32)
         for crop, table, total in zip(crops, _densities(spec.white_point)[tables], density, strict=True):
@@ -246,6 +250,34 @@ def planes_of(
         cv2.bitwise_and(plane, cv2.dilate(shape, _RIM), plane)
     planes = cv2.merge([plane.reshape(-1, size) for plane in (relative, own, nucleus)])
     return np.asarray(planes, np.uint8).reshape(*own.shape, 3)
+
+
+def coloured_planes_of(
+    density: NDArray[np.float32],
+    cell: NDArray[np.uint8],
+    nucleus: NDArray[np.uint8],
+    red_cells: NDArray[np.float32] | None,
+) -> NDArray[np.uint8]:
+    """Say of cells what :func:`planes_of` says, and of their colour what travels between laboratories.
+
+    Parameters
+    ----------
+    density : (n, s, s, 3) float32, R, G and B
+    cell, nucleus : (n, s, s) uint8, 255 inside and 0 outside
+    red_cells : (3,) of :func:`edge.classification.stains.red_cell_colour`; None where the field shows none
+
+    Returns
+    -------
+    (n, s, s, 3) uint8: density as there, the rest of :func:`edge.classification.stains.rest_plane`, and both
+    outlines in one plane, 128 in the cytoplasm and 255 in the nucleus
+    """
+    total = np.empty(density.shape[:3], np.float32)
+    for coloured, one in zip(density, total, strict=True):
+        cv2.transform(coloured, _SUM, one)
+    planes = planes_of(total, cell, nucleus)
+    planes[..., 2] |= planes[..., 1] & _CYTOPLASM_LEVEL
+    planes[..., 1] = rest_plane(density, cell, nucleus, red_cells)
+    return planes
 
 
 _SUM = np.ones((1, 3), np.float32)

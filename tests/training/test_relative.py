@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.structures import Cell
 from training.data.records import CellRecord
-from training.recipes import relative
+from training.recipes import coloured, relative
+from training.recipes.coloured import ColouredViews
 from training.recipes.relative import SPEC, WEAK_TARGET, Views, kinds, sources
 
 
@@ -103,7 +106,7 @@ def test_the_network_that_ships_is_the_trained_one_without_norms() -> None:
     trained.set_weights([rng.uniform(0.2, 3.0, w.shape) if w.ndim == 1 else w for w in trained.get_weights()])
     crops = rng.integers(0, 256, (6, 48, 48, 3)).astype(np.float32)
     crops[3:] *= np.linspace(0, 1, 48)[None, :, None, None]
-    logits = np.asarray(trained(crops, training=False))[:, 0]
+    logits = np.asarray(trained(crops, training=False))[:, 0, 0]
     shipped = relative.without_norms(trained, 48)
     p = np.asarray(shipped(crops, training=False))
     assert np.allclose(p.sum(axis=1), 1.0, atol=1e-5)
@@ -111,3 +114,43 @@ def test_the_network_that_ships_is_the_trained_one_without_norms() -> None:
     assert np.ptp(logits) > 0.01
     assert not any("norm" in layer.name or "drop" in layer.name for layer in shipped.layers)
     assert shipped.count_params() < 2**20  # int8 keeps a byte of each
+
+
+def test_a_third_of_the_coloured_views_have_no_colour_and_all_where_no_red_cells_are_shown(
+    views: Views,
+) -> None:
+    rng = np.random.default_rng(3)
+    seen = ColouredViews(views.rgb, views.cell, views.nucleus, red_cells=np.full((1, 3), 3**-0.5, np.float32))
+    made = np.stack([seen.random(0, rng) for _ in range(100)])
+    um2 = (SPEC.field_of_view_um / SPEC.size_px) ** 2
+    for level, radius_um in ((128, 6.0), (255, 4.0)):
+        areas = np.count_nonzero(made[..., 2] >= level, axis=(1, 2)) * um2
+        assert areas.mean() == pytest.approx(np.pi * radius_um**2, rel=0.1)
+    colourless = np.mean([np.isin(view[..., 1], (0, 128)).all() for view in made])
+    assert colourless == pytest.approx(coloured.COLOURLESS, abs=0.15)
+    unknown = replace(seen, red_cells=seen.red_cells * np.nan)
+    assert np.isin(unknown.random(0, rng)[..., 1], (0, 128)).all()
+
+
+def test_the_plain_trunk_never_sees_colour_and_the_answer_is_the_mean_of_both() -> None:
+    rng = np.random.default_rng(4)
+    trunks = coloured.TRUNKS
+    trained = relative.network(48, trunks)
+    crops = rng.integers(0, 256, (8, 48, 48, 3)).astype(np.float32)
+    drawn_from = [relative.Source(1.0, target, np.arange(4)) for target in (0.0, 1.0)]
+
+    class Crops:
+        def random(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
+            del rng
+            return crops[index]
+
+    views: Any = Crops()
+    relative._train(trained, views, drawn_from, np.zeros(8, np.int32), 2, rng)
+    other = crops.copy()
+    other[..., 1] = rng.integers(0, 256, other.shape[:3])
+    first, second = (np.asarray(trained(seen, training=False)) for seen in (crops, other))
+    plain, with_colour = np.abs(first - second).max(axis=(0, 2))
+    assert plain == 0
+    assert with_colour > 0
+    p = np.asarray(relative.without_norms(trained, 48, trunks)(crops, training=False))
+    assert np.allclose(np.log(p[:, 1] / p[:, 0]), first[..., 0].mean(axis=1), atol=1e-3)

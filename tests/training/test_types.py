@@ -17,7 +17,6 @@ from training.data.records import CellRecord
 from training.protocol import types as protocol
 from training.protocol.types import NEVER, Named, choose_threshold, evaluate
 from training.recipes import types as recipe
-from training.recipes.relative import Views
 from training.report import types as report
 from training.report.page import markdown
 
@@ -206,12 +205,12 @@ def test_a_view_shows_the_cell_and_a_third_of_them_no_colour() -> None:
     rgb[distance < 16], rgb[distance < 9] = (215, 150, 150), (90, 60, 140)
     inside = [np.where(distance < radius, 255, 0).astype(np.uint8)[None] for radius in (16, 9)]
     red_cells = np.float32([[0.3, 0.75, 0.59]])
-    views = recipe.TypeViews(Views(rgb[None], *inside), red_cells)
+    views = recipe.TypeViews(rgb[None], *inside, red_cells=red_cells)
     rng = np.random.default_rng(0)
     made = [views.random(0, rng) for _ in range(60)]
     assert {view.shape for view in made} == {(48, 48, 3)}
     assert all((view[24, 24, 0] > 60) and not view[0, 0].any() for view in made)
     colourless = np.mean([np.isin(view[..., 1], (0, 80)).all() for view in made])
     assert 0.2 < colourless < 0.5
-    unknown = recipe.TypeViews(views.wide, red_cells * np.nan)
+    unknown = replace(views, red_cells=red_cells * np.nan)
     assert np.isin(unknown.random(0, rng)[..., 1:], (0, 80, 128)).all()

@@ -157,6 +157,7 @@ def _listed(count: Counter[str]) -> str:
 RECIPES = {
     "akbar2024": "training.recipes.akbar2024:Akbar2024",
     "relative": "training.recipes.relative:Relative",
+    "coloured": "training.recipes.coloured:Coloured",
 }
 
 

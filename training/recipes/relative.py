@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 import numpy as np
@@ -36,10 +36,28 @@ SPEC = InputSpec(size_px=48, field_of_view_um=24.0, white_point=235, channels="d
 STEPS = 800
 BATCH = 96
 LEARNING_RATE = 2e-3
-#: Filters of the four stages.
-WIDTHS = (16, 32, 64, 96)
-#: ... and their strides.
-STRIDES = (1, 2, 2, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """One way from a crop to a logit: a convolution of 5×5 with stride 2, then stages.
+
+    Attributes
+    ----------
+    name : that its layers begin with
+    stem : filters of the first convolution
+    widths, strides : of its stages
+    sees : which of the three planes, 1 or 0 each
+    """
+
+    name: str
+    stem: int
+    widths: tuple[int, ...]
+    strides: tuple[int, ...]
+    sees: tuple[int, int, int] = (1, 1, 1)
+
+
+TRUNK = Trunk("plain", 16, (16, 32, 64, 96), (1, 2, 2, 2))
 #: Activations end here, as ``relu6`` says: without an end the sums of the residual blocks reach three times
 #: as far on some cell as on the usual one, which leaves that a third of int8's steps (docs/classifier.md).
 _TOP = 6.0
@@ -87,13 +105,13 @@ WEIGHT = {
 }
 #: What views are made from: finer and wider than the network's crop, so that turning and shifting lose
 #: nothing.
-_WIDE_PX, _WIDE_UM, _WHITE_POINT = 80, 30.0, 235
+_WIDE_PX, _WIDE_UM, WHITE_POINT = 80, 30.0, 235
 #: Spread of the natural logarithm of the size: red cells, which give the scale, differ by some 7 %.
 _SIZE = 0.07
 _ASPECT = 0.03
 _SHIFT_PX = 2.0
 #: Spread of each channel's share in the density (stains, cameras) and of the density's exponent (gamma).
-_STAIN, _GAMMA = 0.15, 0.15
+STAIN, _GAMMA = 0.15, 0.15
 #: Widest blur, px of the crop: half a µm of defocus, or a camera of half the resolution.
 _BLUR_PX = 1.1
 _NOISE = 0.04
@@ -161,6 +179,7 @@ class Relative:
     random_splits: int = 0
     about: Mapping[str, object] = field(default_factory=dict)
     steps: int = STEPS
+    trunks: tuple[Trunk, ...] = (TRUNK,)
 
     def targets(self, cells: Sequence[CellRecord]) -> list[float | None]:
         """Every cell of which something is known, be it of its field only."""
@@ -169,11 +188,15 @@ class Relative:
     def fit(self, collection: Collection, cells: Sequence[CellRecord], seed: int) -> Fitted:
         """Train the network on random views."""
         make_repeatable(seed)
-        trained = network(SPEC.size_px)
-        views = Views.of(collection, cells)
+        trained = network(self.spec.size_px, self.trunks, self.name)
         rng = np.random.default_rng(seed)
-        _train(trained, views, sources(cells), kinds(cells), self.steps, rng)
-        return Fitted(without_norms(trained, SPEC.size_px), collection, self.spec)
+        _train(trained, self.views(collection, cells), sources(cells), kinds(cells), self.steps, rng)
+        shipped = without_norms(trained, self.spec.size_px, self.trunks, self.name)
+        return Fitted(shipped, collection, self.spec)
+
+    def views(self, collection: Collection, cells: Sequence[CellRecord]) -> Views:
+        """Cut the cells that views are made of."""
+        return Views.of(collection, cells)
 
 
 def _train(
@@ -191,13 +214,16 @@ def _train(
     for of_class in (is_blast, ~is_blast):
         chance[of_class] /= 2 * chance[of_class].sum()
 
-    def loss(logits: Any, targets: Any, kinds: Any) -> Any:  # noqa: ANN401  # tensors
+    def loss_of_trunk(logits: Any, targets: Any, kinds: Any) -> Any:  # noqa: ANN401  # tensors
         of_class = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits[:, 0]))
         known = tf.cast(kinds >= 0, tf.float32)
         of_kind = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(kinds, 0), logits[:, 1:])
         return of_class + (
             KIND_WEIGHT * tf.reduce_sum(of_kind * known) / tf.maximum(tf.reduce_sum(known), 1.0)
         )
+
+    def loss(logits: Any, targets: Any, kinds: Any) -> Any:  # noqa: ANN401  # tensors
+        return tf.add_n([loss_of_trunk(logits[:, i], targets, kinds) for i in range(logits.shape[1])])
 
     def batch() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
         picked = rng.choice(len(drawn_from), BATCH, p=chance)
@@ -265,10 +291,10 @@ class Views:
     field_of_view_um: float = 24.0
 
     @classmethod
-    def of(cls, collection: Collection, cells: Sequence[CellRecord]) -> Views:
+    def of(cls, collection: Collection, cells: Sequence[CellRecord]) -> Self:
         """Cut cells out of their fields."""
-        rgb = cut(collection, cells, InputSpec(_WIDE_PX, _WIDE_UM, _WHITE_POINT))
-        planes = cut(collection, cells, InputSpec(_WIDE_PX, _WIDE_UM, _WHITE_POINT, "density+cell+nucleus"))
+        rgb = cut(collection, cells, InputSpec(_WIDE_PX, _WIDE_UM, WHITE_POINT))
+        planes = cut(collection, cells, InputSpec(_WIDE_PX, _WIDE_UM, WHITE_POINT, "density+cell+nucleus"))
         return cls(rgb, np.ascontiguousarray(planes[..., 1]), np.ascontiguousarray(planes[..., 2]))
 
     def random(self, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -277,13 +303,13 @@ class Views:
         Turned, mirrored, a little larger or smaller and off centre; with other shares of the colour channels,
         another gamma, blur and noise; outlines drawn a little wider or narrower.
         """
-        stain = np.clip(1 + rng.normal(0, _STAIN, 3), 0.5, 1.6).astype(np.float32)
-        density = cv2.transform(channel_densities(self.rgb[index], _WHITE_POINT), stain[None])
+        stain = np.clip(1 + rng.normal(0, STAIN, 3), 0.5, 1.6).astype(np.float32)
+        density = cv2.transform(channel_densities(self.rgb[index], WHITE_POINT), stain[None])
         planes = cv2.merge(
             [density, self.cell[index].astype(np.float32), self.nucleus[index].astype(np.float32)]
         )
         density, cell, nucleus = cv2.split(self.placed(np.asarray(planes, np.float32), rng))
-        density = _worse(density, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
+        density = worse(density, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
         outlines = redrawn(cell, 1.1, 46, rng), redrawn(nucleus, 0.8, 38, rng)  # type: ignore[arg-type]  # OpenCV's stubs: an array of any dtype
         return np.asarray(planes_of(density[None], *(inside[None] for inside in outlines))[0], np.uint8)
 
@@ -311,8 +337,8 @@ class Views:
         return np.column_stack([turn, offset]).astype(np.float32)
 
 
-def _worse(density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Pass a density plane through another camera."""
+def worse(density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Pass density planes through another camera."""
     density = cv2.pow(density, float(np.exp(rng.normal(0, _GAMMA))))  # type: ignore[assignment]  # OpenCV's stubs: an array of any dtype
     blur = rng.uniform(0, _BLUR_PX)
     if blur > 0.25:
@@ -331,37 +357,45 @@ def redrawn(
     return np.where(soft > 127 + rng.uniform(-levels, levels), 255, 0).astype(np.uint8)
 
 
-def network(size_px: int, name: str = NAME) -> keras.Model:
+def network(size_px: int, trunks: Sequence[Trunk] = (TRUNK,), name: str = NAME) -> keras.Model:
     """Build the network for training.
 
-    A 5×5 convolution with stride 2, then four stages of one residual block each [1]_ of ``WIDTHS`` filters,
-    all but the first with stride 2. What the last two stages saw is averaged over the crop instead of
-    flattened, so that neither place nor turn of a cell matters.
+    Each trunk is a 5×5 convolution with stride 2, then stages of one residual block each [1]_. What its last
+    two stages saw is averaged over the crop instead of flattened, so that neither place nor turn of a cell
+    matters.
 
     Parameters
     ----------
     size_px : side of the input, px
+    trunks : that it has; each learns by itself
     name : of the network
 
     Returns
     -------
     keras.Model
-        Input (n, size_px, size_px, 3) in 0 to 255; output (n, 1 + kinds): the logit of a blast, then those of
-        ``KINDS``, which only help to find what tells cells apart.
+        Input (n, size_px, size_px, 3) in 0 to 255; output (n, trunks, 1 + kinds): of each trunk the logit of
+        a blast, then those of ``KINDS``, which only help to find what tells cells apart.
 
     References
     ----------
     .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
     """
     layers = load_keras().layers
-    crop, means = until_means(size_px, normed)
-    dropped = layers.Dropout(DROPOUT, name="drop")(means)
-    logits = layers.Dense(1 + len(KINDS), kernel_regularizer=decay(), name="logits")(dropped)
-    return load_keras().Model(crop, logits, name=name)
+    crop = load_keras().Input((size_px, size_px, 3), name="crop")
+    logits = []
+    for trunk in trunks:
+        means = until_means(crop, normed, trunk)
+        dropped = layers.Dropout(DROPOUT, name=f"{trunk.name}_drop")(means)
+        head = layers.Dense(1 + len(KINDS), kernel_regularizer=decay(), name=f"{trunk.name}_logits")
+        logits.append(layers.Reshape((1, 1 + len(KINDS)))(head(dropped)))
+    joined = layers.Concatenate(axis=1)(logits) if len(logits) > 1 else logits[0]
+    return load_keras().Model(crop, joined, name=name)
 
 
-def without_norms(trained: keras.Model, size_px: int, name: str = NAME) -> keras.Model:
-    """Write a trained network as the device runs it: the same function, with probabilities of both classes.
+def without_norms(
+    trained: keras.Model, size_px: int, trunks: Sequence[Trunk] = (TRUNK,), name: str = NAME
+) -> keras.Model:
+    """Write a trained network as the device runs it: the mean of its trunks' logits, as probabilities.
 
     Each batch norm is a factor and an addend by now; they are folded into the convolution before it.
 
@@ -369,6 +403,7 @@ def without_norms(trained: keras.Model, size_px: int, name: str = NAME) -> keras
     ----------
     trained : of :func:`network`
     size_px : side of the input, px
+    trunks : that it has
     name : of the network
 
     Returns
@@ -377,12 +412,16 @@ def without_norms(trained: keras.Model, size_px: int, name: str = NAME) -> keras
         Input (n, size_px, size_px, 3) in 0 to 255; output (n, 2) probabilities of normal and blast.
     """
     keras = load_keras()
-    crop, means = until_means(size_px, without_norm)
+    crop = keras.Input((size_px, size_px, 3), name="crop")
+    means = [until_means(crop, without_norm, trunk) for trunk in trunks]
+    seen = keras.layers.Concatenate(name="means")(means) if len(means) > 1 else means[0]
     last = keras.layers.Dense(2, activation="softmax", name="p")
-    plain = keras.Model(crop, last(means), name=name)
+    plain = keras.Model(crop, last(seen), name=name)
     fold_norms(trained, plain)
-    kernel, bias = (weights[..., :1] / 2 for weights in trained.get_layer("logits").get_weights())
-    # The softmax of (-z / 2, z / 2) is the logistic function of z.
+    heads = [trained.get_layer(f"{trunk.name}_logits").get_weights() for trunk in trunks]
+    # The softmax of (-z / 2, z / 2) is the logistic function of z, the mean of the trunks' logits.
+    kernel = np.concatenate([kernel[:, :1] for kernel, _ in heads]) / (2 * len(heads))
+    bias = np.sum([bias[:1] for _, bias in heads], axis=0) / (2 * len(heads))
     last.set_weights([np.concatenate([-weights, weights], axis=-1) for weights in (kernel, bias)])
     return plain
 
@@ -397,47 +436,72 @@ def fold_norms(trained: keras.Model, plain: keras.Model) -> None:
             layer.set_weights([kernel * factor, beta - mean * factor])
 
 
-def until_means(
-    size_px: int,
-    convolved: Callable[..., Any],
-    widths: Sequence[int] = WIDTHS,
-    strides: Sequence[int] = STRIDES,
-    first: int = WIDTHS[0],
-) -> tuple[Any, Any]:
-    """Lay the network out up to the means: its input and them; ``convolved`` lays one convolution."""
+def until_means(crop: Any, convolved: Callable[..., Any], trunk: Trunk) -> Any:  # noqa: ANN401  # tensors
+    """Lay a trunk out from the crop to the means of its last two stages; ``convolved`` lays a convolution."""
     layers = load_keras().layers
-    crop = load_keras().Input((size_px, size_px, 3), name="crop")
-    features = layers.Rescaling(1 / 255, name="rescale")(crop)
-    features = convolved(features, first, 5, 2, "stem")
+    features = layers.Rescaling(1 / 255, name=f"{trunk.name}_rescale")(crop)
+    features = convolved(features, trunk.stem, 5, 2, f"{trunk.name}_stem", sees=trunk.sees)
     means = []
-    for stage, (filters, stride) in enumerate(zip(widths, strides, strict=True), start=1):
-        halfway = convolved(features, filters, 3, stride, f"stage{stage}_first")
-        second = convolved(halfway, filters, 3, 1, f"stage{stage}_second", relu=False)
+    for number, (filters, stride) in enumerate(zip(trunk.widths, trunk.strides, strict=True), start=1):
+        stage = f"{trunk.name}_stage{number}"
+        halfway = convolved(features, filters, 3, stride, f"{stage}_first")
+        second = convolved(halfway, filters, 3, 1, f"{stage}_second", relu=False)
         if stride > 1:
-            features = convolved(features, filters, 1, stride, f"stage{stage}_shortcut", relu=False)
-        features = layers.Add(name=f"stage{stage}_sum")([second, features])
-        features = layers.ReLU(_TOP, name=f"stage{stage}_relu")(features)
-        means.append(layers.GlobalAveragePooling2D(name=f"stage{stage}_mean")(features))
-    return crop, layers.Concatenate(name="means")(means[-2:])
+            features = convolved(features, filters, 1, stride, f"{stage}_shortcut", relu=False)
+        features = layers.Add(name=f"{stage}_sum")([second, features])
+        features = layers.ReLU(_TOP, name=f"{stage}_relu")(features)
+        means.append(layers.GlobalAveragePooling2D(name=f"{stage}_mean")(features))
+    return layers.Concatenate(name=f"{trunk.name}_means")(means[-2:])
 
 
-def normed(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
-    """Lay a convolution with its batch norm."""
+def normed(
+    features: Any,  # noqa: ANN401  # tensors
+    filters: int,
+    size: int,
+    stride: int,
+    name: str,
+    *,
+    relu: bool = True,
+    sees: tuple[int, ...] | None = None,
+) -> Any:  # noqa: ANN401  # tensors
+    """Lay a convolution with its batch norm; of channels that it does not see its kernel is held at 0."""
     layers = load_keras().layers
     features = layers.Conv2D(
-        filters, size, strides=stride, padding="same", use_bias=False, kernel_regularizer=decay(), name=name
+        filters,
+        size,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_regularizer=decay(),
+        kernel_constraint=None if sees is None or all(sees) else _only(sees),
+        name=name,
     )(features)
     features = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)
     return layers.ReLU(_TOP, name=f"{name}_relu")(features) if relu else features
 
 
-def without_norm(features: Any, filters: int, size: int, stride: int, name: str, *, relu: bool = True) -> Any:  # noqa: ANN401  # tensors
-    """Lay a convolution that holds its batch norm."""
+def without_norm(
+    features: Any,  # noqa: ANN401  # tensors
+    filters: int,
+    size: int,
+    stride: int,
+    name: str,
+    *,
+    relu: bool = True,
+    sees: tuple[int, ...] | None = None,
+) -> Any:  # noqa: ANN401  # tensors
+    """Lay a convolution that holds its batch norm, and the zeros of what it does not see."""
     activation = "relu6" if relu else None
     layer = load_keras().layers.Conv2D(
         filters, size, strides=stride, padding="same", activation=activation, name=name
     )
     return layer(features)
+
+
+def _only(sees: tuple[int, ...]) -> Callable[[Any], Any]:
+    """Hold a kernel (rows, columns, channels, filters) at 0 where its channel is not seen."""
+    mask = np.array(sees, np.float32)[:, None]
+    return lambda kernel: kernel * mask
 
 
 def decay() -> Any:  # noqa: ANN401  # a regulariser of Keras, which has no types here

@@ -17,19 +17,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classification.crop import channel_densities
 from edge.classification.stains import stain_planes
 from edge.structures import InputSpec
 from training.backend import load_keras, make_repeatable
 from training.data.cell_types import CLASSES, NO_CLASS, classes_of
-from training.data.collection import Collection, cut, red_cells_of
+from training.data.collection import Collection, cut
 from training.data.records import CellRecord
+from training.recipes.coloured import ColouredViews
 from training.recipes.relative import (
-    Views,
+    Trunk,
     decay,
     fold_norms,
     normed,
-    redrawn,
     take_steps,
     until_means,
     without_norm,
@@ -45,9 +44,8 @@ LABS = ("jhu-aml", "pbc", "lmu-aml", "all-idb", "wbc-seg1", "wbc-seg2", "wbc-chu
 STEPS = 500
 BATCH = 64
 LEARNING_RATE = 2e-3
-#: Filters of the stem and of three stages, each of one residual block with stride 2: half of the blast
-#: network's cost.
-STEM, WIDTHS, STRIDES = 16, (24, 48, 64), (2, 2, 2)
+#: Three stages, each of one residual block with stride 2: half of the blast network's cost.
+TRUNK = Trunk("types", 16, (24, 48, 64), (2, 2, 2))
 DROPOUT = 0.3
 SMOOTHING = 0.05
 #: What the probabilities are of: a world in which each of the five types is as common as the other, and all
@@ -66,78 +64,42 @@ LAB_WEIGHT = {
     "wbc-chula": 0.15,
 }
 _FEW = 60
-_WHITE_POINT = 235
 _PIECE = 512  # cells named at once
-#: Spread of each channel's own share in the density and of another's that is mixed in (dyes, cameras), of the
-#: red cells' colour as it is measured, and of the density's exponent.
-_STAIN, _MIXING, _RED_CELLS, _GAMMA = 0.15, 0.06, 0.03, 0.12
-#: Share of the views that are made as if the field showed no red cells: shape has to do without colour.
-_COLOURLESS = 0.35
+#: Spread of the natural logarithm of the density's exponent.
+_GAMMA = 0.12
 #: Widest blur, px of the crop, and most that a view is sharpened by.
 _BLUR_PX, _SHARPEN = 1.6, 0.8
 _NOISE = 0.03
 
 
-@dataclass(frozen=True, slots=True)
-class TypeViews:
-    """Cells with room around them, and the colour of the red cells around each.
+class TypeViews(ColouredViews):
+    """Cells whose views show the planes of types."""
 
-    Attributes
-    ----------
-    wide : their pixels and outlines
-    red_cells : (n, 3) float32
-    """
+    __slots__ = ()
 
-    wide: Views
-    red_cells: NDArray[np.float32]
+    def other_camera(self, density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Pass densities, (s, s, 3), through another camera, some of which sharpen."""
+        density = cv2.pow(density, float(np.exp(rng.normal(0, _GAMMA))))  # type: ignore[assignment]  # OpenCV's stubs
+        blur = rng.uniform(0, _BLUR_PX)
+        if blur > 0.25 and rng.random() < 0.7:
+            density = cv2.GaussianBlur(density, (0, 0), blur)  # type: ignore[assignment]  # OpenCV's stubs
+        else:
+            finer = density - cv2.GaussianBlur(density, (0, 0), 0.8)
+            density = density + finer * np.float32(rng.uniform(0, _SHARPEN))
+        if rng.random() < 0.5:
+            noise = rng.standard_normal(density.shape, dtype=np.float32)
+            density = density + noise * np.float32(rng.uniform(0, _NOISE) * max(0.3, float(density.max())))
+        return np.asarray(np.maximum(density, 0), np.float32)
 
-    @classmethod
-    def of(cls, collection: Collection, cells: Sequence[CellRecord]) -> TypeViews:
-        """Cut cells out of their fields."""
-        return cls(Views.of(collection, cells), red_cells_of(collection, cells))
-
-    def random(self, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Make one view of a cell: (size_px, size_px, 3) uint8, planes as the device cuts them."""
-        wide = self.wide
-        masks = (wide.cell[index].astype(np.float32), wide.nucleus[index].astype(np.float32))
-        planes = cv2.merge([*cv2.split(channel_densities(wide.rgb[index], _WHITE_POINT)), *masks])
-        planes = wide.placed(np.asarray(planes, np.float32), rng)
-        mixing = np.diag(np.clip(1 + rng.normal(0, _STAIN, 3), 0.5, 1.6))
-        mixing += rng.normal(0, _MIXING, (3, 3)) * (1 - np.eye(3))
-        density = _other_camera(np.ascontiguousarray(planes[..., :3]), mixing, rng)
-        red_cells = None
-        if not np.isnan(self.red_cells[index][0]) and rng.random() >= _COLOURLESS:
-            red_cells = _unit(mixing @ self.red_cells[index])
-            red_cells = _unit(red_cells + rng.normal(0, _RED_CELLS, 3))
-        outlines = (
-            redrawn(np.ascontiguousarray(planes[..., 3]), 1.1, 46, rng),
-            redrawn(np.ascontiguousarray(planes[..., 4]), 0.8, 38, rng),
-        )
-        made = stain_planes(density[None], outlines[0][None], outlines[1][None], red_cells)[0]
-        return np.asarray(made, np.uint8)
-
-
-def _other_camera(
-    density: NDArray[np.float32], mixing: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Pass densities through another camera."""
-    density = np.maximum(cv2.transform(density, mixing.astype(np.float32)), 0)
-    density = cv2.pow(density, float(np.exp(rng.normal(0, _GAMMA))))  # type: ignore[assignment]  # OpenCV's stubs
-    blur = rng.uniform(0, _BLUR_PX)
-    if blur > 0.25 and rng.random() < 0.7:
-        density = cv2.GaussianBlur(density, (0, 0), blur)  # type: ignore[assignment]  # OpenCV's stubs
-    else:
-        finer = density - cv2.GaussianBlur(density, (0, 0), 0.8)
-        density = density + finer * np.float32(rng.uniform(0, _SHARPEN))
-    if rng.random() < 0.5:
-        noise = rng.standard_normal(density.shape, dtype=np.float32)
-        density = density + noise * np.float32(rng.uniform(0, _NOISE) * max(0.3, float(density.max())))
-    return np.asarray(np.maximum(density, 0), np.float32)
-
-
-def _unit(colour: NDArray[np.float64]) -> NDArray[np.float32]:
-    bounded = np.maximum(colour, 0.02)
-    return np.asarray(bounded / np.linalg.norm(bounded), np.float32)
+    def planes(
+        self,
+        density: NDArray[np.float32],
+        cell: NDArray[np.uint8],
+        nucleus: NDArray[np.uint8],
+        red_cells: NDArray[np.float32] | None,
+    ) -> NDArray[np.uint8]:
+        """Make the planes that the network sees, as the device does, (n, s, s, 3)."""
+        return stain_planes(density, cell, nucleus, red_cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +179,8 @@ def _sources(
 def network() -> keras.Model:
     """Build the network for training; output (n, classes) logits."""
     layers = load_keras().layers
-    crop, means = until_means(SPEC.size_px, normed, WIDTHS, STRIDES, STEM)
+    crop = load_keras().Input((SPEC.size_px, SPEC.size_px, 3), name="crop")
+    means = until_means(crop, normed, TRUNK)
     dropped = layers.Dropout(DROPOUT, name="drop")(means)
     logits = layers.Dense(len(CLASSES), kernel_regularizer=decay(), name="logits")(dropped)
     return load_keras().Model(crop, logits, name=NAME)
@@ -226,7 +189,8 @@ def network() -> keras.Model:
 def without_norms(trained: keras.Model) -> keras.Model:
     """Write a trained network as the device runs it: with probabilities, of ``_WORLD``."""
     keras = load_keras()
-    crop, means = until_means(SPEC.size_px, without_norm, WIDTHS, STRIDES, STEM)
+    crop = keras.Input((SPEC.size_px, SPEC.size_px, 3), name="crop")
+    means = until_means(crop, without_norm, TRUNK)
     last = keras.layers.Dense(len(CLASSES), activation="softmax", name="p")
     plain = keras.Model(crop, last(means), name=NAME)
     fold_norms(trained, plain)

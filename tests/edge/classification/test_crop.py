@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -220,7 +221,7 @@ def test_the_crop_shows_what_segmentation_found() -> None:
 
 
 @pytest.mark.parametrize("um_per_px", [0.05, 0.12, 0.4])
-@pytest.mark.parametrize("spec", [SPEC, RELATIVE])
+@pytest.mark.parametrize("spec", [SPEC, RELATIVE, replace(RELATIVE, channels="density+rest+outlines")])
 def test_cells_cut_together_are_those_cut_alone(um_per_px: float, spec: InputSpec) -> None:
     image, outline, centre = cell_field(um_per_px)
     side = image.shape[0]

@@ -118,3 +118,25 @@ def test_a_field_s_cells_are_cut_with_its_own_red_cells(field: Field, found: Seg
     nuclei = relative[..., 2] > 0
     assert abs(float(crops[..., 0][nuclei].mean()) - 128) < 5
     assert (cut(SPEC, colour[::-1].copy()) != crops).any()  # type: ignore[index]
+
+
+def test_colour_beside_density_and_outlines_is_what_the_two_others_lack(
+    field: Field, found: Segmentation
+) -> None:
+    colour = red_cell_colour(field, found.cells)
+    own = [cell for cell in found.cells if cell.kind == "wbc"]
+    centres, outlines = [(cell.x, cell.y) for cell in own], [found.outline(cell) for cell in own]
+
+    def cut(channels: str, red_cells: NDArray[np.float32] | None) -> NDArray[np.uint8]:
+        spec = replace(SPEC, channels=channels)
+        cutter = Cutter(field, spec, um_per_px=found.scale.um_per_px, red_cells=red_cells)
+        return cutter.cut(centres, outlines)
+
+    crops, relative = cut("density+rest+outlines", colour), cut("density+cell+nucleus", None)
+    assert (crops[..., 0] == relative[..., 0]).all()
+    assert (crops[..., 1] == cut("nucleus+red_cells+rest", colour)[..., 2]).all()
+    assert (crops[..., 2] == np.where(relative[..., 2] > 0, 255, relative[..., 1] // 255 * 128)).all()
+    # A field that shows no red cells: a cell without colour, and the rest as it is.
+    without = cut("density+rest+outlines", None)
+    assert set(np.unique(without[..., 1])) == {0, 128}
+    assert (without[..., [0, 2]] == crops[..., [0, 2]]).all()
