@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classification.stains import rest_plane, stain_planes
+from edge.classification.stains import stain_planes
 from edge.errors import ImageError
 from edge.light.density import density_of_levels
 from edge.light.field import Field
@@ -268,15 +268,15 @@ def coloured_planes_of(
 
     Returns
     -------
-    (n, s, s, 3) uint8: density as there, the rest of :func:`edge.classification.stains.rest_plane`, and both
-    outlines in one plane, 128 in the cytoplasm and 255 in the nucleus
+    (n, s, s, 3) uint8: density as there, the rest of :func:`edge.classification.stains.stain_planes`, and
+    both outlines in one plane, 128 in the cytoplasm and 255 in the nucleus
     """
     total = np.empty(density.shape[:3], np.float32)
     for coloured, one in zip(density, total, strict=True):
         cv2.transform(coloured, _SUM, one)
     planes = planes_of(total, cell, nucleus)
     planes[..., 2] |= planes[..., 1] & _CYTOPLASM_LEVEL
-    planes[..., 1] = rest_plane(density, cell, nucleus, red_cells)
+    planes[..., 1] = stain_planes(density, cell, nucleus, red_cells)[..., 2]
     return planes
 
 

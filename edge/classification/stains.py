@@ -92,43 +92,12 @@ def stain_planes(
     >>> planes[0, 8, 6].tolist(), planes[0, 8, 10].tolist(), planes[0, 0, 0].tolist()
     ([128, 80, 128], [0, 207, 128], [0, 0, 0])
     """
-    return _taken_apart(density, cell, nucleus, red_cells, 0)
-
-
-def rest_plane(
-    density: NDArray[np.float32],
-    cell: NDArray[np.uint8],
-    nucleus: NDArray[np.uint8],
-    red_cells: NDArray[np.float32] | None,
-) -> NDArray[np.uint8]:
-    """Take what neither nucleus nor red cells have, the third plane of :func:`stain_planes`.
-
-    Parameters
-    ----------
-    density, cell, nucleus, red_cells : as there
-
-    Returns
-    -------
-    (n, s, s) uint8; 128 is none of it, everywhere in a cell without ``red_cells``, and 0 is not this cell
-    """
-    return _taken_apart(density, cell, nucleus, red_cells, 2)[..., 0]
-
-
-def _taken_apart(
-    density: NDArray[np.float32],
-    cell: NDArray[np.uint8],
-    nucleus: NDArray[np.uint8],
-    red_cells: NDArray[np.float32] | None,
-    first: int,
-) -> NDArray[np.uint8]:
-    """Planes from the ``first`` on of nucleus, red cells and rest, (n, s, s, 3 - first)."""
-    planes = np.empty((*density.shape[:3], density.shape[3] - first), np.uint8)
+    planes = np.empty(density.shape, np.uint8)
     for one, shown, own, middle in zip(density, planes, cell | nucleus, nucleus, strict=True):
         looked_at = middle if middle.any() else own
         mean = np.asarray(cv2.mean(one, looked_at if looked_at.any() else None)[:3], np.float32)
-        levels = np.maximum(cv2.transform(one, _unmixing(mean, red_cells)[first:]), 0)
-        shape = cv2.merge([cv2.dilate(own, _RIM)] * shown.shape[-1])
-        shown[...] = cv2.bitwise_and(cv2.convertScaleAbs(levels), shape).reshape(shown.shape)
+        levels = np.maximum(cv2.transform(one, _unmixing(mean, red_cells)), 0)
+        cv2.bitwise_and(cv2.convertScaleAbs(levels), cv2.merge([cv2.dilate(own, _RIM)] * 3), shown)
     return planes
 
 

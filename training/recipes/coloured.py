@@ -61,6 +61,8 @@ class ColouredViews(Views):
     """
 
     red_cells: NDArray[np.float32]
+    #: Makes the planes that the network sees, as the device does.
+    planes = staticmethod(coloured_planes_of)
 
     @classmethod
     def of(cls, collection: Collection, cells: Sequence[CellRecord]) -> Self:
@@ -92,16 +94,6 @@ class ColouredViews(Views):
     def other_camera(self, density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Pass densities, (s, s, 3), through another camera."""
         return worse(density, rng)
-
-    def planes(
-        self,
-        density: NDArray[np.float32],
-        cell: NDArray[np.uint8],
-        nucleus: NDArray[np.uint8],
-        red_cells: NDArray[np.float32] | None,
-    ) -> NDArray[np.uint8]:
-        """Make the planes that the network sees, as the device does, (n, s, s, 3)."""
-        return coloured_planes_of(density, cell, nucleus, red_cells)
 
 
 def _unit(colour: NDArray[np.float64]) -> NDArray[np.float32]:

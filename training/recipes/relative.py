@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -384,7 +385,7 @@ def network(size_px: int, trunks: Sequence[Trunk] = (TRUNK,), name: str = NAME) 
     crop = load_keras().Input((size_px, size_px, 3), name="crop")
     logits = []
     for trunk in trunks:
-        means = until_means(crop, normed, trunk)
+        means = until_means(crop, trunk, norms=True)
         dropped = layers.Dropout(DROPOUT, name=f"{trunk.name}_drop")(means)
         head = layers.Dense(1 + len(KINDS), kernel_regularizer=decay(), name=f"{trunk.name}_logits")
         logits.append(layers.Reshape((1, 1 + len(KINDS)))(head(dropped)))
@@ -413,7 +414,7 @@ def without_norms(
     """
     keras = load_keras()
     crop = keras.Input((size_px, size_px, 3), name="crop")
-    means = [until_means(crop, without_norm, trunk) for trunk in trunks]
+    means = [until_means(crop, trunk, norms=False) for trunk in trunks]
     seen = keras.layers.Concatenate(name="means")(means) if len(means) > 1 else means[0]
     last = keras.layers.Dense(2, activation="softmax", name="p")
     plain = keras.Model(crop, last(seen), name=name)
@@ -436,9 +437,10 @@ def fold_norms(trained: keras.Model, plain: keras.Model) -> None:
             layer.set_weights([kernel * factor, beta - mean * factor])
 
 
-def until_means(crop: Any, convolved: Callable[..., Any], trunk: Trunk) -> Any:  # noqa: ANN401  # tensors
-    """Lay a trunk out from the crop to the means of its last two stages; ``convolved`` lays a convolution."""
+def until_means(crop: Any, trunk: Trunk, *, norms: bool) -> Any:  # noqa: ANN401  # tensors
+    """Lay a trunk out from the crop to the means of its last two stages, with its batch norms or in them."""
     layers = load_keras().layers
+    convolved = partial(_convolved, norms=norms)
     features = layers.Rescaling(1 / 255, name=f"{trunk.name}_rescale")(crop)
     features = convolved(features, trunk.stem, 5, 2, f"{trunk.name}_stem", sees=trunk.sees)
     means = []
@@ -454,48 +456,29 @@ def until_means(crop: Any, convolved: Callable[..., Any], trunk: Trunk) -> Any: 
     return layers.Concatenate(name=f"{trunk.name}_means")(means[-2:])
 
 
-def normed(
+def _convolved(
     features: Any,  # noqa: ANN401  # tensors
     filters: int,
     size: int,
     stride: int,
     name: str,
     *,
+    norms: bool,
     relu: bool = True,
-    sees: tuple[int, ...] | None = None,
+    sees: tuple[int, ...] = (),
 ) -> Any:  # noqa: ANN401  # tensors
-    """Lay a convolution with its batch norm; of channels that it does not see its kernel is held at 0."""
+    """Lay a convolution with its batch norm, or one that holds it.
+
+    While it is trained, its kernel is held at 0 for channels that it does not see.
+    """
     layers = load_keras().layers
-    features = layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        kernel_regularizer=decay(),
-        kernel_constraint=None if sees is None or all(sees) else _only(sees),
-        name=name,
-    )(features)
+    convolution = partial(layers.Conv2D, filters, size, strides=stride, padding="same", name=name)
+    if not norms:
+        return convolution(activation="relu6" if relu else None)(features)
+    held = None if all(sees) else _only(sees)
+    features = convolution(use_bias=False, kernel_regularizer=decay(), kernel_constraint=held)(features)
     features = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)
     return layers.ReLU(_TOP, name=f"{name}_relu")(features) if relu else features
-
-
-def without_norm(
-    features: Any,  # noqa: ANN401  # tensors
-    filters: int,
-    size: int,
-    stride: int,
-    name: str,
-    *,
-    relu: bool = True,
-    sees: tuple[int, ...] | None = None,
-) -> Any:  # noqa: ANN401  # tensors
-    """Lay a convolution that holds its batch norm, and the zeros of what it does not see."""
-    activation = "relu6" if relu else None
-    layer = load_keras().layers.Conv2D(
-        filters, size, strides=stride, padding="same", activation=activation, name=name
-    )
-    return layer(features)
 
 
 def _only(sees: tuple[int, ...]) -> Callable[[Any], Any]:

@@ -28,10 +28,8 @@ from training.recipes.relative import (
     Trunk,
     decay,
     fold_norms,
-    normed,
     take_steps,
     until_means,
-    without_norm,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +74,7 @@ class TypeViews(ColouredViews):
     """Cells whose views show the planes of types."""
 
     __slots__ = ()
+    planes = staticmethod(stain_planes)
 
     def other_camera(self, density: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Pass densities, (s, s, 3), through another camera, some of which sharpen."""
@@ -90,16 +89,6 @@ class TypeViews(ColouredViews):
             noise = rng.standard_normal(density.shape, dtype=np.float32)
             density = density + noise * np.float32(rng.uniform(0, _NOISE) * max(0.3, float(density.max())))
         return np.asarray(np.maximum(density, 0), np.float32)
-
-    def planes(
-        self,
-        density: NDArray[np.float32],
-        cell: NDArray[np.uint8],
-        nucleus: NDArray[np.uint8],
-        red_cells: NDArray[np.float32] | None,
-    ) -> NDArray[np.uint8]:
-        """Make the planes that the network sees, as the device does, (n, s, s, 3)."""
-        return stain_planes(density, cell, nucleus, red_cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +169,7 @@ def network() -> keras.Model:
     """Build the network for training; output (n, classes) logits."""
     layers = load_keras().layers
     crop = load_keras().Input((SPEC.size_px, SPEC.size_px, 3), name="crop")
-    means = until_means(crop, normed, TRUNK)
+    means = until_means(crop, TRUNK, norms=True)
     dropped = layers.Dropout(DROPOUT, name="drop")(means)
     logits = layers.Dense(len(CLASSES), kernel_regularizer=decay(), name="logits")(dropped)
     return load_keras().Model(crop, logits, name=NAME)
@@ -190,7 +179,7 @@ def without_norms(trained: keras.Model) -> keras.Model:
     """Write a trained network as the device runs it: with probabilities, of ``_WORLD``."""
     keras = load_keras()
     crop = keras.Input((SPEC.size_px, SPEC.size_px, 3), name="crop")
-    means = until_means(crop, without_norm, TRUNK)
+    means = until_means(crop, TRUNK, norms=False)
     last = keras.layers.Dense(len(CLASSES), activation="softmax", name="p")
     plain = keras.Model(crop, last(means), name=NAME)
     fold_norms(trained, plain)
