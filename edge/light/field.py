@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.light.background import estimate_background
 from edge.light.colour import Colour, measure_colour
 from edge.light.density import optical_density
-from edge.light.pyramid import Pyramid, picked
+from edge.light.pyramid import Lines, Pyramid, picked
 from edge.light.sharpness import Blur, measure_blur
 from edge.structures import Background, Frame, UInt8Image
 
@@ -68,6 +68,11 @@ class Field:
     def pyramid(self) -> Pyramid:
         """Halved copies of the image."""
         return Pyramid(self.image)
+
+    @cached_property
+    def lines(self) -> Lines:
+        """Some rows and columns of the image."""
+        return Lines.of(self.image)
 
     @cached_property
     def checksum(self) -> int:

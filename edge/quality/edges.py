@@ -17,12 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.light.field import Field
-from edge.light.pyramid import picked
+from edge.light.pyramid import Lines
 from edge.light.sharpness import quantiles
-from edge.structures import UInt8Image
 
-#: Px of a row or column that are compared with the next, about.
-_SEAM_PX = 120
 #: Share of the rows and columns at either end where no seam is looked for: a sensor's outermost are bad, and
 #: a video's are dark.
 _SEAM_MARGIN = 0.03
@@ -47,8 +44,8 @@ _EDGE_SHARE, _LEAST_EDGE_PX = 0.25, 1500
 #: its height within two px in fields of six sources of 0.12 µm per px and finer, one that sharpens its
 #: pictures has 0.44 to 0.56; coarser ones 0.47 to 0.77.
 _COARSEST_UM_PER_PX = 0.115
-#: Every n-th row and column is looked at, for edges of so many levels within so many px.
-_EDGE_STEP, _EDGE_LEVELS, _EDGE_PX = 8, 45, 9
+#: Edges of a row or column that are looked at: of so many levels within so many px.
+_EDGE_LEVELS, _EDGE_PX = 45, 9
 #: Share of its height that an edge has within two px to be steep, and to be drawn, and the most edges that
 #: may be so, if they are so many. In 24 fields of four sources that are fine enough and 6 pictures of two
 #: more up to 0.027 are steep and 0.004 drawn, in 3 of a camera that sharpens 0.15 and 0.024; 24 lettered
@@ -71,28 +68,26 @@ class Seams:
     light: bool
 
 
-def find_seams(image: UInt8Image) -> Seams:
+def find_seams(picture: Lines) -> Seams:
     """Look for lines through the field, or through half of it, at which all changes at once.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
+    picture : rows and columns of it
 
     Examples
     --------
     >>> image = np.random.default_rng(0).integers(190, 210, (80, 120, 3), np.uint8)
     >>> image[..., 2] -= 20
-    >>> find_seams(image)
+    >>> find_seams(Lines.of(image))
     Seams(colour=False, light=False)
     >>> image[:40] = image[:40, :, ::-1]
-    >>> find_seams(image)
+    >>> find_seams(Lines.of(image))
     Seams(colour=True, light=False)
     """
     colour = light = False
-    height, width = image.shape[:2]
-    rows = np.ascontiguousarray(image[:: max(1, height // _SEAM_PX)])
-    columns = picked(image, np.s_[:], np.s_[:: max(1, width // _SEAM_PX)])
-    for lines in (rows, cv2.transpose(columns)):
+    width, height = picture.rows.shape[1], picture.columns.shape[1]
+    for lines in (picture.rows, picture.columns):
         red, green, blue = cv2.split(lines)
         colour |= _has_seam(cv2.subtract(red, blue, dtype=cv2.CV_16S))
         light |= _has_seam(green)
@@ -141,19 +136,18 @@ def is_stretched(field: Field) -> bool:
     return abs(along - across) > _MOST_STRETCHED * (along + across)
 
 
-def is_too_sharp(image: UInt8Image, um_per_px: float) -> bool:
+def is_too_sharp(picture: Lines, um_per_px: float) -> bool:
     """Whether edges are steeper than light can be: lettering, marks, or a picture sharpened by a program.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
+    picture : rows and columns of it
     um_per_px : its scale; at a coarse one a true edge, too, lies between two pixels
     """
     if um_per_px > _COARSEST_UM_PER_PX:
         return False
-    rows = np.asarray(cv2.extractChannel(image[::_EDGE_STEP], 1), np.uint8)
-    columns = np.asarray(cv2.transpose(np.ascontiguousarray(image[:, ::_EDGE_STEP, 1])), np.uint8)
-    steepness = np.concatenate([_steepness(rows), _steepness(columns)])
+    ways = (np.asarray(cv2.extractChannel(lines, 1), np.uint8) for lines in (picture.rows, picture.columns))
+    steepness = np.concatenate([_steepness(way) for way in ways])
     steep, drawn = (int(np.count_nonzero(steepness > least)) for least in (_STEEP, _DRAWN))
     return steep >= _LEAST_STEEP_PX and (
         steep > _MOST_STEEP * len(steepness) or drawn > _MOST_DRAWN * len(steepness)
@@ -165,5 +159,5 @@ def _steepness(lines: NDArray[np.uint8]) -> NDArray[np.float32]:
     near = np.ones((1, _EDGE_PX), np.uint8)
     height = cv2.morphologyEx(lines, cv2.MORPH_GRADIENT, near)[:, 1:-1]
     step = cv2.absdiff(lines[:, 2:], lines[:, :-2])
-    edge = (height >= _EDGE_LEVELS) & (step >= cv2.dilate(step, near))
-    return np.asarray(step[edge] / height[edge].astype(np.float32), np.float32)
+    edge = np.flatnonzero((height >= _EDGE_LEVELS) & (step >= cv2.dilate(step, near)))
+    return np.asarray(step.ravel()[edge] / height.ravel()[edge].astype(np.float32), np.float32)

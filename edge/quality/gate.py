@@ -127,11 +127,11 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
         judgement += Judgement(drift_reasons(look, reference))
     if field.frame.um_per_px is not None:
         judgement += _scaled_judgement(field, look.cover, field.frame.um_per_px)
-    return judgement + Judgement(warnings=file_doubts(field.frame.image) if reference is None else ())
+    return judgement + Judgement(warnings=file_doubts(field) if reference is None else ())
 
 
 def _edges_judgement(field: Field) -> Judgement:
-    seams = find_seams(field.image)
+    seams = find_seams(field.lines)
     stretched = ("stretched",) if is_stretched(field) else ()
     # Where green changes as well something else begins, a strip or another picture.
     if seams.light:

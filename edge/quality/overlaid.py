@@ -86,7 +86,7 @@ def has_coarse_colour(image: UInt8Image) -> bool:
     light, *colours = cv2.split(cv2.cvtColor(middle, cv2.COLOR_RGB2YCrCb))
     edges = _details(light)
     high = np.abs(edges)
-    least = quantiles(high[::2, ::2], (1 - _EDGES,))[0]
+    least = quantiles(high, (1 - _EDGES,))[0]
     if least < _LEAST_EDGE:
         return False
     at = np.flatnonzero(high > least)

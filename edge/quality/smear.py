@@ -254,7 +254,7 @@ def stain_judgement(
     doubts += ("scale_uncertain",) if scale.source == "assumed" or not measured else ()
     doubts += ("uneven_colour",) if is_patchy(field) else ()
     doubts += ("coarse_colour",) if has_coarse_colour(field.image) else ()
-    doubts += ("too_sharp",) if is_too_sharp(field.image, scale.um_per_px) else ()
+    doubts += ("too_sharp",) if is_too_sharp(field.lines, scale.um_per_px) else ()
     doubts += ("bent",) if scale.red_cells is not None and abs(scale.red_cells.bend) > MAX_BEND else ()
     return reasons, tuple(dict.fromkeys(doubts))
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from edge.light.field import Field
+from edge.light.pyramid import Lines
 from edge.quality import assess
 from edge.quality.edges import Seams, find_seams, is_stretched, is_too_sharp
 from edge.structures import Background, Frame, UInt8Image
@@ -23,7 +24,7 @@ def judged(image: UInt8Image) -> tuple[str, ...]:
 
 
 def test_a_field_has_no_seam_and_square_pixels() -> None:
-    assert find_seams(FIELD) == NONE
+    assert find_seams(Lines.of(FIELD)) == NONE
     assert judged(FIELD) == ()
 
 
@@ -35,7 +36,7 @@ def test_a_field_has_no_seam_and_square_pixels() -> None:
 def test_a_part_with_red_and_blue_swapped_is_refused(part: tuple[slice, ...]) -> None:
     swapped = FIELD.copy()
     swapped[part] = FIELD[part][..., ::-1]
-    assert find_seams(swapped) == Seams(colour=True, light=False)
+    assert find_seams(Lines.of(swapped)) == Seams(colour=True, light=False)
     assert judged(swapped) == ("channels_swapped",)
 
 
@@ -48,7 +49,7 @@ def test_a_black_margin_of_a_small_picture_is_no_other_order_of_channels() -> No
     """A phone's camera at an eyepiece, a scanner's tile at the slide's end: the lamp's tint ends there."""
     warm = (FIELD[:300, :300] * np.array([1, 0.92, 0.75])).astype(np.uint8)
     warm[:40] = 0
-    assert find_seams(warm) == Seams(colour=True, light=True)
+    assert find_seams(Lines.of(warm)) == Seams(colour=True, light=True)
     assert "channels_swapped" not in judged(warm)
     assert "overlay" in judged(warm)
 
@@ -74,8 +75,8 @@ def lines(jump: int, noise: int = 1, at: int = 100, side: int = 401) -> UInt8Ima
     ],
 )
 def test_what_a_seam_is(picture: UInt8Image, seen: bool) -> None:
-    assert find_seams(picture).light == seen
-    assert find_seams(np.ascontiguousarray(picture.swapaxes(0, 1))).light == seen
+    assert find_seams(Lines.of(picture)).light == seen
+    assert find_seams(Lines.of(np.ascontiguousarray(picture.swapaxes(0, 1)))).light == seen
 
 
 @pytest.mark.parametrize(("factor", "stretched"), [(1.0, False), (1.12, False), (1.4, True), (1 / 1.4, True)])
@@ -137,4 +138,4 @@ def edges(soft: int, steep: int, blur_px: float = 2.5) -> UInt8Image:
     ],
 )
 def test_edges_steeper_than_light(picture: UInt8Image, um_per_px: float, sharp: bool) -> None:
-    assert is_too_sharp(picture, um_per_px) == sharp
+    assert is_too_sharp(Lines.of(picture), um_per_px) == sharp

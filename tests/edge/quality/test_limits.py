@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge.light.field import Field
+from edge.light.pyramid import columns_of
 from edge.light.sharpness import Blur
 from edge.quality import Reference, assess, assess_scaled, gate
 from edge.quality.cover import cover_reasons, crowding_reasons
@@ -239,11 +240,11 @@ def rows(usual: int = 1, tear: int = 0, row: int = 100, segments: int = 8) -> UI
     ],
 )
 def test_tears(picture: UInt8Image, reasons: tuple[str, ...]) -> None:
-    assert damage(picture) == reasons
+    assert damage(columns_of(picture)) == reasons
 
 
 @pytest.mark.parametrize(("missing", "reasons"), [(9, ()), (10, ("incomplete",))])
 def test_missing_rows(missing: int, reasons: tuple[str, ...]) -> None:
     picture = rows()
     picture[-missing:] = picture[-missing - 1]
-    assert damage(picture) == reasons
+    assert damage(columns_of(picture)) == reasons
