@@ -12,7 +12,7 @@ from edge.quality.focus import focus_judgement
 from edge.quality.integrity import file_doubts
 from edge.quality.light import is_noisy, light_reasons
 from edge.quality.look import cover_of, look_at
-from edge.quality.reference import Reference, drift_reasons
+from edge.quality.reference import Reference, drift_judgement
 from edge.quality.smear import smear_judgement, stain_judgement
 from edge.structures import Cell, Scale
 
@@ -60,6 +60,7 @@ WARNINGS = {
     "possibly_damaged": "parts of the picture do not fit together: copy it again from the camera, count anew",
     "transparent": "a part of the picture is transparent: store it without its alpha channel, count anew",
     "exposure_unsettled": "the camera's exposure was still moving: wait, and count the field again",
+    "first_fields_differ": "light or stain differ among the sample's first three fields: is it one slide?",
     "assigned": "put into the sample afterwards: its cells were compared with no other field's",
     "calibration_unused": "the calibration cannot be read or is for frames of another size: make one anew",
     "recalibration_unused": "the recalibration cannot be read or is of another model: fit it anew or undo it",
@@ -124,7 +125,7 @@ def assess(field: Field, reference: Reference | None = None) -> Judgement:
     smear += Judgement(warnings=("noisy",) if is_noisy(field.image) else ())
     judgement = smear + Judgement(cover_reasons(look))
     if reference is not None:
-        judgement += Judgement(drift_reasons(look, reference))
+        judgement += Judgement(*drift_judgement(look, reference))
     if field.frame.um_per_px is not None:
         judgement += _scaled_judgement(field, look.cover, field.frame.um_per_px)
     return judgement + Judgement(warnings=file_doubts(field) if reference is None else ())

@@ -80,8 +80,11 @@ class Reference:
         return _middle(known) if known else None
 
 
-def drift_reasons(look: Look, reference: Reference) -> tuple[str, ...]:
+def drift_judgement(look: Look, reference: Reference) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name how a live field differs from the sample's first ones.
+
+    While there are fewer than ``REFERENCE_FIELDS`` of these nobody knows which is the odd one: the field is
+    counted with a doubt, and takes part in the reference.
 
     Parameters
     ----------
@@ -90,29 +93,31 @@ def drift_reasons(look: Look, reference: Reference) -> tuple[str, ...]:
 
     Returns
     -------
-    Any of ``underexposed``, ``overexposed``, ``colour_drift``, ``blank`` and ``stain_drift``
+    reasons to refuse it, any of ``underexposed``, ``overexposed``, ``colour_drift``, ``blank`` and
+    ``stain_drift``; and warnings, ``first_fields_differ`` or none
     """
-    reasons = []
+    certain, drifts = [], []
     blank = reference.blank
     if blank is not None:
         change = np.subtract(look.blank, blank)
         brighter = float(change.mean())
-        burnt_out = min(look.blank) >= math.log10(BURNT_OUT - _NEARLY_BURNT_OUT) > min(blank)
-        if burnt_out or (reference.looks and brighter > math.log10(MAX_LIGHT_FACTOR)):
-            reasons.append("overexposed")
-        elif reference.looks and -brighter > math.log10(MAX_LIGHT_FACTOR):
-            reasons.append("underexposed")
+        if min(look.blank) >= math.log10(BURNT_OUT - _NEARLY_BURNT_OUT) > min(blank):
+            certain.append("overexposed")
+        elif reference.looks and abs(brighter) > math.log10(MAX_LIGHT_FACTOR):
+            drifts.append("overexposed" if brighter > 0 else "underexposed")
         if float(np.abs(change - brighter).max()) > MAX_COLOUR_DRIFT:
-            reasons.append("colour_drift")
+            drifts.append("colour_drift")
     if look.cover < BLANK_COVER:
-        reasons.append("blank")
+        certain.append("blank")
     elif look.common is not None and reference.common is not None:
         now, then = np.array(look.common), np.array(reference.common)
         mix = float(np.abs(now / now.sum() - then / then.sum()).max())
         factor = abs(math.log(float(now.sum() / then.sum())))
         if mix > MAX_STAIN_MIX or factor > math.log(MAX_STAIN_FACTOR):
-            reasons.append("stain_drift")
-    return tuple(reasons)
+            drifts.append("stain_drift")
+    if drifts and 0 < len(reference.looks) < REFERENCE_FIELDS:
+        return tuple(certain), ("first_fields_differ",)
+    return (*certain, *drifts), ()
 
 
 def _middle(values: list[Density]) -> Density:

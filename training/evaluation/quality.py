@@ -98,7 +98,7 @@ def evaluate_gate(
         on_image()
         if chosen is not None and number not in chosen:
             continue
-        own = _reference([known])
+        own = _reference([known] * REFERENCE_FIELDS)
         for kind, degradation in enumerate(DEGRADATIONS):
             if degradation.whole_fields and min(frame.image.shape[:2]) * um_per_px < _WHOLE_FIELD_UM:
                 continue

@@ -421,6 +421,22 @@ def test_a_lamp_that_changes_is_refused_within_a_sample(desk: Desk) -> None:
     assert after.record(view(300.0)).result.status == "counted"
 
 
+def test_an_odd_first_field_does_not_refuse_the_rest(desk: Desk) -> None:
+    desk.log.open_sample("S-1", "blood", 200)
+    recorder = desk.recorder()
+    recorder.refresh()
+    yellow = (1.0, 0.85, 0.6)
+    first, *others = (
+        recorder.record(view(x_um, tint))
+        for x_um, tint in ((0.0, yellow), (120.0, (1, 1, 1)), (240.0, (1, 1, 1)), (360.0, (1, 1, 1)))
+    )
+    assert [entry.result.status for entry in (first, *others)] == ["counted"] * 4
+    assert ["first_fields_differ" in entry.result.warnings for entry in (first, *others)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert recorder.record(view(480.0, yellow)).result.reasons == ("colour_drift",)
+
+
 def test_missing_pictures_are_said_and_counting_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.log.open_sample("S-1", "blood", 200)
     desk.scan(desk.recorder(), 0.0, 60.0)

@@ -17,7 +17,7 @@ from edge.quality.focus import focus_judgement
 from edge.quality.integrity import damage
 from edge.quality.light import is_noisy, light_reasons
 from edge.quality.look import Look, look_at
-from edge.quality.reference import drift_reasons
+from edge.quality.reference import REFERENCE_FIELDS, drift_judgement
 from edge.structures import Background, Frame, UInt8Image
 from tests.edge.quality.drawn import COLOUR, FIELD
 
@@ -208,14 +208,32 @@ def changed(blank: tuple[float, float, float] = (0.0, 0.0, 0.0), **common: float
     ],
 )
 def test_drift(later: Look, reasons: tuple[str, ...]) -> None:
-    assert drift_reasons(later, Reference((LOOK,))) == reasons
+    assert drift_judgement(later, Reference((LOOK,) * REFERENCE_FIELDS)) == (reasons, ())
+
+
+@pytest.mark.parametrize("fields", [1, REFERENCE_FIELDS - 1])
+def test_of_the_first_fields_nobody_knows_which_is_the_odd_one(fields: int) -> None:
+    few = Reference((LOOK,) * fields)
+    doubt = ("first_fields_differ",)
+    for later in (changed((0.0465, 0.0, 0.0)), changed((-math.log10(1.65),) * 3), changed(mix=0.082)):
+        assert drift_judgement(later, few) == ((), doubt)
+    assert drift_judgement(replace(LOOK, blank=(2.392,) * 3), few) == (("overexposed",), ())
+    assert drift_judgement(changed((0.0465, 0.0, 0.0), cover=0.0), few) == (("blank",), doubt)
+    assert drift_judgement(LOOK, few) == ((), ())
+
+
+def test_an_odd_first_field_does_not_decide_alone() -> None:
+    odd = changed(factor=2.2)
+    reference = Reference((odd, LOOK, LOOK))
+    assert drift_judgement(LOOK, reference) == ((), ())
+    assert drift_judgement(odd, reference) == (("stain_drift",), ())
 
 
 @pytest.mark.parametrize(("factor", "reasons"), [(1.58, ()), (1.62, ("overexposed",))])
 def test_a_brighter_lamp(factor: float, reasons: tuple[str, ...]) -> None:
     dim = replace(LOOK, blank=(2.0, 2.0, 2.0))
     brighter = replace(dim, blank=(2.0 + math.log10(factor),) * 3)
-    assert drift_reasons(brighter, Reference((dim,))) == reasons
+    assert drift_judgement(brighter, Reference((dim,) * REFERENCE_FIELDS)) == (reasons, ())
 
 
 def rows(usual: int = 1, tear: int = 0, row: int = 100, segments: int = 8) -> UInt8Image:
