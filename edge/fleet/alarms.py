@@ -56,7 +56,7 @@ class Alarm(NamedTuple):
 
 
 def watch(database: Database, now: datetime, silent_h: float) -> None:
-    """Raise the alarms that are due, and clear those that have passed.
+    """Raise the alarms that are due, and clear those that have passed; a device out of use has none.
 
     Parameters
     ----------
@@ -66,11 +66,13 @@ def watch(database: Database, now: datetime, silent_h: float) -> None:
     """
     with database.transaction():
         names = [row["name"] for row in database.rows("SELECT name FROM device ORDER BY name")]
-        due = {
+        retired = {row["device"] for row in database.rows("SELECT device FROM retired")}
+        found = (
             *_silent(database, now, silent_h),
             *_quality_control(database),
             *(alarm for name in names for alarm in _drift(database, name)),
-        }
+        )
+        due = {alarm for alarm in found if alarm.device not in retired}
         query = "SELECT device, kind, what FROM alarm WHERE cleared_at IS NULL"
         standing = {Alarm(row["device"], row["kind"], row["what"]) for row in database.rows(query)}
         at = now.isoformat(timespec="seconds")

@@ -101,6 +101,26 @@ def acknowledge(
     click.echo(f"{device}: {len(seen)} seen by {who}" if seen else f"{device}: nothing stands")
 
 
+@collect_group.command("retire")
+@click.argument("device")
+@click.option("--who", type=PERSON, metavar="SIGN", required=True, help="Who has taken it out of use.")
+@click.option("--note", default="", help="Why, or what it is called now.")
+@config_option
+@database_option
+def retire(device: str, who: str, note: str, config_path: Path | None, database: str | None) -> None:
+    """Say that a device is out of use, or has another name now: it raises no more alarms.
+
+    Its rows stay. Where it is heard again it is in use again.
+    """
+    from edge.fleet import overview
+    from edge.fleet.database import Database
+
+    config = load_config(config_path, needed=("collect",)).changed(collect={"database": database})
+    with Database.open(database_of(config)) as opened:
+        overview.retire(opened, device, who, note)
+    click.echo(f"{device}: out of use, by {who}; its rows stay")
+
+
 def database_of(config: Config) -> str:
     """Say where the collector's rows are.
 

@@ -12,6 +12,7 @@ import msgspec
 
 from edge.counting.tally import denominator_of, with_share, without_share
 from edge.device.clock import utc_now
+from edge.errors import SourceError
 from edge.fleet.database import Database, Row
 from edge.fleet.moments import moment
 from edge.structures import Tally
@@ -132,6 +133,7 @@ class DeviceLine:
     qc : ``alarm`` where its quality control has one that nobody acknowledged, ``ok`` where it has had runs or
         alarms; None before
     verified : when its last verification on its own slides was closed; None without one
+    retired : who has taken it out of use, when and why, unless it was heard since; None without
     """
 
     name: str
@@ -145,6 +147,7 @@ class DeviceLine:
     incidents: Mapping[str, int]
     qc: str | None = None
     verified: datetime | None = None
+    retired: Row | None = None
 
 
 def devices(database: Database) -> list[DeviceLine]:
@@ -161,6 +164,7 @@ def devices(database: Database) -> list[DeviceLine]:
     lines = []
     controlled = {row["device"] for row in database.rows(_CONTROLLED)}
     verified = {row["device"]: moment(row["at"]) for row in database.rows(_VERIFIED)}
+    retired = {row["device"]: row for row in database.rows("SELECT device, at, who, note FROM retired")}
     for row in database.rows("SELECT * FROM device ORDER BY name"):
         name = row["name"]
         lines.append(
@@ -176,6 +180,7 @@ def devices(database: Database) -> list[DeviceLine]:
                 incidents=incidents.get(name, {}),
                 qc="alarm" if "qc" in alarms.get(name, ()) else "ok" if name in controlled else None,
                 verified=verified.get(name),
+                retired=retired.get(name),
             )
         )
     return lines
@@ -258,6 +263,34 @@ def acknowledge(database: Database, device: str, kind: str | None, who: str, not
         rows = [(row["id"], at, who, note, row["times"]) for row in seen]
         database.execute_many(_ADD_SEEN, rows)
     return seen
+
+
+def retire(database: Database, device: str, who: str, note: str) -> None:
+    """Note that a device is out of use: until it is heard again it has no alarms.
+
+    Parameters
+    ----------
+    database : open for writing
+    device : that was heard once
+    who, note : the person, and why
+
+    Raises
+    ------
+    SourceError
+        No device of this name was heard.
+    """
+    at = utc_now().isoformat(timespec="microseconds")  # after what was heard in the same second
+    with database.transaction():
+        names = [row["name"] for row in database.rows("SELECT name FROM device ORDER BY name")]
+        if device not in names:
+            raise SourceError(
+                f"{device}: no device of this name was heard; expected one of {', '.join(names) or '(none)'}"
+            )
+        database.execute(
+            "INSERT INTO retirement (device, at, who, note) VALUES (%s, %s, %s, %s)", (device, at, who, note)
+        )
+        query = "UPDATE alarm SET cleared_at = %s WHERE device = %s AND cleared_at IS NULL"
+        database.execute(query, (at, device))
 
 
 def alarms_of(database: Database, device: str) -> list[Row]:

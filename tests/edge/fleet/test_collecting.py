@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from edge.bloodlog import BloodLog
 from edge.bloodlog.chain import GENESIS
+from edge.device.clock import utc_now
 from edge.fleet import collecting
 from edge.fleet import database as fleet_database
 from edge.fleet.alarms import watch
@@ -323,6 +324,44 @@ def test_a_silent_device_raises_an_alarm_that_passes(database: Database, payload
     watch(database, start + timedelta(hours=31), 24.0)
     assert standing() == []
     assert len(database.rows("SELECT * FROM alarm")) == 1
+
+
+def test_a_device_out_of_use_raises_no_alarm_until_it_is_heard_again(
+    database: Database, payloads: list[bytes], tmp_path: Path
+) -> None:
+    now = utc_now()
+    times = iter((now - timedelta(hours=30), now + timedelta(hours=1)))
+    collector = Collector(database, lambda: next(times))
+
+    def standing(hours: int) -> list[str]:
+        watch(database, now + timedelta(hours=hours), 24.0)
+        (line,) = devices(database)
+        return list(line.alarms)
+
+    collector.take(received(payloads[:6]))
+    assert standing(0) == ["silent"]
+    command = (
+        "collect",
+        "retire",
+        "--who",
+        "Ani",
+        "--note",
+        "now pi-07b",
+        "--database",
+        str(tmp_path / "fleet.db"),
+    )
+    wrong = blastcount(*command, "pi-70")
+    assert (wrong.exit_code, "expected one of pi-07" in wrong.output) == (1, True)
+    done = blastcount(*command, "pi-07")
+    assert (done.exit_code, done.output) == (0, "pi-07: out of use, by Ani; its rows stay\n")
+    assert standing(0) == standing(40) == []
+    (line,) = devices(database)
+    assert line.retired is not None
+    assert (line.retired["who"], line.retired["note"]) == ("Ani", "now pi-07b")
+    assert links(database) == list(range(1, 7))
+    collector.take(received(payloads[6:]))
+    assert devices(database)[0].retired is None
+    assert standing(40) == ["silent"]
 
 
 def test_a_newer_schema_and_a_missing_one_are_named(database: Database, tmp_path: Any) -> None:

@@ -93,9 +93,9 @@ def test_a_search_that_came_before_the_column_is_known_from_its_message(
     searched: list[bytes], database: Database, tmp_path: Path
 ) -> None:
     Collector(database).take(received(searched))
-    for view in ("sample_tally", "fleet", "standing_incident"):
+    for view in ("retired", "sample_tally", "fleet", "standing_incident"):
         database.execute(f"DROP VIEW {view}")
-    for table in ("acknowledgement", "control_run", "picture"):
+    for table in ("retirement", "acknowledgement", "control_run", "picture"):
         database.execute(f"DROP TABLE {table}")
     database.execute("DROP INDEX field_row")
     database.execute("ALTER TABLE sample DROP COLUMN search")
