@@ -59,8 +59,9 @@ __all__ = [
 ]
 
 SCHEMA = "blastcount.bench/1"
-#: In the order of the path. ``hash`` is the SHA-256 of the frame's pixels and the making of the result.
-STAGES = ("grab", "decode", "quality", "segment", "crop", "classify", "hash", "log")
+#: In the order of the path. ``light`` is the blank slide and the density over it, which the gate and
+#: segmentation share, ``hash`` the SHA-256 of the frame's pixels and the making of the result.
+STAGES = ("grab", "decode", "light", "quality", "segment", "crop", "classify", "hash", "log")
 #: A field of the public data sets' size, as crowded as their fullest: 1712×1368 px at 0.2 µm/px are
 #: 0.094 mm², and 1,180 white cells and smudges per mm² make some 110 of them. Red cells as in a usual smear.
 CROWDED = RenderSettings(
@@ -201,6 +202,7 @@ class WholePath:
         return {
             "grab": grab_ms,
             "decode": max(0.0, (decoded - grabbed) * 1000.0 - grab_ms),
+            "light": stage_ms["light"],
             # The gate looks a second time when it is known what was found.
             "quality": stage_ms["quality"] + stage_ms.get("cells", 0.0),
             "segment": stage_ms.get("segment", 0.0),  # a rejected field goes no further

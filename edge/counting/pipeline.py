@@ -149,12 +149,15 @@ class Pipeline:
 
         Returns
         -------
-        ProcessedField whose ``stage_ms`` has ``quality`` and, as far as it came, ``segment``, ``cells`` (the
-        gate's second look) and ``classify``
+        ProcessedField whose ``stage_ms`` has ``light`` (the blank slide and the density over it, which gate
+        and segmentation share), ``quality`` and, as far as it came, ``segment``, ``cells`` (the gate's second
+        look) and ``classify``
         """
         stage_ms: dict[str, float] = {}
         started = self._clock()
         field = Field(frame)
+        _ = field.total
+        started = self._lap(stage_ms, "light", started)
         if seen is not None and seen.checksum != field.checksum:
             seen = None
         alone = reference is None and frame.um_per_px is None
@@ -169,13 +172,13 @@ class Pipeline:
         judgement += assess_cells(field, segmentation.cells, segmentation.scale)
         if has_changed(segmentation.scale, frame):
             judgement += Judgement(warnings=("scale_changed",))
-        readings = None if judgement.reasons else readings_of(field, segmentation.cells, segmentation.scale)
         started = self._lap(stage_ms, "cells", started)
         if judgement.reasons:
             result = self._result(frame, segmentation.scale, judgement, (), stage_ms)
             return ProcessedField(result, None, field)
         cells = self.classify(field, segmentation)
         self._lap(stage_ms, "classify", started)
+        readings = readings_of(field, segmentation.cells, segmentation.scale)
         result = self._result(frame, segmentation.scale, judgement, cells, stage_ms, readings)
         return ProcessedField(result, segmentation, field)
 

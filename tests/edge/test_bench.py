@@ -182,6 +182,7 @@ def test_it_counts_and_logs_what_the_pipeline_counts(
         (pipeline, "assess", "quality"),
         (pipeline, "segment", "segment"),
         (pipeline, "Cutter", "crop"),
+        (pipeline, "readings_of", "hash"),
         (Classifier, "p_blast", "classify"),
         (BloodLog, "append", "log"),
     ],

@@ -108,7 +108,9 @@ def test_blast_calls_are_the_same_with_and_without_types(classifier: TellingClas
 
 def test_stages_are_timed_by_the_given_clock(classifier: TellingClassifier, frame: Frame) -> None:
     result = Pipeline(classifier, ticking().__next__).process(frame).result
-    assert result.stage_ms == {"quality": 1000.0, "segment": 2000.0, "cells": 3000.0, "classify": 4000.0}
+    assert result.stage_ms == {
+        "light": 1000.0, "quality": 2000.0, "segment": 3000.0, "cells": 4000.0, "classify": 5000.0,
+    }  # fmt: skip
 
 
 def test_a_field_is_counted_with_every_doubt_that_somebody_has(
@@ -151,7 +153,7 @@ def test_a_hopeless_field_is_rejected_before_segmentation(
     assert (field.result.status, field.result.reasons) == ("rejected", ("underexposed",))
     assert field.result.cells == ()
     assert field.result.scale.reported_um_per_px == um_per_px
-    assert set(field.result.stage_ms) == {"quality"}
+    assert set(field.result.stage_ms) == {"light", "quality"}
     assert classifier.batches == []
 
 
