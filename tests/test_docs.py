@@ -195,10 +195,10 @@ def test_every_reason_and_every_warning_is_on_the_quality_page() -> None:
 
 
 def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
-    """docs/evaluation-relative.json is written by the command that the page names."""
+    """docs/evaluation-coloured.json is written by the command that the page names."""
     from training.report.evaluation import goals_table
 
-    recorded = json.loads((ROOT / "docs" / "evaluation-relative.json").read_text())
+    recorded = json.loads((ROOT / "docs" / "evaluation-coloured.json").read_text())
     shown = {tuple(row) for row in table_rows(ROOT / "docs" / "method.md")}
     rows = goals_table(recorded).rows
     assert len(rows) >= 20
@@ -209,7 +209,7 @@ def test_method_page_shows_the_goals_of_the_recorded_evaluation() -> None:
 def test_the_readme_shows_the_recorded_figures() -> None:
     """What it says of finding cells, of the shipped network and of the reference is in a file of figures."""
     readme = " ".join((ROOT / "README.md").read_text().split())
-    recorded = json.loads((ROOT / "docs" / "evaluation-relative.json").read_text())
+    recorded = json.loads((ROOT / "docs" / "evaluation-coloured.json").read_text())
     tests = {test["test"]: test for test in recorded["tests"]}
 
     def percent(figure: dict[str, float]) -> str:
@@ -222,7 +222,7 @@ def test_the_readme_shows_the_recorded_figures() -> None:
     shares = " and ".join(percent(left_out[name]) for name in ("sensitivity", "specificity"))
     assert f"{shares} of the same cells (AUC {left_out['auc']['value']:.3f})" in readme
     # A report quotes other ones: of the card, where an uncertain cell is none that was called a blast.
-    card = load_bundle(ROOT / "edge" / "classification" / "models" / "relative.tflite").card
+    card = load_bundle(ROOT / "edge" / "classification" / "models" / "coloured.tflite").card
     errors = KnownErrors.of_evaluation(dict(card.sections["evaluation"]))
     assert errors is not None
     quoted = f"{100 * errors.sensitivity:.1f} % of {errors.blasts} blasts"
@@ -235,10 +235,10 @@ def test_the_readme_shows_the_recorded_figures() -> None:
     assert f"{lisc[2].replace('/', ' of ')} white cells of healthy persons" in readme
 
     cards = ROOT / "edge" / "classification" / "models"
-    parity = json.loads((cards / "relative.json").read_text())["parity"]
+    parity = json.loads((cards / "coloured.json").read_text())["parity"]
     flipped = max(runtime["flipped"] for runtime in parity["runtimes"]) / parity["crops"]["n"]
     assert f"the class of {100 * flipped:.1f} % of {parity['crops']['n']:,} cells" in readme
-    assert f"int8 ({(cards / 'relative.tflite').stat().st_size / 1000:.0f} kB)" in readme
+    assert f"int8 ({(cards / 'coloured.tflite').stat().st_size / 1000:.0f} kB)" in readme
     reference = json.loads((cards / "akbar2024.json").read_text())["evaluation"]
     assert f"{percent(reference['repeated_splits']['accuracy'])} on random splits" in readme
     (by_session,) = (test for test in reference["protocol"]["tests"] if test["test"] == "session")

@@ -140,7 +140,7 @@ def train(
     recipe = load_recipe(name, epochs)
     if also and OWN not in recipe.labs:
         raise click.UsageError(
-            f"--also: {name} learns from {', '.join(recipe.labs)} alone; use --recipe relative"
+            f"--also: {name} learns from {', '.join(recipe.labs)} alone; use --recipe coloured"
         )
     labs = None if with_protocol else recipe.labs
     collection = read_collection(data_folder, Cache(cache_folder), labs, also)

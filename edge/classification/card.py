@@ -34,7 +34,7 @@ Labels = tuple[Literal["normal"], Literal["blast"]]
 #: Order of the network's two outputs.
 LABELS: Labels = ("normal", "blast")
 #: The bundle that ``count`` and the daemon use where none is named.
-DEFAULT_NAME = "relative"
+DEFAULT_NAME = "coloured"
 #: Suffixes of the three files, in the order in which a path is stripped of them.
 TFLITE_SUFFIX, CARD_SUFFIX, GOLDEN_SUFFIX = ".tflite", ".json", ".golden.npz"
 

@@ -10,4 +10,4 @@ from __future__ import annotations
 from edge.verification.fitting import Prior
 
 #: Of four sites: both cameras of ALL-IDB, the patients of jhu-aml, and lmu-aml.
-PRIOR = Prior(sd_offset=1.43, sd_log_temperature=0.48, correlation=-0.55, cells_for_half=38.0)
+PRIOR = Prior(sd_offset=1.39, sd_log_temperature=0.43, correlation=-0.61, cells_for_half=72.0)

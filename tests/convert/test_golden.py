@@ -43,8 +43,8 @@ def test_few_crops_are_all_taken(rendered: NDArray[np.uint8]) -> None:
     assert len(choose(rendered[:3], _redness)) == 3
 
 
-@pytest.mark.parametrize("name", ["relative", "akbar2024"])
+@pytest.mark.parametrize("name", ["coloured", "akbar2024"])
 def test_shipped_cards_tolerate_no_more_than_they_need(name: str) -> None:
-    """LiteRT and tflite-runtime say the same of their golden crops to 0.001."""
+    """Twice what LiteRT and tflite-runtime differ by on their golden crops, 0 and 0.014."""
     bundle = load_bundle(default_bundle_path().with_name(f"{name}.tflite"))
-    assert bundle.card.golden.max_delta_p == LEAST_DELTA_P
+    assert LEAST_DELTA_P <= bundle.card.golden.max_delta_p <= {"coloured": 0.03}.get(name, LEAST_DELTA_P)

@@ -221,7 +221,7 @@ def fill(path: Path, number: int, cells: int = 5) -> None:
         "captured_at": "2026-11-01T08:00:00+00:00", "source": "picamera:0", "width": 2028, "height": 1520,
         "um_per_px": 0.118, "scale_source": "pooled", "scale_confidence": 0.9, "um_per_px_low": 0.117,
         "um_per_px_high": 0.119, "status": "counted", "reasons": "[]", "warnings": '["faint_stain"]',
-        "frame_sha256": SHA, "model_name": "relative", "model_sha256": SHA, "config_sha256": SHA,
+        "frame_sha256": SHA, "model_name": "coloured", "model_sha256": SHA, "config_sha256": SHA,
         "software_version": "0.1.0", "runtime": "ai_edge_litert 2.3.0", "sample_id": 1,
         "stage_ms": '{"decode":10.1,"gate":6.2,"segment":51.3,"classify":5.4,"log":3.0}', "clock_trusted": 1,
     }  # fmt: skip

@@ -89,7 +89,7 @@ def field_row(number: int) -> dict[str, Any]:
         "id": number, "logged_at": "2026-11-01T08:00:00+00:00", "captured_at": "2026-11-01T08:00:00+00:00",
         "status": "counted", "reasons": "[]", "warnings": "[]", "source_kind": "picamera", "width": 2028,
         "height": 1520, "um_per_px": 0.118, "scale_source": "pooled", "scale_confidence": 0.9,
-        "frame_sha256": SHA, "model_name": "relative", "model_sha256": SHA, "config_sha256": SHA,
+        "frame_sha256": SHA, "model_name": "coloured", "model_sha256": SHA, "config_sha256": SHA,
         "software_version": "0.1.0", "runtime": "ai_edge_litert 2.3.0", "sample_id": 1, "clock_trusted": 1,
         "stage_ms": '{"decode":10.1,"gate":6.2,"segment":51.3,"classify":5.4,"log":3.0}',
         "provenance": json.dumps({"code_sha256": SHA, "card_sha256": SHA, "numpy": "2.4.1"}),

@@ -212,7 +212,7 @@ def test_a_recipe_without_random_splits_is_trained_on_everything(
     collection: Collection, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    result = train("--recipe", "relative", *options(collection, out)[:-2])
+    result = train("--recipe", "coloured", *options(collection, out)[:-2])
     assert result.exit_code == 0, result.output
     assert {path.name for path in out.iterdir()} == set(results.FILES)
     card = read_json(out / "card.json")
@@ -278,9 +278,9 @@ def test_a_split_that_leaks_is_refused_where_that_is_asked_for(
 
 
 def test_epochs_of_a_recipe_that_knows_none_are_refused(collection: Collection, tmp_path: Path) -> None:
-    result = train("--recipe", "relative", *options(collection, tmp_path / "out"))
+    result = train("--recipe", "coloured", *options(collection, tmp_path / "out"))
     assert isinstance(result.exception, ConfigError)
-    assert "--epochs: relative is trained by steps" in str(result.exception)
+    assert "--epochs: coloured is trained by steps" in str(result.exception)
 
 
 @pytest.mark.parametrize(

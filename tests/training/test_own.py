@@ -29,7 +29,7 @@ from training.protocol.also import before_and_after, shipped_tests
 from training.protocol.plan import plan
 from training.protocol.recipe import check_enough
 from training.recipes.akbar2024 import Akbar2024
-from training.recipes.relative import Relative
+from training.recipes.coloured import Coloured
 from training.report import evaluation
 from training.report.page import Table
 
@@ -89,7 +89,7 @@ def test_what_nobody_called_normal_is_not_learnt_as_normal(corrected: Collection
     """Of one cell that was called normal the eight blasts around it were once made normal, too."""
     cells = [cell for cell in corrected.cells if cell.usable and cell.session == "own/S-1"]
     assert len(cells) == 9
-    assert Counter(Relative().targets(cells)) == {0.0: 1, None: 8}
+    assert Counter(Coloured().targets(cells)) == {0.0: 1, None: 8}
     assert Counter(Akbar2024().targets(cells))[None] == 9  # the paper's data alone
     assert {cell.weak_label for cell in cells} == {None}
     assert Counter(cell.cell_type for cell in cells) == {"lymphocyte": 1, None: 8}  # a type says normal, too
@@ -111,13 +111,13 @@ def test_all_folders_are_read_and_a_sample_stays_together(corrected: Collection)
 
 def test_too_few_cells_are_refused_by_name(corrected: Collection, tmp_path: Path) -> None:
     cells = [cell for cell in corrected.cells if cell.usable]
-    message = r"relative .* 9 normal cells found \(own: 9\), 10 needed; nothing is known of 12 \(own: 12\)"
+    message = r"coloured .* 9 normal cells found \(own: 9\), 10 needed; nothing is known of 12 \(own: 12\)"
     with pytest.raises(DataSetError, match=message):
-        check_enough(Relative(), cells)
-    check_enough(Relative(), [*cells, *(cell for cell in cells if cell.label == 0)])
+        check_enough(Coloured(), cells)
+    check_enough(Coloured(), [*cells, *(cell for cell in cells if cell.label == 0)])
     options = ["--cache", str(corrected.cache.folder), "--out", str(tmp_path / "out")]
     for recipe, root, wanted in (
-        ("relative", corrected.root / "a", "0 blasts found (none in any data set), 10 needed"),
+        ("coloured", corrected.root / "a", "0 blasts found (none in any data set), 10 needed"),
         ("akbar2024", corrected.root, "holds own, but the recipe learns from all-idb"),
     ):
         result = CliRunner().invoke(cli.train, ["--recipe", recipe, "--data", str(root), *options])
@@ -136,7 +136,7 @@ def test_corrections_beside_the_data_folder_are_learnt_from_too(
     assert len(found.fields) == len(corrected.fields) + 1  # what is in two folders is there once
     (new,) = set(found.fields) - set(corrected.fields)
     assert found.source(new) == f"stick/fields/{found.fields[new].path.name}"
-    assert len(cut(found, [cell for cell in found.cells if cell.field == new], Relative().spec)) >= 3
+    assert len(cut(found, [cell for cell in found.cells if cell.field == new], Coloured().spec)) >= 3
     with pytest.raises(DataSetError, match="holds no corrections"):
         read_collection(corrected.root, corrected.cache, ("own",), (tmp_path / "no",))
     for recipe, said in (
@@ -161,7 +161,7 @@ def test_before_is_what_was_counted_and_after_what_networks_say_that_had_not_see
     figures = {"blasts_called_blast": {"value": 0.9}, "normal_called_blast": {"value": 0.1}}
     mature = {"pbc": {"figures": {"called_blast": {"value": 0.05}}}}
     now = {"tests": [{"test": "session", "own": {"figures": figures}, "mature": mature}, {"test": "lab:pbc"}]}
-    shipped = shipped_tests("relative")
+    shipped = shipped_tests("coloured")
     assert {"session", "lab:pbc"} <= {test["test"] for test in shipped}
     pairs = list(before_and_after(now, shipped, sources.own_folders(corrected.root)))
     assert [(pair["test"], pair["laboratory"], pair["figure"]) for pair in pairs] == [
@@ -179,7 +179,7 @@ def test_before_is_what_was_counted_and_after_what_networks_say_that_had_not_see
 def test_the_page_of_an_evaluation_has_before_and_after() -> None:
     """Whoever has only the folder of a training sees it, too."""
     document = json.loads(
-        (Path(__file__).parents[2] / "docs" / "evaluation-relative.json").read_text("utf-8")
+        (Path(__file__).parents[2] / "docs" / "evaluation-coloured.json").read_text("utf-8")
     )
     figure = document["goals"][0]["figure"]
     pair = {"test": "session", "laboratory": "own", "figure": "blasts called blast"}

@@ -258,7 +258,7 @@ def test_a_cat_is_a_cat(size: str) -> None:
 
 
 def test_a_page_names_what_was_not_trained_and_shows_what_was(repository: Path) -> None:
-    relative = json.loads((repository / "docs" / "evaluation-relative.json").read_text())
+    relative = json.loads((repository / "docs" / "evaluation-coloured.json").read_text())
     figure = {"value": 0.75, "ci95": [0.5, 0.9], "n": 8, "groups": 4, "k": 6}
     figures = dict.fromkeys(published.FIGURES, figure)
     lower = figures | {"auc": figure | {"value": 0.6}}
@@ -268,8 +268,8 @@ def test_a_page_names_what_was_not_trained_and_shows_what_was(repository: Path) 
     rows = {row[0]: row for row in first.rows}
     assert rows["Ahmed 2019"][3:] == (*["0.750 (0.500 to 0.900)"] * 4, "0.600 (0.500 to 0.900)")
     assert "not yet trained here: `python -m training.published --data DATA jiang2021`" in str(first.rows)
-    assert first.rows[-1][0] == "`relative`, shipped"
+    assert first.rows[-1][0] == "`coloured`, shipped"
     assert first.rows[-1][3:5] == ("—", "—")
     assert ("Ahmed 2019", "by scene", "8 in 4 scenes", *["0.750 (6/8), 0.500 to 0.900"] * 3) in second.rows
     assert [row[2:4] for row in third.rows if row[0] == "Ahmed 2019"] == [("64 px", "17, 2")]
-    assert set(published.DESIGNS) | {"akbar2024", "relative"} == set(page.papers())
+    assert set(published.DESIGNS) | {"akbar2024", "coloured"} == set(page.papers())

@@ -38,7 +38,7 @@ from training.report import recalibration as page
 from training.report.page import markdown
 
 #: The recipe of the shipped network.
-_RECIPE = "relative"
+_RECIPE = "coloured"
 _out = click.option("--out", type=click.Path(path_type=Path), help="Folder for the figures as a JSON file.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _markdown = click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table for a page.")

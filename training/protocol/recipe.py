@@ -156,7 +156,6 @@ def _listed(count: Counter[str]) -> str:
 #: Module and class of each recipe.
 RECIPES = {
     "akbar2024": "training.recipes.akbar2024:Akbar2024",
-    "relative": "training.recipes.relative:Relative",
     "coloured": "training.recipes.coloured:Coloured",
 }
 

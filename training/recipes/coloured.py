@@ -1,8 +1,8 @@
-"""The compact recipe with a second trunk, which sees colour that travels. It does not ship.
+"""The recipe of the network that ships: a compact one of two trunks, one of which sees colour that travels.
 
-The first trunk is the recipe ``relative`` as it is; the second one sees of colour what neither the cell's
-nucleus nor its field's red cells have. Their logits' mean is the answer. Which rule it has to pass is in
-docs/classifier.md.
+The first trunk sees density and outlines (:mod:`training.recipes.relative`); the second one sees of colour,
+too, what neither the cell's nucleus nor its field's red cells have. Their logits' mean is the answer. How it
+was chosen is in docs/classifier.md.
 """
 
 from __future__ import annotations

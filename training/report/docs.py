@@ -73,7 +73,7 @@ def _published(root: Path) -> Iterator[Block]:
         json.loads((root / name).read_text("utf-8"))
         for name in (
             "docs/evaluation-akbar2024.json",
-            "docs/evaluation-relative.json",
+            "docs/evaluation-coloured.json",
             "edge/classification/models/akbar2024.json",
         )
     )

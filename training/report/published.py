@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from training.recipes.relative import NAME as SHIPPED
-from training.recipes.relative import SPEC
+from training.recipes.coloured import NAME as SHIPPED
+from training.recipes.coloured import SPEC
 from training.report.evaluation import interval, number, with_interval
 from training.report.page import Block, Bullets, Heading, Table, Text
 
@@ -148,8 +148,8 @@ def blocks(systems: Mapping[str, Json], relative: Json) -> Iterator[Block]:
     yield Text(
         f"`make published DATA=…`, or `{COMMAND} NAME` for one of them, then `make docs`. Each training "
         "leaves a small JSON in `training/models/published`, from which a stopped run goes on. `akbar2024` "
-        "and `relative` are those of their own evaluations ([akbar2024](evaluation-akbar2024.md), "
-        "[relative](evaluation-relative.md))."
+        "and `coloured` are those of their own evaluations ([akbar2024](evaluation-akbar2024.md), "
+        "[coloured](evaluation-coloured.md))."
     )
 
 

@@ -75,6 +75,8 @@ ALIKE = {
     "blastcount forward": "tests/system/test_fleet.py::test_nothing_is_lost_or_doubled_whoever_is_killed",
     "blastcount collect acknowledge": "tests/edge/fleet/test_collecting.py::"
     "test_what_somebody_has_seen_stands_no_more_until_it_comes_again",
+    "blastcount collect retire": "tests/edge/fleet/test_collecting.py::"
+    "test_a_device_out_of_use_raises_no_alarm_until_it_is_heard_again",
     "blastcount collect run": "tests/system/test_fleet.py::test_nothing_is_lost_or_doubled_whoever_is_killed",
     "blastcount train": "tests/training/test_cli.py::test_training_leaves_every_file_and_nothing_else",
     "blastcount convert": "tests/convert/test_cli.py::test_model_and_crops_give_a_bundle",

@@ -69,7 +69,7 @@ def test_groups_that_come_back_are_not_tried() -> None:
 
 def test_the_command_takes_up_what_networks_said(tmp_path: Path) -> None:
     file = tmp_path / "cells.json"
-    curves.write_sites(file, "relative", SITES)
+    curves.write_sites(file, "coloured", SITES)
     options = ["recalibration", "--cells", str(file), "--draws", "2", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(evaluate_group, options, catch_exceptions=False)
     assert result.exit_code == 0, result.output
