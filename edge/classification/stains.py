@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.light.colour import stained_outside
 from edge.light.field import Field
+from edge.light.median import median
 from edge.structures import Cell
 
 #: Levels to one in the planes of nucleus, red cells and rest, and the level of none. 98 of 100 px of cells
@@ -33,6 +34,8 @@ _NO_SINE = 1e-3
 #: field that is 40 µm wide.
 _LEAST_PX = 50
 _RIM = np.ones((3, 3), np.uint8)
+#: Of three axes the next one and the last one before, in turn.
+_NEXT, _LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
 
 
 def red_cell_colour(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32] | None:
@@ -51,7 +54,8 @@ def red_cell_colour(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32] 
     stained = stained_outside(total, cells, field.sampling_px)
     if np.count_nonzero(stained) < _LEAST_PX:
         return None
-    usual = np.median(density[stained] / total[stained][:, None], axis=0)
+    # Plane by plane: NumPy orders contiguous numbers several times as fast.
+    usual = median(np.ascontiguousarray((density[stained] / total[stained][:, None]).T))
     return np.asarray(usual / np.linalg.norm(usual), np.float32)
 
 
@@ -113,5 +117,9 @@ def _unmixing(nucleus: NDArray[np.float32], red_cells: NDArray[np.float32] | Non
     sine = float(np.linalg.norm(across))
     across /= max(sine, _NO_SINE)
     share_of_red = across / max(sine, _LEAST_SINE)
-    shares = np.stack([along - cosine * share_of_red, share_of_red, np.cross(along, across)])
-    return np.column_stack([shares / length * _LEVELS[:, None], _NONE]).astype(np.float32)
+    # The cross product, for which NumPy takes as long as for all of the rest.
+    rest = along[_NEXT] * across[_LAST] - along[_LAST] * across[_NEXT]
+    matrix = np.empty((3, 4), np.float32)
+    matrix[:, :3] = np.array((along - cosine * share_of_red, share_of_red, rest)) / length * _LEVELS[:, None]
+    matrix[:, 3] = _NONE
+    return matrix
