@@ -258,13 +258,13 @@ def test_a_cat_is_a_cat(size: str) -> None:
 
 
 def test_a_page_names_what_was_not_trained_and_shows_what_was(repository: Path) -> None:
-    relative = json.loads((repository / "docs" / "evaluation-coloured.json").read_text())
+    shipped = json.loads((repository / "docs" / "evaluation-coloured.json").read_text())
     figure = {"value": 0.75, "ci95": [0.5, 0.9], "n": 8, "groups": 4, "k": 6}
     figures = dict.fromkeys(published.FIGURES, figure)
     lower = figures | {"auc": figure | {"value": 0.6}}
     tests = {"random": figures, "scene": figures, "session": figures, "camera:A": figures, "camera:B": lower}
     found = {"tests": tests, "input_px": 64, "trainings": 17, "cpu_s": 120}
-    first, second, third = (b for b in page.blocks({"ahmed2019": found}, relative) if isinstance(b, Table))
+    first, second, third = (b for b in page.blocks({"ahmed2019": found}, shipped) if isinstance(b, Table))
     rows = {row[0]: row for row in first.rows}
     assert rows["Ahmed 2019"][3:] == (*["0.750 (0.500 to 0.900)"] * 4, "0.600 (0.500 to 0.900)")
     assert "not yet trained here: `python -m training.published --data DATA jiang2021`" in str(first.rows)

@@ -69,7 +69,7 @@ def _between_marks(page: Path, mark: str, tables: str) -> tuple[Path, str]:
 
 def _published(root: Path) -> Iterator[Block]:
     """Lay out the published systems, as far as they were trained."""
-    akbar, relative, card = (
+    akbar, shipped, card = (
         json.loads((root / name).read_text("utf-8"))
         for name in (
             "docs/evaluation-akbar2024.json",
@@ -79,7 +79,7 @@ def _published(root: Path) -> Iterator[Block]:
     )
     folder = root / "training" / "models" / "published"
     trained = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
-    return published.blocks({"akbar2024": published.of_akbar(card, akbar)} | trained, relative)
+    return published.blocks({"akbar2024": published.of_akbar(card, akbar)} | trained, shipped)
 
 
 def _silent_tables(document: dict[str, Any]) -> str:

@@ -72,13 +72,13 @@ def _of_evaluation(evaluation: Json, input_px: int) -> dict[str, Any]:
     }
 
 
-def blocks(systems: Mapping[str, Json], relative: Json) -> Iterator[Block]:
+def blocks(systems: Mapping[str, Json], shipped: Json) -> Iterator[Block]:
     """Lay out the page.
 
     Parameters
     ----------
     systems : results of published systems by name, schema ``blastcount.published/1``; some may be missing
-    relative : evaluation of the shipped network
+    shipped : evaluation of the shipped network
     """
     yield Text(
         "Research use only. Systems that were published for acute leukaemia, each trained here on the "
@@ -103,7 +103,7 @@ def blocks(systems: Mapping[str, Json], relative: Json) -> Iterator[Block]:
     )
     all_papers = papers()
     found = {
-        name: _of_evaluation(relative, SPEC.size_px) if name == SHIPPED else systems.get(name)
+        name: _of_evaluation(shipped, SPEC.size_px) if name == SHIPPED else systems.get(name)
         for name in all_papers
     }
     header = (
