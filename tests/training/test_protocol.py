@@ -32,6 +32,7 @@ from training.protocol.decision import (
 )
 from training.protocol.disagreement import COLUMNS, disagreements
 from training.protocol.evaluation import Evaluated, evaluate, sections
+from training.protocol.equal import at_equal_sensitivity
 from training.protocol.figures import of_test
 from training.protocol.folds import SCHEMA
 from training.protocol.goals import against_goals
@@ -235,6 +236,41 @@ def test_blasts_of_patients_are_judged_against_mature_cells_and_erythroblasts(
     assert found["by_type"]["promyelocyte"]["called_blast"]["n"] == 4
 
 
+def test_designs_are_compared_where_they_find_as_many_blasts(collection: Collection) -> None:
+    template = next(cell for cell in collection.cells if cell.usable)
+    cells: list[CellRecord] = []
+
+    def fold(test: str, lab: str, kinds: Sequence[tuple[str, int]], p: Sequence[float]) -> run.Judged:
+        first = len(cells)
+        cells.extend(
+            dataclasses.replace(template, lab=lab, label=label, cell_type=kind, group=f"{test} {n}")
+            for n, (kind, label) in enumerate(kinds)
+        )
+        split = Split(test, 0, (), (), tuple(range(first, len(cells))))
+        return run.Judged(split, np.array(p, np.float32), np.zeros(0, np.float32))
+
+    # Of ten blasts of each known laboratory one has less than 0.6 in the one, and one less than 0.3 in the
+    # other; normal cells, however probable, set no threshold.
+    session = [
+        fold("session", "all-idb", [("blast", 1)] * 10 + [("lymphocyte", 0)], [0.1, *[0.6] * 9, 0.99]),
+        fold("session", "jhu-aml", [("blast", 1)] * 10, [0.2, *[0.3] * 9]),
+    ]
+    kinds = [("basophil", 0), ("monocyte", 0), ("neutrophil", 0), ("ig", 0)]
+    pbc = fold("lab:pbc", "pbc", kinds, [0.31, 0.29, 0.3, 0.9])
+    bccd = fold("lab:bccd", "bccd", [("neutrophil", 0)] * 2, [0.1, 0.2])
+    lmu = fold("lab:lmu-aml", "lmu-aml", [("myeloblast", 1)] * 4, [0.29, 0.3, 0.4, 0.5])
+    found = at_equal_sensitivity(
+        cells, {"session": session, "lab:pbc": [pbc], "lab:bccd": [bccd], "lab:lmu-aml": [lmu]}
+    )
+    assert found is not None
+    assert found["threshold"] == pytest.approx(0.3)
+    assert (found["called_blast"]["pbc"]["k"], found["called_blast"]["pbc"]["n"]) == (2, 3)  # ig is none
+    assert found["basophils_called_blast"]["pbc"]["k"] == 1
+    assert found["mean_called_blast"] == pytest.approx((2 / 3 + 0) / 2)
+    assert (found["blasts_found"]["lmu-aml"]["k"], found["blasts_found"]["lmu-aml"]["n"]) == (3, 4)
+    assert at_equal_sensitivity(cells, {"lab:pbc": [pbc]}) is None
+
+
 def test_a_camera_is_the_worse_one_only_of_several() -> None:
     def left_out(auc: float) -> dict[str, Any]:
         return {"figures": {"auc": {"value": auc, "ci95": [None, None], "n": 9}}}
@@ -258,6 +294,7 @@ def test_the_report_has_every_figure_with_n_and_interval(document: dict[str, Any
     assert "bccd left out: mature cells called blast" in names
     assert any("all-taleqani" in name for name in names)
     assert by_name(document)["lab:bccd"]["mature"]["bccd"]["figures"]["called_blast"]["n"] == 6
+    assert document["equal_sensitivity"]["called_blast"]["bccd"]["n"] == 6
 
 
 def test_calls_are_those_that_the_device_corrects_by(document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from training.data.collection import Collection
 from training.data.records import LABS, OWN
 from training.protocol.decision import Chosen
 from training.protocol.disagreement import Row, disagreements
+from training.protocol.equal import at_equal_sensitivity
 from training.protocol.figures import of_test
 from training.protocol.goals import against_goals
 from training.protocol.judged import decide_on, judge
@@ -99,6 +100,7 @@ def evaluate(
         "not_tested": [f"{name}: not run" for name in names if tests and name not in tests]
         + _missing(planned, collection),
         "goals": against_goals({test["test"]: test for test in figures}),
+        "equal_sensitivity": at_equal_sensitivity(collection.cells, by_test),
         "decision": asdict(decision) | {"chosen_on": decided_on, "of_test": "session"},
         "trainings": len(jobs_of(splits)),
         "cpu_s": round(cpu_s),

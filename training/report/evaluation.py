@@ -69,6 +69,8 @@ def blocks(document: Json) -> Iterator[Block]:
         yield Text(f"Not tested: {text}.")
     if compared := document.get("before_and_after"):
         yield from before_and_after(compared)
+    if found := document.get("equal_sensitivity"):
+        yield from _equal_sensitivity(found)
     for test in document["tests"]:
         yield from _test(test)
     yield from _background(document)
@@ -244,6 +246,31 @@ def _called_words(confusion: Json) -> Table:
         ("is", *(f"called {word}" for word in words)),
         tuple((name, *(str(n) for n in called.values())) for name, called in confusion.items()),
     )
+
+
+def _equal_sensitivity(found: Json) -> Iterator[Block]:
+    """Lay out what :func:`training.protocol.equal.at_equal_sensitivity` found."""
+    yield Heading(f"Laboratories left out, where {found['kept']:.0%} of known blasts are found")
+    blasts = " and ".join(f"{n} of {lab}" for lab, n in found["blasts"].items() if n)
+    yield Text(
+        "The threshold of a test comes of its inner fold and moves from one training to the next. Here every "
+        f"network has one, {found['threshold']:.3f} before any calibration, which keeps {found['kept']:.0%} "
+        f"of the blasts of sessions and patients that were not trained on ({blasts}; each laboratory weighs "
+        "alike). By it designs are compared. Cells at or above it:"
+    )
+    rows = (
+        [(f"{lab}: mature cells", share) for lab, share in found["called_blast"].items()]
+        + [(f"{lab}: basophils", share) for lab, share in found["basophils_called_blast"].items()]
+        + [(f"{lab}: blasts", share) for lab, share in found["blasts_found"].items()]
+    )
+    yield Table(
+        ("cells", "at or above", "95 % interval", "n"),
+        tuple((name, number(share), interval(share), size(share)) for name, share in rows),
+    )
+    if (mean := found["mean_called_blast"]) is not None:
+        yield Text(
+            f"Mean share of mature cells over laboratories whose people have no leukaemia: {mean:.3f}."
+        )
 
 
 def _thresholds(rows: Sequence[Json]) -> Iterator[Block]:
