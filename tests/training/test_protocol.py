@@ -16,7 +16,7 @@ from scipy.special import expit
 from edge.classification.card import Decision
 from edge.errors import ConfigError, DataSetError, OutputError
 from training.data.cache import Cache
-from training.data.collection import Collection
+from training.data.collection import Collection, cut
 from training.data.records import CellRecord
 from training.protocol import run, statistics
 from training.protocol.decision import (
@@ -31,8 +31,8 @@ from training.protocol.decision import (
     words,
 )
 from training.protocol.disagreement import COLUMNS, disagreements
-from training.protocol.evaluation import Evaluated, evaluate, sections
 from training.protocol.equal import at_equal_sensitivity
+from training.protocol.evaluation import Evaluated, evaluate, sections
 from training.protocol.figures import of_test
 from training.protocol.folds import SCHEMA
 from training.protocol.goals import against_goals
@@ -375,6 +375,34 @@ def test_a_clone_goes_on_from_the_folds_that_were_left(
         assert np.array_equal(a.p_blast, b.p_blast)
 
 
+def test_a_clone_on_another_processor_goes_on_from_them(
+    collection: Collection, by_nucleus: Any, tmp_path: Path
+) -> None:
+    """It rounds other last digits: places of cells, and single levels of their crops."""
+    splits = [split for split in plan(collection, ("all-idb",)) if split.test == "session"]
+    run.run(collection, by_nucleus(), splits, seed=0, folds=tmp_path / "folds")
+    cells = tuple(
+        dataclasses.replace(cell, cell=dataclasses.replace(cell.cell, x=cell.cell.x + 1e-7))
+        for cell in collection.cells
+    )
+    cache = _Overlay(collection.cache, tmp_path / "elsewhere")
+    elsewhere = dataclasses.replace(collection, cells=cells, cache=cache)
+    again = by_nucleus()
+    cut(elsewhere, [cell for cell in cells if cell.cell.kind == "wbc"], again.spec)
+    for crop in list(elsewhere.cache.crops[again.spec].values())[::10]:
+        crop[20:22, 20, 0] ^= 1
+    run.run(elsewhere, again, splits, seed=0, folds=tmp_path / "folds")
+    assert again.fits == []
+
+
+def _of_one_other_crop(collection: Collection, folder: Path) -> Collection:
+    first = next(i for i, cell in enumerate(collection.cells) if cell.usable)
+    cells = list(collection.cells)
+    moved = dataclasses.replace(cells[first].cell, x=cells[first].cell.x + 1)
+    cells[first] = dataclasses.replace(cells[first], cell=moved)
+    return dataclasses.replace(collection, cells=tuple(cells), cache=_Overlay(collection.cache, folder))
+
+
 def _of_other_crops(collection: Collection, folder: Path) -> Collection:
     cells = tuple(
         dataclasses.replace(cell, cell=dataclasses.replace(cell.cell, x=cell.cell.x + 1))
@@ -390,7 +418,7 @@ def _of_another_label(collection: Collection, _folder: Path) -> Collection:
     return dataclasses.replace(collection, cells=tuple(cells))
 
 
-@pytest.mark.parametrize("other", [_of_other_crops, _of_another_label])
+@pytest.mark.parametrize("other", [_of_one_other_crop, _of_other_crops, _of_another_label])
 def test_a_fold_of_other_cells_is_trained_anew(
     collection: Collection, by_nucleus: Any, tmp_path: Path, other: Any
 ) -> None:
