@@ -105,8 +105,8 @@ class Folds:
     -----
     All but the crops is compared by a hash. Another processor rounds other last digits, so that crops differ
     in single levels: of them random projections are kept, whose mean squared difference is that of the crops,
-    as well as so many tell it [1]_. With NumPy's code for AVX-512 the scale of some fields is another one, by
-    half a percent; there nothing is taken up that was found without it, and the other way round.
+    as well as so many tell it [1]_. With NumPy's code for AVX-512 the scale of 22 of 8,326 fields is another
+    one, by up to 1.4 %; what was found without it is not taken up there, nor the other way round.
 
     References
     ----------
