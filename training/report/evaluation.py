@@ -250,11 +250,12 @@ def _called_words(confusion: Json) -> Table:
 
 def _equal_sensitivity(found: Json) -> Iterator[Block]:
     """Lay out what :func:`training.protocol.equal.at_equal_sensitivity` found."""
-    yield Heading(f"Laboratories left out, where {found['kept']:.0%} of known blasts are found")
+    kept = f"{100 * found['kept']:.0f} %"
+    yield Heading(f"Laboratories left out, where {kept} of known blasts are found")
     blasts = " and ".join(f"{n} of {lab}" for lab, n in found["blasts"].items() if n)
     yield Text(
         "The threshold of a test comes of its inner fold and moves from one training to the next. Here every "
-        f"network has one, {found['threshold']:.3f} before any calibration, which keeps {found['kept']:.0%} "
+        f"network has one, {found['threshold']:.3f} before any calibration, which keeps {kept} "
         f"of the blasts of sessions and patients that were not trained on ({blasts}; each laboratory weighs "
         "alike). By it designs are compared. Cells at or above it:"
     )
