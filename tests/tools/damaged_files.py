@@ -288,12 +288,14 @@ _UNDECIDABLE = {
     ),
 }
 #: What is told in most cases only: wrong codes of a JPEG that still are codes, where the step that they leave
-#: is as small or as uneven as that of drawn text, or ends at a restart marker.
+#: is as small or as uneven as that of drawn text, or ends at a restart marker; and a step of its quantisation
+#: tables, any value of which is a step.
 _SELDOM_UNTOLD = frozenset(
     f"{name}: {damage}"
     for name in (*_PICTURES, *_VIDEOS)
-    if name in ("f.jpg", "fine.jpg", "grey.jpg", "restarts.jpg", "jpeg.tif") or name.startswith("mjpeg")
-    for damage in ("bytes changed", "sectors of another file")
+    if name in ("f.jpg", "fine.jpg", "grey.jpg", "progressive.jpg", "restarts.jpg", "jpeg.tif")
+    or name.startswith("mjpeg")
+    for damage in ("bytes changed", "header changed", "sectors of another file")
 ) | {
     # A changed code of LZW nearly always changes how much a strip holds; seldom it does not.
     f"{name}: {damage}"
