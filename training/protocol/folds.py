@@ -216,17 +216,14 @@ def _look(collection: Collection, recipe: Design) -> tuple[list[bytes], NDArray[
     white = [i for i, cell in enumerate(collection.cells) if cell.cell.kind == "wbc"]
     known = [b""] * len(collection.cells)
     looks = np.zeros((len(collection.cells), _PROJECTIONS))
-    values = recipe.spec.size_px**2 * 3
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (values, _PROJECTIONS))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (recipe.spec.size_px**2 * 3, _PROJECTIONS))
     for first in range(0, len(white), _PIECE):
         piece = white[first : first + _PIECE]
         cells = [collection.cells[i] for i in piece]
-        crops = cut(collection, cells, recipe.spec)
-        looks[piece] = crops.reshape(len(crops), values).astype(np.float64) @ signs
-        for i, cell in zip(piece, cells, strict=True):
+        for i, cell, crop in zip(piece, cells, cut(collection, cells, recipe.spec), strict=True):
             about = f"{_without_place(cell)} {collection.fields[cell.field].sha256}"
             known[i] = hashlib.sha256(about.encode()).digest()
-            looks[i] *= 1 if known[i][0] & 1 else -1
+            looks[i] = (crop.ravel() @ signs) * (1 if known[i][0] & 1 else -1)
     return known, looks
 
 
